@@ -23,6 +23,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
+// The files of the groups in a plan.
 const (
 	FileCgroup = "cgroup" // the group in the v2 tree
 	FileTasks  = "tasks-" // the prefix for the file "tasks" of a group in a v1 tree; the controller's name follows
@@ -42,7 +43,7 @@ func (g *groups) on() bool { return g.choice != nil }
 type Groups struct {
 	Choice  *cgroup.Choice // nil if no group is wanted, or none can be had
 	Lacking []cgroup.Lack  // what the groups cannot hold
-	why     string         // why there is none; "" if one is there or none is wanted
+	why     string         // why the sandbox has none; "" if it has one or wants none
 	remedy  string
 	err     error
 }
@@ -73,6 +74,7 @@ func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	if ch.V2() && !h.Since(5, 7) {
 		return without("starting a process in a cgroup needs Linux 5.7", "upgrade the kernel")
 	}
+	// If no controller is available, there is nothing to join. What the groups lack then names every limit.
 	g := &Groups{Lacking: ch.Lacking}
 	if !ch.Empty() {
 		g.Choice = ch
@@ -92,6 +94,7 @@ func (c *Compilation) cgroup() error {
 	if g.why != "" {
 		return c.lackAll(g.why, g.remedy)
 	}
+	// The report lists the missing limits in the order of limitKeys.
 	lacking := slices.Clone(g.Lacking)
 	slices.SortStableFunc(lacking, func(a, b cgroup.Lack) int { return limitIndex(a.Limit) - limitIndex(b.Limit) })
 	for _, l := range lacking {
@@ -137,7 +140,8 @@ func (c *Compilation) join(ch *cgroup.Choice) {
 		c.Plan.Files = append(c.Plan.Files, FileTasks+controller)
 		c.do(from, plan.WriteStep(plan.F(FileTasks+controller), "0"))
 	}
-	if ch.Unit() { // systemd puts it there
+	// If systemd puts the child into its group, the child waits until the launcher says that it is there.
+	if ch.Unit() {
 		c.do(from, plan.RecvByte(plan.F(FileSync)))
 	}
 }
@@ -245,7 +249,7 @@ func (c *Compilation) wantedLimits() (*cgroup.Limits, error) {
 		CPUTime: l.CPUTime.Set,
 	}
 	if l.PIDs.Set {
-		want.PIDs = l.PIDs.V + 1 // init
+		want.PIDs = l.PIDs.V + 1 // init counts too
 	}
 	for _, h := range l.Hugetlb {
 		want.Hugetlb = append(want.Hugetlb, cgroup.Hugetlb{PageSize: h.PageSize, Max: h.Max})
@@ -307,6 +311,8 @@ func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
 	}
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
+		// The sandbox's own /dev: its nodes are parts of their own, so only the terminals of its devpts are added
+		// here.
 		if p.What == ownDev {
 			list = add(add(list, cgroup.Device{Major: 5, Minor: 2}), cgroup.Device{Major: 136, AnyMinor: true}) // ptmx, pts
 			continue
@@ -364,6 +370,7 @@ func (c *Compilation) checkProcessors(set string) error {
 	if set == "" {
 		return nil
 	}
+	// Without /sys the list is not checked here. The kernel refuses a wrong one later.
 	b, err := c.Host.Files.Read("/sys/devices/system/cpu/online", 4096)
 	online := strings.TrimSpace(string(b))
 	if err != nil || online == "" {

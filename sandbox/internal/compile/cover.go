@@ -78,6 +78,7 @@ func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos,
 	if fixed {
 		c.pinAbove(from, path)
 	}
+	// If the task can write nothing there, a read-only mount would add nothing.
 	if !c.Tree.WritableBelow(path) {
 		return
 	}
@@ -86,6 +87,7 @@ func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos,
 	p.Behind = c.Tree.HostPath(path)
 	p.Target, p.Source, p.File, p.Write, p.Rule = path, p.Behind, !isDir, false, rule
 	p.Guard, p.Absent, p.What = picture.GuardProtect, !c.reachable(path), "a protected part of "+p.What
+	// The copy is recursive, so everything that is mounted below becomes read-only too.
 	c.cloneOnto(from, &p, picture.AttrRO)
 	for j := range c.Tree.Parts {
 		if paths.Below(c.Tree.Parts[j].Target, path) {
@@ -197,6 +199,7 @@ func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	p := picture.Part{Target: target, File: !isDir, Opaque: true, Empty: c.showsEmpty(rule), Absent: !c.reachable(target) || c.closedInStill(target),
 		Guard: picture.GuardHide, Behind: c.Tree.HostPath(target),
 		What: "hidden", Rule: rule}
+	// The program that listens at a socket may remove it at any time. Then there is nothing to cover.
 	if info, err := c.Tree.Lstat(p.Behind); err == nil && info.Mode()&fs.ModeSocket != 0 && !p.Absent {
 		p.Absent, p.Fleeting = true, true
 	}
@@ -266,7 +269,8 @@ func (c *Compilation) emptyCover(dir bool) string {
 	return name
 }
 
-// mountFromScratch mounts a file or directory of the scratch file system at a part's target.
+// mountFromScratch mounts a file or directory of the scratch file system at a part's target. A lent scratch file
+// system is attached to "/" only while this copies from it.
 func (c *Compilation) mountFromScratch(from plan.From, name string, p *picture.Part) {
 	if c.scratch.lent {
 		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
@@ -348,6 +352,7 @@ func (c *Compilation) repairs() *Compilation {
 	if c.IDs.NewUser { // the files that this process makes must belong to the task's ids, or they cannot be made
 		r.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.IDs.InGID)), plan.SetUID(uint64(c.IDs.InUID)))
 	}
+	// The umask is 0, so that the files get exactly the modes of the plan.
 	r.do(from, plan.UmaskStep(0), plan.FchdirStep(plan.F(attach.FileRoot)), plan.ChrootStep("."))
 	return r
 }
@@ -372,6 +377,7 @@ func (c *Compilation) Repair(lost []Lost) (*plan.Plan, error) {
 // repair adds the steps that mount one guard again.
 func (c *Compilation) repair(p *picture.Part, isDir bool) error {
 	again := *p
+	// The launcher has just seen what has the name now, so this time the guard may not be absent.
 	again.Absent, again.Fleeting, again.File = false, false, !isDir
 	from := at("guard", -1, p.Rule)
 	if p.Opaque || p.Text != nil {

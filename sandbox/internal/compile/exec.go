@@ -95,6 +95,8 @@ func (c *Compilation) checkJoin() error {
 		return attach.ErrSandboxEnded
 	}
 	c.IDs = identity{NewUser: a.NewUser, InUID: a.UID, InGID: a.GID, OutUID: proc.First(a.UIDs), OutGID: proc.First(a.GIDs)}
+	// An ordinary user's child cannot enter a namespace that the host's user namespace owns. It stays in the
+	// launcher's, which must therefore be the one that the sandbox shares.
 	for i := range a.Spaces {
 		if s := &a.Spaces[i]; s.Host && !c.Host.Privileged && c.apart(s) {
 			return &fail.Error{Op: "exec", Err: errors.New("the sandbox shares the " + s.Kind + " namespace in which it was started, which differs from the one here"),
@@ -105,6 +107,7 @@ func (c *Compilation) checkJoin() error {
 		return &fail.UnsupportedError{Layer: policy.LayerPID, Why: "exec: the sandbox sees your processes and keeps SYS_PTRACE, so it could take over the new program", From: c.Where("namespaces.pid"),
 			Remedy: "leave out one of the two"}
 	}
+	// The filter is compiled anew from the profile. Another version of cordon may compile another filter.
 	prog, err := c.JoinFilter()
 	if err != nil {
 		return err
@@ -188,6 +191,7 @@ func (c *Compilation) groupsLocked() bool {
 // joinSandbox enters the namespaces, the root and the ids.
 func (c *Compilation) joinSandbox() error {
 	a, from := c.Into, own("exec")
+	// The host's /proc must be opened while the child still sees it.
 	c.keepHostProc(from)
 	if c.Host.Privileged {
 		if !c.groupsLocked() {
@@ -208,6 +212,7 @@ func (c *Compilation) joinSandbox() error {
 	if c.Host.HostRoot && (!c.Host.Privileged || c.Blind()) { // as in identity; nobody inside can see it yet
 		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
 	}
+	// The launcher now reads from /proc which namespaces, root and ids the child has, and only then lets it go on.
 	c.do(from, Say(MsgEntered), plan.RecvByte(plan.F(FileSync)))
 	return nil
 }
@@ -252,6 +257,7 @@ func (c *Compilation) lookupInside() error {
 	a := c.Into
 	inside := *c.Host
 	inside.Files = c.Host.Files.At("/proc/self/fd/" + strconv.Itoa(a.Descriptors()[attach.FileRoot]))
+	// From here on Host and Tree mean the sandbox's tree. Outside stays the launcher's.
 	c.Outside = c.Host.Files
 	c.Host, c.Tree.Files = &inside, inside.Files
 	c.Tree.Add(picture.Part{Target: "/", Source: "/", What: "the sandbox", Rule: c.Profile.Source("root")})
@@ -324,6 +330,8 @@ func (c *Compilation) findInside() error {
 		if err := c.reach(interpreter, interpreter, byScript); err != nil {
 			return interpreterError(path, interpreter, err)
 		}
+		// The kernel would run the interpreter with its one argument, the script's path, and the arguments after the
+		// program's name.
 		before := []string{interpreter}
 		if arg != "" {
 			before = append(before, arg)
@@ -378,7 +386,8 @@ func (c *Compilation) changeDirInside() error {
 	return nil
 }
 
-// openProgram opens the program with no more rights than the task has.
+// openProgram opens the program with no more rights than the task has. The descriptor fixes which file is run,
+// whatever the path leads to later.
 func (c *Compilation) openProgram() error {
 	c.openWithLinks(own("command"), c.Program.path, walk.OpenAny, plan.Program)
 	return nil

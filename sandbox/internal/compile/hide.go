@@ -45,6 +45,7 @@ type hider struct {
 // Hide carries out the profile's hide rules.
 func (c *Compilation) Hide() error {
 	h := c.hider()
+	// The parts that the profile shows again must be known first, because the covers leave ways to them.
 	c.findLifted()
 	defer func() { c.lifted = nil }() // what hides the launcher's own is not lifted
 	for i := range c.Profile.Hide {
@@ -64,6 +65,7 @@ func (c *Compilation) Hide() error {
 	if p := c.Tree.At(c.Host.Cwd); p != nil && p.Opaque && p.Guard == picture.GuardHide {
 		c.note("the working directory is hidden: " + p.Rule.Short())
 	}
+	// Other names of hidden files come after all rules, because only then all hidden files are known.
 	if err := h.hardLinks(); err != nil {
 		return err
 	}
@@ -80,6 +82,7 @@ func (c *Compilation) hider() *hider {
 	return h
 }
 
+// hideError adds to an error the rule that it is about.
 func hideError(i int, rule *policy.Hide, err error) error {
 	return &fail.Error{Op: "hide[" + strconv.Itoa(i) + "] " + rule.Pattern, Err: err, From: rule.Pos.Short()}
 }
@@ -250,6 +253,7 @@ func (h *hider) await(inside string) {
 
 // awaitOnHost is await for a name of the host, wherever the sandbox shows the directory that would contain it.
 func (h *hider) awaitOnHost(host string) {
+	// The windows have paths without links, so the name must have none either.
 	host, err := h.c.hostTree().Resolve(host)
 	if err != nil {
 		return

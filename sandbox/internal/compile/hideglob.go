@@ -60,6 +60,7 @@ type expander struct {
 	processes bool     // the pattern matches directories of processes
 }
 
+// add records a match, with the links on the way to it.
 func (e *expander) add(path string) {
 	e.found = append(e.found, expanded{path, slices.Clone(e.links)})
 }
@@ -67,6 +68,7 @@ func (e *expander) add(path string) {
 // below matches the names of a pattern in a directory and below it. A directory that cannot be listed counts as a
 // match, so that it is hidden whole.
 func (e *expander) below(dir string, names []string) error {
+	// Each match is a mount. So a pattern that matches too much is an error, instead of a launch that never ends.
 	if len(e.found) > MaxHidden {
 		return errors.New("more than " + strconv.Itoa(MaxHidden) + " matches")
 	}
@@ -89,6 +91,7 @@ func (e *expander) below(dir string, names []string) error {
 		e.add(dir)
 		return nil //nolint:nilerr // it is hidden whole
 	}
+	// The numbers below /proc are processes, which come and go. So nothing is mounted there, and expand reports that.
 	proc := e.tree.At(dir).What == "proc"
 	for _, entry := range list {
 		if ok, err := path.Match(name, entry); err != nil {
@@ -124,6 +127,7 @@ func (e *expander) next(at string, names []string) error {
 	case fail.NotThere(err):
 		e.missing(at, names)
 		return nil
+	// A file has no names below it, and what a magic link leads to differs for each process.
 	case err == nil, errors.Is(err, picture.ErrMagicLink):
 		return nil
 	}
@@ -158,6 +162,7 @@ type anywhere struct {
 	found bool
 }
 
+// newAnywhere returns the rule for a pattern without its leading "**/".
 func newAnywhere(i int, pattern string, rule *policy.Hide) anywhere {
 	return anywhere{i: i, rule: rule, names: strings.Split(strings.Trim(paths.Clean("/"+pattern), "/"), "/")}
 }
@@ -268,6 +273,7 @@ func eachMatches(patterns, names []string) bool {
 // the first rule, because a match could lie in it.
 func (f *finder) dir(dir string, carried []matching) {
 	p := f.tree.At(dir)
+	// The kernel's own file systems have no files of the user, and can be very large.
 	if paths.Below(p.Source, "/proc") || paths.Below(p.Source, "/sys") || p.What == ownDev {
 		return
 	}
@@ -282,6 +288,7 @@ func (f *finder) dir(dir string, carried []matching) {
 		}
 		return
 	}
+	// protectAll refuses after that, because a repository that was not found would not be protected.
 	if f.names += len(entries); f.git && f.names > maxNames {
 		return
 	}

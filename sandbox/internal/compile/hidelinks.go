@@ -143,6 +143,7 @@ func (h *hider) leftByTask(path, end string) bool {
 	if path == "" || path == end || slices.ContainsFunc(linksOfSystem[:], func(dir string) bool { return paths.Below(path, dir) }) {
 		return false
 	}
+	// The records are read only once, and only if a link is in question.
 	if h.left == nil {
 		h.left = func(string) bool { return false }
 		if files, ok := h.c.Host.Files.(interface {
@@ -205,6 +206,7 @@ func (c *Compilation) hideState() error {
 	return nil
 }
 
+// hideStateDir covers one state directory, and refuses if the task could replace it.
 func (c *Compilation) hideStateDir(dir string) error {
 	fail := func(err error, hint string) error {
 		return &fail.Error{Op: "hide the state directory " + dir, Err: err, Hint: hint}

@@ -130,7 +130,7 @@ func (c *Compilation) bound() []picture.Bound {
 			target, err = c.Tree.Resolve(target)
 		}
 		if err != nil {
-			continue // an optional bind that is not there
+			continue // an optional bind that does not exist
 		}
 		if _, exists := c.Tree.Stat(target); !exists {
 			continue
@@ -139,6 +139,7 @@ func (c *Compilation) bound() []picture.Bound {
 		if err != nil {
 			source = target
 		}
+		// A bind may have followed a link in the home (bindSource). Then the link's target is what it shows.
 		if end, ok := c.followed[source]; ok {
 			source = end
 		}
@@ -255,6 +256,7 @@ func (c *Compilation) showLifted(l lifted, target string) {
 // MaxLookedAt bounds how many files are looked at to find the other names of hidden files.
 const MaxLookedAt = 300_000
 
+// fileID identifies an inode of the host, whatever its name.
 type fileID struct{ dev, ino uint64 }
 
 // several is a hidden file with more than one name.
@@ -331,11 +333,13 @@ type linkFinder struct {
 	found []foundLink
 }
 
+// foundLink is another name of a hidden file, as a path inside.
 type foundLink struct {
 	of   *several
 	path string
 }
 
+// dir looks at every file in a directory of the picture and below it, until the budget of files is used up.
 func (w *linkFinder) dir(dir string) {
 	t := &w.h.c.Tree
 	p := t.At(dir)

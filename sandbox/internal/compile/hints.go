@@ -223,6 +223,7 @@ func (c *Compilation) hintGitFile(top string, info fs.FileInfo, p *picture.Part)
 		Rule: p.Rule, Flag: flag}, true
 }
 
+// bindFlag returns the flag that binds as a part is bound.
 func bindFlag(p *picture.Part) string {
 	if p.Write {
 		return "--rw "
@@ -230,6 +231,7 @@ func bindFlag(p *picture.Part) string {
 	return "--ro "
 }
 
+// firstOf returns the first of the names that a directory of the host has.
 func (c *Compilation) firstOf(dir string, names []string) (fs.FileInfo, bool) {
 	for _, name := range names {
 		if info, err := c.Host.Files.Lstat(paths.Join(dir, name)); err == nil {

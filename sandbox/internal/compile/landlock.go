@@ -90,6 +90,8 @@ func (c *Compilation) LandlockRules() error {
 	}
 	c.Land.On = true
 	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI) // if landUnix is lost, see CoverSockets
+	// An older ABI handles fewer rights. What it does not handle it does not restrict, so the profile must permit
+	// that.
 	if lost := (landRead | LandExec | landWrite) &^ c.Land.Handled; lost != 0 {
 		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+strconv.Itoa(c.Host.LandlockABI)+" does not know every right (5 does)",
 			"the mounts, which are read-only as the profile says", where, "Linux 6.10; or list landlock under missing"); err != nil {
@@ -114,12 +116,14 @@ func (c *Compilation) LandlockRules() error {
 	for i := range c.Land.Rules {
 		c.allowBeneath(&c.Land.Rules[i])
 	}
+	// Standard input and the output files may lie on mounts outside of the tree, so they have rules of their own.
 	c.allowStdin()
 	c.allowOutput()
 	c.keepRuleset()
 	return nil
 }
 
+// landlockScopes decides which scopes the ruleset has, and reports them as missing on a kernel without them.
 func (c *Compilation) landlockScopes(where string) error {
 	c.Land.Scoped = ScopeAbstract | ScopeSignal
 	if s := c.Profile.Landlock.Scope; s.Set {

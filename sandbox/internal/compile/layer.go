@@ -130,6 +130,7 @@ func (c *Compilation) checkOwn(path string) error {
 	return nil
 }
 
+// linkError returns the error for a symbolic link on the way to a directory that keeps changes.
 func linkError(path string) error {
 	return &fail.Error{Op: "overlay directory " + path, Err: errors.New("is a symbolic link, which an earlier run may have put there"),
 		Hint: "remove the link, or name its target"}
@@ -221,12 +222,15 @@ func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 		c.Missing = append(c.Missing, NotStill([]string{src})...)
 		return 0, false
 	}
+	// overlayfs shows one file system without what is mounted on it. So a directory with a mount below it stays a
+	// bind.
 	on := table.find(src)
 	if on == nil || table.MountsBelow(src) {
 		c.Missing = append(c.Missing, NotStill([]string{src})...)
 		return 0, false
 	}
 	attrs = picture.AttrRO | picture.AttrBase
+	// The overlay gets the restrictions of the host's mount, because a mount never becomes weaker than what it shows.
 	for name, attr := range map[string]uint64{"noexec": picture.AttrNoExec, "nosymfollow": attrNoLinks, "noatime": unix.MOUNT_ATTR_NOATIME} {
 		if proc.HasOption(on.Options, name) {
 			attrs |= attr
@@ -269,6 +273,7 @@ func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 			plan.FsopenStep("overlay").Into(plan.FS),
 			plan.FsString(fsfd, "lowerdir", name+":dir"))
 	}
+	// The source lets the read-back recognize the overlay in the mount table.
 	c.do(from, plan.FsString(fsfd, "source", StillSource), plan.FsString(fsfd, "xino", "on"))
 	if c.IDs.NewUser {
 		c.do(from, plan.FsFlag(fsfd, "userxattr"))

@@ -34,6 +34,7 @@ func (c *Compilation) Mounts() error {
 	return nil
 }
 
+// mountError adds to an error the mount that it is about, and a hint if the target is missing.
 func mountError(i int, m *policy.Mount, err error) error {
 	var missing *noTargetError
 	var known *fail.UnsupportedError
@@ -67,6 +68,7 @@ func (c *Compilation) mount(i int, m *policy.Mount) error {
 	return c.mountAt(from, m, target)
 }
 
+// mountAt mounts one entry of the profile at a target that exists.
 func (c *Compilation) mountAt(from plan.From, m *policy.Mount, target string) error {
 	switch m.Kind {
 	case policy.MountTmpfs, policy.MountEmpty:
@@ -347,6 +349,7 @@ func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 	return otherwise
 }
 
+// octal writes a mode as the options of a tmpfs take it.
 func octal(mode uint32) string { return strconv.FormatUint(uint64(mode), 8) }
 
 // What a map of ids needs: user_namespaces(7), "Defining user and group ID mappings".
@@ -357,6 +360,7 @@ func (c *Compilation) MayMapRoot() bool {
 	return c.IDs.OutUID != 0 || c.hasSetFCap()
 }
 
+// hasSetFCap reports whether the launcher has CAP_SETFCAP, or this kernel does not need it for a map of root's id.
 func (c *Compilation) hasSetFCap() bool {
 	return !c.Host.Since(5, 12) || c.Host.Permitted&(1<<unix.CAP_SETFCAP) != 0
 }

@@ -128,6 +128,7 @@ func (c *Compilation) hostname() error {
 	return nil
 }
 
+// hostnameText returns the sandbox's host name: the profile's, or cordon.
 func (c *Compilation) hostnameText() string {
 	if c.Profile.Hostname == "" {
 		return "cordon"
@@ -405,6 +406,7 @@ func (c *Compilation) mapsOf(j *join, file string) idMaps {
 // unmappedID is what the kernel writes for an id that the reader's user namespace does not have.
 const unmappedID = 1<<32 - 1
 
+// outside returns the id outside that an id inside stands for.
 func (maps idMaps) outside(in int) (out int, ok bool) {
 	for _, m := range maps {
 		if in >= m[0] && in-m[0] < m[2] && m[1] != unmappedID { // as a difference: the sum could overflow on 32 bits
@@ -414,6 +416,7 @@ func (maps idMaps) outside(in int) (out int, ok bool) {
 	return -1, false
 }
 
+// inside returns the id inside that stands for an id outside.
 func (maps idMaps) inside(out int) (in int, ok bool) {
 	for _, m := range maps {
 		if out >= m[1] && out-m[1] < m[2] && m[1] != unmappedID {
@@ -435,6 +438,7 @@ func (maps idMaps) String() string {
 	return strings.Join(list, ", ")
 }
 
+// noID returns the error for an id that the joined user namespace does not map.
 func noID(maps idMaps, key string, own int, wanted policy.Opt[uint32]) error {
 	switch {
 	case wanted.Set:

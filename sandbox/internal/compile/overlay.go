@@ -40,6 +40,7 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 	if err != nil {
 		return "", errors.New(o.lower + ": " + fail.Bare(err).Error())
 	}
+	// The layers get names on the scratch file system, so that the mount options need no path of the host.
 	dir := "overlay" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
 	scratchfd := plan.R(plan.Scratch)
@@ -106,6 +107,7 @@ func dirMode(m fs.FileMode) uint64 {
 	return mode
 }
 
+// mountOverlay mounts an overlay that the profile lists.
 func (c *Compilation) mountOverlay(from plan.From, m *policy.Mount, target string) error {
 	lower, err := c.hostSource(m.Source)
 	if err != nil {
@@ -140,6 +142,7 @@ func (c *Compilation) overlayHost(from plan.From) error {
 	if err != nil {
 		return &fail.Error{Op: "root: overlay", Err: err, From: c.Where("root")}
 	}
+	// The home and the working directory are looked for at any depth, because most programs write there.
 	f := overlayFinder{c: c, table: table}
 	f.below("/", 1)
 	for _, dir := range [...]string{c.Host.Home, c.Host.Cwd} {
@@ -272,6 +275,7 @@ func (c *Compilation) hostMounts() (*proc.MountTable, error) {
 	if j := c.Joined(unix.CLONE_NEWNS); j != nil {
 		name = strings.TrimSuffix(j.Path, "/ns/mnt") + "/mountinfo"
 	}
+	// A read that fills the buffer may have been cut off. Then the table is read again with a larger one.
 	for n := 64 << 10; ; n *= 16 {
 		text, err := c.launcherFiles().Read(name, n)
 		switch {

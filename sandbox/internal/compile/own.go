@@ -254,7 +254,7 @@ func (c *Compilation) fromCwd(name string) string {
 	return paths.Clean(paths.Join(c.Host.Cwd, name))
 }
 
-// toolFor shows the tool that a program belongs to, and that of its interpreter.
+// toolFor shows the tool that a program belongs to, and the tool of the program's interpreter.
 func (c *Compilation) toolFor(name string, depth int) error {
 	path := c.candidate(name)
 	if path == "" || depth > maxInterpreters {

@@ -159,6 +159,7 @@ var devNodes = [...]struct {
 // ownDev is the What of a /dev that seal will make read-only.
 const ownDev = "the sandbox's /dev"
 
+// devLinks are the symbolic links that programs expect in /dev.
 var devLinks = [...]struct{ name, text string }{
 	{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
 	{"ptmx", "pts/ptmx"}, {"core", "/proc/kcore"},
@@ -199,6 +200,7 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 		}
 	}
 	c.devpts(from, target, m.Pos)
+	// /dev/shm is a tmpfs of the sandbox's own, because processes share memory there: shm_open(3).
 	c.tmpfs(from, plan.Tree, "1777", 0, picture.AttrBase|picture.AttrNoExec)
 	c.do(from, plan.Move(plan.R(plan.Tree), devfd, "shm", fromFD), plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, "shm"), Write: true, Noexec: true, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
@@ -292,6 +294,7 @@ func (c *Compilation) generate(target string) (string, error) {
 	return "", errors.New("generate knows passwd, group, hosts, hostname, nsswitch.conf and resolv.conf, not " + name)
 }
 
+// passwd returns an /etc/passwd with root, the task's user and nobody.
 func (c *Compilation) passwd() string {
 	home := c.Host.Home
 	if home == "" {
@@ -411,6 +414,7 @@ func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string)
 // emptyDir is the What of a part for a mount of the kind empty.
 const emptyDir = "an empty directory"
 
+// mountTmpfs mounts an empty tmpfs that the task may write to.
 func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {
 	attrs := picture.AttrBase
 	if m.NoExec {

@@ -172,6 +172,7 @@ func (r *Request) CheckFiles(hidesTerminal bool) error {
 	return nil
 }
 
+// fileError returns the error for a descriptor that no task may have.
 func fileError(name, kind string) error {
 	e := &fail.Error{Op: name, Err: errors.New("is " + kind)}
 	if kind == host.KindDirectory {
@@ -257,6 +258,7 @@ func (c *Compilation) PlainFilter() ([]byte, error) {
 // letExec makes a filter allow the launcher's own execveat. A profile that allows only execve cannot mean to forbid
 // that programs join. The program gains only a call that passes with a number that it cannot know.
 func (c *Compilation) letExec(spec filter.Spec) (filter.Spec, error) {
+	// The rule for the launcher's call is added once. If the call is still denied then, the profile itself denies it.
 	for {
 		prog, err := filter.Compile(spec, c.Arch)
 		if err != nil {

@@ -116,6 +116,7 @@ func (c *Compilation) withoutPlanted(name, path string) (string, error) {
 		if err == nil {
 			text, err = c.Host.Files.Readlink(next)
 		}
+		// The kernel follows at most 40 links: path_resolution(7).
 		if links++; err == nil && links > 40 {
 			err = unix.ELOOP
 		}
@@ -133,6 +134,7 @@ func (c *Compilation) withoutPlanted(name, path string) (string, error) {
 	return done, nil
 }
 
+// plantedError returns the error for a program behind a link that a task could have made.
 func plantedError(name, path, link string) error {
 	e := &fail.LookupError{Name: name, Why: "the profile hides what the link " + link + " leads to, and a task could have made that link", Code: 126,
 		Hint: "name the file without the link, or show its directory with --ro"}
@@ -153,9 +155,11 @@ func (c *Compilation) ofSystem(dir string) bool {
 	for _, s := range systemDirs {
 		known = known || paths.Below(dir, s)
 	}
+	// A directory that the task may write in this sandbox is not the system's alone.
 	if !known || c.writable(dir) {
 		return false
 	}
+	// Whoever can write a directory above could replace this one, so each of them is checked.
 	for ; ; dir, _ = paths.Split(dir) {
 		info, err := c.Tree.Lstat(dir)
 		if err != nil || info.Mode().Perm()&0o022 != 0 || !c.belongsToSystem(dir, info) {

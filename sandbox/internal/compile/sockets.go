@@ -24,6 +24,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
+// The bounds of the search for sockets. What lies beyond them stays uncovered.
 const (
 	maxSocketTable = 4 << 20 // number of bytes of /proc/net/unix that are read
 	maxSearched    = 10_000  // number of names that are searched for a socket that does not have its name
