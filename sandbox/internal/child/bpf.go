@@ -1,7 +1,8 @@
 package child
 
-// bpf(2): maps, programs, raw tracepoints (Linux 4.17) and the ring buffer (5.8), for a recorder that root runs; and the
-// program of a dozen instructions that guards the devices of a cgroup. It is here because the structures hold pointers.
+// bpf(2): maps, programs, raw tracepoints (Linux 4.17) and the ring buffer (5.8), for a recorder that root runs. The
+// program of a dozen instructions that guards the devices of a cgroup is loaded here, too. All of this is in this
+// package because the structures hold pointers.
 
 import (
 	"errors"
@@ -14,15 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// GuardDevices attaches a program of type cgroup_device to the group that a descriptor names. The group keeps it.
+// GuardDevices attaches a program of type cgroup_device to a group. group is a descriptor. The group keeps the
+// program.
 func GuardDevices(group int, program []byte) error {
 	license := [...]byte{'M', 'I', 'T', 0}
 	load := struct {
 		kind, instructions uint32
 		program, license   uint64
 	}{unix.BPF_PROG_TYPE_CGROUP_DEVICE, uint32(len(program) / 8), 0, 0}
-	// The kernel wants addresses as 64-bit numbers, which the garbage collector does not take for pointers: what they name
-	// must be pinned until the call has returned.
+	// The kernel wants addresses as 64-bit numbers, which the garbage collector does not take for pointers. So what
+	// they name must be pinned until the call has returned.
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	pin.Pin(&program[0])
@@ -34,7 +36,7 @@ func GuardDevices(group int, program []byte) error {
 		return err
 	}
 	defer unix.Close(fd)
-	// ALLOW_MULTI keeps the programs that others have attached, such as systemd's: a device must pass all of them.
+	// ALLOW_MULTI keeps the programs that others have attached, such as systemd's. A device must pass all of them.
 	attach := struct{ target, program, kind, flags uint32 }{uint32(group), uint32(fd), unix.BPF_CGROUP_DEVICE, unix.BPF_F_ALLOW_MULTI}
 	_, err = bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach))
 	return err
@@ -46,7 +48,7 @@ func DeviceGuards(group int) (int, error) {
 		target, kind, flags, attachFlags uint32
 		ids                              uint64
 		count, _                         uint32
-		_                                [4]uint64 // kernels from 6.17 on write there, whatever the size is
+		_                                [4]uint64 // Linux 6.17 and newer write here, whatever the size is
 	}{target: uint32(group), kind: unix.BPF_CGROUP_DEVICE}
 	_, err := bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&query), unsafe.Sizeof(query))
 	return int(query.count), err
@@ -71,7 +73,7 @@ func NewMap(kind, key, value, entries uint32) (fd int, err error) {
 	return bpf(unix.BPF_MAP_CREATE, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 }
 
-// mapElem is the part of union bpf_attr that is about an element.
+// mapElem is the part of union bpf_attr for an element of a map.
 type mapElem struct {
 	fd         uint32
 	_          uint32
@@ -88,7 +90,8 @@ func SetMap(fd int, key, value []byte) error {
 
 // AddMap puts a value at a key that has none. EEXIST: it has one.
 func AddMap(fd int, key, value []byte) error {
-	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0]), value: unsafe.Pointer(&value[0]), flags: 1} // BPF_NOEXIST
+	// The flag 1 is BPF_NOEXIST.
+	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0]), value: unsafe.Pointer(&value[0]), flags: 1}
 	_, err := bpf(unix.BPF_MAP_UPDATE_ELEM, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return err
 }
@@ -117,9 +120,10 @@ func NextKey(fd int, key, next []byte) error {
 	return err
 }
 
-// LoadTracepoint loads a program of encoded instructions: for any raw tracepoint, or for the one whose type in the kernel's
-// description of its types has the number typed, whose arguments the verifier then knows (Linux 5.5). Where the kernel
-// refuses it, the error has what its verifier says last.
+// LoadTracepoint loads a program of encoded instructions. If typed is 0, the program is for any raw tracepoint.
+// Otherwise it is for the tracepoint whose type has this number in the kernel's description of its types, and the
+// verifier then knows the tracepoint's arguments (Linux 5.5). If the kernel refuses the program, the error ends with
+// what the verifier says last.
 func LoadTracepoint(insns []byte, typed uint32) (fd int, err error) {
 	const rawTracepoint, tracing, traceRawTP, insnSize = 17, 26, 23, 8
 	license := []byte("GPL\x00")
@@ -140,7 +144,8 @@ func LoadTracepoint(insns []byte, typed uint32) (fd int, err error) {
 	if err != unix.EACCES && err != unix.EINVAL && err != unix.E2BIG {
 		return fd, err
 	}
-	// The program is loaded again for the verifier's log. A program that loads at once needs none, and the log is large.
+	// The program is loaded again, now with the verifier's log. A program that loads at once needs no log, and the
+	// log is large.
 	log := make([]byte, 16<<20)
 	attr.level, attr.size, attr.log = 1, uint32(len(log)), unsafe.Pointer(&log[0])
 	if fd, e := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); e == nil {
@@ -167,7 +172,7 @@ func AttachRawTracepoint(name string, prog int) (fd int, err error) {
 // Ring is the reader's side of a BPF_MAP_TYPE_RINGBUF.
 type Ring struct {
 	fd       int
-	consumer []byte // a page: our position
+	consumer []byte // a page with the reader's position
 	producer []byte // a page with the kernel's position, and the data twice in a row
 	mask     uint64
 }
@@ -197,8 +202,8 @@ func (r *Ring) FD() int { return r.fd }
 func (r *Ring) Read(do func([]byte)) {
 	const busy, discard, header = 1 << 31, 1 << 30, 8
 	at, data := (*uint64)(unsafe.Pointer(&r.consumer[0])), r.producer[len(r.consumer):]
-	// The position is loaded before the length, because the kernel writes a record's length before it moves the position.
-	// The length has the busy bit until the record is complete.
+	// The position is loaded before the length, because the kernel writes a record's length before it moves the
+	// position. The length has the busy bit until the record is complete.
 	for pos := atomic.LoadUint64(at); pos < atomic.LoadUint64((*uint64)(unsafe.Pointer(&r.producer[0]))); {
 		rec := data[pos&r.mask:]
 		n := atomic.LoadUint32((*uint32)(unsafe.Pointer(&rec[0])))
@@ -217,11 +222,11 @@ func (r *Ring) Read(do func([]byte)) {
 	}
 }
 
-// Close ends it.
+// Close unmaps the ring buffer and closes its descriptor.
 func (r *Ring) Close() {
 	for _, m := range [...][]byte{r.consumer, r.producer} {
 		if m != nil {
-			_ = unix.Munmap(m) // it is what Mmap returned
+			_ = unix.Munmap(m) // Mmap has returned it
 		}
 	}
 	unix.Close(r.fd)

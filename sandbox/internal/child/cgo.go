@@ -2,5 +2,5 @@
 
 package child
 
-// withC reports that libc may be in this process. What libc maps, the child needs: a thread's own memory, for example.
+// withC reports that libc may be in this process. The child needs what libc maps: a thread's own memory, for example.
 const withC = true

@@ -17,9 +17,9 @@ import (
 type op struct {
 	nr   uintptr
 	args [6]uintptr
-	load *int32      // where not nil, the result is what the call has left here
-	put  *int32      // where not nil, the value of from is left here before the call
-	regs [6]plan.Reg // where not 0, the argument is this register's value
+	load *int32      // if not nil, the call leaves its result here
+	put  *int32      // if not nil, the value of from goes here before the call
+	regs [6]plan.Reg // if not 0, the argument is the value of this register
 	or   uint16      // an errno that counts as success
 	to   plan.Reg
 	from plan.Reg
@@ -28,18 +28,18 @@ type op struct {
 }
 
 const (
-	opEnd   = iota // of what is linked: memory that nobody has written
+	opEnd   = iota // memory that nobody has written
 	opCall         // a system call
 	opFork         // clone(2): the new process goes on, the caller turns to init's operations
 	opAgain        // clone(2): the new process goes on, the caller ends
 )
 
-// The heap lies in arenas of this size, aligned to it and one behind the other (runtime, heapArenaBytes on 64-bit Linux).
-// It begins anywhere in the first (runtime, randomizeHeapBase), so that a small one may be in two. Of the one that the
-// stack is in and its neighbours the child gets a window around the stack pointer: run's frame and those below it are small.
+// The heap lies in adjacent arenas of this size, aligned to it (runtime, heapArenaBytes on 64-bit Linux). It begins
+// anywhere in the first (runtime, randomizeHeapBase), so a small heap may lie in two. Of the stack's arena and its
+// neighbours the child gets only a window around the stack pointer, because the frames from run on are small.
 const (
 	arenaSize  = 64 << 20
-	windowSize = 16 << 10 // or two pages, where they are larger
+	windowSize = 16 << 10 // or two pages, if they are larger
 )
 
 // Image is a plan that is ready to run, in memory that the child shares. The launcher may add steps after Start, and
@@ -50,19 +50,19 @@ type Image struct {
 	alone  bool   // see Alone
 	memory []byte // nil once it was released
 	page   *Page
-	ops    area // the child's, behind the fork the task's
+	ops    area // the child's; after the fork the task's
 	init   area
-	data   area // what the operations point into
+	data   area // what the operations point to
 	fail   [2]int
 }
 
 // area is a part of an image's memory that is filled from its beginning.
 type area struct{ next, end uintptr }
 
-// The layout of an image's memory. Only what is written takes any.
+// The layout of an image's memory. Only the pages that are written take memory.
 const (
 	imageSize = 64 << 20
-	initStart = 4 << 10 // behind the page
+	initStart = 4 << 10 // after the page
 	opsStart  = 32 << 10
 	dataStart = 24 << 20
 )
@@ -72,10 +72,10 @@ const InitBase = 1 << 20
 
 // Page is the memory that the child shares with the launcher.
 type Page struct {
-	Init, Task Fault  // Init is also the child's before it forks
+	Init, Task Fault  // Init is also the child's before the child forks
 	Next       int32  // the pid of the process that Respawn made, which is the launcher's child; 0 for none
 	Done       uint32 // 1 once the task was reaped
-	Linger     uint32 // 1: init waits for one more word at its descriptor 0 before it ends, and the task's terminal with it
+	Linger     uint32 // 1: init waits for one more word at descriptor 0 before it ends, and the terminal with it
 	Status     int32  // the task's wait status
 	Usage      unix.Rusage
 	owner      uint32 // the task's pid as init sees it, until its memory goes: see plan.HoldOwner
@@ -86,11 +86,11 @@ type Page struct {
 
 // Fault is the step that failed or, if Errno is 0, the step that is running.
 type Fault struct {
-	Step  uint32 // index + 1, of init's steps InitBase more; 0 before the first and behind the last
+	Step  uint32 // index + 1, plus InitBase for init's steps; 0 before the first and after the last
 	Errno uint32
 }
 
-// numbers of the calls on this architecture.
+// numbers holds the number of each call on this architecture.
 var numbers = [plan.NumCalls]uintptr{
 	plan.Capset: unix.SYS_CAPSET, plan.Chdir: unix.SYS_CHDIR, plan.Chroot: unix.SYS_CHROOT, plan.Close: unix.SYS_CLOSE,
 	plan.CloseRange: unix.SYS_CLOSE_RANGE, plan.Dup3: unix.SYS_DUP3, plan.Execve: unix.SYS_EXECVE, plan.Fchdir: unix.SYS_FCHDIR,
@@ -148,19 +148,19 @@ func New(clone uint64) (*Image, error) {
 // Cgroup sets the group in which the child starts, if its flags ask for one.
 func (im *Image) Cgroup(fd int) { im.group = fd }
 
-// Add appends steps to those of the child and the task.
+// Add appends steps to the steps of the child and the task.
 func (im *Image) Add(steps []plan.Step, files map[string]int) error {
 	return im.link(&im.ops, im.opsAt(opsStart), &im.fail[0], steps, files)
 }
 
-// AddInit appends steps to those of init. init must have all its steps before the child forks.
+// AddInit appends steps to init's steps. init must have all its steps before the child forks.
 func (im *Image) AddInit(steps []plan.Step, files map[string]int) error {
 	return im.link(&im.init, im.opsAt(initStart), &im.fail[1], steps, files)
 }
 
 func (im *Image) opsAt(offset uintptr) uintptr { return addr(im.memory) + offset }
 
-// link fills an area. One operation's room is left behind the last, whose zero is the end.
+// link fills an area. It leaves room for one operation after the last, whose zero marks the end.
 func (im *Image) link(to *area, start uintptr, fail *int, steps []plan.Step, files map[string]int) error {
 	const size = unsafe.Sizeof(op{})
 	for i := range steps {
@@ -172,7 +172,7 @@ func (im *Image) link(to *area, start uintptr, fail *int, steps []plan.Step, fil
 		if err := im.linkStep(o, &steps[i], files); err != nil {
 			return fmt.Errorf("step %d: %s: %w", n, steps[i].Call, err)
 		}
-		if n == *fail { // a number that no kernel has is ENOSYS
+		if n == *fail { // no kernel has such a call: ENOSYS
 			o.nr, o.or, o.kind = ^uintptr(0), 0, opCall
 		}
 		to.next += size
@@ -182,13 +182,13 @@ func (im *Image) link(to *area, start uintptr, fail *int, steps []plan.Step, fil
 
 var errTooLarge = errors.New("the plan is too large: name fewer mounts and hide rules, or the directories that they are in")
 
-// pointer makes a pointer of an address in the image's memory.
+// pointer turns an address in the image's memory into a pointer.
 func (im *Image) pointer(p uintptr) unsafe.Pointer {
 	return unsafe.Add(unsafe.Pointer(&im.memory[0]), p-addr(im.memory))
 }
 
 func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
-	// recvfrom returns 0 if the launcher is gone. Going on would run the program without anybody who supervises it.
+	// recvfrom returns 0 if the launcher is gone. That is an error, because nobody would supervise the program.
 	*o = op{nr: numbers[s.Call], to: s.To, or: uint16(s.Or), kind: opCall, some: s.Call == plan.Recvfrom}
 	if s.Call == plan.Fork || s.Call == plan.Respawn {
 		o.nr, o.kind = unix.SYS_CLONE, opFork
@@ -196,11 +196,11 @@ func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
 			o.kind = opAgain
 		}
 		o.args[0] = uintptr(s.Args[0].Int) | uintptr(unix.SIGCHLD)
-		o.args[2] = uintptr(unsafe.Pointer(&im.page.Next)) // where CLONE_PARENT_SETTID leaves the pid
+		o.args[2] = uintptr(unsafe.Pointer(&im.page.Next)) // CLONE_PARENT_SETTID leaves the pid here
 		if s.Args[2].Kind == plan.Owner {
 			o.args[2] = im.owner()
 		}
-		if s.Args[3].Kind == plan.Self { // behind parent_tid come child_tid and tls, in this order or the other
+		if s.Args[3].Kind == plan.Self { // child_tid and tls come after parent_tid, in this order or the other
 			o.args[3], o.args[4] = im.self(), im.self()
 		}
 		return nil
@@ -255,7 +255,7 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 		b, err = im.fprog(a.Data)
 	default:
 		o.args[j] = uintptr(a.Int)
-		// The kernel would stop at the NUL, and take another path than the one that the profile was checked for.
+		// The kernel would stop at the NUL, and use another path than the path that the profile was checked for.
 		if a.Kind == plan.Path && strings.IndexByte(a.Data, 0) >= 0 {
 			return fmt.Errorf("%q: a NUL in a path", a.Data)
 		}
@@ -271,7 +271,7 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 	return err
 }
 
-// opened is the descriptor of a file that the plan names.
+// opened returns the descriptor of a file that the plan names.
 func opened(files map[string]int, name string) (uintptr, error) {
 	fd, ok := files[name]
 	if !ok {
@@ -280,8 +280,8 @@ func opened(files map[string]int, name string) (uintptr, error) {
 	return uintptr(fd), nil
 }
 
-// argvLen is the length of the arguments: os.Args are strings in the memory that execve(2) filled, one after the other.
-// A program that has replaced them gets nothing wiped.
+// argvLen returns the length of the arguments: os.Args are strings in the memory that execve(2) filled, one after the
+// other. If the program has replaced them, argvLen returns 0, and nothing is wiped.
 func argvLen() uintptr {
 	next := uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))
 	start := next
@@ -362,7 +362,7 @@ type message struct {
 	fd, _   int32
 }
 
-// message makes one with room for n bytes of text, which stand behind it.
+// message makes a message with room for n bytes of text. The text is at the end of b.
 func (im *Image) message(n int) (m *message, b []byte, err error) {
 	const size = int(unsafe.Sizeof(message{}))
 	if b, err = im.alloc(size + n); err != nil {
@@ -377,8 +377,8 @@ func (im *Image) message(n int) (m *message, b []byte, err error) {
 	return m, b, nil
 }
 
-// rights takes one byte and one descriptor, which becomes the result. A message without a descriptor leaves -1, which the
-// next step cannot mistake for an open file: every call refuses it with EBADF.
+// rights makes a message that takes one byte and one descriptor, which becomes the result. Without a descriptor the
+// result is -1. The next step cannot mistake that for an open file, because every call refuses it with EBADF.
 func (im *Image) rights(o *op) ([]byte, error) {
 	m, b, err := im.message(1)
 	if err != nil {
@@ -389,7 +389,7 @@ func (im *Image) rights(o *op) ([]byte, error) {
 	return b, nil
 }
 
-// sendRights is the text and one descriptor.
+// sendRights makes a message that sends the text and one descriptor.
 func (im *Image) sendRights(text string, fd int32) (*message, []byte, error) {
 	m, b, err := im.message(len(text))
 	if err != nil {
@@ -402,7 +402,7 @@ func (im *Image) sendRights(text string, fd int32) (*message, []byte, error) {
 	return m, b, nil
 }
 
-// owner is the address of the owner word.
+// owner returns the address of the owner word.
 func (im *Image) owner() uintptr { return uintptr(unsafe.Pointer(&im.page.owner)) }
 
 // Released reports whether the kernel has released the memory in which the task ran the plan: the task runs the
@@ -412,12 +412,12 @@ func (p *Page) Released() bool {
 	return atomic.LoadUint32(&p.owner)&ownerDied != 0
 }
 
-// self is the address of the word for the task's own pid.
+// self returns the address of the word for the task's own pid.
 func (im *Image) self() uintptr { return uintptr(unsafe.Pointer(&im.page.self)) }
 
-// robustList builds struct robust_list_head with one entry, whose lock is the owner word. The lowest bit of the entry's
-// address is clear: set, it says that only waiters with priority inheritance are to be woken (kernel/futex/core.c,
-// fetch_robust_entry), and those the kernel finds without the list.
+// robustList builds struct robust_list_head with one entry, whose lock is the owner word. The lowest bit of the
+// entry's address is clear. If it were set, the kernel would wake only waiters with priority inheritance
+// (kernel/futex/core.c, fetch_robust_entry), and the kernel finds those without the list.
 func (im *Image) robustList() ([]byte, error) {
 	b, err := im.alloc(32)
 	if err != nil {
@@ -434,17 +434,17 @@ func (im *Image) robustList() ([]byte, error) {
 // step is added.
 func (im *Image) Fail(i int) { im.fail[0] = i }
 
-// FailInit is Fail for init's steps.
+// FailInit does for init's steps what Fail does for the others.
 func (im *Image) FailInit(i int) { im.fail[1] = i }
 
-// Page is the page in which the child reports.
+// Page returns the page in which the child reports.
 func (im *Image) Page() *Page { return im.page }
 
-// Release gives the memory back.
+// Release gives the memory back. im may be nil.
 func (im *Image) Release() {
 	if im == nil || im.memory == nil {
 		return
 	}
-	_ = unix.Munmap(im.memory) // of a mapping made above: nothing can be done about an error
+	_ = unix.Munmap(im.memory) // New made the mapping; nothing can be done about an error
 	im.memory, im.page = nil, nil
 }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Notification is struct seccomp_notif: a call of a task that waits for an answer. What it holds is a copy that the
-// kernel made; only what it points to can be changed by the task.
+// Notification is struct seccomp_notif: a call of a task that waits for an answer. It holds a copy that the kernel
+// made. The task can change only what the arguments point to.
 type Notification struct {
 	ID    uint64
 	PID   uint32 // of the thread, in the reader's pid namespace
@@ -22,7 +22,7 @@ type Notification struct {
 	Args  [6]uint64
 }
 
-// answer is struct seccomp_notif_resp. Its flags are 0 but in Continue.
+// answer is struct seccomp_notif_resp. Only Continue sets flags.
 type answer struct {
 	id    uint64
 	val   int64
@@ -55,13 +55,14 @@ func Deny(listener int, id uint64, errno syscall.Errno) syscall.Errno {
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, errno: -int32(errno)}))
 }
 
-// Answer answers a notification with an error number, or with success if it is 0: somebody has made the call in the task's
-// place. ENOENT: the task is gone.
+// Answer answers a notification with an error number. 0 means success, because somebody has made the call in the
+// task's place. ENOENT: the task is gone.
 func Answer(listener int, id uint64, errno syscall.Errno) syscall.Errno {
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, errno: -int32(errno)}))
 }
 
-// SetGroups sets the supplementary groups of this thread alone: setgroups(2).
+// SetGroups sets the supplementary groups of this thread alone: setgroups(2). Go's own call sets those of all
+// threads.
 func SetGroups(ids []uint32) syscall.Errno {
 	var list unsafe.Pointer
 	if len(ids) > 0 {
@@ -71,8 +72,8 @@ func SetGroups(ids []uint32) syscall.Errno {
 	return errno
 }
 
-// Continue lets the kernel make the call as if nobody had been asked. The memory behind its pointers may have changed
-// since, so looking at it has protected nothing. ENOENT: the task is gone.
+// Continue lets the kernel make the call as if nobody had been asked. The memory that the arguments point to may have
+// changed since, so a look at it has protected nothing. ENOENT: the task is gone.
 func Continue(listener int, id uint64) syscall.Errno {
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, flags: flagContinue}))
 }
@@ -91,10 +92,11 @@ func IsListener(fd int) bool {
 
 // SyncWakeUp makes task and launcher take turns on one processor, if the kernel supports that.
 func SyncWakeUp(listener int) {
-	_, _, _ = syscall.RawSyscall(unix.SYS_IOCTL, uintptr(listener), notifSetFlags, syncWakeUp) // before 6.6 it is only slower
+	// Before Linux 6.6 this fails, and an answer only takes longer.
+	_, _, _ = syscall.RawSyscall(unix.SYS_IOCTL, uintptr(listener), notifSetFlags, syncWakeUp)
 }
 
-// ioctl never blocks here: the listener is readable, or there is nothing to wait for.
+// ioctl never blocks here, because the listener is readable or there is nothing to wait for.
 func ioctl(fd int, request uintptr, arg unsafe.Pointer) syscall.Errno {
 	for {
 		if _, _, errno := syscall.RawSyscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg)); errno != syscall.EINTR {
@@ -111,7 +113,8 @@ func AwaitNotification(listener int, d time.Duration) bool {
 	return errno == 0 && n > 0 && fd.Revents&unix.POLLIN != 0
 }
 
-// ReadMemory reads what a process has at an address, as far as it can be read: process_vm_readv(2).
+// ReadMemory reads the memory of a process at an address, as far as it can be read: process_vm_readv(2). It returns
+// the number of bytes.
 func ReadMemory(pid int, addr uint64, buf []byte) int {
 	if len(buf) == 0 {
 		return 0

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Random draws a number from the kernel: getrandom(2). It makes the call itself: the Go runtime takes it through the vDSO,
-// which first maps memory for a state that serves many numbers, and a launch draws one or two.
+// Random draws a number from the kernel: getrandom(2). It makes the system call itself. The Go runtime uses the vDSO,
+// which first maps memory for a state that serves many numbers, and a launch draws only one or two.
 func Random() (uint64, error) {
 	var v uint64
 	for {

@@ -1,8 +1,8 @@
 package child
 
-// The ends of the launcher's children: wait4(2), pidfd_open(2). A tracer outside (ptrace(2)) can stop each of them, which no
-// SIGCONT undoes, and keep the end of a dead one to itself. So none of these waits is without an end: a child that should
-// have ended is killed, and one that is dead is left to its tracer.
+// The ends of the launcher's children: wait4(2), pidfd_open(2). A tracer outside (ptrace(2)) can stop each child,
+// which no SIGCONT undoes, and can hold back the end of a dead child. So AwaitHelper kills a helper that does not end
+// in time, and Reap leaves a dead child to its tracer after ReapTime.
 
 import (
 	"errors"
@@ -11,11 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReapTime is how long a tracer may hold back the end of a child that is dead.
+// ReapTime is how long the launcher waits for a dead child whose end a tracer holds back.
 const ReapTime = 5 * time.Second
 
-// Reap waits for a child to end, given its pidfd or -1. If the kernel itself reaps the child (see ReapNothing), or a
-// tracer holds it, the status is that of a process that SIGKILL has ended.
+// Reap waits for a child to end and returns its status. pidfd may be -1, and then Reap waits without a limit. If the
+// kernel itself reaps the child (see ReapNothing), or a tracer holds back its end, the status is that of a process
+// that SIGKILL has ended.
 func Reap(pid, pidfd int, usage *unix.Rusage) (status unix.WaitStatus) {
 	flags := 0
 	if pidfd >= 0 {
@@ -48,7 +49,7 @@ func awaitEnd(pidfd int) {
 	}
 }
 
-// reapLater keeps a library's process from collecting zombies.
+// reapLater reaps the child whenever its tracer lets go, so that a library's process does not collect zombies.
 func reapLater(pid int) {
 	for {
 		if _, err := unix.Wait4(pid, nil, unix.WALL, nil); err != unix.EINTR {
@@ -58,7 +59,7 @@ func reapLater(pid int) {
 }
 
 // helperTime is how long a helper process may take for its few system calls.
-const helperTime = 10 * time.Second // as ErrHeld says
+const helperTime = 10 * time.Second // the text of ErrHeld has this number, too
 
 // ErrHeld is the error for a helper process that did not end in time.
 var ErrHeld = errors.New("the helper process did not end within 10s: does a tracer (ptrace, gdb) outside hold it?")
@@ -74,7 +75,7 @@ func AwaitHelper(pid, pidfd int) (unix.WaitStatus, error) {
 		case n > 0:
 			return Reap(pid, pidfd, nil), nil
 		default:
-			_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) // gone already is as good
+			_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) // the helper may have ended just now
 			_ = Reap(pid, pidfd, nil)
 			return 0, ErrHeld
 		}

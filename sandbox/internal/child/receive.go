@@ -30,15 +30,15 @@ func Receive(fd int) (m Message, errno syscall.Errno) {
 	iov.SetLen(1)
 	hdr := unix.Msghdr{Iov: &iov, Control: (*byte)(unsafe.Pointer(&control))}
 	hdr.SetIovlen(1)
-	// MSG_CMSG_CLOEXEC, because the launcher of a library may run other programs at the same time: one that is started
-	// between recvmsg and fcntl would inherit the descriptor.
+	// MSG_CMSG_CLOEXEC is needed because a program that uses the library may start other programs at the same time. A
+	// program that is started between recvmsg and fcntl would inherit the descriptor.
 	for {
 		hdr.SetControllen(int(unsafe.Sizeof(control)))
 		n, _, errno := syscall.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&hdr)), unix.MSG_CMSG_CLOEXEC)
 		switch {
 		case errno == syscall.EINTR:
 			continue
-		case errno == syscall.ECONNRESET: // closed with something unread: the end as well
+		case errno == syscall.ECONNRESET: // the other end was closed with something unread: this is the end, too
 			return Message{File: -1}, 0
 		case errno != 0:
 			return Message{File: -1}, errno

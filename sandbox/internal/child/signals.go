@@ -2,8 +2,8 @@
 
 package child
 
-// Signals without the Go runtime's machinery: os/signal costs a launch 1 ms, because every signal is a round trip
-// between locked threads. sigaction(2), pipe(7).
+// Signals are caught here without the Go runtime's machinery. os/signal costs a launch 1 ms, because every signal is
+// a round trip between locked threads: sigaction(2), pipe(7).
 
 import (
 	"runtime"
@@ -13,21 +13,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signalPipe is where the handler, in signals_*.s, writes a signal's number.
+// signalPipe is the descriptor to which the handler, in signals_*.s, writes a signal's number.
 var signalPipe int32 //nolint:unused // by Go
 
-// handlers are the addresses of the handler and of what it returns to, in signals_*.s.
+// handlers returns the addresses of the handler and of the code that the handler returns to, in signals_*.s.
 func handlers() (handler, restorer uintptr)
 
 // sigaction is the kernel's struct, which has a restorer on both architectures.
 type sigaction struct{ handler, flags, restorer, mask uintptr }
 
-// The flags of sigaction(2): the runtime's threads have a stack for signals, and calls go on.
+// The flags of sigaction(2). The handler uses the signal stack that the runtime's threads have, and interrupted calls
+// go on.
 const handlerFlags = 0x08000000 | 0x10000000 | 0x04000000 // SA_ONSTACK | SA_RESTART | SA_RESTORER
 
 // CatchSignals makes every signal of list arrive as a byte, its number, at the returned descriptor, which does not
-// block. One that the process was started to ignore stays ignored, as nohup(1) wants it. It is for a process that is a
-// launcher and nothing else: the handlers are never taken back.
+// block. A signal that the process was started to ignore stays ignored, as nohup(1) wants it. The process must be a
+// launcher and nothing else, because the handlers are never taken back.
 func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
@@ -51,11 +52,12 @@ func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 
 const sigIgnore = 1 // SIG_IGN
 
-// Suspend stops the process as Ctrl-Z does, and with group the others of its process group, unless it ignores that or the group
-// is an orphaned one, which nobody would continue. It returns when the process goes on. The signal to the group reaches this
-// process too: the process ignores that copy, because a caught one would arrive as a new request to stop after it goes on.
+// Suspend stops the process as Ctrl-Z does, and returns when the process goes on. If group is true, it also stops the
+// other processes of the process group. It does nothing if the process ignores SIGTSTP. The kernel does not stop a
+// process of an orphaned group, which nobody would continue. The signal to the group reaches this process, too. The
+// process ignores that copy, because a caught copy would arrive as a new request to stop after the process goes on.
 func Suspend(group bool) {
-	runtime.LockOSThread() // a signal to this thread has been taken when tgkill returns
+	runtime.LockOSThread() // when tgkill returns, this thread has taken the signal
 	defer runtime.UnlockOSThread()
 	const tstp = uintptr(unix.SIGTSTP)
 	var old, standard sigaction
@@ -76,10 +78,11 @@ func Suspend(group bool) {
 	set(&old)
 }
 
-// DieOf ends the process by a signal whose standard action ends it, as if the process had never caught it. With group the
-// others of its process group get the signal first. It returns where the process was started to ignore the signal.
+// DieOf ends the process by a signal whose standard action ends it, as if the process had never caught the signal. If
+// group is true, the other processes of the process group get the signal first. DieOf returns if the process was
+// started to ignore the signal.
 func DieOf(sig syscall.Signal, group bool) {
-	runtime.LockOSThread() // a signal to this thread has been taken when tgkill returns
+	runtime.LockOSThread() // when tgkill returns, this thread has taken the signal
 	defer runtime.UnlockOSThread()
 	var old, standard sigaction
 	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), 0, uintptr(unsafe.Pointer(&old)), unsafe.Sizeof(old.mask), 0, 0)

@@ -12,8 +12,8 @@ import (
 )
 
 // CatchSignals makes every signal of list arrive as a byte, its number, at the returned descriptor, which does not
-// block. One that the process was started to ignore stays ignored, as nohup(1) wants it. It is for a process that is a
-// launcher and nothing else: the handlers are never taken back.
+// block. A signal that the process was started to ignore stays ignored, as nohup(1) wants it. The process must be a
+// launcher and nothing else, because the handlers are never taken back.
 func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
@@ -26,15 +26,16 @@ func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 	}
 	go func() {
 		for sig := range caught {
-			_, _ = unix.Write(p[1], []byte{byte(sig.(syscall.Signal))}) // full only behind 65536 signals
+			_, _ = unix.Write(p[1], []byte{byte(sig.(syscall.Signal))}) // full only after 65536 signals
 		}
 	}()
 	return p[0], nil
 }
 
-// Suspend stops the process as Ctrl-Z does, and with group the others of its process group, unless it ignores that or the group
-// is an orphaned one, which nobody would continue. It returns when the process goes on. The signal to the group reaches this
-// process too: the process ignores that copy, because a caught one would arrive as a new request to stop after it goes on.
+// Suspend stops the process as Ctrl-Z does, and returns when the process goes on. If group is true, it also stops the
+// other processes of the process group. It does nothing if the process ignores SIGTSTP. The kernel does not stop a
+// process of an orphaned group, which nobody would continue. The signal to the group reaches this process, too. The
+// process ignores that copy, because a caught copy would arrive as a new request to stop after the process goes on.
 func Suspend(group bool) {
 	if signal.Ignored(unix.SIGTSTP) {
 		return
@@ -50,8 +51,9 @@ func Suspend(group bool) {
 	signal.Notify(caught, unix.SIGTSTP)
 }
 
-// DieOf ends the process by a signal whose standard action ends it, as if the process had never caught it. With group the
-// others of its process group get the signal first. It returns where the process was started to ignore the signal.
+// DieOf ends the process by a signal whose standard action ends it, as if the process had never caught the signal. If
+// group is true, the other processes of the process group get the signal first. DieOf returns if the process was
+// started to ignore the signal.
 func DieOf(sig syscall.Signal, group bool) {
 	if signal.Ignored(sig) {
 		return
@@ -66,7 +68,7 @@ func DieOf(sig syscall.Signal, group bool) {
 	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), sig)
 }
 
-// caught is where signals arrive.
+// caught receives the signals from os/signal.
 var caught = make(chan os.Signal, 16)
 
 // ReapNothing makes the kernel reap the process's children when they end, whether it runs or is stopped: sigaction(2),

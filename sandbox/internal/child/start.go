@@ -11,9 +11,10 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// The hooks that the standard library's own fork uses: signals are blocked around it, and the child's stack may not
-// grow. The third, for the child, is not called: it resets the handlers that the runtime knows of, one by one, and
-// clone3 resets all (CLONE_CLEAR_SIGHAND, Linux 5.5). The child's signals stay blocked; a plan unblocks the task's.
+// These are hooks that the standard library's own fork uses. They block signals around the fork, and see to it that
+// the child's stack does not grow. The third hook, for the child, is not called: it resets the handlers that the
+// runtime knows of, one by one, and clone3 resets all (CLONE_CLEAR_SIGHAND, Linux 5.5). The child's signals stay
+// blocked; a plan unblocks the task's.
 //
 //go:linkname beforeFork syscall.runtime_BeforeFork
 func beforeFork()
@@ -21,8 +22,8 @@ func beforeFork()
 //go:linkname afterFork syscall.runtime_AfterFork
 func afterFork()
 
-// cloneArgs is struct clone_args of clone3(2). The last field is of version 2 (Linux 5.7), and not passed where it is 0:
-// older kernels refuse what they do not know.
+// cloneArgs is struct clone_args of clone3(2). The last field belongs to version 2 (Linux 5.7). Older kernels do not
+// know it, so it is passed only with CLONE_INTO_CGROUP.
 type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
@@ -42,7 +43,8 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 	if im.clone&unix.CLONE_INTO_CGROUP != 0 {
 		args.cgroup = uint64(im.group)
 	}
-	syscall.ForkLock.Lock() // one at a time says what of the heap the next process gets
+	// Only one fork at a time may say which parts of the heap the next process gets.
+	syscall.ForkLock.Lock()
 	n, errno := run(im, args)
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(im)
@@ -53,20 +55,20 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 	return int(n), int(fd), nil
 }
 
-// sysinfoEHDR is AT_SYSINFO_EHDR of getauxval(3): where the vDSO is. vvarPages are more pages than the kernel's own data has,
-// which lies right before it.
+// sysinfoEHDR is AT_SYSINFO_EHDR of getauxval(3): the address of the vDSO. The kernel's own data lies right before
+// the vDSO, and has fewer pages than vvarPages.
 const (
 	sysinfoEHDR = 33
 	vvarPages   = 16
 )
 
-// Alone says that this process is a launcher and nothing else. Then what the kernel mapped before the image is the Go
-// runtime's, unless libc is in the process: the child gets none of that either. Somebody else's mappings may be such as
-// MADV_DOFORK does not give back.
+// Alone says that this process is a launcher and nothing else. Then the mappings that the kernel made before the
+// image are the Go runtime's, unless libc is in the process. The child gets none of them either. In another process
+// they may be somebody else's, which MADV_DOFORK may not give back.
 func (im *Image) Alone() { im.alone = true }
 
-// aboveEnd returns where the mappings end that begin at above and that the child need not have; 0 if there are none. They
-// end below the vDSO, or below the arguments if the kernel put the vDSO above these.
+// aboveEnd returns the end of the mappings that begin at above and that the child need not have; 0 if there are none.
+// They end below the vDSO, or below the arguments if the kernel put the vDSO above the arguments.
 func (im *Image) aboveEnd(above, pageSize uintptr) uintptr {
 	if withC || !im.alone || len(os.Args) == 0 {
 		return 0
@@ -85,10 +87,10 @@ func (im *Image) aboveEnd(above, pageSize uintptr) uintptr {
 	return end
 }
 
-// run clones; in the child it never returns. It may call nothing but what is inlined or marked nosplit. The child gets none
-// of the launcher's heap but a window around its stack: it needs no more, may hold no secret of it, and nothing of it has
-// to be copied when the launcher goes on. Of a launcher that is alone in its process it does not get the runtime's own
-// memory either.
+// run clones. In the child it never returns. It may call nothing but what is inlined or marked nosplit. The child
+// gets none of the launcher's heap but a window around its stack. It needs no more, it may hold no secret of the
+// launcher, and the launcher has nothing of its heap to copy when it goes on. If the launcher is alone in its
+// process, the child does not get the runtime's own memory either.
 //
 //go:noinline
 //go:norace
@@ -103,20 +105,20 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		pageSize = uintptr(os.Getpagesize())
 		window   = max(windowSize, 2*pageSize)
 		heap     uintptr // where the arenas begin
-		keep     uintptr // where the window does
+		keep     uintptr // where the window begins
 		memory   = uintptr(unsafe.Pointer(im.page))
-		above    = memory + imageSize // what the kernel mapped before the image
+		above    = memory + imageSize // where the mappings begin that the kernel made before the image
 		kept     = im.aboveEnd(above, pageSize)
 
 		page  = im.page
 		fault = &page.Init
 		o     = (*op)(unsafe.Add(unsafe.Pointer(page), opsStart))
-		n     uint32 // of steps, this one included
+		n     uint32 // the number of steps, this one included
 		j     int
 	)
 	beforeFork()
-	// From here on the stack stays where it is. Parts that are not mapped make the calls return ENOMEM when the others are
-	// done; the image lies among the arenas only where the kernel chose the heap's place.
+	// From here on the stack stays where it is. If parts are not mapped, madvise(2) returns ENOMEM after it has done
+	// the others. The image lies among the arenas only if the kernel chose the heap's place.
 	heap = uintptr(unsafe.Pointer(&a))&^(arenaSize-1) - arenaSize
 	keep = (uintptr(unsafe.Pointer(&a)) - windowSize/2) &^ (pageSize - 1)
 	syscall.RawSyscall6(unix.SYS_MADVISE, heap, keep-heap, unix.MADV_DONTFORK, 0, 0, 0)
@@ -130,7 +132,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	if memory+imageSize > heap && memory < heap+3*arenaSize {
 		syscall.RawSyscall6(unix.SYS_MADVISE, memory, imageSize, unix.MADV_DOFORK, 0, 0, 0)
 	}
-	// Without CLONE_VM: the child has copies of the pages that are not shared, so that its writes reach nothing of the
+	// There is no CLONE_VM: the child has copies of the pages that are not shared. So its writes reach nothing of the
 	// launcher's but the image.
 	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), argSize, 0, 0, 0, 0)
 	if pid != 0 || e != 0 {
@@ -141,10 +143,11 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		afterFork()
 		return pid, e
 	}
-	// The child. An operation that nobody has written yet is zero, which is opEnd. The child never comes to one too early,
-	// because the step before it waits for the launcher's byte.
+	// This is the child. An operation that nobody has written yet is zero, which is opEnd. The child never comes to
+	// one too early, because the step before it waits for the launcher's byte.
 	for o.kind != opEnd {
-		// The number is written before the call: if the filter kills the process in it, the launcher finds the step here.
+		// The number is written before the call. If the filter kills the process in the call, the launcher finds the
+		// step here.
 		n++
 		fault.Step = n
 		for j = 0; j < 6; j++ {
@@ -156,7 +159,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		if o.put != nil {
 			*o.put = int32(regs[o.from])
 		}
-		// Not Syscall: that one tells the scheduler, of which the child has none.
+		// Syscall would tell the Go scheduler, and the child has none.
 		r, _, e = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
 		if r == 0 && o.some {
 			e = syscall.EPIPE
@@ -164,12 +167,12 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		if e != 0 && uint16(e) != o.or {
 			goto failed
 		}
-		// The new process is the task: it goes on with the plan, and its faults stand apart from init's, because both run at
-		// the same time. The old one is init from here on.
+		// The new process is the task, and goes on with the plan. Its faults stand apart from init's, because both
+		// run at the same time. The old process is init from here on.
 		if o.kind == opFork && r == 0 {
 			fault = &page.Task
 		} else if o.kind == opFork {
-			pid = r // the task's
+			pid = r // the task's pid
 			o = (*op)(unsafe.Add(unsafe.Pointer(page), initStart))
 			n = InitBase
 			continue
@@ -182,15 +185,15 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		regs[o.to] = r
 		o = (*op)(unsafe.Add(unsafe.Pointer(o), unsafe.Sizeof(*o)))
 	}
-	// Only init and a child without a fork come here: the task's last step is execve, which does not return.
+	// Only init, and a child without a fork, come here: the task's last step is execve, which does not return.
 	fault.Step = 0
-	for pid != 0 { // init: reap until the task is gone; what is left dies with us
+	for pid != 0 { // init reaps until the task is gone; what is left dies with init
 		r, _, e = syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&page.scratch)), unix.WALL,
 			uintptr(unsafe.Pointer(&page.scratchUse)), 0, 0)
 		if r == pid {
 			page.Status, page.Usage = page.scratch, page.scratchUse
 			page.Done = 1
-			if page.Linger != 0 { // a launcher that dies ends us
+			if page.Linger != 0 { // if the launcher dies, the kernel ends init
 				syscall.RawSyscall6(unix.SYS_READ, 0, uintptr(unsafe.Pointer(&page.scratchUse)), 8, 0, 0, 0)
 			}
 			break
@@ -204,12 +207,13 @@ done:
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
 	}
 failed:
-	// The error goes into the shared memory. A message could be refused by the filter, and the launcher finds this even if
-	// the child is killed right after.
+	// The error goes into the shared memory, because the filter could refuse a message. The launcher finds the error
+	// even if the child is killed right after this.
 	fault.Step = n
 	fault.Errno = uint32(e)
 	syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 125, 0, 0, 0, 0, 0)
-	page = nil // the filter forbids even that: end by a fault, whose handler is the default one
+	// The filter forbids even exit_group. So the child ends by a fault, whose handler is the default one.
+	page = nil
 	for {
 		page.Done = 0
 	}

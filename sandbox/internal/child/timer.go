@@ -1,7 +1,7 @@
 package child
 
-// A timer that continues a stopped process: timer_create(2), timer_settime(2). A stopped process can do nothing, but SIGCONT
-// continues it even if nobody sends it but the kernel.
+// A timer that continues a stopped process: timer_create(2), timer_settime(2). A stopped process can do nothing. But
+// SIGCONT continues it, and the kernel sends that when the timer expires.
 
 import (
 	"syscall"

@@ -2,11 +2,12 @@
 //
 // # The talk
 //
-// Launcher and child share a socket pair and a piece of memory, in which the plan lies. A message of the child is one
-// letter. The launcher answers with one byte, and with a descriptor if the child waits for a mount that it may not make.
+// Launcher and child share a socket pair, and a piece of memory in which the plan lies. A message of the child is one
+// letter. The launcher answers with one byte. If the child waits for a mount that it may not make, a descriptor comes
+// with the byte.
 //
 //	letter  from   says                                   the launcher
-//	        child  waits until its ids are mapped         maps them, if that takes rights over the parent's user namespace
+//	        child  waits until its ids are mapped         maps them, if that takes rights over the parent namespace
 //	        task   waits for the next part of the plan    hands it over
 //	V       task   its status file                        keeps it; only if a sandbox is joined and /proc hides the task
 //	E       child  I have entered the sandbox             looks where the child is; only if a sandbox is joined
@@ -20,52 +21,53 @@
 //	T       task   I wait                                 answers after I and T
 //	L       init   here is the filter's listener          takes it; only if denied calls are reported
 //
-// The launcher learns that the program runs when the last copy of the child's socket is closed: by execve in the task, or
-// by init after L. A step that fails is written to the shared memory and not sent, because even a filter that allows no
-// call cannot silence that. After execve init waits at an eventfd until the launcher has read /proc/PID/status, so that a
-// program that has ended already can still be read.
+// The launcher learns that the program runs when the last copy of the child's socket is closed: by execve in the
+// task, or by init after L. If a step fails, the child does not send a message but writes to the shared memory,
+// because even a filter that allows no call cannot prevent that. After execve init waits at an eventfd until the
+// launcher has read /proc/PID/status. So the launcher can read the status even if the program has ended already.
 //
-// If a user, mount or time namespace is joined, the child enters it, makes the new namespaces there, and is born again: a
-// pid or time namespace counts only for the children of the process that enters it. The second child, whose parent is the
-// launcher too, goes on with the plan, and the first ends.
+// If the sandbox joins a user, mount or time namespace, the child enters it and makes the new namespaces there. Then
+// the child is born again, because a pid or time namespace counts only for the children of the process that enters
+// it. The second child goes on with the plan, and the first ends. The launcher is the parent of both.
 //
 // # What is read back
 //
-// The report calls enforced what the kernel said, never what was asked of it. A mismatch is a fail.Error; the program has
-// not run then, or is killed.
+// The report calls enforced what the kernel said, never what the launcher asked for. A mismatch is a fail.Error: the
+// program has not run, or the launcher kills it.
 //
-//	mounts        /proc/PID/mountinfo, before the task is let go: every part of the tree is there, and nothing that a path
-//	              can reach is writable or honours set-user-ID bits unless the profile asks for it
-//	namespaces    /proc/PID/ns, before the task is let go: none is the launcher's, or it is the one that is joined
+//	mounts        /proc/PID/mountinfo, before the task is let go: every part of the tree is there. No mount that a path
+//	              can reach honours set-user-ID bits, and none is writable unless the profile asks for it
+//	namespaces    /proc/PID/ns, before the task is let go: a new one is not the launcher's, a joined one is right
 //	capabilities, no_new_privs, seccomp    /proc/PID/status, after execve
 //	Landlock      the task itself tries what no rule allows; if it succeeds, the next step of the plan fails
 //
 // # Denied calls
 //
-// With on-denial: report the filter has a listener. The launcher must get it, although the task makes no call under the
-// filter but execve. So init shares the task's table of descriptors until the task's old memory is gone, which the kernel
-// tells init by a futex that the task holds (plan.HoldOwner, plan.SleepForOwner, plan.AwaitOwner). By then execve has given
-// the task a table of its own, without the listener. init sends the listener, closes everything, and puts the filter of its
-// loop on top. The launcher answers one call at a time, in the loop that also passes on signals, and never by letting the
-// call through. A chmod with set-id bits the launcher makes itself, with the task's ids: modecall.go.
+// With on-denial: report the filter has a listener. The launcher must get the listener, although execve is the only
+// call that the task makes under the filter. So init shares the task's table of descriptors until the task's old
+// memory is gone. The kernel tells init of that by a futex that the task holds (plan.HoldOwner, plan.SleepForOwner,
+// plan.AwaitOwner). By then execve has given the task a table of its own, without the listener. init sends the
+// listener, closes everything, and puts the filter of its loop on top. The launcher answers one call at a time, in
+// the loop that also passes on signals. It never lets a denied call through. A chmod with set-id bits is a call that
+// the launcher makes itself, with the task's ids: modecall.go.
 //
 // # The thread
 //
-// The kernel ends the child with the thread that made it (PR_SET_PDEATHSIG), so Start and Wait run on one locked thread.
-// Signal, Kill and Thaw may be called on any.
+// The kernel ends the child when the thread that cloned it ends (PR_SET_PDEATHSIG). So Start and Wait run on one
+// locked thread. Signal, Kill and Thaw may be called on any thread.
 //
 // # The files
 //
-//	command.go      what is started, with its files
-//	launch.go       the launch: it compiles, opens, clones and hands over; files.go: what the plan names
+//	command.go      what the launcher starts: a command with its files
+//	launch.go       the launch: compile, open, clone, hand over; files.go: what the plan names
 //	talk.go         the talk with the child; join.go: namespaces and sandboxes that exist
 //	verify.go       what is read back
 //	supervise.go    the end of a sandbox; signals.go: signals, Ctrl-Z and the loop; limits.go: the limits that end a run
-//	guards.go       mounts that fall off when the host replaces what is under them; guards_watch.go: names that appear
-//	notify.go       denied calls and calls that are watched; modecall.go: chmod in the task's place
-//	hostid.go       ids on the host, and what root alone may reach
-//	cgroup.go       the sandbox's groups; usage.go: what it used
-//	stdin.go        files and pipes on standard input; output.go: the task's output, where it is copied or shown
+//	guards.go       mounts that come off when the host replaces the file below; guards_watch.go: names that appear
+//	notify.go       denied calls and watched calls; modecall.go: chmod in the task's place
+//	hostid.go       ids on the host, and directories that must stay private
+//	cgroup.go       the sandbox's groups; usage.go: what the sandbox used
+//	stdin.go        files and pipes on standard input; output.go: the task's output, if the launcher copies or shows it
 //	state.go        what other commands find; control.go: what the launcher does for them; attach.go: what it keeps
 //	hints.go        advice from evidence
 package launch

@@ -1,6 +1,7 @@
 package launch
 
-// The talk between launcher and child, from clone until the program has been exec'd. pidfd_open(2), Linux 5.3.
+// The talk between launcher and child, from the clone until execve has run the program. pidfd_open(2) needs Linux
+// 5.3.
 
 import (
 	"errors"
@@ -15,7 +16,7 @@ import (
 	"cordon/sandbox/internal/state"
 )
 
-// converse answers the child until execve has closed its last end of the socket.
+// converse answers the child until execve has closed the last copy of the child's socket.
 func (p *Process) converse() error {
 	var init, task bool
 	for {
@@ -30,15 +31,16 @@ func (p *Process) converse() error {
 			return p.ended()
 		}
 		err := p.hear(&m)
-		// The barrier: the launcher answers once, when init is confined and the task waits. A program that ran earlier could
-		// find an init that still has capabilities, or a sandbox that turns out to be wrong.
+		// The barrier: the launcher answers once, when init is confined and the task waits. A program that ran
+		// earlier could find an init that still has capabilities. It could also run in a sandbox that turns out to be
+		// wrong.
 		init, task = init || m.Byte == compile.MsgInit, task || m.Byte == compile.MsgTask
 		if err == nil && init && task && (m.Byte == compile.MsgInit || m.Byte == compile.MsgTask) {
 			p.writes.Go()
 			p.At(time.Now().Add(InitStep), p.continueStart)
 			err = p.Send(nil)
 		}
-		if err != nil && p.dying() { // and cannot be read back any more
+		if err != nil && p.dying() { // a dying task cannot be read back any more
 			return ErrEnded
 		}
 		if err != nil {
@@ -92,9 +94,11 @@ func (p *Process) hear(m *child.Message) (err error) {
 func (p *Process) Send(rights []byte) error {
 	for {
 		switch err := unix.Sendmsg(p.Link, []byte{1}, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err {
-		case nil, unix.EPIPE, unix.ECONNRESET: // the last two: the child is gone, and the next receive says so
+		case nil, unix.EPIPE, unix.ECONNRESET: // EPIPE, ECONNRESET: the child is gone, and the next receive says so
 			return nil
-		case unix.EAGAIN: // hundreds are on the way, and a child that takes none must not keep signals from being heard
+		case unix.EAGAIN:
+			// Hundreds of messages are on the way. The launcher waits in its loop, because a child that takes none must
+			// not keep it from hearing signals.
 			if err := p.awaitEvent(unix.PollFd{Fd: int32(p.Link), Events: unix.POLLOUT}, -1); err != nil {
 				return err
 			}
@@ -105,7 +109,8 @@ func (p *Process) Send(rights []byte) error {
 	}
 }
 
-// taskSeen holds on to the task before it runs the program, so that its number cannot be anybody else's later.
+// taskSeen opens a pidfd of the task before the task runs the program, so that the number cannot become anybody
+// else's.
 func (p *Process) taskSeen(pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -119,11 +124,11 @@ func (p *Process) taskSeen(pid int) error {
 	return nil
 }
 
-// ended says why the child closed its last end of the socket: nil when the program runs.
+// ended says why the child has closed its last copy of the socket. It returns nil if the program runs.
 func (p *Process) ended() error {
 	switch {
-	// The socket is close-on-exec, so that a successful execve closes it, and so does a death. The shared memory tells one
-	// from the other: the task was at its last step, and that step has left no error.
+	// The socket is close-on-exec, so a successful execve closes it. A death closes it, too. The shared memory tells
+	// one from the other: if the program runs, the task was at its last step, and that step has left no error.
 	case p.atProgram() && !p.exited():
 		return p.checkListener()
 	case p.killedWithin():
@@ -132,16 +137,17 @@ func (p *Process) ended() error {
 	return ErrEnded
 }
 
-// atProgram reports whether the task runs the program or has begun the execve that does, without an error so far.
+// atProgram reports whether the task runs the program, or is in the execve that does, and has left no error so far.
 func (p *Process) atProgram() bool {
 	return p.Task != 0 && int(p.Image.Page().Task.Step) == len(p.Comp.Plan.Steps) && p.Fault() == nil
 }
 
-// dying reports whether init or the task has been killed: what a process had goes a moment before its end is told.
+// dying reports whether somebody has killed init or the task. It waits a moment, because the kernel closes what a
+// process had a moment before it reports the end.
 func (p *Process) dying() bool {
 	return state.EndsWithin(100*time.Millisecond, p.pidfd, p.Taskfd)
 }
 
-// ErrEnded says that the child has ended, and did not say why.
+// ErrEnded says that the child has ended and has not said why.
 var ErrEnded = &fail.Error{Op: "launch", Err: errors.New("the child ended before it ran the program"),
 	Hint: "was it killed? look at memory limits and at the kernel's log"}

@@ -1,7 +1,7 @@
 package launch
 
-// What a sandbox has used: its groups' counters where it has any, else getrusage(2), which knows of what init and the task
-// have waited for.
+// What a sandbox has used. The launcher takes the counters of the sandbox's groups if there are any, and otherwise
+// getrusage(2), which only knows of processes that init and the task have waited for.
 
 import (
 	"bytes"
@@ -19,7 +19,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// reportUsage completes the report with what was used: by init and all that it has reaped, and by the groups.
+// reportUsage completes the report with what the sandbox has used: with what init and all processes that it has
+// reaped have used, and with the counters of the groups.
 func (p *Process) reportUsage(use *unix.Rusage, stats *cgroup.Stats) {
 	r := &p.Report
 	r.User, r.System = time.Duration(use.Utime.Nano()), time.Duration(use.Stime.Nano())
@@ -40,7 +41,7 @@ func (p *Process) reportUsage(use *unix.Rusage, stats *cgroup.Stats) {
 	r.AtLeast = stats == nil || stats.CPU == nil || stats.CPU.User == nil || stats.CPU.System == nil
 }
 
-// addGroups takes what the groups have counted, which is all of the sandbox.
+// addGroups puts into the report what the groups have counted, which is the use of the whole sandbox.
 func addGroups(r *report.Report, s *cgroup.Stats) {
 	if m := s.Memory; m != nil {
 		r.PeakMemory, r.PeakSwap, r.OOMKills = m.Peak, m.SwapPeak, m.OOMKills
@@ -49,7 +50,8 @@ func addGroups(r *report.Report, s *cgroup.Stats) {
 		}
 	}
 	if c := s.CPU; c != nil {
-		if c.User != nil && c.System != nil && *c.User+*c.System > r.User+r.System { // with those that nobody has waited for
+		// The groups also count the processes that nobody has waited for.
+		if c.User != nil && c.System != nil && *c.User+*c.System > r.User+r.System {
 			r.User, r.System = *c.User, *c.System
 		}
 		r.Throttled, r.ThrottledPeriods = c.Throttled, c.ThrottledPeriods
@@ -68,7 +70,7 @@ func addGroups(r *report.Report, s *cgroup.Stats) {
 	}
 }
 
-// stats are what the sandbox's groups have counted so far; nil for none.
+// stats returns what the sandbox's groups have counted so far; nil for none.
 func (p *Process) stats() *cgroup.Stats {
 	place := p.place()
 	if place == nil {
@@ -81,7 +83,8 @@ func (p *Process) stats() *cgroup.Stats {
 	return s
 }
 
-// endStats are stats of a sandbox that has ended: where nobody reads them, those alone that tell of a limit.
+// endStats returns the counters of a sandbox that has ended. If nobody asks for all of them, it reads only the
+// counters that tell of a limit.
 func (p *Process) endStats() *cgroup.Stats {
 	place := p.place()
 	if _, cpu := p.Comp.CPURlimit(); place == nil || cpu || !p.Cmd.Brief {
@@ -94,7 +97,7 @@ func (p *Process) endStats() *cgroup.Stats {
 	return s
 }
 
-// place is where the sandbox's groups are; nil for none.
+// place returns the place of the sandbox's groups; nil for none.
 func (p *Process) place() *cgroup.Place {
 	if p.Cgroup == nil {
 		return nil
@@ -102,8 +105,9 @@ func (p *Process) place() *cgroup.Place {
 	return &p.Cgroup.Place
 }
 
-// cpuUsed is the processor time of the whole sandbox: of its group, or else of init and everything below it, as far as they
-// have waited for those that ended. The latter is counted in ticks of 10 ms.
+// cpuUsed returns the processor time of the whole sandbox. It asks the sandbox's group if there is one. Otherwise it
+// adds up init and everything below it, as far as they have waited for their children. Those times are in ticks of 10
+// ms.
 func (p *Process) cpuUsed() time.Duration {
 	if s := p.stats(); s != nil && s.CPU != nil && s.CPU.Usage != nil {
 		return *s.CPU.Usage
@@ -112,7 +116,7 @@ func (p *Process) cpuUsed() time.Duration {
 	return u.user + u.system
 }
 
-// maxTree bounds how many processes are looked at, once in a while, for their processor time.
+// maxTree bounds how many processes the launcher looks at, once in a while, for their processor time.
 const maxTree = 1 << 16
 
 // TreeUse holds what processes have used: their time and that of the children they waited for, the current number of
@@ -123,14 +127,15 @@ type TreeUse struct {
 	peakRSS      int64 // bytes
 }
 
-// TreeUsage looks at a process and its descendants, so many at most: proc_pid_stat(5), proc_pid_status(5), proc_tid_children(5).
+// TreeUsage adds up a process and its descendants, but no more than most of them: proc_pid_stat(5),
+// proc_pid_status(5), proc_tid_children(5).
 func TreeUsage(root, most int) (sum TreeUse) {
 	todo := []string{strconv.Itoa(root)}
 	for i := 0; i < len(todo) && i < most; i++ {
 		dir := "/proc/" + todo[i]
 		stat, err := proc.ReadSome(dir+"/stat", 4096)
 		if err != nil {
-			continue // gone, and counted by who has waited for it
+			continue // it has ended, and whoever waited for it counts it
 		}
 		st, err := proc.ParseStat(stat)
 		if err != nil {
@@ -138,7 +143,7 @@ func TreeUsage(root, most int) (sum TreeUse) {
 		}
 		sum.user, sum.system = sum.user+st.User+st.WaitedUser, sum.system+st.System+st.WaitedSystem
 		sum.Threads += int64(st.Threads)
-		if i > 0 { // not init, which has the launcher's
+		if i > 0 { // init's memory is the launcher's
 			sum.peakRSS = max(sum.peakRSS, peakRSS(dir))
 		}
 		todo = append(todo, proc.ChildrenOf(dir)...)
@@ -146,48 +151,51 @@ func TreeUsage(root, most int) (sum TreeUse) {
 	return sum
 }
 
-// peakRSS is VmHWM of a process, which is in kibibytes; 0 for one that is gone.
+// peakRSS returns VmHWM of a process, which /proc shows in kibibytes, in bytes. It returns 0 for a process that is
+// gone.
 func peakRSS(dir string) int64 {
 	text, err := proc.ReadAll(dir + "/status")
 	if err != nil {
 		return 0
 	}
-	n, _ := strconv.ParseInt(strings.TrimSuffix(proc.StatusField(text, "VmHWM"), " kB"), 10, 64) // absent: 0
+	n, _ := strconv.ParseInt(strings.TrimSuffix(proc.StatusField(text, "VmHWM"), " kB"), 10, 64) // 0 if it is absent
 	return n << 10
 }
 
 // EndNow kills the sandbox. It measures the sandbox's use first, because nobody waits for processes that die with init,
 // so getrusage(2) does not count them.
 func (p *Process) EndNow() {
-	if !p.gone { // else its number may be another process's
-		p.used = TreeUsage(p.PID, 1024) // a bomb of forks is not to live on for that
+	if !p.gone { // otherwise init's number may be another process's
+		p.used = TreeUsage(p.PID, 1024) // a fork bomb must not live on while the launcher counts
 	}
 	p.Kill()
 }
 
-// Processors is how many there may be, whatever the launcher's own affinity: a task can widen its.
+// Processors returns how many processors there may be. The launcher's own affinity does not count, because a task can
+// widen its own.
 func Processors() int {
 	text, err := proc.ReadSome("/sys/devices/system/cpu/possible", 64)
 	if n, ok := LastInRange(string(bytes.TrimSpace(text))); err == nil && ok {
 		return n + 1
 	}
-	return 1024 // more than there are: the clock is only looked at more often
+	return 1024 // more than there are: then the launcher only looks at the clock more often
 }
 
-// LastInRange is the last number of a list such as "0-3" or "0,2-3".
+// LastInRange returns the last number of a list such as "0-3" or "0,2-3".
 func LastInRange(s string) (int, bool) {
 	n, err := strconv.Atoi(s[strings.LastIndexAny(s, ",-")+1:])
 	return n, err == nil && n >= 0
 }
 
-// What the task has left behind where it had no pid namespace of its own, whose end would end it: prctl(2),
+// What the task leaves behind if it has no pid namespace of its own, whose end would kill it: prctl(2),
 // PR_SET_CHILD_SUBREAPER; proc_pid_task(5), children (Linux 4.2 wherever it is configured, CONFIG_PROC_CHILDREN).
 //
-// A process whose parent ends becomes a child of the next subreaper among its forebears. That is the launcher, which starts
-// nothing else: what are its children behind the end of init were the task's, whatever sessions and groups they made.
+// If the parent of a process ends, the process becomes a child of its next ancestor that is a subreaper. That is the
+// launcher, which starts nothing else. So all children that the launcher has after init's end were the task's,
+// whatever sessions and groups they made.
 
-// adoptOrphans makes the launcher the parent of what the task leaves behind. A library's process has children of its own,
-// and who uses it in the pid namespace of the host must know.
+// adoptOrphans makes the launcher the parent of what the task leaves behind. The process of a library has children of
+// its own, so it does not do this. A caller who uses the library with the host's pid namespace must know that.
 func (p *Process) adoptOrphans() error {
 	if p.Comp.OwnsPID() || !p.Cmd.Exclusive {
 		return nil
@@ -198,21 +206,21 @@ func (p *Process) adoptOrphans() error {
 	return nil
 }
 
-// killOrphans ends them, and theirs, which come as orphans next.
+// killOrphans kills every orphan. Their children then become the launcher's, and are killed in turn.
 func (p *Process) killOrphans() {
 	if p.Comp == nil || p.Comp.OwnsPID() || !p.Cmd.Exclusive {
 		return
 	}
 	for last := time.Now(); time.Since(last) < child.ReapTime; {
 		for _, pid := range childrenOfSelf() {
-			_ = unix.Kill(pid, unix.SIGKILL) // a child that was not waited for: its number is nobody else's
+			_ = unix.Kill(pid, unix.SIGKILL) // nobody has waited for it, so the number is nobody else's
 		}
 		switch pid, err := unix.Wait4(-1, nil, unix.WALL|unix.WNOHANG, nil); {
 		case err != nil && err != unix.EINTR:
 			return // ECHILD: there is none
 		case pid > 0:
 			last = time.Now()
-		default: // they are about to end, or a tracer outside keeps their ends to itself
+		default: // they are about to end, or a tracer outside holds back their ends
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -221,7 +229,7 @@ func (p *Process) killOrphans() {
 func childrenOfSelf() (pids []int) {
 	threads, _ := os.ReadDir("/proc/self/task") // without /proc nothing was launched
 	for _, thread := range threads {
-		text, _ := proc.ReadAll("/proc/self/task/" + thread.Name() + "/children") // a thread that has ended
+		text, _ := proc.ReadAll("/proc/self/task/" + thread.Name() + "/children") // empty if the thread has ended
 		for _, word := range strings.Fields(string(text)) {
 			if pid, err := strconv.Atoi(word); err == nil {
 				pids = append(pids, pid)

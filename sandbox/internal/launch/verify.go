@@ -1,7 +1,8 @@
 package launch
 
-// What the report calls enforced is read back here: the mount table and the namespaces while the task waits before
-// exec, so that a mismatch refuses to run; credentials and seccomp from /proc/PID/status behind exec.
+// The launcher reads back here what the report calls enforced. It reads the mount table and the namespaces while the
+// task waits before execve, so that it can refuse to run. It reads credentials and seccomp from /proc/PID/status
+// after execve.
 
 import (
 	"errors"
@@ -22,10 +23,10 @@ import (
 	"cordon/sandbox/report"
 )
 
-// checkMounts compares the mounts with what was asked for, while the child goes on: it mounts nothing any more, and
-// the task waits for the answer before exec.
+// checkMounts compares the mounts with what was asked for. The child goes on meanwhile, because it mounts nothing any
+// more. The task waits for the answer before execve.
 func (p *Process) checkMounts() error {
-	if err := p.openGuards(); err != nil { // first: the old root goes meanwhile
+	if err := p.openGuards(); err != nil { // first, because the old root goes meanwhile
 		return err
 	}
 	table, err := p.settledTable()
@@ -34,8 +35,9 @@ func (p *Process) checkMounts() error {
 	}
 	visible, bare, err := checkMounts(&p.Comp.Tree, table)
 	p.placeGuards(visible)
-	// The kernel takes a mount away if the host replaces the file that it covers (Linux 3.18 for other mount namespaces).
-	// What hides or protects is mounted again, a few times: a host that goes on replacing it wins, and the launch is refused.
+	// The kernel takes a mount away if the host replaces the file that it covers (Linux 3.18 for other mount
+	// namespaces). The launcher mounts what hides or protects again, a few times. If the host goes on replacing the
+	// file, the launch is refused.
 	for try := 0; errors.As(err, new(notMounted)) && try < maxRestores; try++ {
 		if table, err = p.coverAgain(err); err != nil {
 			break
@@ -59,8 +61,8 @@ func (p *Process) checkMounts() error {
 	return nil
 }
 
-// settledTable is the mount table without the old root, which the task is about to give back when it says that it has
-// entered the new one. Its going is a change of the table, of which poll(2) tells.
+// settledTable returns the mount table without the old root. When the task says that it has entered the new root, it
+// is about to give the old one back. That changes the table, and poll(2) tells of the change.
 func (p *Process) settledTable() (*proc.MountTable, error) {
 	path := "/proc/" + strconv.Itoa(p.Task) + "/mountinfo"
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -85,15 +87,16 @@ func (p *Process) settledTable() (*proc.MountTable, error) {
 	return table, err
 }
 
-// notMounted is the error for a part that no path reaches. The host may have replaced what it was mounted on meanwhile.
+// notMounted is the error for a part that no path reaches. The host may have replaced the file that it was mounted
+// on.
 type notMounted struct{ err *fail.Error }
 
 func (e notMounted) Error() string { return e.err.Error() }
 
 func (e notMounted) Unwrap() error { return e.err }
 
-// coverAgain mounts the guards again that the host has taken away since the child mounted them, and returns the mount table
-// then; or else the error that it was given. The program does not run yet.
+// coverAgain mounts the guards again that the host has taken away since the child mounted them. It returns the mount
+// table after that. If it mounted nothing, it returns the error that it was given. The program does not run yet.
 func (p *Process) coverAgain(lost error) (*proc.MountTable, error) {
 	before := p.guards.restored()
 	if p.guards.fds != nil {
@@ -112,7 +115,7 @@ func (p *Process) coverAgain(lost error) (*proc.MountTable, error) {
 	return table, nil
 }
 
-// restored is how often guards were mounted again.
+// restored returns how often the launcher has mounted guards again.
 func (g *guards) restored() (n int) {
 	for i := range g.list {
 		n += g.list[i].count
@@ -124,13 +127,13 @@ func (p *Process) enforced(layer policy.Layer, found, where string) {
 	p.Report.Enforced = append(p.Report.Enforced, report.Enforced{Layer: layer, Found: found, Where: where})
 }
 
-// checkNamespaces compares the task's namespaces with the launcher's, or with those that it was to join.
+// checkNamespaces compares the task's namespaces with the launcher's, or with the namespaces that it was to join.
 func (p *Process) checkNamespaces() error {
 	dir := "/proc/" + strconv.Itoa(p.Task)
 	if err := p.compareNamespaces(dir); err != nil {
 		return err
 	}
-	if p.Comp.IDs.NewUser { // otherwise they change later
+	if p.Comp.IDs.NewUser { // otherwise the ids change later
 		if err := p.checkIDs(); err != nil {
 			return err
 		}
@@ -141,7 +144,8 @@ func (p *Process) checkNamespaces() error {
 	return nil
 }
 
-// compareNamespaces looks at each kind in the two directories of proc_pid_ns(5), which are looked up once.
+// compareNamespaces compares each kind of namespace in two directories of proc_pid_ns(5). It opens each directory
+// once.
 func (p *Process) compareNamespaces(dir string) error {
 	var at [2]int
 	for i, path := range [...]string{dir + "/ns", "/proc/self/ns"} {
@@ -168,7 +172,7 @@ func (p *Process) compareNamespaces(dir string) error {
 	return nil
 }
 
-// checkNamespace compares one kind: at are the task's directory of namespaces and the launcher's.
+// checkNamespace compares one kind of namespace. at holds the task's directory of namespaces and the launcher's.
 func (p *Process) checkNamespace(at [2]int, name string, layer policy.Layer) error {
 	its, err := proc.ReadlinkAt(at[0], name)
 	if err != nil {
@@ -181,7 +185,7 @@ func (p *Process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 	wrong := own == its
 	if j := p.Comp.JoinedAs(name); j != nil {
 		joined := its == name+":["+strconv.FormatUint(p.found[j.Kind], 10)+"]"
-		if name == "mnt" { // a copy of it
+		if name == "mnt" { // the task has a copy of it
 			wrong = wrong || joined
 		} else {
 			wrong = !joined
@@ -194,9 +198,9 @@ func (p *Process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 	return nil
 }
 
-// checkMounts holds a mount table (proc_pid_mountinfo(5)) against the tree: every part is there, nosuid, and writable
-// only where that was asked for; nothing else is writable. It returns the ids of the mounts that a path can reach, by the
-// places that they are mounted on.
+// checkMounts compares a mount table (proc_pid_mountinfo(5)) with the tree. Every part must be there and be nosuid,
+// and nothing may be writable unless the profile asked for it. checkMounts returns the ids of the mounts that a path
+// can reach, by mount point. bare holds the sources that have no overlay although Still asks for one.
 func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]string, bare []string, err error) {
 	visible = make(map[string]string, len(table.List))
 	for i := range table.List {
@@ -207,8 +211,8 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 		part := t.At(m.Point)
 		var wrong string
 		switch {
-		// A mount that nobody asked for can come by propagation, if the host mounts something meanwhile and a mount is not
-		// private.
+		// A mount that nobody asked for can come by propagation, if a mount is not private and the host mounts
+		// something meanwhile.
 		case part == nil:
 			wrong = " was not asked for"
 		case proc.HasOption(m.Options, "rw") && !part.Write:
@@ -237,8 +241,8 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 	return visible, bare, nil
 }
 
-// confirm reads back what the kernel says of the task now that the program has been exec'd, and lets init reap. Until
-// then the task stays readable even if it has ended.
+// confirm reads back what the kernel says of the task after execve, and lets init reap. Until then the launcher can
+// read the task's status even if the task has ended.
 func (p *Process) confirm() error {
 	if err := p.checkTask(); err != nil {
 		return err
@@ -253,7 +257,7 @@ func (p *Process) confirm() error {
 	p.Report.Added, p.Report.Notes = p.Comp.Added, p.Comp.Notes
 	p.Report.LeftOut = p.Comp.Left
 	if p.exited() {
-		return p.ended() // init is gone before it could reap
+		return p.ended() // init is gone and could not reap
 	}
 	if p.terminal != nil {
 		p.Image.Page().Linger = 1
@@ -266,7 +270,8 @@ func (p *Process) confirm() error {
 	return nil
 }
 
-// checkTask reads back what the program runs with, or says that this could not be done: killedWithin.
+// checkTask reads back what the program runs with. If somebody killed the program before, it reports that: see
+// killedWithin.
 func (p *Process) checkTask() error {
 	if p.Reaped { // the kernel has let go of the task's number
 		p.unread()
@@ -289,11 +294,12 @@ func (p *Process) checkTask() error {
 	return p.checkFilters(text)
 }
 
-// execTakes bounds how long the rest of an execve is waited for.
+// execTakes bounds how long the launcher waits for the rest of an execve.
 const execTakes = time.Second
 
-// statusBehindExec is the task's status with the credentials that execve gave it. That it runs the program is known when the
-// kernel has let go of its old memory (execve(2) releases robust futexes with it), a moment before it has them.
+// statusBehindExec returns the task's status with the credentials that execve gave it. The launcher knows that the
+// program runs when the kernel has let go of the task's old memory, because execve(2) releases robust futexes with
+// it. The task gets its credentials a moment after that.
 func (p *Process) statusBehindExec() ([]byte, error) {
 	for began := time.Now(); ; time.Sleep(100 * time.Microsecond) {
 		text, err := p.taskStatus()
@@ -303,8 +309,8 @@ func (p *Process) statusBehindExec() ([]byte, error) {
 	}
 }
 
-// taskStatus reads the task's status. The file stays open: a /proc with hidepid may hide the task from its launcher later, as
-// where the program's file cannot be read by the caller (proc(5), execve(2)).
+// taskStatus reads the task's status. The file stays open, because a /proc with hidepid may hide the task from its
+// launcher later: for example if the caller cannot read the program's file (proc(5), execve(2)).
 func (p *Process) taskStatus() ([]byte, error) {
 	path := "/proc/" + strconv.Itoa(p.Task) + "/status"
 	if p.statusFD >= 0 {
@@ -321,7 +327,7 @@ func (p *Process) taskStatus() ([]byte, error) {
 	return proc.ReadFD(fd, path, proc.MaxProc)
 }
 
-// seccompDead is the mode of a task that its filter has killed: SECCOMP_MODE_DEAD, Linux 5.17.
+// seccompDead is the mode of a task whose filter has killed it: SECCOMP_MODE_DEAD, Linux 5.17.
 const seccompDead = "3"
 
 // checkStatus compares the task's capability sets, no_new_privs and seccomp mode with the profile.
@@ -340,11 +346,12 @@ func (p *Process) checkStatus(text []byte) error {
 		{"NoNewPrivs", "1", policy.LayerNoNewPriv},
 		{"Seccomp", "2", policy.LayerSeccomp},
 	}
-	// CapInh is compared although it gives nothing by itself: a program with inheritable file capabilities would use it.
+	// CapInh gives nothing by itself. It is compared because a program with inheritable file capabilities would use
+	// it.
 	for _, f := range fields {
 		got := proc.StatusField(text, f.key)
 		if f.layer == policy.LayerSeccomp && c.Observed() {
-			continue // nothing is enforced by it
+			continue // such a filter enforces nothing
 		}
 		if f.key == "Seccomp" && got == seccompDead {
 			got = f.want
