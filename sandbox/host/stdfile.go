@@ -80,7 +80,7 @@ func (s *Stdio) describeWritten(flags int, st *unix.Stat_t) {
 	}
 	s.Written = true
 	if st.Nlink > 0 {
-		s.Path, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(s.Number)) // "": nobody can tell
+		s.Path, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(s.Number)) // "": it is not known
 	}
 }
 
@@ -181,7 +181,8 @@ func refusedRegular(fd, flags int) string {
 	return ""
 }
 
-// isMemory reports whether a file of proc is /proc/PID/mem: proc_pid_mem(5).
+// isMemory reports whether a file of proc is /proc/PID/mem (proc_pid_mem(5)) or /proc/kcore. It also returns true if the
+// file's path cannot be read.
 func isMemory(fd int) bool {
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	return err != nil || strings.HasSuffix(path, "/mem") || path == "/proc/kcore"
