@@ -1,6 +1,6 @@
 package profiles
 
-// What a program calls that starts sandboxes.
+// This file is for programs that start sandboxes.
 
 import (
 	"os"
@@ -11,9 +11,9 @@ import (
 	"cordon/policy"
 )
 
-// Load returns the effective profile of one or more names and files, the later over the earlier: "default", "./mine.yaml".
-// Without a name it is DefaultName. Names are looked up as DefaultSearch has them. The profile is the caller's, who may
-// change it; policy.Validate checks it then.
+// Load returns the effective profile of one or more names and files, such as "default" and "./mine.yaml". A later one
+// is merged over the earlier ones. Without a name Load uses DefaultName. It looks names up where DefaultSearch says.
+// The caller may change the profile, and should then check it with policy.Validate.
 func Load(names ...string) (*policy.Profile, error) {
 	if len(names) == 0 {
 		names = []string{DefaultName}
@@ -26,8 +26,8 @@ func Load(names ...string) (*policy.Profile, error) {
 	return p, nil
 }
 
-// Parse returns the effective profile of a text. file is its name in errors, and says from where a relative path in extends
-// starts. The profile is the caller's, as that of Load.
+// Parse returns the effective profile of a text. Errors use file as the name of the text. A relative path in extends
+// begins at the directory of file. As with Load, the caller may change the profile.
 func Parse(file string, data []byte) (*policy.Profile, error) {
 	s := DefaultSearch(os.Getenv)
 	own, err := s.own(&Source{Name: strings.TrimSuffix(filepath.Base(file), ".yaml"), File: file, Data: data, layer: -1})
@@ -51,7 +51,8 @@ func Parse(file string, data []byte) (*policy.Profile, error) {
 	return p, nil
 }
 
-// unshare gives a value memory of its own behind its slices and pointers: that of the shipped profiles is everybody's.
+// unshare copies the memory behind the slices and pointers of a value, because all callers share the memory of the
+// shipped profiles.
 func unshare(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:

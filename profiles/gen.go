@@ -1,6 +1,7 @@
 //go:build ignore
 
-// Writes what is generated from the shipped profiles and the language. It runs in the directory profiles.
+// This program writes the files that are generated from the shipped profiles and the language. It runs in the
+// directory profiles.
 package main
 
 import (

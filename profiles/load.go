@@ -10,9 +10,9 @@ import (
 	"cordon/policy"
 )
 
-// Load makes the effective profile of one or more names and files, the later over the earlier, and of over, which
-// holds the command line's flags or is nil. It is extended, merged and valid; the memory behind its slices may be
-// shared, so that it is for reading.
+// Load returns the effective profile of one or more names and files. A later one is merged over the earlier ones, and
+// over is merged over all of them. over holds the command line's flags, or is nil. The profile is valid. The caller
+// may only read it, because other profiles may share the memory behind its slices.
 func (s Search) Load(refs []string, over *policy.Profile) (*policy.Profile, error) {
 	p, err := s.load(refs, over)
 	if err == nil {
@@ -21,8 +21,8 @@ func (s Search) Load(refs []string, over *policy.Profile) (*policy.Profile, erro
 	return p, err
 }
 
-// prebuilt finds the filters that hold for a profile: its own, or those of the shipped one that it extends and whose
-// section of system calls it leaves as it is.
+// prebuilt finds the filters that fit a profile: its own, or the filters of a shipped profile that it extends and
+// whose section of system calls it does not change.
 func prebuilt(p *policy.Profile) *policy.Prebuilt {
 	for i := range filters {
 		if filters[i].Holds(p) {
@@ -32,7 +32,7 @@ func prebuilt(p *policy.Profile) *policy.Prebuilt {
 	return nil
 }
 
-// load is Load without the filters.
+// load does what Load does, but does not look for prebuilt filters.
 func (s Search) load(refs []string, over *policy.Profile) (*policy.Profile, error) {
 	p := s.ready(refs)
 	if p == nil {
@@ -52,7 +52,8 @@ func (s Search) load(refs []string, over *policy.Profile) (*policy.Profile, erro
 	return p, nil
 }
 
-// ready is a copy of the shipped profile where refs name one and no directory holds another of a name it is made from.
+// ready returns a copy of the shipped profile, if refs names only one. It returns nil if a directory contains another
+// profile with the name of any profile that the shipped one is made from.
 func (s Search) ready(refs []string) *policy.Profile {
 	if len(refs) != 1 {
 		return nil
@@ -98,7 +99,7 @@ func (s Search) assemble(refs []string) (*policy.Profile, error) {
 	return p, nil
 }
 
-// unwrapRef drops the words about extends from an error about a profile that was named on the command line.
+// unwrapRef removes the words about extends from an error about a profile that the command line names.
 func unwrapRef(err error) error {
 	var all policy.Errors
 	if errors.As(err, &all) && len(all) == 1 && all[0].Pos == (policy.Pos{}) {
@@ -109,7 +110,7 @@ func unwrapRef(err error) error {
 	return err
 }
 
-// resolve is Find for the names that own makes.
+// resolve does what Find does, and also understands the names that own makes.
 func (s Search) resolve(ref string) (*Source, error) {
 	if name, layer, ok := strings.Cut(ref, "@"); ok && !strings.Contains(ref, "/") {
 		if from, err := strconv.Atoi(layer); err == nil {
@@ -119,8 +120,9 @@ func (s Search) resolve(ref string) (*Source, error) {
 	return s.Find(ref)
 }
 
-// own parses one profile. What it extends is made independent of where it stands: a file relative to it becomes a
-// path, and its own name means the profile that it shadows, so that one can add to a shipped profile under its name.
+// own parses one profile. It makes the entries of extends independent of the profile's place. A relative file becomes
+// a path. The profile's own name comes to mean the profile that it shadows, so that a user can add to a shipped
+// profile under its name.
 func (s Search) own(src *Source) (*policy.Profile, error) {
 	if src.layer == len(s.Dirs) {
 		p := *find(src.Name).own
@@ -144,7 +146,7 @@ func (s Search) own(src *Source) (*policy.Profile, error) {
 	return p, nil
 }
 
-// absolute keeps the slash that makes a reference a file.
+// absolute makes sure that a path has a slash, because the slash makes a reference a file.
 func absolute(path string) string {
 	if strings.Contains(path, "/") {
 		return path
@@ -152,7 +154,7 @@ func absolute(path string) string {
 	return "./" + path
 }
 
-// withLines puts the offending lines into the errors of Validate, which has not seen the files.
+// withLines adds the offending lines to the errors of Validate, which has not seen the files.
 func (s Search) withLines(err error) error {
 	var all policy.Errors
 	if !errors.As(err, &all) {

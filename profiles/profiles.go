@@ -1,8 +1,8 @@
-// Package profiles finds and loads profiles, and holds those that are shipped.
+// Package profiles finds and loads profiles, and holds the shipped ones.
 //
-// A name is looked up in the user's directory, the system's, then among the shipped ones; whatever has a slash is a
-// file. Nothing is ever taken from the working directory that was not asked for with ./ in front: a sandboxed program
-// may have written there.
+// It looks a name up in the user's directory, then in the system's, then among the shipped profiles. A reference with
+// a slash is a file. It never takes a profile from the working directory unless the user wrote ./ in front, because a
+// sandboxed program may have written there.
 package profiles
 
 import (
@@ -25,31 +25,31 @@ import (
 //go:embed *.yaml
 var files embed.FS
 
-// SystemDir is where the machine's administrator puts profiles.
+// SystemDir is the directory for profiles of the machine's administrator.
 const SystemDir = "/etc/cordon/profiles"
 
-// DefaultName is the profile that is used when none is named.
+// DefaultName is the profile that cordon uses if the user names none.
 const DefaultName = "default"
 
 // compiled is a shipped profile, ready for use.
 type compiled struct {
 	name           string
 	own, effective *policy.Profile
-	chain          []string // every name that effective was made from
+	chain          []string // the names of all profiles that effective was made from
 }
 
-// Search is where names are looked up.
+// Search says where to look names up.
 type Search struct {
-	Dirs []string // in this order, before the shipped profiles
-	Home string   // what ~ in an extends: means
+	Dirs []string // searched in this order, before the shipped profiles
+	Home string   // what ~ means in extends
 
-	// Read reads the first max bytes of a file, at most; nil is a plain read of a regular file. An error with a method
-	// Hint() string has its own advice.
+	// Read reads at most the first max bytes of a file. nil means a plain read of a regular file. If an error has a
+	// method Hint() string, the method returns the advice for the error.
 	Read func(file string, max int64) ([]byte, error)
 }
 
-// DefaultSearch is $XDG_CONFIG_HOME/cordon/profiles, or ~/.config/cordon/profiles, and SystemDir. getenv is os.Getenv
-// but in tests.
+// DefaultSearch returns the search through $XDG_CONFIG_HOME/cordon/profiles, or ~/.config/cordon/profiles, and then
+// SystemDir. getenv is os.Getenv, except in tests.
 func DefaultSearch(getenv func(string) string) Search {
 	s := Search{Home: getenv("HOME")}
 	config := getenv("XDG_CONFIG_HOME")
@@ -66,12 +66,12 @@ func DefaultSearch(getenv func(string) string) Search {
 // Source is the text of a profile.
 type Source struct {
 	Name  string
-	File  string // as positions name it: a path, or embedded:NAME.yaml
+	File  string // its name in positions: a path, or embedded:NAME.yaml
 	Data  []byte
-	layer int // index into Dirs; len(Dirs) for a shipped one, -1 for a file that was named
+	layer int // index into Dirs; len(Dirs) for a shipped profile, -1 for a file that the user named
 }
 
-// Find reads the profile that a name or a file means.
+// Find reads the profile that ref means: a name, or a file.
 func (s Search) Find(ref string) (*Source, error) {
 	if strings.Contains(ref, "/") {
 		return s.file(ref)
@@ -90,7 +90,7 @@ func (s Search) file(ref string) (*Source, error) {
 	return &Source{Name: strings.TrimSuffix(filepath.Base(ref), ".yaml"), File: ref, Data: data, layer: -1}, nil
 }
 
-// unreadable names the file once.
+// unreadable returns an error that names the file only once.
 func unreadable(file string, err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
@@ -106,12 +106,12 @@ func unreadable(file string, err error) error {
 	return e
 }
 
-// absent says whether there is no such file; HOME=/dev/null is a usual way to have no home.
+// absent reports whether an error means that there is no such file. HOME=/dev/null is a common way to have no home.
 func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// maxFile is one more byte than policy.Parse accepts.
+// maxFile is one byte more than policy.Parse accepts.
 const maxFile = 1<<20 + 1
 
 func (s Search) read(file string) ([]byte, error) {
@@ -123,7 +123,7 @@ func (s Search) read(file string) ([]byte, error) {
 
 var errNotRegular = errors.New("it is no regular file")
 
-// read opens no fifo and no device that lies there.
+// read reads a regular file. It does not open a fifo or a device.
 func read(file string) ([]byte, error) {
 	switch i, err := os.Stat(file); {
 	case err != nil:
@@ -144,7 +144,7 @@ func read(file string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
-// named looks a name up from the layer given on.
+// named looks a name up, beginning at layer from.
 func (s Search) named(name string, from int) (*Source, error) {
 	for i := from; i < len(s.Dirs); i++ {
 		file := s.Dirs[i] + "/" + name + ".yaml"
@@ -194,7 +194,8 @@ func (s Search) unknown(name string) error {
 	return e
 }
 
-// names are those of the directories' entries and of the shipped profiles. None is read: one that leads nowhere is unknown.
+// names lists the names of the directories' entries and of the shipped profiles. It does not read the profiles, so
+// the list may contain a link that leads nowhere.
 func (s Search) names() (list []string) {
 	for _, dir := range s.Dirs {
 		entries, _ := os.ReadDir(dir)
@@ -211,15 +212,15 @@ func (s Search) names() (list []string) {
 	return slices.Compact(list)
 }
 
-// Info is a profile that can be named.
+// Info describes a profile that the user can name.
 type Info struct {
 	Name  string
-	About string // "" for one that cannot be read
+	About string // "" if the profile cannot be read
 	File  string
-	Err   error // what is wrong with it
+	Err   error // what is wrong with the profile
 }
 
-// List names every profile, sorted; one that is shadowed by another of the same name is left out.
+// List lists every profile, sorted by name. It leaves out a profile that is shadowed by another one of the same name.
 func (s Search) List() []Info {
 	var out []Info
 	add := func(name string, layer int) {
@@ -258,5 +259,5 @@ func (s Search) info(name string, layer int) Info {
 	return i
 }
 
-// Text is the file of a shipped profile.
+// Text returns the file of a shipped profile.
 func Text(name string) ([]byte, error) { return files.ReadFile(name + ".yaml") }

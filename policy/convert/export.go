@@ -12,7 +12,7 @@ import (
 // Format is a format that Export writes.
 type Format string
 
-// The formats.
+// These are the formats.
 const (
 	OCI        Format = "oci"        // linux.seccomp of the runtime specification: runc, crun, containerd, Podman
 	Docker     Format = "docker"     // Docker's template: docker run --security-opt seccomp=FILE
@@ -25,16 +25,16 @@ func Formats() []string {
 	return []string{string(OCI), string(Docker), string(Systemd), string(Kubernetes)}
 }
 
-// ExportOptions say how a profile is written.
+// ExportOptions say how to write a profile.
 type ExportOptions struct {
 	Format Format
-	Arch   filter.Arch // for which the arguments' sizes and the constants are taken
-	Lossy  bool        // where a rule cannot be said, let the call pass whatever its arguments
+	Arch   filter.Arch // decides the sizes of arguments and the values of constants
+	Lossy  bool        // if the format cannot express a rule, let the call pass with all arguments
 }
 
-// Export writes the syscalls section of an effective profile in another format. Rules that the notes call exact have
-// the same decisions there, as far as libseccomp knows the call. The error is a filter.Errors if the section cannot be
-// compiled for the architecture.
+// Export writes the syscalls section of an effective profile in another format. If a note calls a rule exact, the
+// rule decides the same there, as far as libseccomp knows the call. The error is a filter.Errors if the section
+// cannot be compiled for the architecture.
 func Export(p *policy.Profile, opts ExportOptions) (*Result, error) {
 	spec, err := p.Filter()
 	if err != nil {
@@ -67,7 +67,7 @@ func Export(p *policy.Profile, opts ExportOptions) (*Result, error) {
 	return &Result{Text: text, Notes: e.notes}, nil
 }
 
-// exporter holds what the formats have in common.
+// exporter holds what all formats need.
 type exporter struct {
 	ExportOptions
 	profile   *policy.Profile
@@ -81,12 +81,12 @@ type exporter struct {
 
 func (e *exporter) note(n Note) { e.notes = append(e.notes, n) }
 
-// scalarNote is about a scalar of the section.
+// scalarNote adds a note about a scalar of the section.
 func (e *exporter) scalarNote(key, rule string, class Class, effect Effect, how string) {
 	e.note(Note{At: "syscalls." + key, Pos: e.profile.Source("syscalls." + key), Rule: rule, Class: class, Effect: effect, How: how})
 }
 
-// noteUnknown is about numbers that no table has, for which none of the formats has a word.
+// noteUnknown adds a note about numbers that no table has. No format can express an action for them.
 func (e *exporter) noteUnknown(how string) {
 	rule := "unknown: " + e.unknown.String()
 	switch open, passes := e.deflt.Passes(), e.unknown.Passes(); {
@@ -101,7 +101,8 @@ func (e *exporter) noteUnknown(how string) {
 	}
 }
 
-// noteExec is about exec: once. It takes a launcher that passes a nonce, and the programs that read these formats pass none.
+// noteExec adds a note about exec: once. It needs a launcher that passes a nonce, and the programs that read these
+// formats pass none.
 func (e *exporter) noteExec() {
 	if e.profile.Syscalls.Exec != policy.ExecOnce {
 		return
@@ -119,7 +120,7 @@ func (e *exporter) noteExec() {
 	e.scalarNote("exec", "exec: "+string(policy.ExecOnce), Dropped, effect, how)
 }
 
-// decision is that for a call; nil where the architectures have none of that name.
+// decision returns the decision for a call, or nil if the architectures have no call of that name.
 func (e *exporter) decision(call string) *filter.Decision {
 	i, ok := slices.BinarySearchFunc(e.decisions, canonical(call), func(d filter.Decision, name string) int { return strings.Compare(d.Call, name) })
 	if !ok {
@@ -128,8 +129,8 @@ func (e *exporter) decision(call string) *filter.Decision {
 	return &e.decisions[i]
 }
 
-// noteItems says of every item and rule of the section what became of it. of judges one call, and returns a zero Note
-// where it is exact.
+// noteItems says for every item and rule of the section what became of it. of judges one call. It returns a zero Note
+// if the call is exact.
 func (e *exporter) noteItems(of func(*filter.Decision) Note) {
 	s := &e.profile.Syscalls
 	for _, x := range s.Allow {
@@ -156,7 +157,7 @@ func (e *exporter) noteItems(of func(*filter.Decision) Note) {
 		n.At, n.Pos, n.Rule = phrase.Index("syscalls.rules", i), x.Pos, x.Call+": "+shortened(x.Expr)
 		e.note(n)
 	}
-	for i := range e.decisions { // variants of a call with rules, and what is closed
+	for i := range e.decisions { // variants of calls with rules, and calls that are always refused
 		if n := of(&e.decisions[i]); n.Class != "" && !said[e.decisions[i].Call] {
 			n.At, n.Rule = "syscalls", e.decisions[i].Call
 			e.note(n)
@@ -171,8 +172,8 @@ func shortened(s string) string {
 	return s
 }
 
-// noteNewer is about names that a libseccomp in use may not know: 2.5.4, for one, ends with Linux 5.17. The runtimes and
-// systemd skip what it does not know.
+// noteNewer adds notes about names that the user's libseccomp may not know; libseccomp 2.5.4, for example, ends with
+// Linux 5.17. The runtimes and systemd skip names that libseccomp does not know.
 func (e *exporter) noteNewer() {
 	var lost, open []string
 	for i := range e.decisions {
@@ -201,7 +202,7 @@ func newer(call string) bool {
 	return err == nil && (k.Major > 5 || k.Major == 5 && k.Minor > 17)
 }
 
-// fixed is the action of a call that is decided without regard to its arguments.
+// fixed returns the action of a call. ok is true if the action does not depend on the arguments.
 func fixed(d *filter.Decision) (filter.Action, bool) {
 	return d.Cases[0].Action, len(d.Cases) == 1
 }

@@ -9,7 +9,7 @@ import (
 	"cordon/policy/filter"
 )
 
-// The runtime specification's section, and Docker's template, as they are written.
+// These types are the runtime specification's section and Docker's template, as they are written.
 
 type ociProfile struct {
 	DefaultAction   string     `json:"defaultAction"`
@@ -39,8 +39,9 @@ type ociArg struct {
 	Op       string `json:"op"`
 }
 
-// oci writes one entry for all calls with the same action, and one for each case of those whose arguments decide. The
-// cases exclude each other, because libseccomp does not come back to a second rule where the first fails late.
+// oci writes one entry for all calls with the same action. If the arguments of a call decide, it writes one entry for
+// each case. The cases exclude each other, because libseccomp does not try a second rule after the first one failed
+// late.
 func (e *exporter) oci() ([]byte, error) {
 	out := ociProfile{Syscalls: []ociEntry{}}
 	out.DefaultAction, out.DefaultErrnoRet = e.scmp(e.deflt)
@@ -64,7 +65,7 @@ func (e *exporter) oci() ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// plain are the entries for calls that are decided without regard to arguments, one for each action.
+// plain returns the entries for calls whose arguments do not matter, one for each action.
 func (e *exporter) plain() (entries []ociEntry) {
 	var seen []filter.Action
 	for i := range e.decisions {
@@ -89,13 +90,13 @@ func (e *exporter) entry(a filter.Action, call string) (out ociEntry) {
 		return out
 	}
 	out.Names = []string{call}
-	if e.Format == Docker { // the runtime specification has no room for a comment
+	if e.Format == Docker { // the runtime specification has no field for a comment
 		out.Comment = e.source(call)
 	}
 	return out
 }
 
-// source is where the rules of a call stand.
+// source returns the places of the rules for a call.
 func (e *exporter) source(call string) string {
 	var at []string
 	for _, r := range e.profile.Syscalls.Rules {
@@ -106,7 +107,7 @@ func (e *exporter) source(call string) string {
 	return strings.Join(at, ", ")
 }
 
-// cases are the entries of one call whose arguments decide.
+// cases returns the entries of a call whose arguments decide.
 func (e *exporter) cases(d *filter.Decision) (entries []ociEntry) {
 	fit, all := e.fit(d)
 	if k, other, ok := allBut(d.Cases, e.deflt); ok && all && (!e.narrow() || !high(&k)) {
@@ -135,9 +136,9 @@ func high(k *filter.Case) bool {
 	return slices.ContainsFunc(k.Args[:], func(m filter.Masked) bool { return m.Value>>32 != 0 })
 }
 
-// fit leaves out what libseccomp would take for another case where it compares only low halves: those that need a bit of
-// the high half, if the low halves are decided otherwise. The default holds for these, or where that lets calls pass the
-// most severe action for all.
+// fit handles ABIs on which libseccomp compares only low halves of arguments. It leaves out cases that need a bit of
+// the high half, if the low halves alone are decided otherwise. These values then get the default. If the default
+// would let refused values pass, the most severe action of the call holds for all values.
 func (e *exporter) fit(d *filter.Decision) (cases []filter.Case, all bool) {
 	if !e.narrow() {
 		return d.Cases, true
@@ -164,8 +165,8 @@ func meet(a, b *filter.Case) bool {
 	return true
 }
 
-// allBut finds the single value of a single argument for which the default holds where another action holds for every
-// other one.
+// allBut looks for a call that gets the default for a single value of a single argument, and one other action for
+// every other value.
 func allBut(cases []filter.Case, deflt filter.Action) (but filter.Case, other filter.Action, ok bool) {
 	for _, k := range cases {
 		args := comparisons(&k)
@@ -178,7 +179,7 @@ func allBut(cases []filter.Case, deflt filter.Action) (but filter.Case, other fi
 			other = k.Action
 		}
 	}
-	for _, k := range cases { // all about that argument
+	for _, k := range cases { // all cases must be about this argument
 		for i := range k.Args {
 			if k.Args[i].Mask != 0 && but.Args[i].Mask == 0 {
 				return but, other, false
@@ -201,7 +202,7 @@ func comparisons(k *filter.Case) (args []ociArg) {
 	return args
 }
 
-// scmp is an action in libseccomp's words.
+// scmp returns libseccomp's name of an action.
 func (e *exporter) scmp(a filter.Action) (name string, errno *uint16) {
 	switch a.Kind {
 	case filter.KillThread:
@@ -253,13 +254,13 @@ func (e *exporter) fits(d *filter.Decision) bool {
 	return all
 }
 
-// opens reports whether libseccomp would let a call pass that is closed here because it does the work of others.
+// opens reports whether libseccomp would let a call pass that cordon refuses because it does the work of other calls.
 func (e *exporter) opens(d *filter.Decision) bool {
 	a, ok := fixed(d)
 	return slices.Contains(e.foreign, filter.I386) && (d.Call == "socketcall" || d.Call == "ipc") && (!ok || !a.Passes())
 }
 
-// wide reports whether a case looks at more than the low half of an argument.
+// wide reports whether a case depends on more than the low half of an argument.
 func wide(d *filter.Decision) bool {
 	for _, k := range d.Cases {
 		for _, m := range k.Args {
@@ -275,7 +276,8 @@ func trapData(d *filter.Decision) bool {
 	return slices.ContainsFunc(d.Cases, func(k filter.Case) bool { return k.Action.Kind == filter.Trap && k.Action.Errno != 0 })
 }
 
-// SecurityContext is the part of a Kubernetes container or pod that uses a localhost profile in a file of that name.
+// SecurityContext returns the part of a Kubernetes container or pod that uses a localhost profile. file is the name
+// of the profile's file.
 func SecurityContext(file string) []byte {
 	name := "profiles/" + file
 	if strings.ContainsFunc(file, func(r rune) bool {

@@ -7,10 +7,10 @@ import (
 	"cordon/policy/filter"
 )
 
-// systemd.exec(5). A filter is a list of names: allowed ones, or with ~ refused ones, each of which may have an action of
-// its own since version 247. There are no arguments.
+// The format is that of systemd.exec(5). A filter is a list of allowed names, or, after ~, of refused names. Since
+// version 247 each refused name may have an action of its own. Arguments cannot be compared.
 
-// lineWidth is where lists of names are broken; several lines of a key are one list.
+// lineWidth is the width at which fill breaks lists of names. Several lines with the same key are one list.
 const lineWidth = 110
 
 func (e *exporter) systemd() []byte {
@@ -28,7 +28,7 @@ func (e *exporter) systemd() []byte {
 		}
 	} else {
 		names := append(allow, logged...)
-		if len(names) == 0 { // without a line everything would pass; this one passes anyway, see noteSystemd
+		if len(names) == 0 { // without a line every call would pass; exit_group passes anyway, see noteSystemd
 			names = []string{"exit_group"}
 		}
 		fill(&b, "SystemCallFilter=", names)
@@ -51,8 +51,8 @@ func systemdArch(a filter.Arch) string {
 	return a.String()
 }
 
-// passing are the calls that pass, and those that pass and are logged. One whose arguments decide passes if nothing is
-// lost by it, or the user has agreed.
+// passing returns the calls that pass, and the calls that pass and are logged. If the arguments of a call decide, the
+// call passes only with the option Lossy.
 func (e *exporter) passing() (allow, logged []string) {
 	for i := range e.decisions {
 		d := &e.decisions[i]
@@ -102,7 +102,7 @@ func worst(d *filter.Decision) (a filter.Action) {
 	return a
 }
 
-// systemdAction is what a refused call gets: the name of an error, or kill.
+// systemdAction returns what a refused call gets: the name of an error, or kill.
 func systemdAction(a filter.Action) string {
 	if a.Kind == filter.Errno && a.Errno > 0 {
 		return errnoName(a)
@@ -110,12 +110,12 @@ func systemdAction(a filter.Action) string {
 	return "kill"
 }
 
-// errnoName is the name, or the number where it has none.
+// errnoName returns the name of an error, or its number if it has no name.
 func errnoName(a filter.Action) string {
 	return strings.TrimSuffix(strings.TrimPrefix(a.String(), "errno("), ")")
 }
 
-// fill writes a list over as many lines as it takes.
+// fill writes a list over as many lines as it needs.
 func fill(b *strings.Builder, key string, names []string) {
 	width := 0
 	for i, n := range names {
@@ -184,7 +184,7 @@ func (e *exporter) judgeSystemd(d *filter.Decision) Note {
 	return Note{Class: Dropped, Effect: Tighter, How: "systemd does not look at arguments: " + d.Call + " is refused" + beside(d.Call)}
 }
 
-// beside names what else of systemd says a part of the usual rule for a call.
+// beside names another setting of systemd that does part of what the usual rule for a call does.
 func beside(call string) string {
 	switch call {
 	case "socket":

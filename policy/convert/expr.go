@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// Conditions are written about reg0 to reg5, the bare registers, because that is what libseccomp compares.
+// The conditions compare reg0 to reg5, the bare registers, because libseccomp compares these.
 
 func (a *arg) register() string { return "reg" + strconv.Itoa(a.index) }
 
-// expr is the comparison in our language.
+// expr returns the comparison in cordon's language.
 func (a *arg) expr() string {
-	if a.op == opMasked { // libseccomp leaves out of the value what the mask leaves out of the argument
+	if a.op == opMasked { // libseccomp applies the mask to the value too
 		return a.register() + " & " + number(a.value) + " == " + number(a.two&a.value)
 	}
 	return a.register() + " " + string(a.op) + " " + number(a.value)
 }
 
-// number is decimal where people think so.
+// number writes small numbers in decimal and others in hexadecimal.
 func number(n uint64) string {
 	if n < 100 {
 		return strconv.FormatUint(n, 10)
@@ -26,7 +26,8 @@ func number(n uint64) string {
 	return "0x" + strconv.FormatUint(n, 16)
 }
 
-// any holds where one of the conditions does; equalities of one argument become a list of its values.
+// any returns an expression that holds if one of the conditions holds. Several equalities of one argument become a
+// list of values.
 func any(conds []cond) string {
 	var out []string
 	for i := 0; i < len(conds); i++ {
@@ -50,7 +51,7 @@ func any(conds []cond) string {
 	return strings.Join(out, " || ")
 }
 
-// equality is the only comparison of a condition, where it is with ==.
+// equality returns the comparison of a condition that is a single comparison with ==.
 func (c *cond) equality() (a arg, ok bool) {
 	if len(c.all) == 1 && c.all[0].op == "==" {
 		return c.all[0], true
@@ -81,7 +82,7 @@ func (c *cond) expr(among bool) string {
 	return s
 }
 
-// not holds where none of the conditions does.
+// not returns an expression that holds if none of the conditions holds.
 func not(conds []cond) string {
 	if len(conds) == 1 && len(conds[0].all) == 1 {
 		a := conds[0].all[0]
@@ -99,7 +100,7 @@ func not(conds []cond) string {
 	return "!(" + any(conds) + ")"
 }
 
-// disjoint says that two lists of comparisons never hold at once; false where that is not obvious.
+// disjoint reports whether two lists of comparisons never hold together. It returns false if that is not obvious.
 func disjoint(a, b []arg) bool {
 	for i := range a {
 		for j := range b {
@@ -126,7 +127,7 @@ func apart(a, b *arg) bool {
 	return ok && ok2 && (ahi < blo || bhi < alo)
 }
 
-// holds decides the comparison for one value.
+// holds reports whether the comparison holds for one value.
 func (a *arg) holds(v uint64) bool {
 	switch a.op {
 	case "!=":
@@ -145,8 +146,8 @@ func (a *arg) holds(v uint64) bool {
 	return v&a.value == a.two&a.value
 }
 
-// bounds are those of the values for which a comparison by order holds; ok is false for another one, and where there
-// are none.
+// bounds returns the lowest and the highest value for which a comparison by order holds. ok is false for other
+// comparisons, and if the comparison holds for no value.
 func (a *arg) bounds() (lo, hi uint64, ok bool) {
 	const most = 1<<64 - 1
 	switch a.op {

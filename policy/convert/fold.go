@@ -6,17 +6,17 @@ import (
 	"cordon/policy/filter"
 )
 
-// folded is an item of an allow list: a call, or a group that stands for several.
+// folded is an item of an allow list: a call, or a group that stands for several calls.
 type folded struct {
 	name string
-	from []int // lines of the entries that it comes from
+	from []int // the lines of the entries that it comes from
 }
 
-// leastGain is how many names a group must save to be worth a reader's while.
+// leastGain is how many names a group must replace to make the list easier to read.
 const leastGain = 4
 
-// fold writes calls as groups where all that a group holds is among them, or free: decided elsewhere, or no call of the
-// ABIs that the profile is for.
+// fold replaces calls by groups. A group fits if each of its members is one of the calls, or is free: decided
+// elsewhere, or no call of the ABIs that the profile is for.
 func fold(calls []*call, free func(string) bool) []folded {
 	left := map[string]*call{}
 	for _, c := range calls {
@@ -55,7 +55,7 @@ func fold(calls []*call, free func(string) bool) []folded {
 	return out
 }
 
-// saving is how many of the names that are left a group stands for; 0 if it holds some that do not fit.
+// saving returns how many of the names in left a group stands for, or 0 if a member of the group does not fit.
 func saving(group string, left map[string]*call, fits func(string) bool) (n int) {
 	for _, name := range filter.Members(group) {
 		if !fits(name) {
@@ -68,7 +68,7 @@ func saving(group string, left map[string]*call, fits func(string) bool) (n int)
 	return n
 }
 
-// merged is the union of two sorted lists of lines.
+// merged returns the union of two lists of lines, sorted.
 func merged(a, b []int) []int {
 	out := append(slices.Clone(a), b...)
 	slices.Sort(out)

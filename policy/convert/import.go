@@ -9,17 +9,17 @@ import (
 	"cordon/policy/filter"
 )
 
-// ImportOptions say how the result is written.
+// ImportOptions say how to write the result.
 type ImportOptions struct {
-	Name  string // the profile's name; "" makes one of the file's
-	Bare  bool   // only the syscalls section: for a profile that is merged over others
-	Names bool   // every call by its name, none folded into a group
+	Name  string // the profile's name; "" derives it from the file's name
+	Bare  bool   // write only the syscalls section, for a profile that is merged over others
+	Names bool   // write every call by its name, and no groups
 }
 
 // Import makes a profile from a seccomp profile in JSON. The result decides every call as the filter that runc makes
-// from the file with libseccomp, except for what the notes say. An unconditional rule beats conditions, and the first
-// of several holds. In one entry, conditions on the same argument are alternatives. The error is a policy.Errors or a
-// *policy.Error.
+// from the file with libseccomp, except for what the notes say. A rule without conditions beats rules with
+// conditions, and of several such rules the first one holds. In one entry, conditions on the same argument are
+// alternatives. The error is a policy.Errors or a *policy.Error.
 func Import(file string, data []byte, target Target, opts ImportOptions) (*Result, error) {
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	root, err := parseJSON(file, text)
@@ -49,8 +49,8 @@ func Import(file string, data []byte, target Target, opts ImportOptions) (*Resul
 	return &Result{Text: out, Notes: d.notes}, nil
 }
 
-// maxSuggested is for how many unknown names the one is looked for that was meant, maxConds how many conditions a call may
-// have: no filter holds more.
+// maxSuggested is for how many unknown names Import looks for the name that was meant. maxConds is how many
+// conditions a call may have, because no filter can hold more.
 const (
 	maxSuggested = 50
 	maxConds     = filter.MaxInsns
@@ -62,7 +62,7 @@ type importer struct {
 	*seccomp
 	abis  []filter.Arch
 	calls map[string]*call
-	order []*call // as they appear
+	order []*call // in the order of the file
 
 	suggested int
 
@@ -70,11 +70,11 @@ type importer struct {
 	rules       []rule
 }
 
-// call is all that the file says about a call.
+// call is everything that the file says about a call.
 type call struct {
 	name  string
-	fixed *decided // without conditions
-	first *entry   // the one with fixed, or the first
+	fixed *decided // the action of an entry without conditions
+	first *entry   // the entry of fixed, or the first entry
 	from  []int    // the lines of the entries
 	conds []cond
 }
@@ -86,14 +86,14 @@ type cond struct {
 	e      *entry
 }
 
-// rule is one item of our syscalls.rules.
+// rule is an item of syscalls.rules in a profile.
 type rule struct {
 	call, expr, other string
 	from              []int
-	arguments         bool // expr is about arguments
+	arguments         bool // expr compares arguments
 }
 
-// canonical is the name by which our tables list a call.
+// canonical returns the name under which cordon's tables list a call.
 func canonical(name string) string {
 	if name == "sync_file_range2" {
 		return "arm_sync_file_range"
@@ -101,7 +101,7 @@ func canonical(name string) string {
 	return name
 }
 
-// collect sorts what the entries say by calls.
+// collect sorts the contents of the entries by call.
 func (im *importer) collect() {
 	im.standIn(join("", "defaultAction"), &im.deflt)
 	unknown := map[Note]bool{}
@@ -127,7 +127,7 @@ func (im *importer) collect() {
 		}
 		switch {
 		case len(im.notes) > had:
-		case left != nil: // what is left out is no exact rule, though it was said before
+		case left != nil: // an entry with an unknown name is not exact, even if an earlier note says so
 			class, effect := im.withoutName(e, left)
 			im.note(e.path, e.at, names(e), class, effect, "a name in it is of no call that is known, as said before")
 		default:
@@ -136,7 +136,7 @@ func (im *importer) collect() {
 	}
 }
 
-// withoutName is what becomes of an entry without a name that nobody knows.
+// withoutName says what becomes of an entry if cordon leaves out the unknown name n.
 func (im *importer) withoutName(e *entry, n *value) (Class, Effect) {
 	switch {
 	case elsewhere(n.text):
@@ -149,14 +149,14 @@ func (im *importer) withoutName(e *entry, n *value) (Class, Effect) {
 	return Approximated, Same
 }
 
-// standIn notes an action that nobody would carry out.
+// standIn adds a note about an action that no program would carry out.
 func (im *importer) standIn(path string, a *decided) {
 	if a.as != "" {
 		im.note(path, a.at, a.as, Approximated, Tighter, "nobody listens or traces here: "+a.String()+", as the kernel answers then")
 	}
 }
 
-// names is a short form of an entry's.
+// names returns a short form of an entry's names.
 func names(e *entry) string {
 	s := e.names[0].text
 	if n := len(e.names); n > 1 {
@@ -179,7 +179,7 @@ func (im *importer) noteUnknown(e *entry, n *value) {
 	im.note(e.path, n, n.text, class, effect, how)
 }
 
-// elsewhere says whether a name is of a call that only architectures without a table have.
+// elsewhere reports whether a name belongs to a call that only architectures without a table have.
 func elsewhere(name string) bool {
 	for _, prefix := range []string{"s390_", "ppc_", "mips_", "osf_", "sparc_", "cacheflush_", "spu_", "atomic_"} {
 		if strings.HasPrefix(name, prefix) {
@@ -214,7 +214,7 @@ func (im *importer) add(name string, e *entry) {
 	}
 	var seen [6]bool
 	for _, a := range e.args {
-		if seen[a.index] { // a filter of libseccomp compares an argument once in a rule: runc then makes a rule of each
+		if seen[a.index] { // a libseccomp rule compares an argument once, so runc makes several rules
 			for _, a := range e.args {
 				c.conds = append(c.conds, cond{e.action, []arg{a}, e})
 			}
@@ -246,7 +246,7 @@ func (im *importer) arrange() {
 	}
 }
 
-// denyExactly makes rules of the denials that would extend to calls which the file does not refuse as well.
+// denyExactly turns a denial into a rule if the denial would extend to calls that the file does not refuse too.
 func (im *importer) denyExactly() {
 	kept := im.deny[:0]
 	for _, c := range im.deny {
@@ -262,7 +262,7 @@ func (im *importer) denyExactly() {
 	im.deny = kept
 }
 
-// own gives calls to which a rule would extend a rule of their own: in the file a name means that call alone.
+// own adds rules for calls to which another rule would extend, because a name in the file means that call alone.
 func (im *importer) own() {
 	spec := filter.Spec{}
 	for _, r := range im.rules {
@@ -279,9 +279,10 @@ func (im *importer) own() {
 	}
 }
 
-// conditional makes the rules of a call that has conditions only. A call is allowed where the conditions of all its rules
-// hold, and else gets the most severe action of those that fail; so each action but allow is the other case of its
-// negated conditions, and the default that of all conditions together.
+// conditional makes the rules of a call that has only conditions. A filter allows a call if the conditions of all its
+// rules hold. Otherwise the call gets the most severe action of the rules that fail. So for each action except allow,
+// conditional makes a rule that holds if none of the action's conditions holds, with the action as else. The last
+// rule holds if any of the conditions holds, with the default as else.
 func (im *importer) conditional(c *call) {
 	if len(c.conds) > maxConds {
 		im.fail(c.conds[maxConds].e.at, c.conds[maxConds].e.path, c.name+" has more than "+strconv.Itoa(maxConds)+" conditions", "no filter can hold them")
@@ -317,7 +318,8 @@ func (im *importer) addRule(c *call, expr string, other filter.Action) {
 	im.rules = append(im.rules, r)
 }
 
-// noteOverlaps is for conditions with different actions that may hold at once: libseccomp does not say which counts.
+// noteOverlaps adds a note if two conditions with different actions may hold together, because libseccomp does not
+// say which action then counts.
 func (im *importer) noteOverlaps(c *call) {
 	for i := range c.conds {
 		for j := range i {
@@ -330,7 +332,7 @@ func (im *importer) noteOverlaps(c *call) {
 	}
 }
 
-// noteWidths is for comparisons that ABIs with narrower registers see otherwise.
+// noteWidths adds a note about comparisons that differ on ABIs with narrower registers.
 func (im *importer) noteWidths(c *call) {
 	for _, k := range c.conds {
 		for _, a := range k.all {
@@ -342,7 +344,7 @@ func (im *importer) noteWidths(c *call) {
 	}
 }
 
-// compare asks the filter what became of calls that it does not leave to a profile.
+// compare adds notes about calls about which the filter decides otherwise than libseccomp, whatever the profile says.
 func (im *importer) compare() {
 	if slices.Contains(im.abis, filter.I386) {
 		im.compareI386()
@@ -361,7 +363,7 @@ func (im *importer) compare() {
 func (im *importer) compareI386() {
 	all, err := filter.Decisions(im.spec(), im.target.Arch)
 	if err != nil {
-		return // write reports it
+		return // write reports the error
 	}
 	open := im.deflt.Passes()
 	for _, name := range []string{"socketcall", "ipc"} {
@@ -383,8 +385,8 @@ func (im *importer) compareI386() {
 	}
 }
 
-// unknown is the action for numbers that no table has. runc answers ENOSYS to calls newer than those that a file names,
-// unless its default lets calls pass.
+// unknown returns the action for numbers that no table has. runc returns ENOSYS for calls newer than the calls that
+// the file names, unless the file's default lets calls pass.
 func (im *importer) unknown() filter.Action {
 	if im.deflt.Passes() {
 		return im.deflt.Action
@@ -392,7 +394,7 @@ func (im *importer) unknown() filter.Action {
 	return filter.Action{Kind: filter.Errno, Errno: 38}
 }
 
-// spec is the section as the filter takes it.
+// spec returns the section as package filter takes it.
 func (im *importer) spec() filter.Spec {
 	s := filter.Spec{Default: im.deflt.Action, Unknown: im.unknown(), Foreign: im.foreign}
 	for _, c := range im.allow {

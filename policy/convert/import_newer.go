@@ -6,12 +6,12 @@ import (
 	"cordon/policy/filter"
 )
 
-// newerThan begins what the note is about.
+// newerThan begins the subject of the note.
 const newerThan = "calls newer than "
 
-// newer says what becomes of calls that are newer than the newest that the file names. runc, which goes by their numbers,
-// answers ENOSYS, after which libc takes an older call; here they get the default, as the file says it. A default that
-// lets calls pass, or says ENOSYS, is the same in both.
+// newer adds a note about calls that are newer than the newest call in the file. runc compares their numbers and
+// returns ENOSYS, so that libc uses an older call. In cordon these calls get the default, as the file says. There is
+// no note if the default lets calls pass or is ENOSYS, because both then decide the same.
 func (im *importer) newer() {
 	enosys := im.unknown()
 	if im.deflt.Passes() || im.deflt.Action == enosys {

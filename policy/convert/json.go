@@ -10,13 +10,13 @@ import (
 	"cordon/policy/phrase"
 )
 
-// JSON is read by RFC 8259 and not by encoding/json, which takes the last of several equal keys, keys in any case and
-// broken UTF-8, and does not say where a value stands.
+// This file reads JSON as RFC 8259 describes it. It does not use encoding/json, because that accepts equal keys (and
+// uses the last one), keys in any case and broken UTF-8, and does not say where a value stands.
 
-// MaxFile is how many bytes a file may have: a config.json holds more than its seccomp section.
+// MaxFile is how many bytes a file may have. A config.json contains more than its seccomp section.
 const MaxFile = 4 << 20
 
-// Further bounds on a file, which may come from anyone.
+// These are further limits on a file, because a file may come from anyone.
 const (
 	maxDepth  = 64
 	maxValues = 200_000
@@ -40,10 +40,10 @@ func (k kind) String() string {
 // value is a JSON value with its place.
 type value struct {
 	kind      kind
-	text      string // of a string, decoded; of a number, as written
+	text      string // a string, decoded; or a number, as written
 	members   []member
 	items     []*value
-	off, line int // bytes into the text; from 1
+	off, line int // off counts bytes of the text; line counts from 1
 }
 
 type member struct {
@@ -51,7 +51,7 @@ type member struct {
 	val  *value
 }
 
-// get is the member of that name; nil if there is none or it is null.
+// get returns the member of that name, or nil if there is none or it is null.
 func (v *value) get(name string) *value {
 	for _, m := range v.members {
 		if m.name.text == name && m.val.kind != kindNull {
@@ -71,7 +71,7 @@ type scanner struct {
 	values int
 }
 
-// parseJSON reads one value and nothing after it. The error is a *policy.Error.
+// parseJSON reads one value. Nothing may follow it. The error is a *policy.Error.
 func parseJSON(file, text string) (*value, error) {
 	s := &scanner{file: file, src: text, line: 1}
 	if len(text) > MaxFile {
@@ -91,7 +91,7 @@ func parseJSON(file, text string) (*value, error) {
 
 func (s *scanner) here() *value { return &value{off: s.pos, line: s.line} }
 
-// fail is an error at the current place; path is that of the value it is in.
+// fail returns an error at the current place. path is the path of the value that contains the place.
 func (s *scanner) fail(path, msg, hint string) *policy.Error {
 	return errorAt(s.file, s.src, path, s.here(), msg, hint)
 }
@@ -245,7 +245,7 @@ func (s *scanner) array(v *value, path string) *policy.Error {
 	}
 }
 
-// more reads the comma, or the bracket that ends a list or object.
+// more reads the comma, or the bracket that ends a list or object. It returns true for a comma.
 func (s *scanner) more(path string, end byte) (bool, *policy.Error) {
 	s.space()
 	switch s.peek() {
@@ -259,7 +259,7 @@ func (s *scanner) more(path string, end byte) (bool, *policy.Error) {
 	return false, s.unexpected(path, `"," or "`+string(end)+`"`)
 }
 
-// join and index make the path of a value; a long key is shortened.
+// join returns the path of a member. It shortens a long key.
 func join(path, name string) string {
 	if len(name) > 40 {
 		name = strings.ToValidUTF8(name[:40], "") + "…"
@@ -270,7 +270,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// number is the text of a number.
+// number reads a number and returns its text.
 func (s *scanner) number(path string) (string, *policy.Error) {
 	from := s.pos
 	digits := func() int {
@@ -305,7 +305,7 @@ func (s *scanner) number(path string) (string, *policy.Error) {
 	return s.src[from:s.pos], nil
 }
 
-// text is a decoded string.
+// text reads a string and decodes it.
 func (s *scanner) text(path string) (string, *policy.Error) {
 	s.pos++ // "
 	var b strings.Builder

@@ -9,34 +9,35 @@ import (
 // Class says what became of a rule: exact, approximated or dropped.
 type Class string
 
-// The classes, from the best to the worst.
+// These are the classes, from the best to the worst.
 const (
-	Exact        Class = "exact"        // the same calls are decided in the same way
-	Approximated Class = "approximated" // Note.How says how, Note.Effect in which direction
+	Exact        Class = "exact"        // it decides the same calls in the same way
+	Approximated Class = "approximated" // Note.How says what differs, Note.Effect in which direction
 	Dropped      Class = "dropped"      // it has no counterpart
 )
 
 // Effect is the direction of an approximation.
 type Effect string
 
-// The effects. Same means that the same calls pass and only the way in which others are refused or logged differs.
+// These are the effects. Same means that the same calls pass, and only the others may be refused or logged in another
+// way.
 const (
 	Same    Effect = ""
-	Tighter Effect = "tighter" // some calls are refused that were not
-	Wider   Effect = "wider"   // some calls pass that did not
+	Tighter Effect = "tighter" // some calls are refused that passed before
+	Wider   Effect = "wider"   // some calls pass that were refused before
 )
 
 // Note says what became of one rule.
 type Note struct {
-	At     string     // its path in the file: "syscalls[3].args[0]", "syscalls.rules"
-	Pos    policy.Pos // its place; the zero Pos where there is none to name
-	Rule   string     // what it says, short
+	At     string     // the rule's path in the file: "syscalls[3].args[0]", "syscalls.rules"
+	Pos    policy.Pos // the rule's place; the zero Pos if it has none
+	Rule   string     // what the rule says, in short
 	Class  Class
 	Effect Effect
-	How    string // "" for an exact one
+	How    string // what differs, or why; "" for an exact rule
 }
 
-// lossy reports whether something of the rule is lost that only the user can do without.
+// lossy reports whether the conversion loses something that needs the user's consent.
 func (n *Note) lossy() bool { return n.Class == Dropped || n.Effect == Wider }
 
 // Result is a converted profile.
@@ -56,7 +57,7 @@ func (r *Result) Lossy() int {
 	return n
 }
 
-// sortNotes puts notes in the order of the source, those about the whole file first.
+// sortNotes sorts notes in the order of the source. Notes about the whole file come first.
 func sortNotes(notes []Note) {
 	slices.SortStableFunc(notes, func(a, b Note) int { return a.Pos.Line - b.Pos.Line })
 }

@@ -10,20 +10,20 @@ import (
 	"cordon/policy/phrase"
 )
 
-// What a seccomp profile of the OCI family says: the runtime specification's linux.seccomp with what Docker's template
-// and Podman add. All of it is read strictly: a misspelt key would be a rule that is not applied.
+// This file reads seccomp profiles of the OCI family: linux.seccomp of the runtime specification, with what Docker's
+// template and Podman add. It reads strictly, because a misspelt key would be a rule that is not applied.
 
 // seccomp is one profile.
 type seccomp struct {
 	deflt   decided
-	foreign []filter.Arch // beside the native one, for the target
+	foreign []filter.Arch // architectures besides the target's native one
 	entries []*entry
 }
 
-// decided is an action and the place that says so.
+// decided is an action, and the place that says so.
 type decided struct {
 	filter.Action
-	as string // what stands in for it where it is not the action that was asked for: "SCMP_ACT_NOTIFY"
+	as string // the action in the file, if cordon uses another one instead: "SCMP_ACT_NOTIFY"
 	at *value
 }
 
@@ -41,7 +41,7 @@ type entry struct {
 type arg struct {
 	index      int
 	op         op
-	value, two uint64 // masked: the mask, and what remains under it
+	value, two uint64 // for a masked comparison: the mask, and the value under it
 	at         *value
 	path       string
 }
@@ -49,12 +49,12 @@ type arg struct {
 // condition includes or excludes an entry.
 type condition struct {
 	include bool
-	caps    []string // without CAP_; include: all of them kept; exclude: one of them
-	arches  []string // libseccomp's names of native architectures
-	kernel  *Kernel  // at least
+	caps    []string // without CAP_; an entry is included if all are kept, and excluded if one is
+	arches  []string // native architectures, by libseccomp's names
+	kernel  *Kernel  // the oldest kernel
 }
 
-// maxErrors is how many errors of one file are shown.
+// maxErrors is how many errors of one file Import returns.
 const maxErrors = 20
 
 // decoder reads a value tree into a seccomp.
@@ -82,7 +82,7 @@ func (d *decoder) note(path string, v *value, rule string, class Class, effect E
 	d.notes = append(d.notes, Note{At: path, Pos: d.pos(v), Rule: rule, Class: class, Effect: effect, How: how})
 }
 
-// section finds the seccomp section in what may be a whole config.json.
+// section finds the seccomp section. The file may be a whole config.json.
 func (d *decoder) section(root *value) (v *value, path string) {
 	if root.kind != kindObject {
 		d.fail(root, "", "a seccomp profile is an object, not "+root.kind.String(), "")
@@ -101,8 +101,8 @@ func (d *decoder) section(root *value) (v *value, path string) {
 	return nil, ""
 }
 
-// keys checks that v is an object with no other keys, but for those that begin with _: people write comments so, and no
-// runtime reads them.
+// keys checks that v is an object with no keys besides the known ones. It accepts keys that begin with _, because
+// people write comments so and no runtime reads them.
 func (d *decoder) keys(v *value, path string, known ...string) bool {
 	if !d.wants(v, path, kindObject) {
 		return false
@@ -129,7 +129,7 @@ func didYouMean(s string, known []string) string {
 	return ""
 }
 
-// list calls f for each item of a list that may be missing.
+// list calls f for each item of a list. The list may be missing.
 func (d *decoder) list(v *value, path string, k kind, f func(*value, string)) {
 	if v == nil || !d.wants(v, path, kindArray) {
 		return
@@ -141,7 +141,7 @@ func (d *decoder) list(v *value, path string, k kind, f func(*value, string)) {
 	}
 }
 
-// number is a whole number up to most.
+// number reads a whole number from 0 to most.
 func (d *decoder) number(v *value, path string, most uint64) uint64 {
 	if !d.wants(v, path, kindNumber) {
 		return 0
@@ -218,7 +218,8 @@ func (d *decoder) flag(v *value, path string) {
 	d.word(v, path, "a flag of seccomp(2)", known)
 }
 
-// action reads an action with the error number that may go with it; ret is a number, name is Podman's.
+// action reads an action, and the error number that may belong to it. ret is the number, and name is Podman's name
+// for it.
 func (d *decoder) action(v *value, path string, ret, name *value) decided {
 	known := make([]string, len(actions))
 	for i, a := range actions {
@@ -252,13 +253,13 @@ func (d *decoder) action(v *value, path string, ret, name *value) decided {
 		out.Errno = a.Errno
 	}
 	if out.Kind == filter.Notify || out.Kind == filter.Trace {
-		// What the kernel answers where nobody listens or traces: kernel/seccomp.c.
+		// The kernel returns ENOSYS if no program listens or traces: kernel/seccomp.c.
 		out.Action, out.as = filter.Action{Kind: filter.Errno, Errno: 38}, v.text
 	}
 	return out
 }
 
-// arches reads architectures or archMap: what the target's kernel can run beside its own.
+// arches reads architectures or archMap. It returns those that the target's kernel can run besides its own.
 func (d *decoder) arches(v *value, path string) (foreign []filter.Arch) {
 	list, byHost := v.get("architectures"), v.get("archMap")
 	if list != nil && byHost != nil && len(list.items) > 0 && len(byHost.items) > 0 {

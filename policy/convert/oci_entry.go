@@ -7,7 +7,7 @@ import (
 	"cordon/policy"
 )
 
-// entry reads an item of syscalls; nil if it is wrong.
+// entry reads an item of syscalls. It returns nil if the item is wrong.
 func (d *decoder) entry(v *value, path string) *entry {
 	had := len(d.errs)
 	d.keys(v, path, "names", "name", "action", "errnoRet", "errno", "args", "comment", "includes", "excludes")
@@ -96,7 +96,7 @@ func (d *decoder) condition(v *value, path string, include bool) condition {
 	return c
 }
 
-// applies says whether the target includes the entry; the order and the words are those of Docker's template.
+// applies reports whether the entry applies to the target. The terms are those of Docker's template.
 func (d *decoder) applies(e *entry) bool {
 	for i := range e.when {
 		c := &e.when[i]

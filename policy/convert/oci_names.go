@@ -1,10 +1,10 @@
 package convert
 
-// The words of the specification.
+// This file lists the words of the specification.
 
 import "cordon/policy/filter"
 
-// op is an operator of libseccomp, as our language writes it.
+// op is an operator of libseccomp, as cordon's language writes it.
 type op string
 
 const opMasked op = "masked"
@@ -26,7 +26,7 @@ var actions = []struct {
 	{"SCMP_ACT_TRACE", filter.Trace}, {"SCMP_ACT_LOG", filter.Log}, {"SCMP_ACT_NOTIFY", filter.Notify},
 }
 
-// architectures are the runtime specification's names; those without a table of ours are NoArch.
+// architectures lists the runtime specification's names. An architecture without a table in cordon is NoArch.
 var architectures = []struct {
 	name string
 	arch filter.Arch
@@ -39,18 +39,18 @@ var architectures = []struct {
 	{"SCMP_ARCH_PARISC64", 0}, {"SCMP_ARCH_LOONGARCH64", 0}, {"SCMP_ARCH_M68K", 0}, {"SCMP_ARCH_SH", 0}, {"SCMP_ARCH_SHEB", 0},
 }
 
-// nativeNames are the architectures as includes and excludes have them.
+// nativeNames lists the names of architectures in includes and excludes.
 var nativeNames = []string{
 	"amd64", "x86", "x32", "arm64", "arm", "riscv64", "loongarch64", "m68k", "mips", "mips64", "mips64n32", "mipsel", "mipsel64",
 	"mipsel64n32", "mips3l64n32", "parisc", "parisc64", "ppc", "ppc64", "ppc64le", "s390", "s390x", "sh", "sheb",
 }
 
-// flags are those of seccomp(2), and what becomes of each: how is "" for one that changes nothing here.
+// flags lists the flags of seccomp(2), and what becomes of each. how is "" for a flag that changes nothing in cordon.
 var flags = []struct {
 	name, how string
 	effect    Effect
 }{
-	{"SECCOMP_FILTER_FLAG_TSYNC", "", Same}, // the filter is installed by the only thread there is
+	{"SECCOMP_FILTER_FLAG_TSYNC", "", Same}, // the process that installs the filter has only one thread
 	{"SECCOMP_FILTER_FLAG_LOG", "refused calls are not written to the audit log", Same},
 	{"SECCOMP_FILTER_FLAG_SPEC_ALLOW", "the mitigation of speculative store bypass stays on", Tighter},
 	{"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "it is about SCMP_ACT_NOTIFY, which nobody listens to", Same},

@@ -10,7 +10,7 @@ import (
 	"cordon/policy/filter"
 )
 
-// write makes the profile's text, in the language's own format, and reads it back.
+// write makes the profile's text, formats it, and reads it back.
 func (im *importer) write(opts ImportOptions) ([]byte, error) {
 	var b strings.Builder
 	im.writeHead(&b, opts)
@@ -72,7 +72,7 @@ func list(caps []string) string {
 	return strings.Join(caps, " ")
 }
 
-// name is one that a profile may have.
+// name returns a name that a profile may have.
 func (im *importer) name(name string) string {
 	if name == "" {
 		name = im.base()
@@ -98,7 +98,8 @@ func (im *importer) name(name string) string {
 	return strconv.Quote(name)
 }
 
-// frame is the shipped profile container with what it extends, but for the syscalls section. A test keeps it so.
+// frame returns the shipped profile container, merged with what it extends, without the syscalls section. A test
+// checks that this is so.
 func frame(caps []string) string {
 	return `
 mounts:
@@ -134,7 +135,7 @@ func (im *importer) writeSyscalls(b *strings.Builder, opts ImportOptions) {
 	b.WriteString("\nsyscalls:\n")
 	b.WriteString("  default: " + im.deflt.String() + lines([]int{im.deflt.at.line}) + "\n")
 	b.WriteString("  unknown: " + im.unknown().String() + "\n")
-	b.WriteString("  arches: [" + im.target.Arch.String()) // by name: elsewhere it is refused
+	b.WriteString("  arches: [" + im.target.Arch.String()) // by name, so that another machine refuses the profile
 	for _, a := range im.foreign {
 		b.WriteString(", " + a.String())
 	}
@@ -149,7 +150,8 @@ func (im *importer) writeSyscalls(b *strings.Builder, opts ImportOptions) {
 	}
 }
 
-// writeList writes the calls, with the lines of the file that they come from where these change.
+// writeList writes the calls. A comment names the lines of the file that a call comes from, if they differ from those
+// of the call before.
 func (im *importer) writeList(b *strings.Builder, key string, calls []*call, names bool) {
 	if len(calls) == 0 {
 		return
@@ -179,7 +181,7 @@ func (im *importer) writeList(b *strings.Builder, key string, calls []*call, nam
 	}
 }
 
-// free says whether it does not matter that allow names a call.
+// free reports whether allow may also name a call without any effect.
 func (im *importer) free(name string) bool {
 	if slices.ContainsFunc(im.rules, func(r rule) bool { return r.call == name }) {
 		return true
@@ -187,7 +189,7 @@ func (im *importer) free(name string) bool {
 	return !slices.ContainsFunc(im.abis, func(a filter.Arch) bool { _, has := filter.Number(a, name); return has })
 }
 
-// lines is a comment that names lines of the file; "" for none.
+// lines returns a comment that names lines of the file, or "" for none.
 func lines(from []int) string {
 	if len(from) == 0 {
 		return ""
@@ -195,7 +197,7 @@ func lines(from []int) string {
 	return " # " + spans(from)
 }
 
-// spans is "1, 4, 9", and "1 … 9" where there are many.
+// spans returns "1, 4, 9", or "1 … 9" if there are many lines.
 func spans(from []int) string {
 	if len(from) > 4 {
 		return strconv.Itoa(from[0]) + " … " + strconv.Itoa(from[len(from)-1])
@@ -217,7 +219,7 @@ func (r *rule) write(b *strings.Builder) {
 	}
 }
 
-// comment names the lines, and the arguments that the expression is about.
+// comment names the lines, and the arguments that the expression compares.
 func (r *rule) comment() string {
 	s := ""
 	if len(r.from) > 0 {
@@ -235,7 +237,7 @@ func (r *rule) comment() string {
 	return s
 }
 
-// scalar is an expression in YAML.
+// scalar writes an expression as a YAML scalar.
 func scalar(expr string) string {
 	if expr[0] == '!' {
 		return strconv.Quote(expr)

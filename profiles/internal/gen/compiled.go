@@ -1,5 +1,5 @@
 // Package gen writes what is generated from the language and the shipped profiles. It runs under go generate and in
-// tests, and is never linked into the command.
+// tests. It is never linked into the command.
 package gen
 
 import (
@@ -15,7 +15,7 @@ import (
 	"cordon/policy"
 )
 
-// Embedded is how positions name the file of a shipped profile.
+// Embedded returns the name that positions use for the file of a shipped profile.
 func Embedded(name string) string { return "embedded:" + name + ".yaml" }
 
 // Names lists the profiles of a directory, sorted.
@@ -40,7 +40,8 @@ func Own(dir, name string) (*policy.Profile, error) {
 	return policy.Parse(Embedded(name), data)
 }
 
-// Effective reads a shipped profile, resolves what it extends and checks it. chain names everything that took part.
+// Effective reads a shipped profile, merges it with what it extends, and checks it. chain names every profile that
+// took part.
 func Effective(dir, name string) (p *policy.Profile, chain []string, err error) {
 	own, err := Own(dir, name)
 	if err != nil {
@@ -70,7 +71,7 @@ import (
 // shipped are the profiles of this directory, sorted by name, as data that the linker lays out: starting costs nothing.
 `
 
-// Compiled is a Go file with every profile of a directory as a composite literal.
+// Compiled returns a Go file with every profile of a directory as a composite literal.
 func Compiled(dir string) ([]byte, error) {
 	names, err := Names(dir)
 	if err != nil {
@@ -113,7 +114,7 @@ func quoted(list []string) string {
 	return strings.Join(q, ", ")
 }
 
-// writeValue writes v as Go source; the type's name is left out where the context gives it.
+// writeValue writes v as Go source. If named is false, it leaves out the name of a struct's type.
 func writeValue(b *bytes.Buffer, v reflect.Value, named bool) {
 	switch v.Kind() {
 	case reflect.Struct:

@@ -22,13 +22,13 @@ import (
 var filters = [...]policy.Prebuilt{
 `
 
-// native are the architectures that launchers are built for, as package filter spells them.
+// native lists the architectures for which launchers are built, as package filter spells them.
 var native = [...]struct {
 	arch filter.Arch
 	name string
 }{{filter.AMD64, "AMD64"}, {filter.ARM64, "ARM64"}, {filter.RISCV64, "RISCV64"}}
 
-// Filters is a Go file with the filters of every profile of a directory.
+// Filters returns a Go file with the filters of every profile of a directory.
 func Filters(dir string) ([]byte, error) {
 	names, err := Names(dir)
 	if err != nil {
@@ -41,7 +41,7 @@ func Filters(dir string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p.Syscalls.Exec == policy.ExecOnce { // each launch has a number of its own in it
+		if p.Syscalls.Exec == policy.ExecOnce { // each launch has a nonce of its own in the filter
 			continue
 		}
 		spec, err := p.Filter()

@@ -15,7 +15,7 @@ const (
 	endMark   = "<!-- end of keys -->\n"
 )
 
-// Reference is a document with the part between the marks renewed.
+// Reference returns a document in which the part between the marks is generated anew.
 func Reference(old []byte) ([]byte, error) {
 	head, rest, ok := bytes.Cut(old, []byte(beginMark))
 	_, tail, ok2 := bytes.Cut(rest, []byte(endMark))

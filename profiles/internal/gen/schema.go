@@ -14,7 +14,7 @@ import (
 
 type schema = jsonschema.Schema
 
-// Schema is the JSON Schema of the language, indented.
+// Schema returns the JSON Schema of the language, indented.
 func Schema() ([]byte, error) {
 	s := object(policy.Language(), "")
 	s.Schema = "https://json-schema.org/draft/2020-12/schema"
@@ -33,7 +33,7 @@ func Schema() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// removable are the sections with a remove: key.
+// removable lists the sections with a remove: key.
 var removable = []string{"env", "capabilities", "syscalls", "landlock", "limits"}
 
 func object(keys []policy.Key, section string) *schema {
@@ -67,7 +67,7 @@ func removals(section string) *schema {
 	return &schema{Type: "array", Items: item, Description: "What is taken away from the inherited lists, by exact value."}
 }
 
-// value is the schema of a key's value.
+// value returns the schema of a key's value.
 func value(k policy.Key) *schema {
 	s := single(k)
 	switch {
@@ -156,12 +156,12 @@ func enum(words []string) []any {
 	return out
 }
 
-// timeSpan is a time span: 90s, 1h30m, 2d.
+// timeSpan matches a time span: 90s, 1h30m, 2d.
 const timeSpan = `([0-9]+d|[0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))*`
 
 func pattern(p string) *schema { return &schema{Type: "string", Pattern: p} }
 
-// definitions are the types of single values.
+// definitions returns the types of single values.
 func definitions() map[string]*schema {
 	most := 64
 	path := pattern(`^(/|~/|\./|~$|\.$)`)
