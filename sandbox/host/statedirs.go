@@ -13,7 +13,8 @@ import (
 )
 
 // StatePath returns the path for this user's state: /run/cordon for root, otherwise cordon in XDG_RUNTIME_DIR or, if
-// that is not set, in /run/user/UID. It returns "" if that directory does not exist.
+// that is not set, in /run/user/UID. It returns "" if XDG_RUNTIME_DIR is not absolute, or if /run/user/UID is needed
+// and does not exist.
 func StatePath(getenv func(string) string) string {
 	uid := os.Getuid()
 	if uid == 0 {
