@@ -21,7 +21,7 @@ type host struct {
 
 const (
 	filtered = "refused a seccomp filter is on this process"
-	noIDs    = "refused root without the capabilities SETUID and SETGID"
+	noIDs    = "refused without the capabilities SETUID and SETGID"
 	masked   = "refused masks parts of /proc"
 	blind    = "way no CAP_SYS_PTRACE"
 	unmapped = "refused the id is not mapped"
