@@ -219,19 +219,19 @@ func TestCompileErrors(t *testing.T) {
 			p.Namespaces.PID.Mode = policy.NSHost
 			p.Mounts = []policy.Mount{{Kind: policy.MountProc, Target: "/proc", Pos: sandboxtest.Pos(3)}}
 		}), nil, "true",
-			"unsupported mount: proc shows the processes of the pid namespace and needs one of the sandbox's own\nfrom: p.yaml:3\nremedy: leave out namespaces.pid, whose default is new"},
+			"none"}, // the caller's /proc is bound
 		{"sysfs of the host's network", sandboxtest.With(func(p *policy.Profile) {
 			p.Network.Mode = policy.NetworkHost
 			p.Mounts = []policy.Mount{{Kind: policy.MountSysfs, Target: "/sys", Pos: sandboxtest.Pos(3)}}
 		}), nil, "true",
 			"unsupported mount: sysfs shows devices of the network namespace and needs one of the sandbox's own\nfrom: p.yaml:3\nremedy: network: none, or bind /sys read-only"},
 		{"device that is none", sandboxtest.Mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).File("/dev/null") }), "true",
-			"error: mounts[0]: dev: /dev/null is not the device it should be\nfrom: p.yaml:10\nhint: "},
+			"unsupported mount: /dev/null is not the device that it should be: the nodes of a sandbox's /dev are the host's\nfrom: p.yaml:10\nremedy: mount -t devtmpfs dev /dev, or bind the host's /dev into this root"},
 		{"device that is another", sandboxtest.Mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), sandboxtest.OnHost(func(h *host.Host) {
 			t := h.Files.(sandboxtest.FakeFiles)
 			t["/dev/zero"] = t["/dev/null"]
 		}), "true",
-			"error: mounts[0]: dev: /dev/zero is not the device it should be\nfrom: p.yaml:10\nhint: "},
+			"unsupported mount: /dev/zero is not the device that it should be: the nodes of a sandbox's /dev are the host's\nfrom: p.yaml:10\nremedy: mount -t devtmpfs dev /dev, or bind the host's /dev into this root"},
 		{"overlay directory missing", sandboxtest.Mounted(policy.Mount{Kind: policy.MountOverlay, Source: "/srv", Target: "/srv", Upper: "/var/none"}), nil, "true",
 			"error: mounts[0]: overlay: overlay directory /var/none: no such file or directory\nfrom: p.yaml:10\nhint: make it, or name one that exists"},
 		{"loop of links in a target", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x"}), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Link("/loop", "loop") }), "true",

@@ -212,10 +212,10 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 func (c *Compilation) devNode(from plan.From, target, name, source string, major, minor uint32, rule policy.Pos) error {
 	info, err := c.Host.Files.Lstat(source)
 	if err != nil {
-		return c.noDevice(source, fail.Bare(err).Error(), rule)
+		return c.noDevice(source+": "+fail.Bare(err).Error(), rule)
 	}
 	if info.Mode()&fs.ModeCharDevice == 0 || major != 0 && deviceOf(info) != unix.Mkdev(major, minor) {
-		return c.noDevice(source, "is not the device that it should be", rule)
+		return c.noDevice(source+" is not the device that it should be", rule)
 	}
 	c.do(from, plan.MkfileStep(plan.R(plan.Dev), name, 0o444))
 	c.copyMounts(from, plan.Tree, plan.CWD, source, cloneOne|unix.AT_SYMLINK_NOFOLLOW, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec, unix.MS_PRIVATE, 0)
@@ -227,8 +227,8 @@ func (c *Compilation) devNode(from plan.From, target, name, source string, major
 }
 
 // noDevice returns the error for a host that lacks a device which the sandbox's /dev needs.
-func (c *Compilation) noDevice(path, why string, rule policy.Pos) error {
-	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: path + ": " + why + ": the nodes of a sandbox's /dev are the host's", From: rule.Short(),
+func (c *Compilation) noDevice(why string, rule policy.Pos) error {
+	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: why + ": the nodes of a sandbox's /dev are the host's", From: rule.Short(),
 		Remedy: "mount -t devtmpfs dev /dev, or bind the host's /dev into this root"}
 }
 
