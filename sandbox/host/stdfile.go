@@ -26,6 +26,7 @@ type Stdio struct {
 	Regular  *RegularFile
 	Written  bool   // a regular file or a named pipe, open for writing
 	Path     string // if Written: where the file was opened; "" if that is not known
+	Foreign  bool   // if Written: Path does not lead to the mount that the file was opened in
 }
 
 // RegularFile describes a regular file on standard input that is open only for reading.
@@ -81,7 +82,19 @@ func (s *Stdio) describeWritten(flags int, st *unix.Stat_t) {
 	s.Written = true
 	if st.Nlink > 0 {
 		s.Path, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(s.Number)) // "": it is not known
+		s.Foreign = s.Path != "" && !sameMount(s.Number, s.Path)
 	}
+}
+
+// sameMount reports whether a path leads to the mount that a file was opened in. It does not if that mount is in another
+// mount namespace, of which the kernel copies none: statx(2), STATX_MNT_ID, Linux 5.8.
+func sameMount(fd int, path string) bool {
+	var opened, named unix.Statx_t
+	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &opened) != nil ||
+		unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_MNT_ID, &named) != nil {
+		return false
+	}
+	return opened.Mask&named.Mask&unix.STATX_MNT_ID != 0 && opened.Mnt_id == named.Mnt_id
 }
 
 // DescribeStdin describes standard input. If the task's user owns a regular file, the task can open it again. owner

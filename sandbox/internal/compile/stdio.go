@@ -181,10 +181,15 @@ func (c *Compilation) allowOutput() {
 	}
 }
 
-// bindsOutput reports whether the name of a standard file in the sandbox's /dev is a bind of the file.
+// bindsOutput reports whether the name of a standard file in the sandbox's /dev is a bind of the file. The kernel copies no
+// mount of another mount namespace: a task then has such a file's descriptor, and no name.
 func (c *Compilation) bindsOutput(name string) (number int, ok bool) {
 	number = slices.Index(StdioNames[:], name)
-	return number, number > 0 && c.IDs.Idmapped && c.GivesPipes() && c.OutputFile(number) && c.Req.Stdio[number].Path != ""
+	if number <= 0 || !c.IDs.Idmapped || !c.GivesPipes() || !c.OutputFile(number) {
+		return number, false
+	}
+	f := &c.Req.Stdio[number]
+	return number, f.Path != "" && !f.Foreign
 }
 
 // bindOutput puts an output file at its name in the sandbox's /dev.
