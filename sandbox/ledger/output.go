@@ -46,7 +46,7 @@ func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e := g.planted(name, w.steps); e != nil {
+	if e := g.planted(name, w.steps); e != nil && !out.isNull() {
 		unix.Close(out.Dir)
 		return nil, e
 	}
@@ -55,6 +55,13 @@ func (g *Guard) Output(name string, follow bool) (*Output, error) {
 		return nil, errors.New("root follows no link that somebody else can write, and others can write " + strconv.Quote(s.Path))
 	}
 	return out, nil
+}
+
+// isNull reports whether the destination is the null device: what is written there is lost, whoever put it in its place.
+func (o *Output) isNull() bool {
+	var st unix.Stat_t
+	return o.Mode&unix.S_IFMT == unix.S_IFCHR && unix.Fstatat(o.Dir, o.Name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil &&
+		st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
 // othersLink finds a link that somebody other than root can write or replace, or such a component on the way to a link.
