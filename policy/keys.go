@@ -63,7 +63,7 @@ type spec struct {
 	apart    string // why the key has no twin
 }
 
-// flag is the twin of a key. The key's type says what the flag's value means, or a function in flags.go does.
+// flag is the twin of a key. The key's type says what the flag's value means, or a setter in flags.go does.
 type flag struct {
 	name string // without --
 	arg  string // how a help text shows the value; "" for a flag without a value

@@ -121,7 +121,7 @@ type Mount struct {
 	NoExec   bool          // bind, tmpfs
 	Unfit    string        // bind: "", or "skip" or "refuse" a source that is no place to work in
 	Live     bool          // bind: a read-only directory that cordon does not show through an overlay
-	Optional bool          // bind: the source may be missing; tmpfs, empty, sysfs, generate: the target may be missing
+	Optional bool          // tolerate a missing source (bind), or a missing target that cannot be made
 	Size     int64         // tmpfs: bytes; 0 means the kernel's default, half of memory
 	Perm     Opt[uint32]   // tmpfs, empty, dir, file: permission bits
 	Content  string        // file

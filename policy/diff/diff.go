@@ -84,8 +84,8 @@ type differ struct {
 
 func (d *differ) add(c Change) { d.changes = append(d.changes, c) }
 
-// set compares two lists. gives is the effect of an item that only b has; an item that only a has has the opposite
-// effect.
+// set compares two lists. gives is the effect of an item that only b has. An item that only a has has the opposite
+// effect; the opposite of Alters is Alters.
 func (d *differ) set(section string, gives Effect, a, b []named) {
 	takes := Narrows
 	if gives == Narrows {

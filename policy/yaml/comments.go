@@ -15,8 +15,8 @@ type comment struct {
 }
 
 // attachComments attaches every comment to the item that it belongs to. A comment on a line of its own belongs to the
-// next item, but to an earlier item if it is indented deeper than the next one. A comment after something belongs to
-// the item before it.
+// next item, but to an earlier item if it is indented deeper than the next one. A comment after something, or before
+// a closing bracket, belongs to the item before it.
 func (d *Document) attachComments(comments []comment) {
 	d.Comments = len(comments)
 	var all []*Item

@@ -106,8 +106,8 @@ func isMarker(line string) bool {
 // blankAt reports whether s has a blank at i, or ends there.
 func blankAt(s string, i int) bool { return i >= len(s) || s[i] == ' ' || s[i] == '\t' }
 
-// blanks moves over blanks within the line. It accepts tabs only at the end of a line, after a value or before a
-// comment, because readers of YAML disagree how far a tab indents.
+// blanks moves over blanks within the line. It accepts a tab only after a value, before a comment or the end of the
+// line, because readers of YAML disagree how far a tab indents.
 func (r *reader) blanks() bool {
 	s := r.text()
 	for r.at < len(s) && s[r.at] == ' ' {
