@@ -198,6 +198,7 @@ func refusedRegular(fd, flags int) string {
 // file's path cannot be read.
 func isMemory(fd int) bool {
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	path = strings.TrimSuffix(path, " (deleted)") // its thread has ended, and its memory is that of the process
 	return err != nil || strings.HasSuffix(path, "/mem") || path == "/proc/kcore"
 }
 
