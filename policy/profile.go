@@ -121,7 +121,7 @@ type Mount struct {
 	NoExec   bool          // bind, tmpfs
 	Unfit    string        // bind: "", or "skip" or "refuse" a source that is no place to work in
 	Live     bool          // bind: a read-only directory that cordon does not show through an overlay
-	Optional bool          // tolerate a missing source (bind), or a missing target that cannot be made
+	Optional bool          // start without the mount if its source is missing, its target cannot be made, or it cannot work
 	Size     int64         // tmpfs: bytes; 0 means the kernel's default, half of memory
 	Perm     Opt[uint32]   // tmpfs, empty, dir, file: permission bits
 	Content  string        // file
