@@ -1,6 +1,7 @@
 package record
 
-// An assembler for the instructions of eBPF that the recorder's programs use: Documentation/bpf/standardization/instruction-set.rst.
+// This file has an assembler for the eBPF instructions that the recorder's programs use:
+// Documentation/bpf/standardization/instruction-set.rst.
 
 import (
 	"encoding/binary"
@@ -9,7 +10,8 @@ import (
 
 type reg uint8
 
-// The registers: r0 is a result, r1 to r5 are arguments and lost in a call, r6 to r9 stay, fp is the end of the stack.
+// The registers: r0 holds a result. r1 to r5 are arguments, and a call destroys them. r6 to r9 keep their values. fp
+// points to the end of the stack.
 const (
 	r0 reg = iota
 	r1
@@ -61,7 +63,7 @@ const (
 	jSLe = 0xd5
 )
 
-// fromReg says that the operand is a register.
+// fromReg is the bit of an operation whose operand is a register.
 const fromReg = 0x08
 
 // Helpers: bpf-helpers(7).
@@ -84,10 +86,10 @@ type insn struct {
 	dst, src reg
 	off      int16
 	imm      int32
-	to       string // the label that off leads to
+	to       string // the label of the target, from which bytes computes off
 }
 
-// asm is a program in the making.
+// asm is a program that is being made.
 type asm struct {
 	insns  []insn
 	labels map[string]int
@@ -128,7 +130,8 @@ func (a *asm) add(at reg, off int, src reg, fetch bool) {
 	a.put(i)
 }
 
-// swap writes a register to 64 bits of memory that equal r0, atomically. r0 then holds the earlier value of the memory.
+// swap writes a register to 64 bits of memory if the memory equals r0, atomically. r0 then holds the earlier value of
+// the memory.
 func (a *asm) swap(at reg, off int, src reg) {
 	a.put(insn{op: 0xdb, dst: at, src: src, off: int16(off), imm: 0xf1})
 }
@@ -165,14 +168,14 @@ func (a *asm) stack(dst reg, off int) {
 	a.alui(opAdd, dst, int32(off))
 }
 
-// lookup looks a key on the stack up: r0 is the value's address, or 0.
+// lookup looks up a key that is on the stack. r0 is then the address of the value, or 0 if there is none.
 func (a *asm) lookup(fd, key int) {
 	a.mapFD(r1, fd)
 	a.stack(r2, key)
 	a.call(fnMapLookup)
 }
 
-// update sets a key on the stack to a value on the stack; r0 is 0 or a negative errno.
+// update sets a key to a value, which are both on the stack. r0 is then 0 or a negative errno.
 func (a *asm) update(fd, key, value int, flags int32) {
 	a.mapFD(r1, fd)
 	a.stack(r2, key)
@@ -192,14 +195,14 @@ func (a *asm) read(slot, n int, at reg, off int) {
 	a.call(fnRead)
 }
 
-// follow loads the pointer at a register plus off in the kernel's memory, or 0 if it cannot be read.
+// follow loads a pointer from the kernel's memory at a register plus off. It loads 0 if the memory cannot be read.
 func (a *asm) follow(dst, at reg, off int) {
 	a.storei(b64, fp, slotTmp, 0)
 	a.read(slotTmp, 8, at, off)
 	a.load(b64, dst, fp, slotTmp)
 }
 
-// bytes is the program.
+// bytes returns the program in the kernel's format.
 func (a *asm) bytes() ([]byte, error) {
 	out := make([]byte, 0, 8*len(a.insns))
 	for n, i := range a.insns {

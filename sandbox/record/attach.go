@@ -23,18 +23,18 @@ import (
 
 // Running says which running programs are recorded: a process and its descendants, or a sandbox.
 type Running struct {
-	pid     int // whose root directory names the files, and whose end ends the recording
+	pid     int // the first process: paths start in its root directory, and its end ends the recording
 	name    string
-	end     int                 // its pidfd
-	first   []*statedir.Process // what was there when it was named
+	end     int                 // the pidfd of the first process
+	first   []*statedir.Process // the processes when Tree or Sandbox was called
 	list    func() ([]*statedir.Process, error)
 	entry   *statedir.Entry // nil for a process
-	entered bool            // processes may come into it that none of its own has made
-	args    string          // those of the process, each ended by a NUL
-	cut     bool            // they are longer than what is read of them
+	entered bool            // processes from outside may enter
+	args    string          // the arguments of the first process, each with a NUL at its end
+	cut     bool            // the arguments are longer than maxCommand
 }
 
-// Tree is a process and those that descend from it. It takes the rights to look into the process.
+// Tree returns a process and its descendants. The caller needs the right to look into the process.
 func Tree(pid int) (*Running, error) {
 	name := "pid " + strconv.Itoa(pid)
 	t, err := statedir.Processes()
@@ -74,13 +74,13 @@ func Tree(pid int) (*Running, error) {
 	return r, r.hold(p.Start)
 }
 
-// Sandbox is everything in a sandbox that runs, but its first process, which is the launcher's.
+// Sandbox returns the processes of a running sandbox, without its first process, which belongs to the launcher.
 func Sandbox(e *statedir.Entry) (*Running, error) {
 	t, err := statedir.Processes()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := e.Sample(t); err != nil { // it has ended, or is of another pid namespace
+	if _, err := e.Sample(t); err != nil { // the sandbox has ended, or is in another pid namespace
 		return nil, err
 	}
 	task := e.State.Task
@@ -95,7 +95,8 @@ func Sandbox(e *statedir.Entry) (*Running, error) {
 	return r, r.hold(task.Start)
 }
 
-// inSandbox are a sandbox's processes but those that run no program yet, or do nothing but reap.
+// inSandbox returns the processes of a sandbox. It leaves out the sandbox's first process, and processes that run no
+// program yet.
 func inSandbox(t statedir.ProcTable, e *statedir.Entry) (in []*statedir.Process) {
 	for _, p := range t.Of(e) {
 		if p.PID != e.State.Init.PID && !launcher(p.PID) {
@@ -105,7 +106,8 @@ func inSandbox(t statedir.ProcTable, e *statedir.Entry) (in []*statedir.Process)
 	return in
 }
 
-// hold takes hold of the first process, so that its number stands for no other.
+// hold opens a pidfd of the first process and checks when the process was started. So the pidfd cannot be of another
+// process with the same number. hold also reads the arguments of the process.
 func (r *Running) hold(start uint64) (err error) {
 	if r.end, err = unix.PidfdOpen(r.pid, 0); err == nil {
 		if startOf(procPath(r.pid, "stat")) == start {
@@ -122,8 +124,9 @@ func (r *Running) hold(start uint64) (err error) {
 	return cannot(r.name, "pidfd_open: "+err.Error(), "")
 }
 
-// What is read of a process at most. It can make its arguments and its environment as long as its address space for nothing
-// (prctl(2), PR_SET_MM_MAP), and its mappings and open files as many as its limits allow.
+// These are the limits of what the recorder reads of a process. At no cost, a process can make its arguments and its
+// environment as long as its address space (prctl(2), PR_SET_MM_MAP). It can have as many mappings and open files as
+// its limits allow.
 const (
 	maxCommand   = 32 << 10
 	maxEnviron   = 1 << 20
@@ -131,10 +134,10 @@ const (
 	maxOpenFiles = 1 << 14
 )
 
-// Name says what it is, for people.
+// Name returns a name for people.
 func (r *Running) Name() string { return r.name }
 
-// Wait waits until the first process has ended, or stop is closed, and reports whether it has.
+// Wait waits until the first process has ended or stop is closed. It reports whether the process has ended.
 func (r *Running) Wait(stop <-chan struct{}) bool {
 	for {
 		fds := []unix.PollFd{{Fd: int32(r.end), Events: unix.POLLIN}}
@@ -149,7 +152,7 @@ func (r *Running) Wait(stop <-chan struct{}) bool {
 	}
 }
 
-// Close lets go of it. It goes on running.
+// Close closes the pidfd. The processes go on running.
 func (r *Running) Close() { unix.Close(r.end) }
 
 // Run returns what the header of a recording says about the programs: command, profile, home directory, user.
@@ -166,7 +169,7 @@ func (r *Running) Run() recording.Run {
 	return run
 }
 
-// Attach begins to record what runs already. It takes the back end bpf.
+// Attach begins to record programs that already run. The recorder must have the back end bpf.
 func (r *Recorder) Attach(to *Running) error {
 	b, ok := r.backend.(*bpf)
 	if !ok {
@@ -196,7 +199,7 @@ func cannot(what, why, hint string) error {
 	return &sandbox.Error{Op: "record " + what, Err: errors.New(why), Hint: hint}
 }
 
-// notThere says why the table of processes does not have a number.
+// notThere returns the error for a number that is not in the table of processes.
 func notThere(name string, pid int) error {
 	if group := status(pid, "Tgid")[0]; group != "" && group != strconv.Itoa(pid) {
 		return cannot(name, "is a thread of process "+group, "cordon record --pid "+group)
@@ -210,7 +213,7 @@ func launcher(pid int) bool {
 	return unix.Stat("/proc/self/exe", &own) == nil && unix.Stat(procPath(pid, "exe"), &other) == nil && own.Dev == other.Dev && own.Ino == other.Ino
 }
 
-// descendants are a process and all below it.
+// descendants returns a process and all its descendants.
 func descendants(t statedir.ProcTable, pid int) (in []*statedir.Process) {
 	children := map[int][]*statedir.Process{}
 	for _, p := range t {
@@ -232,7 +235,7 @@ func (b *bpf) attach(to *Running) error {
 	threads, pids := 0, []int{}
 	for _, p := range to.first {
 		threads, pids = threads+p.Threads, append(pids, p.PID)
-		b.running(p.PID) // gives its program a number
+		b.running(p.PID) // gives the process's program a number
 	}
 	err := errors.Join(b.setCounters(uint64(threads), alive, mostAlive), b.setCounters(uint64(len(b.numbers)), lastExe), b.setCounters(1<<32, inHash))
 	if err != nil {
@@ -258,11 +261,11 @@ func (b *bpf) attach(to *Running) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lost["tasks"]++ // it forks faster than it can be looked at
+	b.lost["tasks"]++ // the processes fork faster than they can be listed
 	return nil
 }
 
-// startOf is when a process or thread was started; 0 if it has gone.
+// startOf returns when a process or thread was started, or 0 if it no longer exists.
 func startOf(stat string) uint64 {
 	n, _ := proc.StartTime(stat)
 	return n

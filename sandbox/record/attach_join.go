@@ -1,6 +1,6 @@
 package record
 
-// How the processes of a running program are taken in.
+// This file adds the processes of running programs to a recording.
 
 import (
 	"bytes"
@@ -17,10 +17,11 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// maxRounds bounds how often processes are listed, for those that fork meanwhile.
+// maxRounds is how many times attach lists the processes at most. It lists them again because they may fork
+// meanwhile.
 const maxRounds = 100
 
-// welcome records the processes that enter a sandbox, and what its groups count, until stop.
+// welcome records the processes that enter a sandbox, and the counters of the sandbox's groups, until stop.
 func (b *bpf) welcome(to *Running) {
 	defer b.drained.Done()
 	t := time.NewTicker(time.Second)
@@ -32,19 +33,19 @@ func (b *bpf) welcome(to *Running) {
 			b.groupsCount(to.entry)
 			return
 		case <-t.C:
-			_, _ = b.joinAll(to) // an error is looked at again in a moment
+			_, _ = b.joinAll(to) // after an error the next tick tries again
 		}
 	}
 }
 
-// groupsCount takes what a sandbox's groups have counted since it began, if it has any.
+// groupsCount reads what a sandbox's groups have counted since the sandbox began, if it has groups.
 func (b *bpf) groupsCount(e *statedir.Entry) {
 	if e.State.Cgroup == nil {
 		return
 	}
 	c, err := e.State.Cgroup.Stats()
 	if err != nil {
-		return // it has ended
+		return // the sandbox has ended
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -56,7 +57,7 @@ func (b *bpf) groupsCount(e *statedir.Entry) {
 	}
 }
 
-// joinAll tells the programs of all threads that they do not know, and says of how many.
+// joinAll tells the kernel's programs about all threads that they do not know. It returns how many these are.
 func (b *bpf) joinAll(to *Running) (added int, err error) {
 	list, err := to.list()
 	for _, p := range list {
@@ -65,8 +66,8 @@ func (b *bpf) joinAll(to *Running) (added int, err error) {
 	return added, err
 }
 
-// join tells the programs of a process's threads. What was said of a thread that has gone meanwhile is taken back: its
-// number may be another's soon.
+// join tells the kernel's programs about the threads of a process. If a thread has ended meanwhile, join removes it
+// again, because another thread may soon get its number.
 func (b *bpf) join(p *statedir.Process) (added int) {
 	threads, all := namesIn(procPath(p.PID, "task"), maxTasks)
 	_, n, ok := b.running(p.PID)
@@ -78,7 +79,7 @@ func (b *bpf) join(p *statedir.Process) (added int) {
 	}
 	var keys [][]byte
 	for _, name := range threads {
-		tid, _ := strconv.ParseUint(name, 10, 32) // of the kernel's making
+		tid, _ := strconv.ParseUint(name, 10, 32) // the kernel wrote it, so it is a number
 		key := binary.LittleEndian.AppendUint32(nil, uint32(tid))
 		if b.placed(uint32(tid)) {
 			continue
@@ -100,7 +101,7 @@ func (b *bpf) join(p *statedir.Process) (added int) {
 		tid := strconv.FormatUint(uint64(id), 10)
 		switch value := make([]byte, taskSize); {
 		case b.placed(id) || !ok || startOf(procPath(p.PID, "stat")) != p.Start || startOf(procPath(p.PID, "task/"+tid+"/stat")) == 0:
-			_ = child.DeleteMap(b.m.tasks, key) // ENOENT: the programs have seen its end, too
+			_ = child.DeleteMap(b.m.tasks, key) // ENOENT means that the programs have seen its end, too
 		case later != n && child.GetMap(b.m.tasks, key, value) == nil && binary.LittleEndian.Uint32(value[taskExe:]) == n:
 			_ = child.SetMap(b.m.tasks, key, taskValue(id, later)) // it ran another program before the programs knew it
 		}
@@ -112,14 +113,14 @@ func (b *bpf) join(p *statedir.Process) (added int) {
 	return len(keys)
 }
 
-// lose counts what the recording lacks.
+// lose counts something that is missing in the recording.
 func (b *bpf) lose(what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lost[what]++
 }
 
-// running is the program that a process runs now, and the programs' number of it.
+// running returns the executable that a process runs now, and the number that the kernel's programs use for it.
 func (b *bpf) running(pid int) (x recording.Executable, number uint32, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -129,7 +130,8 @@ func (b *bpf) running(pid int) (x recording.Executable, number uint32, ok bool) 
 	return x, number, ok
 }
 
-// placed reports whether the programs have a place of their own for a thread: they have seen how it was made.
+// placed reports whether the kernel's programs already have a place for a thread, because they have seen its
+// creation.
 func (b *bpf) placed(tid uint32) bool {
 	value := make([]byte, taskSize)
 	return child.GetMap(b.m.slots, binary.LittleEndian.AppendUint32(nil, tid&(maxTasks-1)), value) == nil &&
@@ -145,10 +147,11 @@ func taskValue(tid, exe uint32) []byte {
 	return v
 }
 
-// lateExe is the first number for executables that are met after the programs have begun to count.
+// lateExe is the first number that number returns once the kernel's programs have begun to give numbers themselves.
 const lateExe = 1 << 30
 
-// number is the programs' number of an executable that ran before they did.
+// number returns the number that the kernel's programs use for an executable which they did not see start. If it has
+// none yet, number gives it one.
 func (b *bpf) number(x recording.Executable) uint32 {
 	i := b.executable(x)
 	n, ok := b.numbers[i]
@@ -167,7 +170,7 @@ func (b *bpf) number(x recording.Executable) uint32 {
 
 // had records what a process already has: its program, the files that make up the program, and its open files.
 func (b *bpf) had(pid int, x recording.Executable) {
-	maps, allMaps, err := proc.Head(procPath(pid, "maps"), maxMaps) // gone, or not to be read: then there is none of it
+	maps, allMaps, err := proc.Head(procPath(pid, "maps"), maxMaps) // after an error, maps is empty
 	files, allFiles := namesIn(procPath(pid, "fd"), maxOpenFiles)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -185,7 +188,7 @@ func (b *bpf) had(pid int, x recording.Executable) {
 		}
 	}
 	for _, name := range files {
-		if n, err := strconv.Atoi(name); err == nil && n > 2 { // those were given to it
+		if n, err := strconv.Atoi(name); err == nil && n > 2 { // the program was given stdin, stdout and stderr
 			b.hadOpen(pid, n, exe)
 		}
 	}

@@ -1,7 +1,8 @@
 package record
 
-// The bpf back end, for root: what the programs of programs.go count and tell is read here. bpf(2); raw tracepoints Linux
-// 4.17, the ring buffer 5.8, atomic operations that fetch 5.12, the tracepoint cap_capable 6.14.
+// This file is the bpf back end, for root. It reads what the programs of programs.go count and report. bpf(2). It
+// needs raw tracepoints (Linux 4.17), the ring buffer (5.8) and atomic operations that fetch (5.12). For capabilities
+// it needs the tracepoint cap_capable (6.14).
 
 import (
 	"encoding/binary"
@@ -20,7 +21,7 @@ import (
 	"cordon/sandbox/internal/child"
 )
 
-// Sizes of the maps, in elements. What does not fit is counted.
+// Sizes of the maps, in elements. The programs count what does not fit.
 const (
 	maxTasks  = 1 << 15
 	maxCalls  = 1 << 15
@@ -36,25 +37,25 @@ type bpf struct {
 	*gather
 	m       mapFDs
 	ring    *child.Ring
-	fds     []int // programs and where they are attached
+	fds     []int // descriptors of the maps, the programs and their attachments
 	progs   []int
 	root    int
 	workdir string
 
-	exeOf   map[uint32]int // executables by the programs' numbers
-	numbers map[int]uint32 // the other way round, of those that ran before the programs did
+	exeOf   map[uint32]int // the index of an executable, by the number that the programs use
+	numbers map[int]uint32 // the reverse, for executables to which the launcher gave the number
 	begun   bool
-	hashes  map[fact][][16]byte // what was told, by its keys among what was seen
+	hashes  map[fact][][16]byte // for each fact, the keys of its records in the map seen
 	done    chan struct{}
 	drained sync.WaitGroup
-	left    []string // why it is not complete
+	left    []string // why the recording is not complete
 	sampler sampler
 	killed  uint64 // tasks that SIGKILL ended
-	capsWhy string // why capabilities are not seen; "" where they are
+	capsWhy string // why the programs do not see capabilities; "" if they do
 	stopped bool
 }
 
-// newBPF loads the programs. They see nothing before Ready.
+// newBPF loads the programs. They see nothing before Ready or Attach.
 func newBPF(native filter.Arch) (*bpf, error) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		return nil, errors.New("bpf: the programs are for amd64 and arm64")
@@ -81,10 +82,11 @@ func newBPF(native filter.Arch) (*bpf, error) {
 	return b, nil
 }
 
-// firstPIDs is the pid namespace whose numbers the programs see: include/linux/proc_ns.h, PROC_PID_INIT_INO.
+// firstPIDs is the first pid namespace. The programs see the numbers of this namespace: include/linux/proc_ns.h,
+// PROC_PID_INIT_INO.
 const firstPIDs = "pid:[4026531836]"
 
-// noExe stands for the process that runs the program.
+// noExe is the programs' number for the process that is about to run the program.
 const noExe = 1<<32 - 1
 
 func (b *bpf) load(types *btf, l *layout) error {
@@ -125,7 +127,8 @@ func (b *bpf) load(types *btf, l *layout) error {
 	return nil
 }
 
-// programs lists the programs and where they run. A Typed program reads what its arguments point to.
+// programs lists the programs and the tracepoints at which they run. A typed program can read what its arguments
+// point to.
 var programs = [...]struct {
 	point string
 	typed bool
@@ -168,7 +171,7 @@ func (b *bpf) makeMaps() (err error) {
 	return b.fillTable()
 }
 
-// fillTable says of each call what to look at.
+// fillTable fills the table that tells the programs what to look at in each call.
 func (b *bpf) fillTable() error {
 	l := b.layoutRegs()
 	for i, arch := range []filter.Arch{b.native, compatArch(b.native)} {
@@ -186,7 +189,7 @@ func (b *bpf) fillTable() error {
 	return nil
 }
 
-// compatArch is the other ABI whose numbers a kernel has.
+// compatArch returns the other ABI whose calls a kernel accepts.
 func compatArch(native filter.Arch) filter.Arch {
 	if native == filter.ARM64 {
 		return filter.ARM
@@ -194,7 +197,7 @@ func compatArch(native filter.Arch) filter.Arch {
 	return filter.I386
 }
 
-// tableEntry is the entry of a call whose arguments are in those registers.
+// tableEntry returns the table's entry for a call. regs are the offsets of the registers with its arguments.
 func tableEntry(c *call, regs [6]int) []byte {
 	e := make([]byte, entrySize)
 	reg := func(arg int) byte {
@@ -216,7 +219,7 @@ func tableEntry(c *call, regs [6]int) []byte {
 		e[entryWhat], e[entryPaths], e[entryPaths+1] = recordAddr, reg(c.addr.addr), reg(c.addr.len)
 	case c.name == "mmap" || c.name == "mmap2":
 		e[entryWhat], e[entryPaths+1] = recordMapped, reg(4)
-	case len(c.paths) > 0 && c.paths[0].want != recording.Execute: // execve has a program of its own
+	case len(c.paths) > 0 && c.paths[0].want != recording.Execute: // another program looks at execve
 		e[entryWhat] = recordPath
 	}
 	for i, p := range c.paths {
@@ -250,7 +253,7 @@ func (b *bpf) Filter() *filter.Spec { return nil }
 // Call is part of sandbox.Observer, and never called.
 func (b *bpf) Call(*sandbox.Call) {}
 
-// Ready is part of sandbox.Observer: from the task's next execve on everything is seen.
+// Ready is part of sandbox.Observer. From the task's next execve on, the programs see everything.
 func (b *bpf) Ready(task int) error {
 	if err := b.open(task); err != nil {
 		return err
@@ -267,7 +270,7 @@ func (b *bpf) Ready(task int) error {
 	return b.begin(Parent(task))
 }
 
-// open holds on to the root directory of a task.
+// open opens the root directory of a task, and notes its working directory.
 func (b *bpf) open(task int) (err error) {
 	b.workdir, _ = link(procPath(task, "cwd"))
 	b.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -284,12 +287,12 @@ func (b *bpf) setCounters(to uint64, counters ...uint32) error {
 	return nil
 }
 
-// begin lets the programs run, reads what they tell, and looks at what processes have.
+// begin attaches the programs. It also starts to read what they report, and to measure what the processes use.
 func (b *bpf) begin(pids ...int) error {
 	for i, prog := range b.progs {
 		point := programs[i].point
 		if programs[i].typed {
-			point = "" // the program was loaded for it
+			point = "" // a typed program was loaded for its tracepoint
 		}
 		fd, err := child.AttachRawTracepoint(point, prog)
 		if err != nil && point == "cap_capable" {
@@ -297,7 +300,7 @@ func (b *bpf) begin(pids ...int) error {
 			continue
 		}
 		if err == unix.ENOENT && point == "sock_recv_length" {
-			continue // names are no part of what is complete
+			continue // a recording without names of addresses is complete, too
 		}
 		if err != nil {
 			return fmt.Errorf("tracepoint %s: %w", programs[i].point, err)
@@ -315,7 +318,7 @@ func (b *bpf) drain() {
 	defer b.drained.Done()
 	fds := []unix.PollFd{{Fd: int32(b.ring.FD()), Events: unix.POLLIN}}
 	for {
-		_, _ = unix.Poll(fds, 20) // an error is looked at again in a moment
+		_, _ = unix.Poll(fds, 20) // after an error the loop tries again
 		b.mu.Lock()
 		b.ring.Read(b.record)
 		b.mu.Unlock()
@@ -336,7 +339,7 @@ func (b *bpf) stop() {
 	b.sampler.stop()
 	close(b.done)
 	b.drained.Wait()
-	if b.root < 0 { // it has never begun
+	if b.root < 0 { // the recording has never begun
 		b.close()
 		return
 	}

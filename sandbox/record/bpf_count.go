@@ -1,6 +1,6 @@
 package record
 
-// What the program in the kernel counts.
+// This file reads what the programs in the kernel have counted.
 
 import (
 	"cmp"
@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/internal/child"
 )
 
-// calledAt is what is known of a number, in the form in which the programs write it.
+// calledAt returns what is known about a call. nr is its number as the programs write it, with compatBit.
 func (b *bpf) calledAt(nr uint32) *call {
 	if nr&compatBit != 0 && nr < filter.X32Bit {
 		return b.call(compatArch(b.native).Audit(), int32(nr&^compatBit))
@@ -26,7 +26,7 @@ func (b *bpf) calledAt(nr uint32) *call {
 	return b.call(b.native.Audit(), int32(nr))
 }
 
-// errno names a result that is an error.
+// errno returns the name of the error that a result is, or "" if it is no error.
 func errno(ret int64) string {
 	if ret >= 0 || ret < -4095 {
 		return ""
@@ -34,7 +34,7 @@ func errno(ret int64) string {
 	return unix.ErrnoName(unix.Errno(-ret))
 }
 
-// readCalls takes in the maps of calls.
+// readCalls reads the maps of calls.
 func (b *bpf) readCalls() {
 	u32, u64 := binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
 	each(b.m.calls, 32, 24, maxCalls, func(k, v []byte) {
@@ -78,7 +78,7 @@ func (b *bpf) called(exe uint32, f callFact, value []byte) {
 	b.failed[f] = failed
 }
 
-// readCounts takes in how often things were done.
+// readCounts reads how often each thing was done.
 func (b *bpf) readCounts() {
 	value := make([]byte, 8)
 	for f, hashes := range b.hashes {
@@ -94,7 +94,7 @@ func (b *bpf) readCounts() {
 	}
 }
 
-// readCaps takes in the capabilities, each with the function of the kernel that asked.
+// readCaps reads the capabilities, each with the function of the kernel that asked for it.
 func (b *bpf) readCaps() {
 	u32 := binary.LittleEndian.Uint32
 	symbols := kernelSymbols()
@@ -143,7 +143,8 @@ func (b *bpf) readCounters() {
 	b.killed = read(killed)
 }
 
-// each goes through a hash map of so many elements at most. Where elements are deleted meanwhile, some come twice.
+// each calls do for the elements of a hash map, for as many as most. If elements are deleted meanwhile, some come
+// twice.
 func each(fd int, key, value uint32, most int, do func(k, v []byte)) {
 	k, next, v := []byte(nil), make([]byte, key), make([]byte, value)
 	for n := 0; n < most && child.NextKey(fd, k, next) == nil; n++ {
@@ -198,7 +199,7 @@ func (s symbols) asker(stack []byte) string {
 	return ""
 }
 
-// callOf is the call whose entry a function of the kernel is, or the function.
+// callOf returns the call if a function of the kernel is the entry of a call. Otherwise it returns the function.
 func callOf(name string) string {
 	for _, prefix := range [...]string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__do_sys_", "__se_sys_"} {
 		if call, ok := strings.CutPrefix(name, prefix); ok {
@@ -208,7 +209,7 @@ func callOf(name string) string {
 	return name
 }
 
-// asks reports whether a function of the kernel passes the question for a capability on.
+// asks reports whether a function of the kernel only passes on the question for a capability.
 func asks(name string) bool {
 	for _, prefix := range [...]string{"bpf_", "__bpf_", "__traceiter_", "trace_"} {
 		if strings.HasPrefix(name, prefix) {

@@ -1,6 +1,6 @@
 package record
 
-// What the program in the kernel tells of a call, and what the recorder makes of it.
+// This file reads the records that the programs in the kernel send, and adds them to the recording.
 
 import (
 	"encoding/binary"
@@ -34,7 +34,7 @@ func parseTold(rec []byte) (t told, ok bool) {
 	copy(t.hash[:], rec[recHash:])
 	size, walk, rest := int(u32(rec[recLen:])), int(u32(rec[recWalk:])), rec[recordHead:]
 	text := size
-	if t.kind == recordAddr { // the protocol's name stands behind the longest address
+	if t.kind == recordAddr { // the protocol's name comes after room for the longest address
 		text = maxAddr
 	}
 	if size > text || text > len(rest) {
@@ -50,7 +50,7 @@ func parseTold(rec []byte) (t told, ok bool) {
 	return t, true
 }
 
-// path is the path that the names make.
+// path returns the path that the names form.
 func (t *told) path() string {
 	var p strings.Builder
 	for _, name := range slices.Backward(t.names) {
@@ -64,7 +64,7 @@ func (t *told) path() string {
 	return p.String()
 }
 
-// record takes in one record.
+// record adds one record to the recording.
 func (b *bpf) record(rec []byte) {
 	t, ok := parseTold(rec)
 	if !ok {
@@ -93,7 +93,7 @@ func (b *bpf) record(rec []byte) {
 	}
 }
 
-// tell adds what a record says, and remembers how its count is found.
+// tell adds what a record says. It also keeps the record's hash, by which readCounts finds the count.
 func (b *bpf) tell(t *told, f fact, e recording.Event) {
 	if b.events[f] == nil {
 		b.add(f, e)
@@ -108,7 +108,7 @@ func (b *bpf) tell(t *told, f fact, e recording.Event) {
 	}
 }
 
-// inspected reads what is needed of an executable, as long as the file exists.
+// inspected returns what a recording needs to know about an executable. It reads the file, if it still exists.
 func (b *bpf) inspected(name string) recording.Executable {
 	x := recording.Executable{Path: name}
 	if fd, err := openRegular(b.root, name); err == nil {
@@ -166,11 +166,11 @@ func (b *bpf) pathed(t *told, exe int) {
 	if i := openFlags(p.call); i != noFD {
 		want = opens(t.args[i])
 	} else if p.call == "openat2" {
-		want = opens(t.args[recording.Pointer(p.call)]) // the programs put the flags there
+		want = opens(t.args[recording.Pointer(p.call)]) // the programs put the flags in place of the pointer
 	}
 	name := strings.TrimSuffix(t.text, "\x00")
 	f := fact{exe: exe, kind: recording.KindPath, bits: uint32(want) << 1}
-	if t.mode != 0 && !strings.HasPrefix(name, "/proc/") { // open: the kernel said which file it is
+	if t.mode != 0 && !strings.HasPrefix(name, "/proc/") { // the file is open, so the record names it
 		f.text = t.path()
 		e := recording.Event{Path: f.text, Access: want, Type: fileType(t.mode)}
 		if strings.HasPrefix(name, "/") && join("", name) != f.text {
@@ -179,7 +179,7 @@ func (b *bpf) pathed(t *told, exe int) {
 		b.tell(t, f, e)
 		return
 	}
-	f.text = name // /proc/self means another thing to each process, and stays
+	f.text = name // a path such as /proc/self stays, because it means another file for each process
 	if t.mode == 0 {
 		f.text = join(t.path(), name)
 	}

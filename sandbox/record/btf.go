@@ -1,7 +1,7 @@
 package record
 
-// Where the kernel's structures have their members: its own description of its types, /sys/kernel/btf/vmlinux, Linux 5.4
-// with CONFIG_DEBUG_INFO_BTF. Documentation/bpf/btf.rst.
+// This file finds the offsets of members in the kernel's structures. It reads the kernel's description of its types,
+// /sys/kernel/btf/vmlinux (Linux 5.4 with CONFIG_DEBUG_INFO_BTF): Documentation/bpf/btf.rst.
 
 import (
 	"encoding/binary"
@@ -9,14 +9,14 @@ import (
 	"os"
 )
 
-// The kinds of types that the recorder uses, and the size of the data after the common part of each.
+// These are the kinds of types that the recorder uses.
 const (
 	btfArray  = 3
 	btfStruct = 4
 	btfUnion  = 5
 )
 
-// btf is a kernel's types.
+// btf holds the types of a kernel.
 type btf struct {
 	types   []btfType // by id; 0 is void
 	strings []byte
@@ -25,12 +25,12 @@ type btf struct {
 type btfType struct {
 	name    uint32
 	kind    uint8
-	flag    bool // offsets hold a bitfield's size too
+	flag    bool // the offsets of members also hold the sizes of bit fields
 	members []byte
 	refers  uint32
 }
 
-// loadBTF reads them.
+// loadBTF reads the types of the running kernel.
 func loadBTF() (*btf, error) {
 	b, err := os.ReadFile("/sys/kernel/btf/vmlinux")
 	if err != nil {
@@ -75,7 +75,7 @@ func parseBTF(b []byte) (*btf, error) {
 	return t, nil
 }
 
-// btfSize is how many bytes follow the common part of a type.
+// btfSize returns how many bytes follow the common part of a type. It returns false for an unknown kind.
 func btfSize(kind uint8, n int) (int, bool) {
 	switch kind {
 	case 1, 14, 17: // int, variable, tag of a declaration
@@ -114,13 +114,13 @@ func (t *btf) typedef(name string) uint32 {
 	return 0
 }
 
-// is compares a string of the string section.
+// is reports whether the string at an offset of the string section is s.
 func (t *btf) is(at uint32, s string) bool {
 	end := int(at) + len(s)
 	return end < len(t.strings) && t.strings[end] == 0 && string(t.strings[at:end]) == s
 }
 
-// member also searches members without a name.
+// member returns the offset of a member, in bytes. It also searches the types of members without a name.
 func (t *btf) member(x *btfType, name string, depth int) (int, bool) {
 	u32 := binary.LittleEndian.Uint32
 	for m := x.members; len(m) >= 12; m = m[12:] {

@@ -1,6 +1,7 @@
 package record
 
-// Which arguments of which calls are paths: syscalls(2) and the pages of each.
+// This file says which arguments of which calls are paths and socket addresses: syscalls(2), and the page of each
+// call.
 
 import (
 	"strconv"
@@ -17,9 +18,9 @@ type pathArg struct {
 	call      string
 	dir, path int // indices of the arguments; dir may be noFD
 	want      recording.Access
-	flags     int    // the argument that decides whether a link at the end is followed; 0 for none
-	nofollow  uint64 // its bit that says no
-	follow    bool   // without that bit
+	flags     int    // the argument that decides whether the call follows a link at the end of the path; 0 for none
+	nofollow  uint64 // if flags has this bit, the call does not follow such a link
+	follow    bool   // whether the call follows such a link without that bit
 }
 
 const (
@@ -32,7 +33,7 @@ const (
 var pathArgs = [...]pathArg{
 	{"open", noFD, 0, 0, 1, oNofollow, true},
 	{"openat", 0, 1, 0, 2, oNofollow, true},
-	{"openat2", 0, 1, 0, 0, 0, true}, // its flags are behind a pointer
+	{"openat2", 0, 1, 0, 0, 0, true}, // its flags are in a structure to which a pointer leads
 	{"creat", noFD, 0, recording.Write | recording.Create, 0, 0, true},
 	{"execve", noFD, 0, recording.Execute, 0, 0, true},
 	{"execveat", 0, 1, recording.Execute, 4, atSymlinkNofollow, true},
@@ -149,7 +150,7 @@ func opens(flags uint64) (a recording.Access) {
 	case flags&oAccmode == oRdwr:
 		a = recording.Read | recording.Write
 	case flags&oAccmode == 3:
-		a = recording.Read | recording.Write // for ioctl alone, and checked as both
+		a = recording.Read | recording.Write // only for ioctl(2); the kernel checks both permissions
 	default:
 		a = recording.Read
 	}
@@ -176,16 +177,16 @@ func openFlags(call string) int {
 	return noFD
 }
 
-// call says what to do about a number.
+// call says what the recorder looks at in a call.
 type call struct {
-	name  string // as recordings have it
-	arch  string // where it is not the machine's
+	name  string // the name in recordings
+	arch  string // the ABI, if it is not the machine's own
 	gates []recording.Gate
 	paths []pathArg
 	addr  *addrArg
 }
 
-// lookup finds that out.
+// lookup returns what the recorder looks at in the call with a number.
 func lookup(native filter.Arch, audit uint32, nr int32) *call {
 	d := filter.Decode(&filter.Data{Nr: nr, Arch: audit}, nil)
 	c := &call{name: d.Call, gates: recording.Gates(d.Call)}
@@ -208,7 +209,7 @@ func lookup(native filter.Arch, audit uint32, nr int32) *call {
 	return c
 }
 
-// follows reports whether a link at the end of the path is followed.
+// follows reports whether the call follows a link at the end of the path.
 func (p *pathArg) follows(args *[6]uint64) bool {
 	switch {
 	case p.call == "linkat" && p.path == 1:

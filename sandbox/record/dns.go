@@ -14,8 +14,8 @@ import (
 const (
 	dnsPort    = 53
 	dnsHead    = 12
-	maxAnswer  = 4096 // bytes that are looked at
-	maxRecords = 256  // of an answer
+	maxAnswer  = 4096 // bytes that the recorder looks at
+	maxRecords = 256  // records that it looks at
 	maxLookups = 1 << 14
 )
 
@@ -25,7 +25,7 @@ type lookedUp struct {
 	addr netip.Addr
 }
 
-// answered takes in an answer that a program received.
+// answered adds the addresses in an answer that a program received.
 func (g *gather) answered(exe int, message []byte) {
 	name, addrs := parseAnswer(message)
 	for _, a := range addrs {
@@ -36,8 +36,9 @@ func (g *gather) answered(exe int, message []byte) {
 	}
 }
 
-// namer finds the name whose lookup returned an address: the program's own name or, if it has none, that of the other
-// programs, if they all got the same.
+// namer returns a function that finds the name for an address. This is the name by which the same program got the
+// address. If the program did not get it, it is the name by which other programs got it, if that was the same name
+// for all of them.
 func (g *gather) namer() func(exe int, addr string) string {
 	others := map[netip.Addr]string{}
 	for k, name := range g.lookups {
@@ -59,8 +60,8 @@ func (g *gather) namer() func(exe int, addr string) string {
 	}
 }
 
-// parseAnswer reads the addresses of an answer to a question about one name: A and AAAA, whichever name on the way they
-// belong to. What is no such answer, or does not hold together, gives none.
+// parseAnswer returns the addresses in an answer to a question about one name. It takes every A and AAAA record, even
+// if the record belongs to another name to which the first name led. It returns nothing for any other message.
 func parseAnswer(m []byte) (name string, addrs []netip.Addr) {
 	const response, opcode, rcode = 0x8000, 0x7800, 0x000f
 	if len(m) < dnsHead {
@@ -78,7 +79,7 @@ func parseAnswer(m []byte) (name string, addrs []netip.Addr) {
 		at = skipName(m, at)
 		const fixed = 10 // type, class, time to live, length
 		if at < 0 || at+fixed > len(m) {
-			break // cut off: what came before counts
+			break // the message is cut off; the records so far count
 		}
 		kind, class, size := u16(m[at:]), u16(m[at+2:]), int(u16(m[at+8:]))
 		at += fixed
@@ -126,7 +127,7 @@ func skipName(m []byte, at int) int {
 		switch n := int(m[at]); {
 		case n == 0:
 			return at + 1
-		case n >= 0xc0: // the rest stands elsewhere
+		case n >= 0xc0: // a pointer: the rest of the name is elsewhere
 			return at + 2
 		case n > 63:
 			return -1

@@ -1,6 +1,7 @@
 package record
 
-// What is read of an executable: elf(5). debug/elf would bring tables that are set up at every start of the launcher.
+// This file reads what the recorder needs of an executable: elf(5). It does not use debug/elf, because that package
+// has tables that every start of the launcher would set up.
 
 import (
 	"encoding/binary"
@@ -10,17 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// program header types, and how much of a segment is looked at.
+// These are types of program headers, and limits of what inspect reads.
 const (
 	ptInterp   = 3
 	ptNote     = 4
 	maxHeaders = 128
 	maxSegment = 1 << 16
-	maxBuildID = 64 // SHA-512; usual are 20 bytes
+	maxBuildID = 64 // as long as SHA-512; 20 bytes are usual
 )
 
-// inspect reads of an executable the NT_GNU_BUILD_ID note, as lower-case hex, and the dynamic loader that it names; isELF
-// says whether it is ELF at all. It closes the descriptor.
+// inspect returns the NT_GNU_BUILD_ID note of an executable, as lower-case hex, and the dynamic loader that it names.
+// isELF says whether the file is a little-endian ELF file at all. inspect closes the descriptor.
 func inspect(fd int) (buildID, loader string, isELF bool) {
 	defer unix.Close(fd)
 	var head [64]byte
@@ -78,7 +79,7 @@ func segments(fd int, head *[64]byte) (list []segment) {
 	return list
 }
 
-// gnuBuildID finds the note in a segment of notes: elf(5), Nhdr.
+// gnuBuildID finds the NT_GNU_BUILD_ID note in a segment of notes: elf(5), Nhdr.
 func gnuBuildID(notes []byte, align int) string {
 	if align != 8 {
 		align = 4

@@ -17,11 +17,11 @@ import (
 // enough.
 const (
 	maxBytes  = 128 << 20            // of all kinds of things and of the executables
-	factBytes = 512                  // of one, without its texts
-	maxFacts  = maxBytes / factBytes // of them
+	factBytes = 512                  // of one thing, without its texts
+	maxFacts  = maxBytes / factBytes // how many things fit
 )
 
-// callFact is a kind of call: the same number, and the same of its arguments that matter.
+// callFact is a kind of call. Calls are of one kind if their numbers and the arguments that matter are equal.
 type callFact struct {
 	exe  int
 	arch uint32
@@ -33,8 +33,8 @@ type callFact struct {
 type fact struct {
 	exe  int
 	kind recording.Kind
-	text string // a path as it was asked for, an address
-	bits uint32 // what was done
+	text string // a path as the program gave it, or an address
+	bits uint32 // what the program did with it
 }
 
 // gather holds everything that was recorded so far. The recorder's thread adds to it, and another thread reads it.
@@ -49,14 +49,14 @@ type gather struct {
 	failed map[callFact]string // the error, of calls that never succeeded
 	lost   map[string]uint64
 
-	lookups map[lookedUp]string // the names that addresses were found by
+	lookups map[lookedUp]string // the names by which programs got addresses
 
-	bytes   int                    // of maxBytes, taken
-	dropped uint64                 // of lost, what there was no room for
-	seen    func(*recording.Event) // is told what is met for the first time; nil for nobody
+	bytes   int                    // how much of maxBytes is in use
+	dropped uint64                 // how many of the lost things found no room
+	seen    func(*recording.Event) // gather calls it for each new kind of thing; may be nil
 }
 
-// callID is a number of one of the machine's ABIs.
+// callID is a call's number in one of the machine's ABIs.
 type callID struct {
 	arch uint32
 	nr   int32
@@ -76,7 +76,8 @@ func newGather(native filter.Arch) *gather {
 	}
 }
 
-// room reports whether one more kind of thing, with texts of that length, can be remembered, and takes the room.
+// room takes the room for one more kind of thing. texts is the length of its texts. If there is not enough room, room
+// counts the thing as lost and returns false.
 func (g *gather) room(what string, texts int) bool {
 	if g.bytes+factBytes+texts > maxBytes {
 		g.lost[what]++
@@ -87,8 +88,8 @@ func (g *gather) room(what string, texts int) bool {
 	return true
 }
 
-// executable returns the number of an executable. It returns -1, which belongs to none, if there is no room for another
-// one.
+// executable returns the number of an executable. If there is no room for another one, it returns -1, which is the
+// number of no executable.
 func (g *gather) executable(x recording.Executable) int {
 	if !g.exes.Knows(x) && !g.room("executables", len(x.Path)+len(x.BuildID)) {
 		return -1
@@ -120,7 +121,7 @@ func (g *gather) countCall(f callFact, n uint64) {
 	}
 }
 
-// again counts a thing that was met before.
+// again counts a thing if it was met before, and reports whether it was.
 func (g *gather) again(f fact) bool {
 	e := g.events[f]
 	if e != nil {
@@ -140,8 +141,8 @@ func (g *gather) add(f fact, e recording.Event) {
 	}
 }
 
-// through adds the links between the name that was asked for and the file: each has to be there. Who is shown events as they
-// come in has no use for them.
+// through adds the links that lead from the name that the program gave to the file, because a profile needs each of
+// them. It adds none if g.seen is set, because a caller that sees events as they come in has no use for them.
 func (g *gather) through(root, exe int, e *recording.Event) {
 	if g.seen != nil || e.Via == "" || e.Errno != "" || strings.HasPrefix(e.Via, "/proc/") {
 		return
@@ -154,7 +155,7 @@ func (g *gather) through(root, exe int, e *recording.Event) {
 	}
 }
 
-// peak notes how much there was of something; exe -1 is of all together.
+// peak notes the highest use of something by an executable, or by all programs together if exe is -1.
 func (g *gather) peak(exe int, what recording.Peak, value uint64) {
 	f := fact{exe: exe, kind: recording.KindPeak, text: string(what)}
 	if e := g.events[f]; e != nil {
@@ -186,7 +187,7 @@ func (g *gather) recording() (*recording.Recording, map[string]uint64) {
 		if e.Kind == recording.KindNet {
 			e.Net.Name = name(e.Exe, e.Net.Addr)
 		}
-		if out.Add(&e) != nil { // a name that no recording holds
+		if out.Add(&e) != nil { // a recording cannot hold its name
 			lost[string(e.Kind)] += e.Count
 		}
 	}
@@ -221,7 +222,7 @@ func (g *gather) begins(root int, path string) {
 	g.executes(-1, root, path, path)
 }
 
-// mapped records a file of which code is mapped.
+// mapped records a file that a program maps as code.
 func (g *gather) mapped(exe int, name string) {
 	f := fact{exe, recording.KindPath, name, uint32(recording.Map) << 1}
 	if !g.again(f) {

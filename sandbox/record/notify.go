@@ -1,7 +1,7 @@
 package record
 
-// The notify back end: seccomp_unotify(2). Every call that the filter shows waits until it has been looked at, and goes
-// on then. Works for anybody who can start a sandbox.
+// This file is the notify back end: seccomp_unotify(2). Every call that the filter shows waits until the recorder has
+// looked at it, and then continues. This works for every user who can start a sandbox.
 
 import (
 	"encoding/binary"
@@ -20,21 +20,21 @@ import (
 type notify struct {
 	*gather
 	spec  *filter.Spec
-	all   bool          // every call is shown
+	all   bool          // the filter shows every call
 	tasks map[int]known // by thread
 	root  int           // the task's root directory
 
-	servers map[descriptor]bool // that go to a name server
+	servers map[descriptor]bool // the sockets that were connected to a name server, or sent to one
 	sampler sampler
 
-	buf  [unix.PathMax]byte // what was read of a task
+	buf  [unix.PathMax]byte // for text read from a task
 	proc struct{ tid, fd int }
 }
 
-// descriptor is one of a process's.
+// descriptor is a descriptor of a process.
 type descriptor struct{ group, fd int }
 
-// maxServers bounds how many of them are remembered.
+// maxServers is how many sockets notify.servers may have.
 const maxServers = 1 << 12
 
 // known holds what was found out about a thread. It is valid for a second, because the thread's number may then belong
@@ -50,12 +50,12 @@ const believed = time.Second
 // Filter is part of sandbox.Observer.
 func (n *notify) Filter() *filter.Spec { return n.spec }
 
-// Ready holds on to the root directory of the task, which is complete by now.
+// Ready is part of sandbox.Observer. It opens the root directory of the task, which is complete by now.
 func (n *notify) Ready(task int) (err error) {
 	if n.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return err
 	}
-	if n.seen == nil { // nobody asks for peaks who asks as it runs
+	if n.seen == nil { // a caller that watches events as they come in does not need peaks
 		n.sampler.start(n.gather, Parent(task))
 	}
 	return nil
@@ -70,7 +70,7 @@ func (n *notify) Call(c *sandbox.Call) {
 		return
 	}
 	exe, ok := n.executable(c)
-	if !ok { // killed since
+	if !ok { // the task was killed meanwhile
 		n.lost["calls"]++
 		return
 	}
@@ -92,15 +92,15 @@ func (n *notify) Call(c *sandbox.Call) {
 	switch what.name {
 	case "mmap", "mmap2":
 		n.maps(c, exe)
-	case "recvfrom", "recvmsg", "read": // the last two only with all calls
+	case "recvfrom", "recvmsg", "read": // the filter shows the last two only if it shows all calls
 		n.answer(c, exe)
-	case "execve", "execveat": // the thread, and its process, may be another program next time
+	case "execve", "execveat": // the thread and its process may run another program at the next call
 		delete(n.tasks, n.tasks[c.TID].group)
 		delete(n.tasks, c.TID)
 	}
 }
 
-// behind is a word of the structure that holds a call's arguments.
+// behind returns a word of the structure that holds a call's arguments.
 func behind(c *sandbox.Call, name string, word int) uint64 {
 	var buf [8]byte
 	if c.Memory(c.Args[recording.Pointer(name)]+uint64(8*word), buf[:]) < len(buf) {
@@ -109,7 +109,7 @@ func behind(c *sandbox.Call, name string, word int) uint64 {
 	return binary.LittleEndian.Uint64(buf[:])
 }
 
-// executable is the program of the calling thread.
+// executable returns the number of the executable that the calling thread runs. ok is false if the thread has ended.
 func (n *notify) executable(c *sandbox.Call) (exe int, ok bool) {
 	now := time.Now()
 	if k, found := n.tasks[c.TID]; found && now.Sub(k.at) < believed {
@@ -135,11 +135,11 @@ func (n *notify) executable(c *sandbox.Call) (exe int, ok bool) {
 func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	name, ok := n.text(c, c.Args[p.path])
 	if !ok {
-		return // the kernel will not be able to read it either: EFAULT
+		return // the kernel cannot read it either: EFAULT
 	}
 	want := wants(c, p)
 	if name == "" && (want != recording.Execute || p.dir == noFD) {
-		return // ENOENT, or about the descriptor itself
+		return // the call fails with ENOENT, or is about the descriptor itself
 	}
 	dir := ""
 	if !strings.HasPrefix(name, "/") {
@@ -177,7 +177,7 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	}
 }
 
-// wants is how the call uses the path.
+// wants returns how the call uses the path.
 func wants(c *sandbox.Call, p *pathArg) recording.Access {
 	if i := openFlags(p.call); i != noFD {
 		return opens(c.Args[i])
@@ -188,8 +188,9 @@ func wants(c *sandbox.Call, p *pathArg) recording.Access {
 	return p.want
 }
 
-// base returns the directory at which a relative path starts: the working directory, or an open one. The thread's
-// directory in /proc stays open. So it cannot become that of another thread, and lookups in it are faster.
+// base returns the directory at which a relative path starts: the working directory, or an open directory. It keeps
+// the thread's directory in /proc open. So the directory cannot become that of another thread, and lookups in it are
+// faster.
 func (n *notify) base(tid, dirfd int) (string, bool) {
 	name := "cwd"
 	if dirfd != atFDCWD {
@@ -208,12 +209,12 @@ func (n *notify) base(tid, dirfd int) (string, bool) {
 		if err == nil {
 			return string(n.buf[:k]), k < len(n.buf)
 		}
-		n.proc.tid = 0 // gone, and another has its number
+		n.proc.tid = 0 // the thread may have ended, and another may have its number: open the directory again
 	}
 	return "", false
 }
 
-// maps records a file of which code is mapped.
+// maps records a file that the call maps as code.
 func (n *notify) maps(c *sandbox.Call, exe int) {
 	if c.Args[2]&unix.PROT_EXEC == 0 || c.Args[3]&unix.MAP_ANONYMOUS != 0 {
 		return
@@ -283,7 +284,7 @@ func (n *notify) answer(c *sandbox.Call, exe int) {
 	}
 }
 
-// serves reports whether an address is a name server's.
+// serves reports whether an address has the port of a name server.
 func serves(from unix.Sockaddr) bool {
 	switch a := from.(type) {
 	case *unix.SockaddrInet4:
@@ -294,7 +295,8 @@ func serves(from unix.Sockaddr) bool {
 	return false
 }
 
-// text reads a path of a task page by page, because the next page may not exist.
+// text reads a path from the memory of a task. No read crosses the end of a page, because the next page may not
+// exist.
 func (n *notify) text(c *sandbox.Call, addr uint64) (string, bool) {
 	buf := &n.buf
 	const page, chunk = 4096, 256

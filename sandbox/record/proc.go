@@ -1,6 +1,6 @@
 package record
 
-// What /proc tells of a task: proc(5).
+// This file reads what /proc says about a task: proc(5).
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// link is readlink(2) without what os.Readlink brings along.
+// link calls readlink(2). It avoids the cost of os.Readlink.
 func link(path string) (string, bool) {
 	var buf [unix.PathMax]byte
 	n, err := unix.Readlink(path, buf[:])
@@ -30,14 +30,15 @@ func link(path string) (string, bool) {
 
 func procPath(tid int, name string) string { return "/proc/" + strconv.Itoa(tid) + "/" + name }
 
-// maxStatus is a status with the most groups that a process can have: NGROUPS_MAX, setgroups(2).
+// maxStatus is more than the size of a status file with as many groups as a process can have: NGROUPS_MAX,
+// setgroups(2).
 const maxStatus = 1 << 20
 
-// namesIn returns the names in a directory of proc, so many at most, and whether these are all.
+// namesIn returns the names in a directory of /proc, at most as many as most. all says whether these are all names.
 func namesIn(dir string, most int) (names []string, all bool) {
 	f, err := os.Open(dir)
 	if err != nil {
-		return nil, true // gone
+		return nil, true // the process has ended
 	}
 	defer f.Close()
 	names, err = f.Readdirnames(most + 1)
@@ -47,7 +48,7 @@ func namesIn(dir string, most int) (names []string, all bool) {
 	return names, err == nil || err == io.EOF
 }
 
-// status is a field of /proc/TID/status.
+// status returns fields of /proc/TID/status. A field is "" if it does not exist or the task has ended.
 func status(tid int, keys ...string) []string {
 	out := make([]string, len(keys))
 	text, _, _ := proc.Head(procPath(tid, "status"), maxStatus)
@@ -61,7 +62,8 @@ func status(tid int, keys ...string) []string {
 	return out
 }
 
-// Parent is the parent of a task, from which in a sandbox everything descends; 0 if it has gone.
+// Parent returns the parent of a task, or 0 if the task has ended. In a sandbox everything descends from the task's
+// parent.
 func Parent(task int) int {
 	pid, _ := strconv.Atoi(status(task, "PPid")[0])
 	return pid
@@ -86,7 +88,8 @@ func join(dir, name string) string {
 	return b.String()
 }
 
-// plain reports whether a relative path has nothing to follow: the kernel has said which directory it starts in.
+// plain reports whether a path needs no resolving, because it is a bare name in a known directory and the call does
+// not follow a link at its end.
 func plain(name string, follow bool) bool {
 	return !follow && !strings.Contains(name, "/") && name != ".." && name != "."
 }
@@ -110,8 +113,9 @@ func (f *found) event(asked string, want recording.Access) recording.Event {
 	return e
 }
 
-// resolve follows the links of an absolute path in the task's own root. What is not there yet is named below the
-// directory in which it would be. Paths of /proc stay as they are: they mean another thing to each process.
+// resolve follows the links of an absolute path in the task's own root. If the file does not exist, resolve returns
+// its path below the directory in which it would be. A path of /proc stays as it is, because it means another file
+// for each process.
 func resolve(root int, name string, follow bool) found {
 	if name == "/proc" || strings.HasPrefix(name, "/proc/") {
 		f := found{path: path.Clean(name), exists: true}
@@ -137,7 +141,8 @@ func resolve(root int, name string, follow bool) found {
 	return found{path: path.Clean(dir.path + name[cut:])}
 }
 
-// linkOfProc reports whether a path of /proc is a link to something that a process has: proc_pid_exe(5) and the like.
+// linkOfProc reports whether a path of /proc is a link to something that a process has: see proc_pid_exe(5), for
+// example.
 func linkOfProc(name string) bool {
 	switch path.Base(name) {
 	case "self", "thread-self", "exe", "cwd", "root":
@@ -198,7 +203,7 @@ func linkAt(root int, name string) (to string, ok bool) {
 	return string(buf[:max(n, 0)]), err == nil && n > 0
 }
 
-// look is resolve for a path that is resolved already.
+// look is like resolve, for a path that is already resolved.
 func look(root int, name string) found {
 	f := found{path: name}
 	var st unix.Stat_t
@@ -242,7 +247,8 @@ func fileType(mode uint32) recording.FileType {
 	return recording.TypeUnknown
 }
 
-// openRegular opens a regular file to read it. Another kind is not opened at all: opening a device does something.
+// openRegular opens a regular file for reading. It opens no other kind of file, because opening a device can have
+// effects.
 func openRegular(root int, name string) (int, error) {
 	fd, err := walk.InRoot(root, "."+name, unix.O_PATH)
 	if err != nil {
@@ -259,13 +265,13 @@ func openRegular(root int, name string) (int, error) {
 	return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
 
-// fileID is a file as long as it is the same one.
+// fileID identifies a file with its content: it changes if the file changes.
 type fileID struct {
 	dev, ino uint64
 	changed  unix.Timespec
 }
 
-// program is the executable of a process.
+// program returns the executable that a process runs. ok is false if the process has ended.
 func (g *gather) program(tid int) (x recording.Executable, ok bool) {
 	exe := procPath(tid, "exe")
 	var st unix.Stat_t

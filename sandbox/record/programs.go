@@ -20,15 +20,15 @@ import (
 const (
 	slotTmp    = -8
 	slotTID    = -16
-	slotZero   = -20 // a key of 0
+	slotZero   = -20 // a key of an array
 	slotExe    = -24
 	slotNr     = -32
 	slotRet    = -40
-	slotCall   = -80 // callKey: exe, number, three arguments
+	slotCall   = -80 // the key of a call: executable, number, three arguments
 	slotDentry = -112
 	slotHash   = -128 // two words
 	slotOne    = -136
-	slotValue  = -168 // callValue, or another value
+	slotValue  = -168 // the value of a call or of a task
 	slotMnt    = -176
 	slotDir    = -184
 	slotOff    = -192
@@ -42,8 +42,8 @@ const (
 	slotTop    = -256
 )
 
-// The scratch memory of a processor: the caller's registers, the record that is being made, and a word that turns what the
-// verifier holds for a pointer into a number.
+// The scratch memory of a processor holds the caller's registers, the record that the program is making, and a word
+// for number64. Through this word the verifier takes as a number what it took for a pointer.
 const (
 	scratchRegs   = 0
 	scratchRecord = 512
@@ -56,38 +56,38 @@ const (
 
 // Offsets in a record's head.
 const (
-	recKind = 0  // what it is about: recPath …
-	recExe  = 4  // who did it
+	recKind = 0  // the kind of record: recordPath …
+	recExe  = 4  // the executable that made the call
 	recNr   = 8  // the call's number, with compatBit
 	recArg  = 12 // which of the call's paths
 	recRet  = 16
 	recArgs = 24 // six registers
-	recHash = 72 // two words: its key among what was seen
-	recLen  = 88 // bytes of text: a path as it was asked for, or an address
-	recWalk = 92 // bytes of names behind it, from the last part of a path to its first
-	recMode = 96 // of the file, where it is open
+	recHash = 72 // two words: the record's key in the map seen
+	recLen  = 88 // bytes of text: a path as the program gave it, or an address
+	recWalk = 92 // bytes of names after the text, from the last part of a path to its first
+	recMode = 96 // the mode of the file, if it is open
 	recMore = 104
 )
 
 // Kinds of records.
 const (
-	recordPath   = 1 + iota // text, and names: of the file if recMode is set, else of the directory that text starts in
+	recordPath   = 1 + iota // text, and names: of the file if recMode is set, otherwise of the directory of text
 	recordAddr              // text is the address
 	recordExe               // names of the executable whose number is recArg
-	recordExec              // recExe executes recArg; text is what was asked for, names the working directory
-	recordMapped            // names of a file of which code is mapped
-	recordName              // text is what a name server has answered
+	recordExec              // recExe executes recArg; text is the path as given, names the working directory
+	recordMapped            // names of a file that is mapped as code
+	recordName              // text is the answer of a name server
 )
 
 // States of a task.
 const (
 	taskArmed = 0 // it will run the program
 	taskOn    = 1
-	taskFirst = 2 // the call that ran the program has not ended, and is not its own
-	taskExec  = 3 // the call that ran another program has not ended, and is of the one before
+	taskFirst = 2 // the execve of the program has not ended; it is not a call of the program, so it is not counted
+	taskExec  = 3 // the execve of another program has not ended; it is a call of the executable before
 
-	taskReceived = 4 // the call that has not ended has received something from a socket of UDP
-	taskAnswered = 5 // and that from a name server
+	taskReceived = 4 // the current call has received something from an unconnected UDP socket
+	taskAnswered = 5 // the current call has received something from a UDP socket that is connected to a name server
 )
 
 // A task's value: its executable, its state, the executable before, and its number.
@@ -99,30 +99,31 @@ const (
 	taskSize   = 24
 )
 
-// compatBit marks the numbers of the other ABI that the kernel has.
+// compatBit marks the numbers of the kernel's other ABI.
 const compatBit = 0x10000
 
 // tableSize is how many numbers each ABI has in the table of calls.
 const tableSize = 512
 
-// An entry of the table of calls: what to look at. Registers are offsets into struct pt_regs, divided by eight.
+// An entry of the table of calls says what to look at in a call. Registers are offsets into struct pt_regs, divided
+// by 8.
 const (
 	entryMasks  = 0  // three words
 	entryRegs   = 24 // three bytes
 	entryWhat   = 27 // 0, or a kind of record
 	entryPaths  = 28 // two of pathRegs bytes
-	entryOpens  = 36 // opensFile: the result is an open file; opensBehind: and the flags are the second of the masked arguments
-	entryPlain  = 38 // 1: nothing but its number matters
-	entryBehind = 42 // two bytes: 0, or n+1 where the masked argument is word n of what the register points to
-	entrySize   = 48 // with room behind the second path
-	pathRegs    = 4  // path, directory, flags, and 1 where there is one; of an address: it, its length
+	entryOpens  = 36 // opensFile: the result is a descriptor; opensBehind: also, the 2nd masked argument is the flags
+	entryPlain  = 38 // 1: only the call's number matters
+	entryBehind = 42 // two bytes: 0, or n+1 if the masked argument is word n of the memory at the register
+	entrySize   = 48 // with room after the second path
+	pathRegs    = 4  // path, directory, flags, and 1 if there is a path; for an address: the address and its length
 	noRegister  = 0xff
 
 	opensFile   = 1
 	opensBehind = 2
 )
 
-// layout holds the offsets of what the programs read in the kernel's memory.
+// layout holds offsets in the kernel's structures, for the members that the programs read.
 type layout struct {
 	pid, fs, files, mm, status, exitCode   int // task_struct
 	pwd, root                              int // fs_struct
@@ -135,14 +136,14 @@ type layout struct {
 	sk, skProt, protName                   int // socket, sock, proto
 	skProtocol, skPort                     int // sock
 
-	regs         [6]int // of struct pt_regs: the arguments, where the program reads them
-	compat       [6]int // the same of the other ABI
+	regs         [6]int // the offsets in struct pt_regs at which the programs read the arguments
+	compat       [6]int // the same for the other ABI
 	nr           int
 	nrBits       uint8 // b32 or b64
-	compatStatus int32 // the bit of the thread's status that says so; 0 where there is none
+	compatStatus int32 // the bit of the thread's status that marks a call of the other ABI; 0 if there is none
 }
 
-// findLayout asks the kernel's own description.
+// findLayout finds the offsets in the kernel's own description of its types.
 func findLayout(t *btf) (*layout, error) {
 	l := &layout{}
 	var err error
@@ -180,8 +181,8 @@ func findLayout(t *btf) (*layout, error) {
 	return l, err
 }
 
-// registers holds the offsets of the arguments in struct pt_regs. Its layout is fixed, because ptrace(2) shows it to
-// programs.
+// registers sets the offsets of the arguments in struct pt_regs. The layout of this structure is fixed, because
+// ptrace(2) shows it to programs.
 func (l *layout) registers() {
 	if runtime.GOARCH == "arm64" { // x0 holds the result at the end of a call
 		l.regs = [6]int{origX0, 8, 16, 24, 32, 40}
@@ -214,7 +215,7 @@ const (
 	alive
 	mostAlive
 	killed // tasks that SIGKILL ended
-	inHash // tasks that are in the hash; never 0 while the launcher adds any
+	inHash // tasks that are in the map tasks; never 0 while the launcher adds tasks
 	numCounters
 )
 
@@ -236,17 +237,18 @@ func newSeed() (seed [2]uint64, err error) {
 	return [2]uint64{binary.LittleEndian.Uint64(b[:]) | 1, binary.LittleEndian.Uint64(b[8:]) | 1}, err
 }
 
-// leave is the label of the end, which every program has.
+// leave is the label at the end of every program.
 const leave = "leave"
 
-// end is the program's end.
+// end emits the end of a program.
 func (g *generator) end() {
 	g.label(leave)
 	g.movi(r0, 0)
 	g.exit()
 }
 
-// counter finds a counter and leaves its address in r0. The code must show the verifier that the counter exists.
+// counter puts the address of a counter into r0. The jump is only for the verifier, which does not know that the
+// counter exists.
 func (g *generator) counter(n int32) {
 	g.storei(b32, fp, slotZero, n)
 	g.lookup(g.m.counters, slotZero)
@@ -260,7 +262,7 @@ func (g *generator) countUp(n, by int32) {
 	g.add(r0, 0, r1, false)
 }
 
-// watched leaves the program unless the running task is recorded: r0 is its value, r7 the task.
+// watched leaves the program unless the running task is recorded. r0 is then the task's value, and r7 the task.
 func (g *generator) watched() {
 	g.call(fnTaskBTF)
 	g.mov(r7, r0)
@@ -287,7 +289,8 @@ func (g *generator) find(tid reg, none string) {
 	g.label(found)
 }
 
-// slot finds the place of a task in the array: r0.
+// slot puts the address of a task's place in the array into r0. tid is the register with the task's number; slot
+// destroys it.
 func (g *generator) slot(tid reg) {
 	g.alui(opAnd, tid, maxTasks-1)
 	g.store(b32, fp, slotZero, tid)
@@ -307,7 +310,7 @@ func (g *generator) keep() {
 	g.movi(r0, 0)
 	g.swap(r8, taskTID, r1)
 	g.jumpIfi(jNe, r0, 0, full)
-	for _, at := range []int{taskExe, taskBefore} { // the task reads it, and does not run yet, or runs this
+	for _, at := range []int{taskExe, taskBefore} { // only the task reads these; it does not run yet, or it runs this
 		g.load(b64, r1, fp, slotValue+at)
 		g.store(b64, r8, at, r1)
 	}

@@ -1,6 +1,6 @@
 package record
 
-// The program that looks at the end of each call.
+// This file has the program that looks at each call when it ends.
 
 import (
 	"slices"
@@ -8,7 +8,7 @@ import (
 	"cordon/policy/recording"
 )
 
-// sysExit is the program at the end of a call.
+// sysExit makes the program that runs at the end of each call.
 func (g *generator) sysExit() {
 	g.mov(r6, r1)
 	g.watched()
@@ -37,7 +37,7 @@ func (g *generator) sysExit() {
 	g.load(b64, r8, r6, 0) // struct pt_regs, whose type the verifier knows here
 	g.callNumber(r1, r8)
 	g.jumpIfi(jSGe, r1, 0, "numbered")
-	g.movi(r1, int32(g.sigreturn)) // which has put back the registers of what it interrupted, and -1 for the number
+	g.movi(r1, int32(g.sigreturn)) // rt_sigreturn has restored the interrupted registers, and set the number to -1
 	g.storei(b64, fp, slotRet, 0)
 	g.label("numbered")
 	g.number(r1)
@@ -69,7 +69,7 @@ func (g *generator) sysExit() {
 	g.end()
 }
 
-// callNumber loads the number of the call that registers are of.
+// callNumber loads the number of a call from its registers.
 func (g *generator) callNumber(dst, regs reg) {
 	g.load(g.l.nrBits, dst, regs, g.l.nr)
 	if g.l.nrBits == b32 {
@@ -78,7 +78,8 @@ func (g *generator) callNumber(dst, regs reg) {
 	}
 }
 
-// number keeps the call's number, of whichever ABI, and finds its entry: r6, or 0.
+// number stores the call's number, with compatBit if the call is of the other ABI. It puts the address of the call's
+// entry in the table into r6, or 0 if there is none.
 func (g *generator) number(nr reg) {
 	native, have, none := g.unique("native"), g.unique("have"), g.unique("none")
 	g.store(b64, fp, slotNr, nr)
@@ -164,9 +165,9 @@ func (g *generator) count() {
 	g.countKey()
 }
 
-// behind loads the memory at r1 if the masked argument is present. After a successful call this memory is readable,
-// because the call has read it; otherwise behind counts it as lost. In a new task the memory may not be present yet,
-// which does not count.
+// behind loads masked argument i into r1 if it is a word of the memory at r1. After a successful call this memory is
+// readable, because the call has read it. If it is not, behind counts the call as lost. In a new task, where the
+// result of the call is 0, the memory may not be present yet: behind then leaves the program and counts nothing.
 func (g *generator) behind(i int) {
 	here, read, lost := g.unique("here"), g.unique("read"), g.unique("lost")
 	g.load(b8, r2, r6, entryBehind+i)
@@ -213,7 +214,7 @@ func (g *generator) countKey() {
 	for i := range 3 {
 		g.storei(b64, fp, slotValue+8*i, 0)
 	}
-	g.update(g.m.calls, slotCall, slotValue, 1) // BPF_NOEXIST: another processor may have been first
+	g.update(g.m.calls, slotCall, slotValue, 1) // BPF_NOEXIST, because another processor may have been first
 	g.lookup(g.m.calls, slotCall)
 	g.jumpIfi(jNe, r0, 0, known)
 	g.countUp(lostCalls, 1)
@@ -224,7 +225,8 @@ func (g *generator) countKey() {
 	g.label(done)
 }
 
-// tally adds a call to the value at r0, and how it went, r2: {how often, 1 if once without an error, the error or 1 for several}.
+// tally adds a call with the result r2 to the value at r0. The value has three words: how often the call was made, 1
+// if it succeeded at least once, and the error of the calls that failed, or 1 if there were several errors.
 func (g *generator) tally() {
 	done, good, failed, mixed := g.unique("done"), g.unique("good"), g.unique("failed"), g.unique("mixed")
 	g.movi(r1, 1)
@@ -247,7 +249,7 @@ func (g *generator) tally() {
 	g.label(done)
 }
 
-// head fills in the beginning of every record.
+// head fills in the head of a record.
 func (g *generator) head(kind int32) {
 	rec := scratchRecord
 	g.storei(b32, r9, rec+recKind, kind)

@@ -1,6 +1,7 @@
 package record
 
-// Each path is told once: the program remembers a number of it.
+// This file has the parts of the programs that hash what a record is about. The programs send each record only once,
+// because they remember its hash.
 
 // beginHash starts the hash of a record. It consists of two words, each from a seed that nobody in the sandbox knows,
 // so that a program cannot hide one thing behind the hash of another.
@@ -9,7 +10,7 @@ func (g *generator) beginHash() {
 		g.word(r1, seed)
 		g.store(b64, fp, slotHash+8*i, r1)
 	}
-	g.load(b64, r1, fp, slotCall) // who, and which call
+	g.load(b64, r1, fp, slotCall) // the executable and the call's number
 	g.mix(r1)
 	g.load(b64, r1, fp, slotArg)
 	g.mix(r1)
@@ -29,7 +30,7 @@ func (g *generator) mix(v reg) {
 	}
 }
 
-// mixSign takes in whether a result is an error.
+// mixSign adds to the hash whether a result is negative.
 func (g *generator) mixSign(v reg) {
 	g.alui(opArs, v, 63)
 	g.mix(v)
@@ -106,10 +107,10 @@ func (g *generator) mixText(long string) {
 	g.load(b64, r7, fp, slotTask)
 }
 
-// maxText is how many bytes of a path are looked at.
+// maxText is how many bytes of a path the programs can hash.
 const maxText = 1024
 
-// primes multiply in the hash: odd numbers without a pattern.
+// primes are the factors of the hash: odd numbers without a pattern.
 var primes = [2]uint64{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f}
 
 // unseen continues if the hash is new. Otherwise it counts the record and jumps to a label.
@@ -126,7 +127,7 @@ func (g *generator) unseen(seen string) {
 	g.update(g.m.seen, slotHash, slotOne, 1)
 	added := g.unique("added")
 	g.jumpIfi(jEq, r0, 0, added)
-	g.lookup(g.m.seen, slotHash) // another processor may have been first
+	g.lookup(g.m.seen, slotHash) // the update fails if another processor was first
 	g.jumpIfi(jNe, r0, 0, known)
 	g.countUp(lostSeen, 1)
 	g.jump(seen)

@@ -7,7 +7,8 @@ package record
 
 import "golang.org/x/sys/unix"
 
-// received is the program at sock_recv_length: the socket, how much, flags.
+// received makes the program at sock_recv_length. The tracepoint's arguments are the socket, the length and the
+// flags.
 func (g *generator) received() {
 	g.mov(r6, r1)
 	g.watched()
@@ -26,13 +27,13 @@ func (g *generator) received() {
 	g.load(b8, r1, fp, slotTmp+1)
 	g.jumpIfi(jEq, r1, dnsPort, "server")
 	g.jumpIfi(jNe, r1, 0, leave)
-	g.movi(r8, taskReceived) // it is not connected: the answer has its sender beside it
+	g.movi(r8, taskReceived) // the socket is not connected, so the call returns the sender with the answer
 	g.label("server")
 	g.store(b32, r9, taskState, r8)
 	g.end()
 }
 
-// receivers are the calls of which the answer is read.
+// receivers are the calls for which the programs read what the call received.
 var receivers = [...]string{"recvfrom", "recvmsg", "read"}
 
 // answer reports what the call received. r1 is the executable before and after; r2 is the task's state; r6, the
@@ -50,7 +51,7 @@ func (g *generator) answer() {
 	g.movi(r8, 0)
 	g.jumpIfi(jNe, r1, int32(g.receivers[2]), "answered")
 	g.jump("buffer")
-	g.label("message") // struct msghdr: where the sender goes, and at 16 the first struct iovec
+	g.label("message") // struct msghdr: at 0 the address for the sender, at 16 the pointer to the first struct iovec
 	g.readUser(slotValue, 24, r7, "answered")
 	g.load(b64, r8, fp, slotValue)
 	g.load(b64, r7, fp, slotValue+16)
@@ -92,7 +93,7 @@ func (g *generator) answer() {
 	g.load(b32, r1, fp, slotExe)
 }
 
-// readUser copies n bytes of the caller's memory to the stack, or goes on with a label.
+// readUser copies n bytes of the caller's memory to the stack. If they cannot be read, it jumps to a label.
 func (g *generator) readUser(slot, n int, at reg, none string) {
 	g.stack(r1, slot)
 	g.movi(r2, int32(n))

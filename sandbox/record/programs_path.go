@@ -1,9 +1,10 @@
 package record
 
-// The parts of the programs that are about files: what a path names, and the names on the way to it.
+// This file has the parts of the programs that are about files: the file that a path names, and the names on the way
+// to it.
 
-// paths looks at each path of the call. The program exists twice, because the verifier follows a loop once for each way
-// through it.
+// paths looks at each path of the call. It emits the code for a path twice instead of a loop, because the verifier
+// would follow the loop once for each way through it.
 func (g *generator) paths() {
 	g.path(0, "second")
 	g.label("second")
@@ -13,7 +14,7 @@ func (g *generator) paths() {
 	g.path(1, leave)
 }
 
-// path looks at one path, and goes on with a label.
+// path looks at one path, and then continues at a label.
 func (g *generator) path(arg int32, next string) {
 	byname, absolute, walk, tell, noflags := g.unique("byname"), g.unique("absolute"), g.unique("walk"), g.unique("tell"), g.unique("noflags")
 	g.forget(slotNr, slotRet)
@@ -45,7 +46,7 @@ func (g *generator) path(arg int32, next string) {
 	g.label(byname)
 	g.text()
 	g.load(b64, r1, fp, slotLen)
-	g.jumpIfi(jLe, r1, 1, next) // it could not be read, or is empty
+	g.jumpIfi(jLe, r1, 1, next) // the path could not be read, or is empty
 	g.mixText(next)
 	g.load(b64, r1, fp, slotRet)
 	g.mixSign(r1)
@@ -65,8 +66,8 @@ func (g *generator) path(arg int32, next string) {
 	g.jump(next)
 }
 
-// forget makes the verifier forget what it knows of slots, so that it follows one way instead of many. r9 is the
-// scratch memory.
+// forget makes the verifier forget what it knows about slots, so that it follows one way instead of many. r9 must be
+// the address of the scratch memory.
 func (g *generator) forget(slots ...int) {
 	for _, slot := range slots {
 		g.load(b64, r1, fp, slot)
@@ -75,13 +76,14 @@ func (g *generator) forget(slots ...int) {
 	}
 }
 
-// number64 makes an unknown number of a value that the verifier takes for a pointer or for a known number.
+// number64 makes the verifier take a value for an unknown number, even if it took the value for a pointer or for a
+// known number.
 func (g *generator) number64(r reg) {
 	g.store(b64, r9, scratchPlain, r)
 	g.load(b64, r, r9, scratchPlain)
 }
 
-// mapped looks at the file of an mmap of code.
+// mapped looks at the file that a call of mmap maps as code.
 func (g *generator) mapped() {
 	g.load(b64, r1, fp, slotCall+8) // prot
 	g.jumpIfi(jSet, r1, 4, "code")
@@ -105,8 +107,9 @@ func (g *generator) mapped() {
 	g.tell()
 }
 
-// fileOf finds the file that a descriptor is: slotFile, slotDir and slotMnt. r7 is the task, whose type the verifier knows:
-// what its members point to is loaded without a call of the kernel's, as far as the types lead.
+// fileOf finds the file of a descriptor and stores it in slotFile, slotDir and slotMnt. If there is no such file, it
+// jumps to a label. r7 must be the task. The verifier knows the task's type, so the program can load what the task's
+// members point to without calling the kernel, as far as the verifier knows the types.
 func (g *generator) fileOf(fd reg, none string) {
 	l := g.l
 	g.load(b64, r1, r7, l.files)
@@ -124,7 +127,7 @@ func (g *generator) fileOf(fd reg, none string) {
 	g.jumpIfi(jEq, r1, 0, none)
 }
 
-// mode stores the mode of slotDir in the record. It reports nothing about a file that has no mode any more.
+// mode stores the mode of the file slotDir in the record. It stores nothing if the file no longer has an inode.
 func (g *generator) mode() {
 	none := g.unique("none")
 	g.load(b64, r1, fp, slotDentry+dentryInode)
@@ -136,7 +139,7 @@ func (g *generator) mode() {
 	g.label(none)
 }
 
-// pathAt loads a struct path into slotMnt and slotDir; r1 is the dentry.
+// pathAt loads a struct path into slotMnt and slotDir. r1 is then the dentry.
 func (g *generator) pathAt(at reg, off int) {
 	l := g.l
 	if l.pathMnt == 0 && l.pathDentry == 8 {
@@ -156,7 +159,7 @@ func (g *generator) pathAt(at reg, off int) {
 	g.store(b64, fp, slotDir, r1)
 }
 
-// base finds the directory that a relative path starts in.
+// base finds the directory in which a relative path starts. If there is none, it jumps to a label.
 func (g *generator) base(none string) {
 	cwd, based := g.unique("cwd"), g.unique("based")
 	g.load(b8, r1, r6, entryPaths+1)
@@ -173,7 +176,7 @@ func (g *generator) base(none string) {
 	g.label(based)
 }
 
-// cwd is the working directory.
+// cwd finds the working directory. If there is none, it jumps to a label.
 func (g *generator) cwd(none string) {
 	g.load(b64, r1, r7, g.l.fs)
 	g.jumpIfi(jEq, r1, 0, none)
@@ -201,7 +204,8 @@ func (g *generator) text() {
 	g.keepText(failed, done)
 }
 
-// keepText takes the length of a text, with its end, from r0, and fills its last word up.
+// keepText stores the length of a text in the record. r0 holds this length, which includes the NUL. keepText also
+// fills the text's last words with zeros, for mixText.
 func (g *generator) keepText(failed, done string) {
 	g.jumpIfi(jSLe, r0, 0, failed)
 	g.jumpIfi(jSGt, r0, maxName, failed)
@@ -218,7 +222,7 @@ func (g *generator) keepText(failed, done string) {
 	g.label(done)
 }
 
-// walk appends the names on the way from slotDir in slotMnt up to the root of the task.
+// walk appends to the record the names on the way from slotDir in slotMnt up to the root of the task.
 func (g *generator) walk() {
 	l := g.l
 	next, step, name, cut, done := g.unique("next"), g.unique("step"), g.unique("name"), g.unique("cut"), g.unique("walked")
@@ -232,7 +236,8 @@ func (g *generator) walk() {
 	g.load(b64, r1, fp, slotMnt)
 	g.follow(r1, r1, l.mntRoot)
 	g.store(b64, fp, slotTop, r1)
-	// Read from memory of which the verifier knows nothing, so that it does not follow every length there can be.
+	// The verifier knows nothing about this memory. So it takes the length for an unknown number, and does not follow
+	// every possible length.
 	g.load(b64, r1, r9, scratchRecord+recMore)
 	g.jumpIfi(jGt, r1, maxName-256, done)
 	g.store(b64, fp, slotOff, r1)
@@ -256,7 +261,7 @@ func (g *generator) walk() {
 	g.store(b32, r9, scratchRecord+recWalk, r1)
 }
 
-// atRoot ends a walk at the task's root, or if nothing is left.
+// atRoot ends a walk at the task's root, or if there is no directory.
 func (g *generator) atRoot(done string) {
 	up := g.unique("up")
 	g.load(b64, r1, fp, slotDir)
@@ -293,7 +298,7 @@ func (g *generator) appendName(done, cut string) {
 	g.readDentry()
 	g.load(b64, r1, fp, slotDentry+dentryParent)
 	g.load(b64, r2, fp, slotDir)
-	g.jumpIf(jEq, r1, r2, done) // of a file system that is mounted nowhere
+	g.jumpIf(jEq, r1, r2, done) // the root of a file system that is not mounted anywhere
 	g.load(b64, r3, fp, slotDentry+dentryName+8)
 	g.load(b64, r4, fp, slotLen)
 	g.alui(opAnd, r4, maxName*2-1)
@@ -314,7 +319,7 @@ func (g *generator) appendName(done, cut string) {
 	g.store(b64, fp, slotDir, r1)
 }
 
-// maxSteps is how many names and mounts a path may have.
+// maxSteps is how many names and mount points a walk passes at most.
 const maxSteps = 40
 
 // tell sends the record. If there is no room for it, tell forgets its hash, so that the next one is sent.
@@ -329,7 +334,7 @@ func (g *generator) tell() {
 	g.label(told)
 }
 
-// output writes the record to the ring buffer. r0 is 0 unless there is no room.
+// output writes the record to the ring buffer. r0 is then 0, unless there is no room.
 func (g *generator) output() {
 	g.mapFD(r1, g.m.ring)
 	g.mov(r2, r9)
@@ -344,7 +349,7 @@ func (g *generator) output() {
 	g.call(fnRingOutput)
 }
 
-// What readDentry reads: d_parent, d_name (hash and length, then the name), d_inode.
+// These are the offsets of what readDentry reads: d_parent, d_name (hash and length, then the name) and d_inode.
 const (
 	dentryParent = 0
 	dentryName   = 8

@@ -1,11 +1,12 @@
 package record
 
-// The parts of the programs that are about tasks, addresses and capabilities.
+// This file has the parts of the programs that are about tasks, addresses and capabilities.
 
-// exec is the program that runs after a successful execve: arguments task, old_pid, bprm of sched_process_exec.
+// exec makes the program that runs after a successful execve, at sched_process_exec. The tracepoint's arguments are
+// task, old_pid and bprm.
 func (g *generator) exec() {
 	g.load(b64, r6, r1, 16)
-	g.load(b64, r8, r1, 8) // not the same number: a thread has taken the place of its process's first
+	g.load(b64, r8, r1, 8) // differs from the new number if another thread than the process's first called execve
 	g.find(r8, leave)
 	g.load(b32, r1, r0, taskExe)
 	g.store(b32, fp, slotExe, r1)
@@ -20,7 +21,8 @@ func (g *generator) exec() {
 	g.end()
 }
 
-// identify finds the number of the current executable, and reports a new one: slotArg.
+// identify stores the number of the current executable in slotArg. If the executable is new, identify gives it a
+// number and reports it.
 func (g *generator) identify() {
 	g.storei(b64, fp, slotCall, 0)
 	g.storei(b64, fp, slotArg, 0)
@@ -44,14 +46,14 @@ func (g *generator) identify() {
 	g.movi(r1, 1)
 	g.add(r0, 0, r1, true)
 	g.store(b64, fp, slotArg, r1)
-	g.update(g.m.exes, slotHash, slotArg, 0) // where it is full, the next run of it gets another number
+	g.update(g.m.exes, slotHash, slotArg, 0) // if the map is full, the next run of the executable gets another number
 	g.head(recordExe)
 	g.walk()
 	g.tell()
 	g.label("identified")
 }
 
-// become changes the task's value.
+// become gives the task a new value: with the new executable, the executable before, and the task's new number.
 func (g *generator) become() {
 	g.load(b64, r1, fp, slotArg)
 	g.store(b32, fp, slotValue+taskExe, r1)
@@ -96,7 +98,7 @@ func (g *generator) request() {
 	g.tell()
 }
 
-// fork is the program at sched_process_fork: parent, child.
+// fork makes the program at sched_process_fork. The tracepoint's arguments are parent and child.
 func (g *generator) fork() {
 	g.load(b64, r6, r1, 8)
 	g.watched()
@@ -118,12 +120,12 @@ func (g *generator) fork() {
 	g.counter(mostAlive)
 	g.load(b64, r1, r0, 0)
 	g.jumpIf(jGe, r1, r6, leave)
-	g.store(b64, r0, 0, r6) // two processors at once: one of two neighbouring values
+	g.store(b64, r0, 0, r6) // if two processors store at once, either of their values stays; they differ little
 	g.end()
 }
 
-// gone is the program at sched_process_exit. It counts the task's last call, which may be the call that ends the task.
-// At the end of a sandbox, SIGKILL ends the remaining tasks.
+// gone makes the program at sched_process_exit. If the task's last call is the call that ended it, the program counts
+// the call. It also counts the tasks that SIGKILL ended; at the end of a sandbox, SIGKILL ends the remaining tasks.
 func (g *generator) gone() {
 	g.load(b64, r6, r1, 0)
 	g.watched()
@@ -148,14 +150,15 @@ func (g *generator) gone() {
 	g.store(b32, fp, slotTID, r1)
 	g.drop(leave)
 	g.countUp(alive, -1)
-	g.load(b32, r1, r7, g.l.exitCode) // as wait(2) gives it
+	g.load(b32, r1, r7, g.l.exitCode) // in the form of wait(2)
 	g.alui(opAnd, r1, 0x7f)
 	g.jumpIfi(jNe, r1, 9, leave)
 	g.countUp(killed, 1)
 	g.end()
 }
 
-// capable is the program at cap_capable: credentials, the namespaces asked about and found, the capability, the answer.
+// capable makes the program at cap_capable. The tracepoint's arguments are the credentials, the namespace that was
+// asked about, the namespace that was found, the capability and the answer.
 func (g *generator) capable() {
 	g.mov(r6, r1)
 	g.watched()
@@ -187,7 +190,7 @@ func (g *generator) capable() {
 	g.end()
 }
 
-// maxAddr is how much of a socket address is read: sizeof(struct sockaddr_storage).
+// maxAddr is how many bytes of a socket address the programs read: sizeof(struct sockaddr_storage).
 const maxAddr = 128
 
 // address looks at the address of the call, and at the protocol of its socket.
@@ -211,7 +214,7 @@ func (g *generator) address() {
 	g.alui(opAdd, r1, scratchRecord+recordHead)
 	g.mov(r2, r8)
 	g.call(fnReadUser)
-	g.jumpIfi(jNe, r0, 0, leave) // EFAULT for the call, too
+	g.jumpIfi(jNe, r0, 0, leave) // the call fails with EFAULT, too
 	g.mov(r0, r8)
 	g.keepText(g.unique("noaddr"), g.unique("addr"))
 	g.mixText(leave)
@@ -236,6 +239,6 @@ func (g *generator) address() {
 	g.store(b32, r9, scratchRecord+recWalk, r0)
 	g.storei(b64, fp, slotOff, 32)
 	g.label("tell")
-	g.storei(b64, fp, slotLen, maxAddr) // the protocol's name stands behind the longest address
+	g.storei(b64, fp, slotLen, maxAddr) // the protocol's name comes after room for the longest address
 	g.tell()
 }

@@ -29,15 +29,15 @@ import (
 
 // The back ends.
 const (
-	Auto   = "auto" // bpf where it works, else notify
+	Auto   = "auto" // bpf if it works, otherwise notify
 	BPF    = "bpf"
 	Notify = "notify"
 )
 
-// Options are how to record.
+// Options says how to record.
 type Options struct {
 	Backend  string // Auto, BPF or Notify; "" is Auto
-	AllCalls bool   // notify: have every call shown, those too that a program makes all the time
+	AllCalls bool   // notify: show every call, also the calls that a program makes all the time
 }
 
 // Recorder is a sandbox.Observer that collects a recording of one run.
@@ -48,13 +48,13 @@ type Recorder struct {
 	workdir string
 }
 
-// backend is one way to see.
+// backend is one way to see what a program does.
 type backend interface {
 	sandbox.Observer
 	facts() *gather
-	// stop ends the recording, and reads what has not arrived yet.
+	// stop ends the recording, and reads what has not been read yet.
 	stop()
-	// limits are why the recording is not complete, and what cannot be seen at all.
+	// limits returns why the recording is not complete, and which kinds of things the back end cannot see at all.
 	limits() (why []string, blind []recording.Kind)
 }
 
@@ -96,7 +96,7 @@ func Watch(spec *filter.Spec, seen func(*recording.Event)) (*Recorder, error) {
 	return &Recorder{name: Notify, backend: n}, nil
 }
 
-// PathCalls are the calls that name a file.
+// PathCalls returns the calls that name a file.
 func PathCalls() (names []string) {
 	for i := range pathArgs {
 		if !slices.Contains(names, pathArgs[i].call) {
@@ -106,7 +106,7 @@ func PathCalls() (names []string) {
 	return names
 }
 
-// AddressCalls are the calls with a socket address.
+// AddressCalls returns the calls with a socket address.
 func AddressCalls() (names []string) {
 	for i := range addrArgs {
 		names = append(names, addrArgs[i].call)
@@ -122,7 +122,7 @@ func (r *Recorder) useBPF(native filter.Arch) error {
 	return err
 }
 
-// Backend is the name of the back end that was chosen.
+// Backend returns the name of the back end that New chose.
 func (r *Recorder) Backend() string { return r.name }
 
 // Ready is part of sandbox.Observer.
@@ -132,7 +132,7 @@ func (r *Recorder) Ready(task int) error {
 	return r.backend.Ready(task)
 }
 
-// Stop ends the recording; call it when the task is gone.
+// Stop ends the recording. Call it after the task has ended.
 func (r *Recorder) Stop() { r.stop() }
 
 // Dropped returns how many things found no room in the recording. Unlike the things that were lost with a killed
@@ -201,7 +201,8 @@ func allCapabilities() (all []policy.Capability) {
 	return all
 }
 
-// Probe says of each back end whether it works here, and why not. It loads the programs of bpf and takes them out again.
+// Probe says for each back end whether it works here and, if not, why. It loads the programs of bpf and unloads them
+// again.
 func Probe() []doctor.Finding {
 	notify := doctor.Finding{Name: "record-notify", For: "cordon record, for everybody", State: doctor.OutcomeOK, Found: "system calls wait for the recorder"}
 	if h, err := host.Probe(); err != nil || h.NotifyFlags == 0 {

@@ -17,7 +17,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Measuring takes at most a fiftieth of the time.
+// The sampler waits sampleEvery between two looks, and at least sampleShare times as long as a look takes. So
+// measuring takes at most a fiftieth of the time.
 const (
 	sampleEvery = 20 * time.Millisecond
 	sampleShare = 50
@@ -27,12 +28,12 @@ const (
 type sampler struct {
 	gather *gather
 	mu     sync.Mutex
-	alive  map[int]uint64 // the processes that are looked at, and when they were started
+	alive  map[int]uint64 // the processes to look at, and when each was started
 	done   chan struct{}
 	ended  sync.WaitGroup
 }
 
-// start begins to look at processes and their descendants.
+// start starts to look at processes and their descendants.
 func (s *sampler) start(g *gather, pids ...int) {
 	s.gather, s.alive, s.done = g, map[int]uint64{}, make(chan struct{})
 	s.add(pids...)
@@ -40,7 +41,7 @@ func (s *sampler) start(g *gather, pids ...int) {
 	go s.run()
 }
 
-// add has more processes looked at.
+// add adds processes to look at.
 func (s *sampler) add(pids ...int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +52,8 @@ func (s *sampler) add(pids ...int) {
 	}
 }
 
-// processes updates the living processes: it drops those that have ended and adds those that they made.
+// processes returns the living processes. It first drops the processes that have ended, and adds the descendants of
+// the others.
 func (s *sampler) processes() (pids []int) {
 	s.mu.Lock()
 	for pid, at := range s.alive {
@@ -67,7 +69,7 @@ func (s *sampler) processes() (pids []int) {
 	return pids
 }
 
-// stop ends it; it need not have begun.
+// stop ends the sampling. It does nothing if the sampling has not begun.
 func (s *sampler) stop() {
 	if s.done != nil {
 		close(s.done)
@@ -107,7 +109,7 @@ func (s *sampler) look() {
 	s.gather.peak(-1, recording.PeakPIDs, threads)
 }
 
-// note notes what one process has.
+// note notes what one process uses.
 func (s *sampler) note(pid int, threads, memory, files uint64) {
 	g := s.gather
 	g.mu.Lock()
@@ -117,7 +119,7 @@ func (s *sampler) note(pid int, threads, memory, files uint64) {
 		return
 	}
 	exe := g.executable(x)
-	if exe < 0 { // the peaks of all together have that number
+	if exe < 0 { // this number is for the peaks of all programs together
 		return
 	}
 	g.peak(exe, recording.PeakThreads, threads)
@@ -125,13 +127,13 @@ func (s *sampler) note(pid int, threads, memory, files uint64) {
 	g.peak(exe, recording.PeakFiles, files)
 }
 
-// kibibytes reads an amount of memory of /proc/PID/status.
+// kibibytes parses an amount of memory in /proc/PID/status, and returns it in bytes.
 func kibibytes(s string) uint64 {
 	n, _ := strconv.ParseUint(strings.TrimSuffix(s, " kB"), 10, 52)
 	return n << 10
 }
 
-// Descriptors is how many descriptors a process has open; 0 if it has gone.
+// Descriptors returns how many descriptors a process has open, or 0 if the process has ended.
 func Descriptors(pid int) uint64 {
 	var st unix.Stat_t
 	if unix.Stat(procPath(pid, "fd"), &st) == nil && st.Size > 0 { // from Linux 6.2 on
@@ -141,7 +143,7 @@ func Descriptors(pid int) uint64 {
 	return uint64(len(names))
 }
 
-// below are processes and what descends from them.
+// below returns processes and their descendants.
 func below(pids []int) []int {
 	seen := map[int]bool{}
 	for _, pid := range pids {
@@ -173,7 +175,8 @@ func (r *Recorder) Used(rep *report.Report) {
 	g.counted(rep.PeakMemory, rep.PeakPIDs)
 }
 
-// counted returns the peaks that the sandbox's groups have counted, which are exact, or nil if they have not.
+// counted replaces the measured peaks of all programs with what the sandbox's groups have counted, because that is
+// exact. It leaves a peak as it is if the groups' figure is nil or 0.
 func (g *gather) counted(memory, pids *uint64) {
 	for _, p := range [...]struct {
 		what recording.Peak

@@ -11,8 +11,8 @@ import (
 	"cordon/policy/recording"
 )
 
-// sockaddr names a socket address: ip(7), ipv6(7), unix(7), netlink(7), vsock(7). path is a unix socket's name in the
-// file system, as it was given. b has two bytes at least.
+// sockaddr parses a socket address: ip(7), ipv6(7), unix(7), netlink(7), vsock(7). path is the name of a unix socket
+// in the file system, as the program gave it. b must have at least two bytes.
 func sockaddr(b []byte) (n recording.Net, path string) {
 	family := binary.LittleEndian.Uint16(b)
 	if int(family) < len(families) {

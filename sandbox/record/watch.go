@@ -9,8 +9,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// hot are the calls that a program makes all the time on what it has already: descriptors that were opened, memory,
-// clocks, its own number. The notify back end does not see them unless it is asked to see all.
+// hot lists the calls that a program makes all the time on what it already has: open descriptors, memory, clocks, its
+// own number. The filter of the notify back end shows them only if the caller asks for all calls.
 var hot = [...]string{
 	"read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "lseek", "_llseek",
 	"close", "fstat", "fstat64", "getdents64", "getdents", "dup", "dup2", "dup3", "copy_file_range", "sendfile", "sendfile64",
@@ -25,20 +25,21 @@ var hot = [...]string{
 	"wait4", "waitpid", "waitid", "set_robust_list", "rseq", "set_tid_address", "exit", "exit_group",
 }
 
-// gates are the arguments with which a call is not shown either: what it does then, it does on what it has.
+// gates lists conditions on arguments under which the filter does not show a call either, because the call then works
+// on what the program already has.
 var gates = [...]struct{ call, silent, why string }{
 	{"mmap", "prot & PROT_EXEC == 0", "mmap without PROT_EXEC"},
 	{"mprotect", "prot & PROT_EXEC == 0", "mprotect without PROT_EXEC"},
 	{"fcntl", "in(cmd, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL)", "fcntl F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL"},
 	{"sendto", "reg4 == 0", "sendto without an address"},
-	// With one libc's and c-ares's resolvers receive what name servers answer.
+	// The resolvers of libc and c-ares pass an address when they receive the answers of name servers.
 	{"recvfrom", "reg4 == 0", "recvfrom without an address"},
-	// find, tar and git look at each file of a directory that they have open: the directory was recorded.
+	// find, tar and git look at each file of a directory that they have open; the recording has the directory.
 	{"newfstatat", "uint32(dirfd) != 0xffffff9c", "newfstatat below an open directory"},
 	{"statx", "uint32(dirfd) != 0xffffff9c", "statx below an open directory"},
 }
 
-// Quiet are the conditions under which a call about a path or an address is about what the program has already.
+// Quiet returns the conditions under which a call with a path or an address works on what the program already has.
 func Quiet() []filter.Rule {
 	var out []filter.Rule
 	for _, g := range gates {
@@ -49,7 +50,8 @@ func Quiet() []filter.Rule {
 	return out
 }
 
-// watching is the filter's rules: all calls but the hot ones, or all.
+// watching returns the filter's rules. With all set, the filter shows every call. Otherwise it shows the calls that
+// are not hot and for which no gate holds.
 func watching(all bool, foreign []filter.Arch) *filter.Spec {
 	notify := filter.Action{Kind: filter.Notify}
 	s := &filter.Spec{Default: notify, Unknown: notify, Foreign: foreign}
