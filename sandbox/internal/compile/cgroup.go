@@ -209,6 +209,7 @@ func (c *Compilation) lackAll(why, remedy string) error {
 
 // lacksLimit calls lacking for one limit, and only once for each.
 func (c *Compilation) lacksLimit(limit, why, remedy string) error {
+	// settleGroups may report a limit again that cgroup has reported.
 	if c.groups.lacks[limit] {
 		return nil
 	}
@@ -335,7 +336,7 @@ func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
 func (c *Compilation) addNodes(list []cgroup.Device, dir string) []cgroup.Device {
 	entries, err := c.launcherFiles().ReadDir(dir)
 	if err != nil {
-		return list // what cannot be read is not opened either
+		return list // the launcher cannot read it, so neither can the task
 	}
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil {
@@ -356,6 +357,7 @@ func addNode(list []cgroup.Device, info fs.FileInfo) []cgroup.Device {
 
 // add appends a device unless the list contains or covers it already.
 func add(list []cgroup.Device, d cgroup.Device) []cgroup.Device {
+	// Device 136:* covers every terminal of devpts, so none is listed after it.
 	for _, x := range list {
 		if x == d || x.AnyMinor && x.Block == d.Block && x.Major == d.Major {
 			return list

@@ -107,7 +107,7 @@ func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*Compilation, 
 // errStopped ends a compilation whose caller asks for no further part.
 var errStopped = errors.New("nobody asks for more")
 
-// order is the life of the child. A line that must stand at its place says why.
+// order lists the steps of the child's life. If a line must stand at its place, its comment says why.
 var order = [...]func(*Compilation) error{
 	(*Compilation).settleSetID,
 	(*Compilation).CheckSupport,
@@ -159,9 +159,9 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).publish,
 	// The launcher's own directories come before the hide rules, which cover what exists.
 	(*Compilation).makeOwn,
-	// What git runs before the hide rules, which cover what lies in it.
+	// The protection of what git runs comes before the hide rules, which cover what lies in it.
 	(*Compilation).git,
-	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
+	// Hide rules come after every mount of the profile, so that no mount uncovers what they hide.
 	(*Compilation).Hide,
 	(*Compilation).hideState,
 	(*Compilation).HideLayers,
@@ -350,7 +350,7 @@ func (c *Compilation) fork() error {
 	}
 	c.tieToInit()
 	c.doInit(from,
-		plan.WipeArgs(plan.F(FileZero))) // or /proc/1/cmdline shows paths of the host
+		plan.WipeArgs(plan.F(FileZero))) // otherwise /proc/1/cmdline would show paths of the host
 	if !c.Reports {
 		c.doInit(from, twoFiles[:]...)
 	}

@@ -238,6 +238,7 @@ func (c *Compilation) enterSpaces(from plan.From) {
 // again (fs.suid_dumpable).
 func (c *Compilation) bornInside() error {
 	from := own("exec")
+	// /proc/PID/cmdline shows the arguments, which hold paths of the host, to everybody inside.
 	c.do(from, plan.WipeArgs(plan.F(FileZero)))
 	c.conceal(from)
 	c.do(from, plan.RespawnStep(), Say(MsgBorn))
@@ -412,5 +413,3 @@ func (c *Compilation) execProgram() error {
 	c.do(own("command"), plan.ExecFile(plan.R(plan.Program), join0(c.Program.args), join0(c.Program.Env), c.Nonce))
 	return nil
 }
-
-// --- the launcher's part

@@ -139,6 +139,7 @@ func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 	}
+	// The size is checked before the index is read, because a task may have made the file as large as it likes.
 	if info.Size() > maxIndexes-g.indexes {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("with this one the indexes of all repositories have more than 128 MiB")}
 	}
@@ -329,6 +330,8 @@ func (s *gitSeen) Appeared() (found []string, complete bool) {
 func (s *gitSeen) look(dir string) {
 	entries, err := s.files.ReadDir(dir)
 	s.names += len(entries)
+	// A task can make any number of names, at any depth. Beyond the bounds the search is not complete, and Appeared
+	// says so.
 	if err != nil || s.names > maxNames || len(dir) > maxPath {
 		s.blind = s.blind || !fail.NotThere(err)
 		return

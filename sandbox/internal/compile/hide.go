@@ -47,7 +47,8 @@ func (c *Compilation) Hide() error {
 	h := c.hider()
 	// The parts that the profile shows again must be known first, because the covers leave ways to them.
 	c.findLifted()
-	defer func() { c.lifted = nil }() // what hides the launcher's own is not lifted
+	defer func() { c.lifted = nil }() // no profile lifts the covers of the launcher's own files
+	// Rules for names at any depth wait: one walk of what is bound serves them all (anywhere).
 	for i := range c.Profile.Hide {
 		rule := &c.Profile.Hide[i]
 		if strings.HasPrefix(rule.Pattern, "**/") {
@@ -132,6 +133,7 @@ func (h *hider) anchored(pattern string) error {
 
 // glob hides what a pattern matches that begins at the root, inside and on the host.
 func (h *hider) glob(pattern string) error {
+	// Both expansions come before the first cover, because a cover changes the picture that expand walks.
 	inside, err := h.expand(&h.c.Tree, pattern)
 	if err != nil {
 		return err
@@ -177,8 +179,8 @@ func (h *hider) path(path string) error {
 	return h.onHost(path, true)
 }
 
-// inside covers the target of a path in the sandbox, and the same file wherever else it is shown. It covers a directory
-// that the launcher may not search as a whole.
+// inside covers the target of a path in the sandbox, and the same file wherever else it is shown. If the launcher may
+// not search a directory on the way, inside covers that directory whole.
 func (h *hider) inside(path string, fixed bool) error {
 	end, passed, err := h.walk(&h.c.Tree, path, fixed)
 	if fixed && fail.NotThere(err) {
@@ -286,6 +288,7 @@ func (h *hider) awaitGlob(t *picture.Tree, dir, pattern string) {
 
 // thing covers a thing of the host, whose path contains no link, at each place where the sandbox shows it.
 func (h *hider) thing(host string, fixed bool) error {
+	// A path inside and the same path on the host mostly lead to the same thing.
 	if host == h.last {
 		return nil
 	}
@@ -296,6 +299,7 @@ func (h *hider) thing(host string, fixed bool) error {
 		return err
 	}
 	for _, place := range places {
+		// What the profile shows again stays visible.
 		if len(h.c.lifted) > 0 && h.c.showsPart(h.c.Tree.HostPath(place), host) {
 			continue
 		}
@@ -324,6 +328,7 @@ func (h *hider) unsearchable(end *string, err error) error {
 		return err // links without end
 	}
 	dir, _ := paths.Split(*end)
+	// The root cannot be covered, so the launch fails.
 	if dir == "/" {
 		return &fail.PathError{Path: *end, Err: fail.Bare(err)}
 	}
@@ -335,6 +340,8 @@ func (h *hider) unsearchable(end *string, err error) error {
 // look for the hidden file under the old name.
 func (h *hider) hold(inside string) {
 	p := h.c.Tree.At(inside)
+	// A mount point cannot be moved anyway. What the task cannot write, or what exists only in the sandbox, it cannot
+	// move for good.
 	if p == nil || p.Target == inside || !p.Write || p.Source == "" || p.Opaque {
 		return
 	}

@@ -1,6 +1,6 @@
 package compile
 
-// Patterns of hide rules: glob(7), without braces and collating elements.
+// This file matches the patterns of hide rules: glob(7), without braces and collating elements.
 
 import (
 	"errors"
@@ -356,7 +356,7 @@ func (f *finder) behind(link string, states []matching) {
 	for _, s := range states {
 		e := expander{tree: f.tree, extra: f.extra}
 		if err := e.next(link, s.names); err != nil {
-			continue // too many matches; the plan's own bound says so
+			continue // too many matches behind this link: they are skipped
 		}
 		for _, x := range e.found {
 			f.found = append(f.found, match{rule: s.rule, path: x.path, link: true, from: link,

@@ -32,6 +32,7 @@ func (h *hider) linksIn(root string) {
 	if h.visited == nil {
 		h.visited = map[string]bool{}
 	}
+	// h.visited makes a circle of links end.
 	for queue := []string{root}; len(queue) > 0; queue = queue[1:] {
 		if h.visited[queue[0]] {
 			continue
@@ -60,6 +61,7 @@ func (h *hider) linksIn(root string) {
 // because that is no secret.
 func (h *hider) linkIn(root, link string) {
 	end, err := h.c.hostTree().Resolve(link)
+	// A target inside the hidden directory is hidden already.
 	if err != nil || paths.Below(end, root) || h.c.isLifted(end) {
 		return
 	}
@@ -73,6 +75,8 @@ func (h *hider) linkIn(root, link string) {
 		h.notFollowed(link, "leads to "+end+", which is too much to hide: that")
 		return
 	}
+	// An error here does not fail the launch, because the rule itself is enforced. The report says what stays
+	// visible.
 	if err := h.onHost(link, true); err != nil {
 		h.notFollowed(link, "("+err.Error()+"): what it leads to")
 	}
@@ -228,7 +232,8 @@ func (c *Compilation) hideStateDir(dir string) error {
 	return nil
 }
 
-// writable reports whether the task can make and move things in a directory of the host.
+// writable reports whether the task can make and move things in a directory of the host. Changes in an overlay do not
+// count, because they do not reach the host.
 func (c *Compilation) writable(host string) bool {
 	for _, view := range c.views(host) {
 		if p := c.Tree.At(view); p.Write && !p.Layer && c.Host.Files.Access(host, unix.W_OK) == nil {
@@ -238,7 +243,9 @@ func (c *Compilation) writable(host string) bool {
 	return false
 }
 
-// mountPoint reports whether something is mounted on a directory. If so, the directory cannot be moved.
+// mountPoint reports whether something is mounted on a directory. If so, the directory cannot be moved. It compares
+// the file systems, so it does not notice a mount of the same file system; then hideStateDir refuses more than it
+// must.
 func (c *Compilation) mountPoint(dir, above string) bool {
 	its, err := c.Host.Files.Lstat(dir)
 	if err != nil {

@@ -33,6 +33,7 @@ func (c *Compilation) namesOf(b picture.Bound) []string {
 			}
 		}
 	}
+	// The caller may have come to the working directory by a link, and a rule may name that path.
 	if b.Source == c.Host.Cwd && c.Host.Typed != "" {
 		if end, err := c.hostTree().Resolve(c.Host.Typed); err == nil && end == b.Source {
 			names = append(names, c.Host.Typed)
@@ -125,6 +126,7 @@ func (c *Compilation) bound() []picture.Bound {
 		if m.Kind != policy.MountBind && m.Kind != policy.MountOverlay {
 			continue
 		}
+		// Errors are no concern here: mounting has reported them, or has left out the bind.
 		target, err := c.bindTarget(m)
 		if err == nil {
 			target, err = c.Tree.Resolve(target)
@@ -228,6 +230,7 @@ func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifte
 	c.do(from, plan.MkdirStep(scratch, name, 0o755))
 	for _, l := range shown {
 		dir, rest := name, l.host[len(hostName(p))+1:]
+		// The last name is a file or a directory, as on the host; all names before it are directories.
 		for more := true; more; {
 			var next string
 			next, rest, more = strings.Cut(rest, "/")
@@ -242,7 +245,7 @@ func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifte
 	c.mountFromScratch(from, name, p)
 }
 
-// showLifted binds a thing at its path inside.
+// showLifted binds a thing read-only at its path inside, on the way that coverAround has made.
 func (c *Compilation) showLifted(l lifted, target string) {
 	from := at("hide", -1, l.rule)
 	mnt := c.openSource(from, plan.Tree, l.host, picture.AttrRO|picture.AttrBase|uint64(unix.MOUNT_ATTR_NOEXEC), l.rule.Short())

@@ -1,6 +1,6 @@
 package compile
 
-// Ids: user_namespaces(7), newuidmap(1), subuid(5).
+// This file decides ids and capabilities: user_namespaces(7), newuidmap(1), subuid(5).
 
 import (
 	"errors"
@@ -113,8 +113,8 @@ func IDMap(inside, outside, count int) string {
 // A task with uid 0 outside reads and writes what root owns, whatever id it has inside. So if root starts a task, the
 // task gets an id of its own outside, or cordon refuses, unless the profile explicitly says user: {host: caller}.
 
-// The ids that tasks of root get outside. They lie above the subordinate ids of shadow's default (SUB_UID_MAX, 600100000)
-// and within systemd's for containers (524288 to 1879048191).
+// The range of the ids that tasks get outside if root starts them. It lies above the subordinate ids of shadow's
+// default (SUB_UID_MAX, 600100000) and within systemd's for containers (524288 to 1879048191).
 const (
 	FirstTaskID = 1_000_000_000
 	LastTaskID  = 1_879_048_191
@@ -388,7 +388,7 @@ func (c *Compilation) capabilities() error {
 	if !c.IDs.NewUser {
 		all = c.Host.Permitted
 	}
-	if c.leaveRoot() { // which left the effective set empty
+	if c.leaveRoot() { // the change of ids has left the effective set empty
 		c.do(from, plan.CapsetStep(all, all, 0))
 	}
 	if c.Ambient != 0 {

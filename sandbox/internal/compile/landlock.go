@@ -119,6 +119,7 @@ func (c *Compilation) LandlockRules() error {
 	// Standard input and the output files may lie on mounts outside of the tree, so they have rules of their own.
 	c.allowStdin()
 	c.allowOutput()
+	// The launcher gets the ruleset after the last rule was added.
 	c.keepRuleset()
 	return nil
 }

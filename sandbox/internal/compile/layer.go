@@ -62,6 +62,7 @@ func (c *Compilation) layer(from plan.From, place string, o layers, where string
 	c.ownDirs(from, place)
 	c.noteLayer(path, from)
 	top, kept = place, path
+	// An earlier run may have made the directory. ownDirs then checks whose it is.
 	if o.sub != "" {
 		top, kept = top+"/"+o.sub, kept+"/"+o.sub
 		c.do(from, plan.MkdirStep(scratchfd, top, 0o700).OrElse(plan.EEXIST))
@@ -94,6 +95,7 @@ func (c *Compilation) checkLayer(path, sub string) error {
 	if err := c.checkOwn(path); err != nil {
 		return err
 	}
+	// If everybody may write to the directory, anybody can put a link in it.
 	if info, err := c.Tree.Lstat(path); err == nil && info.Mode().Perm()&0o002 != 0 {
 		return &fail.Error{Op: "overlay directory " + path, Err: errors.New("everybody may write to it"), Hint: "chmod o-w " + path + ", or name another directory"}
 	}
@@ -251,6 +253,7 @@ func (c *Compilation) othersWrite(src string, info fs.FileInfo) bool {
 // stack an overlay on that file system (EINVAL), the bind stays, and the read-back notices. The kernel refuses that
 // if names mean more than their bytes, as in vfat, or for an overlay of an overlay.
 func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs uint64) {
+	// Without an upper directory overlayfs wants at least two lower ones. So an empty directory is the second.
 	c.emptyNodes()
 	fsfd := plan.R(plan.FS)
 	if c.Host.Since(6, 13) {
@@ -275,6 +278,7 @@ func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 	}
 	// The source lets the read-back recognize the overlay in the mount table.
 	c.do(from, plan.FsString(fsfd, "source", StillSource), plan.FsString(fsfd, "xino", "on"))
+	// A user namespace may not use overlayfs's trusted.overlay attributes. userxattr selects user.overlay instead.
 	if c.IDs.NewUser {
 		c.do(from, plan.FsFlag(fsfd, "userxattr"))
 	}
@@ -326,7 +330,8 @@ func (c *Compilation) namesNew() bool {
 	return false
 }
 
-// rootByNames makes the root a directory of the launcher's in which everything of the host's root is bound, read-only.
+// rootByNames makes the root a directory of the launcher's own, and binds in it each name of the host's root,
+// read-only.
 func (c *Compilation) rootByNames(from plan.From) error {
 	c.byNames = true
 	c.openScratch()

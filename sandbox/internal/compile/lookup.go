@@ -17,7 +17,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// program is what is exec'd.
+// program is the program that the task executes.
 type program struct {
 	path string   // inside
 	args []string // if they differ from those that were asked for: for a script without an interpreter

@@ -224,6 +224,7 @@ func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "sysfs shows devices of the network namespace and needs one of the sandbox's own",
 			From: m.Pos.Short(), Remedy: "network: none, or bind /sys read-only"}
 	}
+	// The mount goes to the register of proc, because mask covers names below that register.
 	c.do(from, plan.FsopenStep("sysfs").Into(plan.FS))
 	c.fsmount(from, plan.Proc, picture.AttrRO|picture.AttrBase|picture.AttrNoExec)
 	c.attach(from, plan.R(plan.Proc), target, true)

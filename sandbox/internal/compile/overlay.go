@@ -92,6 +92,7 @@ func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) 
 	if top == dir { // the changes are discarded, so none need be on a disk
 		c.do(from, plan.FsFlag(fsfd, "volatile"))
 	}
+	// A user namespace may not use overlayfs's trusted.overlay attributes. userxattr selects user.overlay instead.
 	if c.IDs.NewUser {
 		c.do(from, plan.FsFlag(fsfd, "userxattr"))
 	}
@@ -233,6 +234,7 @@ func (f *overlayFinder) above(path string) {
 		}
 		dir := path[:i]
 		info, err := f.c.Tree.Lstat(dir)
+		// The task cannot get any further than such a directory.
 		if err != nil || !info.IsDir() || !f.c.mayDo(unix.X_OK, dir, info) {
 			return
 		}
@@ -251,6 +253,8 @@ func (f *overlayFinder) above(path string) {
 
 // mayDo reports whether the task may write to a directory (W_OK) or enter it (X_OK), by its id outside.
 func (c *Compilation) mayDo(what uint32, path string, info fs.FileInfo) bool {
+	// access(2) also knows groups and access control lists. But it answers for the launcher, so it counts only if the
+	// task has the launcher's id.
 	perm := uint32(info.Mode().Perm())
 	if perm&what != 0 || !c.Host.Privileged && c.IDs.OutUID == c.Host.UID && c.Host.Files.Access(path, what) == nil {
 		return true

@@ -52,6 +52,7 @@ func (h *hider) makeMissing(dir, what string) error {
 		return nil // it exists, or nobody can look
 	}
 	above, _ := paths.Split(missing)
+	// In a plan that is only printed, MakeDir is nil and nothing is made.
 	writes, err := h.couldMake(above)
 	if err != nil || !writes || h.c.Req.MakeDir == nil {
 		return err
@@ -172,6 +173,7 @@ func (c *Compilation) Writes() []string {
 		return nil // the caller's own program, in the caller's own tree
 	}
 	var list []string
+	// Changes in an overlay end up in the directory that keeps them.
 	for _, l := range c.layers {
 		list = append(list, l.path)
 	}
@@ -233,7 +235,7 @@ func treesOf(path string) (trees []string) {
 	return nil
 }
 
-// tools shows the tools that the program belongs to, and its interpreters.
+// tools shows the tools that the program and its interpreters belong to.
 func (c *Compilation) tools() error {
 	c.Program.Env = c.Environment()
 	home := c.Host.Home

@@ -22,7 +22,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Request is the command.
+// A Request describes the command.
 type Request struct {
 	Args     []string
 	Env      []string         // NAME=VALUE; with Into: variables that replace the sandbox's own
@@ -162,6 +162,8 @@ func (r *Request) CheckFiles(hidesTerminal bool) error {
 	}
 	for i := range r.Extra {
 		kind := r.Extra[i].Refused
+		// A terminal among the extra files would be a way past a profile that withholds the terminal, or gives the
+		// task its own.
 		if r.Extra[i].Terminal && hidesTerminal {
 			kind = "a terminal of the host, which the task gets only with tty: inherit"
 		}
@@ -207,6 +209,7 @@ func (c *Compilation) watch() error {
 	if spec == nil {
 		return nil
 	}
+	// The rules are copied, so that the observer's own list stays as it is.
 	watching := *spec
 	watching.Rules = append(watching.Rules[:len(watching.Rules):len(watching.Rules)],
 		filter.Rule{Call: "execveat", Expr: "nonce == 0x" + proc.Hex16(c.Nonce), Else: filter.Action{Kind: filter.Notify}})

@@ -35,6 +35,8 @@ const defaultNofile = 1024
 
 // rlimits sets the limits that stand in for groups, those of the profile, and the limit of descriptors.
 func (c *Compilation) rlimits() error {
+	// Of a stand-in and a limit of the profile for the same resource the lower one holds, because a hard limit cannot
+	// be raised without CAP_SYS_RESOURCE.
 	c.standIns()
 	nofile := false
 	for i := range c.Profile.Limits.Rlimits {
@@ -52,6 +54,7 @@ func (c *Compilation) rlimits() error {
 		c.setRlimit(at("limits.rlimits."+r.Name, -1, r.Pos), n, value)
 	}
 	if !nofile {
+		// The hard limit stays what the launcher was started with, so that a program can raise its soft limit.
 		c.do(own("rlimits"), plan.SetRlimit(unix.RLIMIT_NOFILE, min(defaultNofile, c.Host.NofileMax), c.Host.NofileMax))
 	}
 	return nil
@@ -135,6 +138,7 @@ func (c *Compilation) standIns() {
 		c.setRlimit(c.scalar("limits.pids"), unix.RLIMIT_NPROC, uint64(l.PIDs.V))
 	}
 	if l.CPUTime.Set && c.groups.lacks["cpu-time"] {
+		// RLIMIT_CPU counts whole seconds, so the limit is rounded up.
 		seconds := uint64((l.CPUTime.V + time.Second - 1) / time.Second)
 		// The kernel sends SIGXCPU at the soft limit, by which the launcher recognizes this limit, and SIGKILL a
 		// second later.
@@ -170,6 +174,7 @@ func (c *Compilation) userLimits() error {
 		if err != nil || limit < shareOfUser {
 			continue
 		}
+		// If the open fails, the register holds no descriptor, and the next two steps fail with EBADF.
 		dir, path := c.ownProc("sys/user/" + name)
 		c.do(own("user limits"),
 			plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EROFS),

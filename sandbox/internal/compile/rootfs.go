@@ -237,8 +237,8 @@ func (c *Compilation) make(from plan.From, p *picture.Part, target string, dir b
 	return nil
 }
 
-// openParent opens the directory in which the launcher makes a path of a part, and returns it and the name in it. A part
-// that is read-only is made by its place on the scratch file system; no link is on the way, since resolve followed them.
+// openParent opens the directory in which the launcher makes a path of a part, and returns it and the name in it. A
+// read-only part lies on the scratch file system. No link is on the way, because Resolve has followed the links.
 func (c *Compilation) openParent(from plan.From, p *picture.Part, path string) (dir plan.Arg, name string) {
 	if p.Dir != "" {
 		return plan.R(plan.Scratch), p.Dir + path[len(p.Target):]
@@ -295,7 +295,7 @@ func (c *Compilation) enterRoot() error {
 		c.do(from, plan.FchdirStep(c.rootFD))
 		c.do(c.scalar("root.enter"), plan.ChrootStep("."))
 	} else {
-		if !c.scratch.attached { // on the old root, it ends with that; its own end would cost another wait for RCU
+		if !c.scratch.attached { // on the old root it goes together with that; alone it would cost another wait for RCU
 			c.do(own("scratch"), plan.Move(plan.R(plan.Scratch), plan.CWD, "/proc", fromFD))
 		}
 		c.do(from, plan.FchdirStep(c.rootFD), plan.Pivot(".", "."))

@@ -91,6 +91,7 @@ var initCallsBefore = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO
 // initFilter returns a filter that kills init at any call but these. It is written by hand because it is for init
 // alone and never changes.
 func initFilter(arch filter.Arch, calls []uint32) string {
+	// Opcodes of classic BPF. In struct seccomp_data the number is at offset 0, and the architecture at offset 4.
 	const (
 		load  = 0x20 // BPF_LD | BPF_W | BPF_ABS
 		equal = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
@@ -101,6 +102,7 @@ func initFilter(arch filter.Arch, calls []uint32) string {
 	// The architecture is compared before the number. The same number is another call on another architecture, and a
 	// process can make calls of both (int 0x80 on amd64).
 	insns = append(insns, filter.Insn{Code: load, K: 4}, filter.Insn{Code: equal, Jt: 1, K: arch.Audit()}, kill, filter.Insn{Code: load, K: 0})
+	// A match jumps over the remaining numbers and the kill, to the allow.
 	for i, nr := range calls {
 		insns = append(insns, filter.Insn{Code: equal, Jt: uint8(len(calls) - i), K: nr})
 	}
@@ -140,6 +142,7 @@ func (c *Compilation) PlanReports() error {
 // reserveListener takes the listener's number before any descriptor is opened, so that none gets it.
 func (c *Compilation) reserveListener(from plan.From) {
 	c.Reports = true
+	// The gate only holds the number; listenWith closes this copy.
 	c.do(from, plan.Dup(plan.F(FileGate), plan.Number(c.FirstFD()), unix.O_CLOEXEC))
 }
 
@@ -170,6 +173,6 @@ func (c *Compilation) sendListener() {
 		c.doInit(c.scalar("on-denial"), plan.SleepForOwner(firstTask).OrElse(plan.EAGAIN))
 	}
 	c.doInit(c.scalar("on-denial"),
-		plan.AwaitOwner().OrElse(plan.ESRCH),                                                    // gone before it could say that it holds the word
-		plan.SendFile(plan.F(FileSync), string(rune(MsgReady)), c.FirstFD()).OrElse(plan.EBADF)) // gone before it had a listener
+		plan.AwaitOwner().OrElse(plan.ESRCH),                                                    // ESRCH: the task was gone before HoldOwner
+		plan.SendFile(plan.F(FileSync), string(rune(MsgReady)), c.FirstFD()).OrElse(plan.EBADF)) // EBADF: the task was gone before it had a listener
 }

@@ -103,6 +103,7 @@ func (c *Compilation) withoutPlanted(name, path string) (string, error) {
 		case "", ".":
 			continue
 		case "..":
+			// done has no links, so its last name is all that ".." takes away.
 			done = done[:max(0, strings.LastIndexByte(done, '/'))]
 			continue
 		}

@@ -103,6 +103,7 @@ func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 			return list, nil
 		}
 	}
+	// Without sock_diag(7) only the names are known, not the inodes.
 	text, err := c.launcherFiles().Read("/proc/net/unix", maxSocketTable)
 	if err != nil {
 		return nil, err
@@ -134,6 +135,7 @@ func (c *Compilation) namedSockets() ([]string, error) {
 			if err == nil && c.Tree.ShowsBelow(name) { // otherwise the task cannot go there either
 				names = append(names, name)
 			}
+			// By now the name may lead to another file. Then the socket is searched for.
 			if err == nil && (s.Ino == 0 || c.hasInode(name, s.Ino)) {
 				continue
 			}
@@ -185,7 +187,8 @@ func (c *Compilation) shownDevices() (map[string]bool, error) {
 	return shown, nil
 }
 
-// deviceText returns a device in the form of a mount table.
+// deviceText returns a device in the form of a mount table. In the kernel's own form, which sock_diag(7) gives, the
+// minor number has the low 20 bits.
 func deviceText(dev uint32) string {
 	return strconv.FormatUint(uint64(dev>>20), 10) + ":" + strconv.FormatUint(uint64(dev&(1<<20-1)), 10)
 }

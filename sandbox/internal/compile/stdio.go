@@ -42,6 +42,7 @@ func (c *Compilation) descriptors() error {
 		c.Plan.Files = append(c.Plan.Files, name)
 		c.do(from, plan.Dup(plan.F(name), plan.Number(uint64(3+i)), 0))
 	}
+	// The child still needs its other descriptors, so execve closes them.
 	c.do(from, plan.CloseFrom(c.FirstFD(), unix.CLOSE_RANGE_CLOEXEC))
 	return nil
 }
@@ -175,7 +176,7 @@ func (c *Compilation) allowOutput() {
 			file = plan.Number(uint64(i))
 		}
 		c.do(own("stdio"),
-			plan.Clone(file, "", unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH).Into(plan.Target), // no copy: O_PATH
+			plan.Clone(file, "", unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH).Into(plan.Target), // without OPEN_TREE_CLONE this opens the file itself, as O_PATH does
 			plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, landFile&landOfFile&c.Land.Handled),
 			plan.CloseStep(plan.R(plan.Target)))
 	}
@@ -312,6 +313,7 @@ func (c *Compilation) terminal() error {
 	} else {
 		c.Plan.Files = append(c.Plan.Files, FileSlave)
 	}
+	// Only the leader of a session without a terminal can take one: ioctl_tty(2), TIOCSCTTY.
 	c.do(from, plan.ControlTTY(slave))
 	for i := range c.Req.Stdio {
 		if c.Brokered(i) {
@@ -335,6 +337,7 @@ func (c *Compilation) openTerminal(from plan.From) {
 		c.do(from, plan.OpenStep(plan.R(plan.Pts), "ptmx", flags, 0).Into(plan.Master))
 	}
 	c.do(from,
+		// A new terminal is locked: its slave cannot be opened before this.
 		plan.UnlockPTY(master),
 		plan.OpenSlave(master, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).Into(plan.Slave),
 		plan.Dup(master, plan.Number(number), 0),
