@@ -84,7 +84,9 @@ func (p *Process) Attach() (*attach.Attached, error) {
 		return nil, attach.ErrSandboxEnded
 	}
 	fds := maps.Clone(p.kept.Descriptors())
+	// An earlier answer is no part of the data.
 	delete(fds, attach.FileText)
+	// By the pidfd of init, a launcher that joins the sandbox notices its end.
 	fds[attach.FileInit] = p.pidfd
 	a := p.kept.With(fds)
 	for name := range fds {
@@ -139,6 +141,7 @@ func (p *Process) frozen() bool {
 // Share duplicates the data and its descriptors, for a caller of the library.
 func (p *Process) Share() (*attach.Attached, error) {
 	p.Mu.Lock()
+	// The lock keeps release from closing the descriptors meanwhile.
 	defer p.Mu.Unlock()
 	if p.pidfd < 0 {
 		return nil, attach.ErrSandboxEnded

@@ -43,10 +43,12 @@ func (p *Process) openGroup() error {
 		if err != nil {
 			return err
 		}
+		// clone3(2) puts the child into the group of this directory: CLONE_INTO_CGROUP, Linux 5.7.
 		if err := p.files.Add(compile.FileCgroup, fd); err != nil {
 			return err
 		}
 	}
+	// In v1 there is no such flag, so the child writes itself to a file of each tree.
 	for _, controller := range ch.V1() {
 		fd, err := p.Cgroup.OpenTasks(controller)
 		if err != nil {

@@ -145,6 +145,7 @@ func (p *Process) serveClient(c *controlClient) {
 	c.last = time.Now()
 	var value any
 	var fds []int
+	// The kernel has cut off a packet that is longer than buf.
 	if flags&unix.MSG_TRUNC != 0 {
 		err = errors.New("the request is too long")
 	} else {
@@ -201,11 +202,13 @@ func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 	if ends(sig) {
 		p.told, p.hurry = true, p.gone
 	}
+	// SIGKILL is for the whole sandbox. EndNow measures what the sandbox has used before it kills it.
 	if sig == unix.SIGKILL && !p.gone {
 		p.EndNow()
 		return nil, nil, nil
 	}
 	err := p.Signal(sig)
+	// The sandbox has ended already, as the signal wants. Only the wait for a reader was left to end.
 	if p.gone && ends(sig) {
 		return nil, nil, nil
 	}

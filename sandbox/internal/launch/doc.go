@@ -9,8 +9,8 @@
 //	letter  from   says                                   the launcher
 //	        child  waits until its ids are mapped         maps them, if that takes rights over the parent namespace
 //	        task   waits for the next part of the plan    hands it over
-//	V       task   its status file                        keeps it; only if a sandbox is joined and /proc hides the task
-//	E       child  I have entered the sandbox             looks where the child is; only if a sandbox is joined
+//	V       task   its status file                        keeps it; only if it joins a sandbox and /proc hides it
+//	E       child  I have entered the sandbox             looks where the child is; only if it joins a sandbox
 //	N       child  I was born again                       takes the second child for the child
 //	B       task   I have begun                           opens a pidfd of the task, reads the namespaces back
 //	R       task   the root is entered, the old one goes  reads the mount table back, once the old root is out of it
@@ -35,8 +35,8 @@
 // The report calls enforced what the kernel said, never what the launcher asked for. A mismatch is a fail.Error: the
 // program has not run, or the launcher kills it.
 //
-//	mounts        /proc/PID/mountinfo, before the task is let go: every part of the tree is there. No mount that a path
-//	              can reach honours set-user-ID bits, and none is writable unless the profile asks for it
+//	mounts        /proc/PID/mountinfo, before the task is let go: every part of the tree is there. No mount that a
+//	              path can reach honours set-user-ID bits, and none is writable unless the profile asks for it
 //	namespaces    /proc/PID/ns, before the task is let go: a new one is not the launcher's, a joined one is right
 //	capabilities, no_new_privs, seccomp    /proc/PID/status, after execve
 //	Landlock      the task itself tries what no rule allows; if it succeeds, the next step of the plan fails
@@ -62,12 +62,12 @@
 //	launch.go       the launch: compile, open, clone, hand over; files.go: what the plan names
 //	talk.go         the talk with the child; join.go: namespaces and sandboxes that exist
 //	verify.go       what is read back
-//	supervise.go    the end of a sandbox; signals.go: signals, Ctrl-Z and the loop; limits.go: the limits that end a run
+//	supervise.go    the end of a sandbox; signals.go: signals, Ctrl-Z, the loop; limits.go: the limits that end a run
 //	guards.go       mounts that come off when the host replaces the file below; guards_watch.go: names that appear
 //	notify.go       denied calls and watched calls; modecall.go: chmod in the task's place
 //	hostid.go       ids on the host, and directories that must stay private
 //	cgroup.go       the sandbox's groups; usage.go: what the sandbox used
-//	stdin.go        files and pipes on standard input; output.go: the task's output, if the launcher copies or shows it
+//	stdin.go        files and pipes on standard input; output.go: output that the launcher copies or shows
 //	state.go        what other commands find; control.go: what the launcher does for them; attach.go: what it keeps
 //	hints.go        advice from evidence
 package launch

@@ -20,6 +20,7 @@ import (
 func (p *Process) explain(err error) error {
 	var e *fail.Error
 	switch h := cause.This(); {
+	// These errors name their cause already.
 	case errors.As(err, new(*fail.UnsupportedError)), errors.As(err, new(*fail.SignalError)), err == ErrEnded:
 		return err
 	case errors.Is(err, unix.ENOENT) && strings.Contains(err.Error(), "/proc/"):
@@ -65,6 +66,7 @@ func (p *Process) CloneError(err error) error {
 	if p.Comp != nil { // nil in a test
 		flags = p.Comp.Plan.Clone
 	}
+	// With CLONE_INTO_CGROUP these errors mean that the child may not enter the group.
 	if p.Cmd.Into != nil && flags&unix.CLONE_INTO_CGROUP != 0 && (err == unix.EACCES || err == unix.ENODEV || err == unix.EBUSY) {
 		return &fail.Error{Op: "enter the sandbox's cgroup", Err: err, Hint: "run cordon exec where the sandbox was started: both must be below a group that is the caller's; under systemd: systemd-run --user --scope cordon exec …"}
 	}

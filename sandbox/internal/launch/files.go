@@ -143,6 +143,7 @@ func (p *Process) sendSources() error {
 		if err != nil {
 			return err
 		}
+		// The message keeps the mount alive until the child has received it: unix(7), SCM_RIGHTS.
 		err = p.Send(unix.UnixRights(fd))
 		unix.Close(fd)
 		if err != nil {
@@ -193,6 +194,7 @@ func detach(s *compile.Source, path, userns int) (int, error) {
 	if err != nil {
 		return -1, &fail.Error{Op: "open_tree " + s.Path, Err: err, From: s.Where}
 	}
+	// The copy is private, so that no later mount of the host propagates into it.
 	attr := unix.MountAttr{Attr_set: s.Attrs, Propagation: unix.MS_PRIVATE}
 	if err := unix.MountSetattr(fd, "", compile.WholeMount, &attr); err != nil {
 		unix.Close(fd)
@@ -263,6 +265,7 @@ func (p *Process) holderMapping() (fd int, release func(), err error) {
 	}
 	defer unix.Close(pair[0])
 	defer unix.Close(pair[1])
+	// The child closes its copy of the launcher's end. So it cannot wait for a byte of a launcher that is gone.
 	image, err := child.Link(&plan.Plan{Clone: unix.CLONE_NEWUSER, Steps: []plan.Step{
 		plan.CloseStep(plan.F(compile.FileLauncher)),
 		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
@@ -282,12 +285,14 @@ func (p *Process) holderMapping() (fd int, release func(), err error) {
 		unix.Close(pidfd)
 	}()
 	dir := "/proc/" + strconv.Itoa(pid)
+	// In the map of an idmapped mount the inside id is the id on disk: mount_setattr(2).
 	if err := p.writeMap(dir+"/uid_map", compile.IDMap(p.Comp.Host.UID, id.OutUID, 1)); err != nil {
 		return -1, nil, err
 	}
 	if err := p.writeMap(dir+"/gid_map", compile.IDMap(p.Comp.Host.GID, id.OutGID, 1)); err != nil {
 		return -1, nil, err
 	}
+	// The descriptor keeps the namespace alive when the child is gone.
 	return openUserNS(dir)
 }
 
@@ -311,6 +316,7 @@ func (p *Process) writeMaps() error {
 			return helperMaps("newgidmap", p.PID, gids)
 		}
 	}
+	// All lines go in one write, because the kernel accepts only one for a map: user_namespaces(7).
 	if err := p.writeMap(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
 		return err
 	}

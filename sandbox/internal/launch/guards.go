@@ -128,6 +128,7 @@ func (p *Process) firstLook(ending bool) {
 // beginNames watches the names, and looks at each guard once.
 func (p *Process) beginNames() {
 	p.guards.names, _ = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) // -1: the user has too many instances
+	// The watches come first: a name that appeared between the look and its watch would stay unseen.
 	p.watchNames()
 	p.lookAtAll()
 }
@@ -209,6 +210,7 @@ func (p *Process) look(suspects []int) {
 		if len(lost) == 0 {
 			return
 		}
+		// If a tracer outside holds the helper process, the run ends at once: the next helper may be held, too.
 		if err := p.restore(lost); err != nil && (try == maxRestores || err == child.ErrHeld) || try > maxRestores {
 			p.unguarded(&p.guards.list[lost[0]].part, err)
 		}
@@ -339,6 +341,7 @@ func (p *Process) freeze() (thaw func()) {
 	if place == nil {
 		return func() {}
 	}
+	// Somebody who has paused the sandbox wants it to stay paused, so the launcher must not continue it.
 	if frozen, err := place.Frozen(); err != nil || frozen {
 		return func() {}
 	}
@@ -380,6 +383,7 @@ func (p *Process) checkRestored(g *watchedMount) error {
 	}
 	for i := range table.List {
 		m := &table.List[i]
+		// A mount that another mount covers protects nothing: only the mount that a path reaches counts.
 		if m.Point != g.part.Target || !table.Reachable(m) {
 			continue
 		}

@@ -61,6 +61,8 @@ func (p *Process) watchNames() {
 			n.globs = append(n.globs, i)
 		}
 	}
+	// The old watches go only now, so that no directory is unwatched meanwhile. For a directory that is watched
+	// already, inotify(7) has returned the old number.
 	for wd := range before {
 		if g.at[wd] == nil {
 			_, _ = unix.InotifyRmWatch(g.names, uint32(wd)) // the kernel may have removed it with its directory
@@ -139,6 +141,8 @@ func (p *Process) namesChanged() {
 	} else {
 		p.look(suspects)
 	}
+	// Much happens in the directories, so the launcher looks away for a moment. No event is lost: it stays in the
+	// queue, or the queue overflows.
 	if (all || n > len(buf)/2) && g.names >= 0 {
 		p.Unwatch(g.names)
 		p.At(time.Now().Add(namesRest), func() {

@@ -41,6 +41,8 @@ func (p *Process) drawTaskID() (int, error) {
 		if err != nil {
 			return 0, err
 		}
+		// The lock belongs to this opened file, not to the process: fcntl(2), F_OFD_SETLK. A second sandbox of the
+		// same process cannot take the byte either.
 		lock := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(id), Len: 1}
 		if p.ids < 0 || unix.FcntlFlock(uintptr(p.ids), unix.F_OFD_SETLK, &lock) == nil {
 			return id, nil
@@ -202,6 +204,7 @@ func (p *Process) checkPrivate() error {
 		if !part.Write || part.Layer || part.Opaque || !slices.ContainsFunc(p.Comp.Private, in) || p.Comp.Tree.At(part.Target) != part {
 			continue
 		}
+		// The task reaches this part: nothing else covers it.
 		if err := samePrivate(root, part); err != nil {
 			return &fail.Error{Op: part.Source, Err: err, From: part.Rule.Short(),
 				Hint: compile.PrivateHint}
@@ -228,6 +231,7 @@ func samePrivate(root int, part *picture.Part) error {
 	if err := unix.Fstat(outside, &b); err != nil {
 		return err
 	}
+	// Device and inode number name a directory, whatever paths lead to it.
 	if a.Dev != b.Dev || a.Ino != b.Ino {
 		return errors.New("somebody has replaced it meanwhile")
 	}

@@ -37,6 +37,7 @@ func (p *Process) openJoins() error {
 		if err := unix.Fstat(p.files.Fds[j.Kind], &st); err != nil {
 			return &fail.Error{Op: "namespace " + j.Path, Err: err, From: p.Comp.Where(j.Key)}
 		}
+		// The inode number is the number of the namespace that /proc/PID/ns shows.
 		p.found[j.Kind] = st.Ino
 	}
 	return nil

@@ -39,6 +39,7 @@ func (p *Process) LaunchAll() error {
 		return err
 	}
 	if p.Comp.Into == nil {
+		// A limit counts, and a guard is watched, from the time at which the program runs.
 		p.keepLimits()
 		p.guardMounts()
 	} else {
@@ -204,6 +205,7 @@ func (p *Process) add() error {
 
 // open opens or makes every file that the plan names, and makes the image, which has no steps yet.
 func (p *Process) open() error {
+	// SOCK_SEQPACKET keeps messages apart, and still tells when the last other end is closed: unix(7).
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return &fail.Error{Op: "socketpair", Err: err}
@@ -229,6 +231,8 @@ func (p *Process) open() error {
 	if err := p.files.Dup(compile.FileGate, p.gate); err != nil {
 		return err
 	}
+	// The plan overwrites the copy of the launcher's arguments with zeros, because /proc/1/cmdline would show them in
+	// the sandbox.
 	zero, err := unix.Open("/dev/zero", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return noDevice("/dev/zero", err)
@@ -243,6 +247,7 @@ func (p *Process) open() error {
 		return &fail.Error{Op: "link the plan", Err: err}
 	}
 	p.Image.Cgroup(p.files.Fds[compile.FileCgroup])
+	// In a library's process other mappings may be somebody else's, so only a launcher hides them from the child.
 	if p.Cmd.Exclusive {
 		p.Image.Alone()
 	}

@@ -88,6 +88,7 @@ type modeWorker struct {
 const modePatience = 200 * time.Millisecond
 
 func newModeWorker() *modeWorker {
+	// out has room for one result, so that the thread does not wait for ever after do has given up.
 	w := &modeWorker{in: make(chan modeCall), out: make(chan changed, 1)}
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread, whose ids have changed, ends with the goroutine
@@ -197,6 +198,7 @@ func (m *modeCall) open(f *taskFiles) (path string, errno syscall.Errno) {
 
 // openPath opens the target of a link in /proc. If there is no such link, the task has no such descriptor: EBADF.
 func openPath(link string) (fd int, errno syscall.Errno) {
+	// O_PATH has no effect on a device or a FIFO, and needs no right to the file itself: open(2).
 	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
 	switch err {
 	case nil:
@@ -252,11 +254,13 @@ func (m *modeCall) change(f *taskFiles, path string) changed {
 	mode, without := m.mode&^unix.S_ISUID, false
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
+	// Linux changes the mode of no symbolic link.
 	case unix.S_IFLNK:
 		return changed{errno: unix.EOPNOTSUPP}
 	default:
 		mode, without = m.mode&^setID, true
 	}
+	// fchmod(2) refuses a descriptor of O_PATH; fchmodat2(2) and the link in /proc do not.
 	err := unix.Fchmodat(f.file, "", mode, unix.AT_EMPTY_PATH)
 	if err == unix.EOPNOTSUPP || err == unix.EINVAL || err == unix.ENOSYS { // there is no fchmodat2(2) before Linux 6.6
 		err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(f.file), mode)
@@ -325,10 +329,13 @@ func (c *fileIDs) as(what func()) bool {
 		}()
 		_, _ = unix.SetfsgidRetGid(c.gid)
 		_, _ = unix.SetfsuidRetUid(c.uid)
+		// setfsuid(2) and setfsgid(2) report no error, so the ids are asked for.
 		if currentFSID(unix.SetfsuidRetUid) != c.uid || currentFSID(unix.SetfsgidRetGid) != c.gid {
 			return false
 		}
 	}
+	// The capabilities go last, because the calls above may need them. The deferred calls run after they have come
+	// back.
 	if unix.Capset(&hdr, &none[0]) != nil {
 		return false
 	}

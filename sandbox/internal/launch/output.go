@@ -140,6 +140,7 @@ func (p *Process) Drain() {
 	p.Mu.Lock()
 	p.draining = true
 	p.Mu.Unlock()
+	// The launcher's own writing ends must be closed, or the relays would never read the end of a pipe.
 	c.CloseIn()
 	loop.Tell(c.Ended)
 	if p.limit != "" || p.Status.Signal() == unix.SIGKILL {

@@ -105,6 +105,8 @@ func (p *Process) interrupt() {
 	_ = p.signalJob(unix.SIGINT)
 }
 
+// countInterrupt ends the sandbox at the second SIGINT. A SIGINT that comes sooner than terminal.Soonest is the same
+// one, which another program has passed on, too.
 func (p *Process) countInterrupt() {
 	now := time.Now()
 	if terminal.IsSecond(p.lastInt, now) {
@@ -239,6 +241,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 		p.early = sig
 	}
 	switch {
+	// The launcher has not confirmed the sandbox yet, but the program may run already and must get the signal.
 	case p.reached():
 		if sig == unix.SIGTERM || sig == unix.SIGHUP || sig == unix.SIGUSR1 || sig == unix.SIGUSR2 {
 			return unix.PidfdSendSignal(p.Taskfd, sig, nil, 0)

@@ -118,11 +118,14 @@ func makeOwnDir(path string) error {
 		if err != nil {
 			return err
 		}
+		// Each directory is opened by its parent's descriptor, so that nobody can put a link in place of a directory
+		// on the way.
 		var next int
 		if next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == unix.ENOENT {
 			if err = unix.Mkdirat(dir, name, mode); err == nil && mode == 0o755 {
 				err = unix.Fchmodat(dir, name, mode, 0) // whatever the umask is
 			}
+			// EEXIST: another launcher has made the directory meanwhile.
 			if err == nil || err == unix.EEXIST {
 				next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 			}

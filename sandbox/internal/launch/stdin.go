@@ -158,6 +158,7 @@ func (l *lender) lend() {
 		l.p.Watch(l.to, unix.POLLOUT, func(int16) { l.settle() })
 	default: // the writers are gone
 		l.p.Unwatch(l.from)
+		// The task reads the end of its pipe, too.
 		unix.Close(l.to)
 		l.to = -1
 	}

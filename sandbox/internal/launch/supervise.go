@@ -120,6 +120,7 @@ func (p *Process) Kill() {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
 	if p.pidfd >= 0 {
+		// SIGKILL comes before the thaw, so that init does nothing more when it is thawed.
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // init may be gone already
 	}
 	p.thaw()
@@ -182,6 +183,7 @@ func (p *Process) release() {
 	p.Link, p.gate, p.netstat, p.statusFD, p.userNS, p.Listener, p.sandbox, p.ids = -1, -1, -1, -1, -1, -1, -1, -1
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
+	// Signal and Share use these descriptors on other threads.
 	p.kept.Close()
 	for _, fd := range [...]*int{&p.pidfd, &p.Taskfd} {
 		if *fd >= 0 {

@@ -56,6 +56,7 @@ func (p *Process) hear(m *child.Message) (err error) {
 		if err = p.taskSeen(m.Sender); err == nil {
 			err = p.identifyTask()
 		}
+		// If the program joins a sandbox, checkEntered has compared the namespaces already.
 		if err == nil && p.Comp.Into == nil {
 			err = p.checkNamespaces()
 		}

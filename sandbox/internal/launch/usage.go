@@ -211,6 +211,7 @@ func (p *Process) killOrphans() {
 	if p.Comp == nil || p.Comp.OwnsPID() || !p.Cmd.Exclusive {
 		return
 	}
+	// The wait has a limit, because a tracer outside may hold back the end of an orphan for ever.
 	for last := time.Now(); time.Since(last) < child.ReapTime; {
 		for _, pid := range childrenOfSelf() {
 			_ = unix.Kill(pid, unix.SIGKILL) // nobody has waited for it, so the number is nobody else's

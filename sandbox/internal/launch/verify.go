@@ -76,6 +76,7 @@ func (p *Process) settledTable() (*proc.MountTable, error) {
 	}
 	table, err := proc.ParseMounts(text)
 	for err == nil && table.Covered() {
+		// If the task ends, the table may never change again. So the launcher watches the pidfd, too.
 		if err := p.awaitEvent(unix.PollFd{Fd: int32(fd), Events: unix.POLLPRI}, p.Taskfd); err != nil {
 			return nil, err
 		}
@@ -260,6 +261,7 @@ func (p *Process) confirm() error {
 		return p.ended() // init is gone and could not reap
 	}
 	if p.terminal != nil {
+		// Linger must be set before init may reap, because init reads it then.
 		p.Image.Page().Linger = 1
 	}
 	if _, err := unix.Write(p.gate, loop.One[:]); err != nil {
@@ -353,6 +355,7 @@ func (p *Process) checkStatus(text []byte) error {
 		if f.layer == policy.LayerSeccomp && c.Observed() {
 			continue // such a filter enforces nothing
 		}
+		// A task that its filter has killed already did have the filter.
 		if f.key == "Seccomp" && got == seccompDead {
 			got = f.want
 		}
