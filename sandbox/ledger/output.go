@@ -57,7 +57,8 @@ func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	return out, nil
 }
 
-// isNull reports whether the destination is the null device: what is written there is lost, whoever put it in its place.
+// isNull reports whether the destination is the null device. It does no harm if a task has put the device there,
+// because it only discards what the launcher writes.
 func (o *Output) isNull() bool {
 	var st unix.Stat_t
 	return o.Mode&unix.S_IFMT == unix.S_IFCHR && unix.Fstatat(o.Dir, o.Name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil &&

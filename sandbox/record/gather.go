@@ -141,7 +141,7 @@ func (g *gather) add(f fact, e recording.Event) {
 	}
 }
 
-// through adds the links that lead from the name that the program gave to the file, because a profile needs each of
+// through adds the links that lead from the name that the program gave to the file, because the program needs each of
 // them. It adds none if g.seen is set, because a caller that sees events as they come in has no use for them.
 func (g *gather) through(root, exe int, e *recording.Event) {
 	if g.seen != nil || e.Via == "" || e.Errno != "" || strings.HasPrefix(e.Via, "/proc/") {

@@ -27,7 +27,7 @@ type Choice struct {
 	Lacking []Lack // the limits that are not available
 	dirs    []target
 	unit    *Unit  // if not nil, systemd makes the v2 group
-	slice   string // the slice in which systemd makes it; "" for systemd's default
+	slice   string // the slice in which systemd makes it; "" for the default slice
 	devices bool
 }
 

@@ -10,7 +10,7 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// Files is the access of Read and Choose to the machine. Paths are absolute.
+// Files is how Read and Choose look at the machine. Paths are absolute.
 type Files interface {
 	Stat(path string) (fs.FileInfo, error)
 	Read(path string, n int) ([]byte, error) // at most the first n bytes
@@ -25,7 +25,7 @@ type Layout struct {
 // Tree is one hierarchy.
 type Tree struct {
 	Version     int
-	Controllers []string // v1: those bound to the tree; v2: those that are available in its root
+	Controllers []string // v1: those bound to the tree; v2: those available at the mount point
 	Mount       string   // where it is mounted
 	Own         string   // the caller's group, as an absolute path; "" if it is not below the mount
 }
@@ -98,7 +98,8 @@ func parseMount(line []byte) (t Tree, root string, ok bool) {
 }
 
 // findOwn sets t.Own from own, the text of /proc/self/cgroup. root is the group that is visible at the mount point.
-// t.Own stays empty if the caller's group is not below root; the kernel then shows a path that begins with "/..".
+// t.Own stays empty if the caller's group is not below the mount point. The kernel may show the path of such a group
+// with "/.." at its beginning.
 func (t *Tree) findOwn(own, root string) {
 	for line := range strings.Lines(own) {
 		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
