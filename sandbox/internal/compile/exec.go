@@ -267,6 +267,7 @@ func (c *Compilation) lookupInside() error {
 			c.Tree.Add(picture.Part{Target: paths.Clean(m.Target), Source: paths.Clean(m.Target), What: "proc", Rule: m.Pos})
 		}
 	}
+	// The task gets the sandbox's own environment. The variables of the request replace those of the same name.
 	c.Program.Env = overlayEnv(a.Env, variables(c.Req.Env))
 	if err := c.findDirInside(); err != nil {
 		return err

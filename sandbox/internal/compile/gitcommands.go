@@ -181,6 +181,7 @@ var commandVariables = [...]string{"EDITOR", "GIT_ASKPASS", "GIT_EDITOR", "GIT_E
 
 // environmentConfig returns what the caller's environment adds to the configuration.
 func (g *gitGuard) environmentConfig() (vars []git.Var) {
+	// Every command is protected in the same way, so all these variables can stand as core.editor.
 	for _, name := range commandVariables {
 		if value := g.c.variable(name); value != "" {
 			vars = append(vars, git.Var{Section: "core", Key: "editor", Value: value})
@@ -189,6 +190,7 @@ func (g *gitGuard) environmentConfig() (vars []git.Var) {
 	if dir := g.c.variable("GIT_TEMPLATE_DIR"); dir != "" {
 		vars = append(vars, git.Var{Section: "init", Key: "templatedir", Value: dir})
 	}
+	// git may run everything in this directory, as with hooks.
 	if dir := g.c.variable("GIT_EXEC_PATH"); dir != "" {
 		vars = append(vars, git.Var{Section: "core", Key: "hookspath", Value: dir})
 	}
@@ -278,6 +280,8 @@ func (g *gitGuard) ofTree(top string) (dir, common string) {
 		}
 		return dir, dir
 	}
+	// The directory of a linked worktree lies in worktrees/ of the shared one, and its file gitdir names the tree's
+	// .git.
 	above, _ := paths.Split(dir)
 	if above != paths.Join(common, "worktrees") || g.follow(dir, g.line(paths.Join(dir, "gitdir"))) != paths.Join(top, ".git") ||
 		!g.isWhole(common) || !g.callers(common) {

@@ -35,9 +35,12 @@ func (g *gitGuard) open(top string) (*repo, error) {
 		return nil, nil
 	}
 	r := &repo{dir: dir, common: dir}
+	// A linked worktree shares the repository of its main tree, which the file commondir names: git-worktree(1).
 	if common := g.follow(dir, g.line(paths.Join(dir, "commondir"))); common != "" {
 		r.common = common
 	}
+	// git reads config.worktree only with extensions.worktreeConfig. To read it in any case protects more, never
+	// less.
 	for _, path := range [...]string{paths.Join(r.common, "config"), paths.Join(dir, "config.worktree")} {
 		text, err := g.c.Host.Files.Read(path, maxConfig)
 		if err != nil {
@@ -101,6 +104,7 @@ func (g *gitGuard) follow(base, path string) string {
 // index reads which submodules a repository's index names. A split index has part of its entries in a shared file,
 // which is read too.
 func (g *gitGuard) index(r *repo) error {
+	// An object name has 20 bytes with SHA-1, and 32 with SHA-256.
 	hash := 20
 	for i := range r.vars {
 		if v := &r.vars[i]; v.Name() == "extensions.objectformat" && strings.EqualFold(v.Value, "sha256") {
@@ -136,6 +140,7 @@ func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Anything but a regular file could hold more than its size says.
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 	}
@@ -303,6 +308,7 @@ func newGitSeen(c *Compilation, f *finder, windows []window) *gitSeen {
 			s.seen[p.Behind] = fileOf(c.Tree.Lstat(p.Behind))
 		}
 	}
+	// What the task writes to an overlay does not reach the host, so no repository appears there.
 	for _, w := range windows {
 		if p := c.Tree.At(w.target); w.write && p != nil && !p.Layer && !p.File {
 			s.dirs = append(s.dirs, w.source)
@@ -390,6 +396,7 @@ func (g *gitGuard) secretFiles(top string, vars []git.Var) error {
 		v := &vars[i]
 		var names []string
 		switch {
+		// user.signingkey may name a public key. The check for .pub below leaves that visible.
 		case slices.Contains(secretKeys[:], v.Name()):
 			names = []string{v.Value}
 		case v.Name() == "credential.helper", v.Name() == "core.sshcommand", v.Section == "alias":

@@ -327,6 +327,7 @@ func (f *finder) entry(dir string, e *picture.Listed, carried []matching) {
 			return
 		}
 	}
+	// Only here, because what a rule hides whole needs no protection, and nothing in it need be found.
 	f.ofGit(next, e)
 	switch {
 	case e.Link != "":

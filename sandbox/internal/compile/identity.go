@@ -391,6 +391,7 @@ func (c *Compilation) capabilities() error {
 	if c.leaveRoot() { // the change of ids has left the effective set empty
 		c.do(from, plan.CapsetStep(all, all, 0))
 	}
+	// A capability can be raised only if it is in the permitted and the inheritable set: capabilities(7).
 	if c.Ambient != 0 {
 		c.do(from, plan.CapsetStep(all, all, c.Ambient))
 		for n := range 64 {

@@ -412,6 +412,7 @@ func (c *Compilation) remakeAbove(from plan.From, target string) error {
 	if entries, err2 := c.Host.Files.ReadDir(host); err != nil || err2 != nil || len(entries) > maxBoundNames {
 		return nil //nolint:nilerr // the target stays one that is not there
 	}
+	// The launcher's directory gets the mode of the host's.
 	perm := policy.Opt[uint32]{Set: true, V: uint32(info.Mode().Perm())}
 	rule := p.Rule
 	c.mountEmpty(from, &policy.Mount{Kind: policy.MountEmpty, Perm: perm, Pos: rule}, dir)

@@ -178,6 +178,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	still, ok := c.keepsStill(m, src, info)
 	plain := c.IDs.Idmapped && !m.Write && info.IsDir() && c.rootsOwn(src)
 	mnt := c.openSource(from, plan.Tree, src, attrs, m.Pos.Short())
+	// In a directory of the system the bind is not idmapped: see rootsOwn.
 	if plain {
 		c.Sources[len(c.Sources)-1].Plain = true
 		if m.Source == "." && info.Mode().Perm()&0o001 == 0 {

@@ -102,6 +102,7 @@ func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) 
 // dirMode returns a directory's mode as mkdir(2) takes it.
 func dirMode(m fs.FileMode) uint64 {
 	mode := uint64(m.Perm())
+	// Perm leaves the sticky bit out, but directories such as /tmp need it.
 	if m&fs.ModeSticky != 0 {
 		mode |= 0o1000
 	}
@@ -306,6 +307,7 @@ func (c *Compilation) noteForeign(lower string) {
 	if !c.IDs.NewUser {
 		return
 	}
+	// The search goes breadth first, so that files near the top are seen before the limit is reached.
 	looks, dirs := 0, []string{lower}
 	for len(dirs) > 0 && looks < foreignLooks {
 		dir := dirs[0]

@@ -84,6 +84,7 @@ func firstName(path string) string {
 
 // couldMake reports whether the task can make something in a directory of the host.
 func (h *hider) couldMake(host string) (bool, error) {
+	// What the launcher may not write, the task may not write either.
 	if h.c.Host.Files.Access(host, unix.W_OK) != nil {
 		return false, nil
 	}

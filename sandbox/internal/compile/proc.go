@@ -42,6 +42,7 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	default:
 		c.newProc(from, target, m)
 	}
+	// The descriptor of proc stays open. The covers name their targets below it, and not by a path.
 	masked, readOnly := m.ProcParts()
 	readOnly, masked = c.present(target, readOnly), c.present(target, masked)
 	if err := c.unknownMasks(m, target); err != nil {

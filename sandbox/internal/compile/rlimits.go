@@ -47,6 +47,7 @@ func (c *Compilation) rlimits() error {
 		}
 		nofile = nofile || r.Name == "nofile"
 		value := r.Value
+		// The profile says 0. noCore is what prevents a dump in any case.
 		if r.Name == "core" && value == 0 {
 			value = noCore
 			c.checkCore()

@@ -83,6 +83,7 @@ func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
 	if rule := c.hiding(real); rule != "" {
 		return "", &fail.LookupError{Name: name, Why: "hidden by " + rule, Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
 	}
+	// The first line of a script may be a task's. It must not make a private text readable inside.
 	if by == byScript {
 		if head, err := c.Host.Files.Read(real, 4); err != nil || string(head) != "\x7fELF" {
 			return "", &fail.LookupError{Name: name, Why: "the profile hides it, and it is not an ELF executable: a script could name any file", Code: 126,

@@ -31,6 +31,7 @@ func (c *Compilation) descriptors() error {
 			c.takeStdin()
 			continue
 		}
+		// terminal has put the task's terminal in place, and a file that passes is in place already.
 		if c.Brokered(i) || c.Passes(i) {
 			continue
 		}
@@ -256,6 +257,7 @@ func (c *Compilation) hasJobserver(value string) bool {
 		_, there := c.Tree.Stat(inside)
 		return there && c.Tree.At(inside).Write
 	}
+	// Both descriptors must be among the extra files.
 	r, w, ok := strings.Cut(value, ",")
 	from, err := strconv.Atoi(r)
 	to, err2 := strconv.Atoi(w)
