@@ -15,7 +15,7 @@ type label int32
 // -1, -2, …
 const checkLabel label = -1 << 20
 
-// tooLong is the length at which the emitter stops to emit. It is far beyond MaxInsns, so that the error can still
+// tooLong is the length at which the emitter stops. It is far beyond MaxInsns, so that the error can still
 // say by how much a program is too long.
 const tooLong = 16 * MaxInsns
 

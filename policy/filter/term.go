@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// term is a value that is made from an argument: ((arg & and) ^ xor), then shifted, then add is added; modulo
-// 1<<width. If an operator keeps this form, BPF can decide a comparison without arithmetic at run time. The parser
+// term is a value that is made from an argument: (arg & and) ^ xor, shifted by shift, plus add; all modulo 1<<width.
+// If an operator keeps this form, BPF can decide a comparison without arithmetic at run time. The parser
 // transforms the comparison into one of (arg & and) ^ xor.
 type term struct {
 	arg      uint8
