@@ -75,6 +75,9 @@ func TestOwnName(t *testing.T) {
 		{"another name", "", func(p *policy.Profile) { p.Hostname = "box" }, "127.0.0.1 box\n"},
 		{"hidden", "", func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/etc/hosts"}} }, ""},
 		{"bound", "", func(p *policy.Profile) { p.Mounts = append(p.Mounts, as(ro("/etc/passwd"), "/etc/hosts")) }, ""},
+		{"bound to an empty root", "127.0.0.1 localhost\n", func(p *policy.Profile) {
+			p.Root, p.Mounts = policy.Root{Kind: policy.RootEmpty}, append(p.Mounts, ro("/usr"), ro("/etc/hosts"))
+		}, "127.0.0.1 localhost\n127.0.0.1 cordon\n"},
 		{"no name of its own", "", func(p *policy.Profile) { p.Namespaces.UTS.Mode = policy.NSHost }, ""},
 		{"large", long, nil, "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 cordon\n"},
 		{"large, with a network", long, func(p *policy.Profile) { p.Network.Mode = policy.NetworkHost }, ""},

@@ -292,7 +292,7 @@ var nameFiles = [...]string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.con
 
 // Names shows what the links among nameFiles lead to, file by file and read-only, if the network is the host's.
 func (c *Compilation) Names() error {
-	if c.Profile.Root.Kind != policy.RootHost || c.AsItIs() {
+	if c.Profile.Root.Kind == policy.RootDir || c.AsItIs() {
 		return nil
 	}
 	if c.Profile.Network.Mode == policy.NetworkHost {
@@ -313,12 +313,12 @@ func (c *Compilation) Names() error {
 const maxHosts = 64 << 10
 
 // ownName replaces the host's /etc/hosts by a copy that also has the sandbox's name, because programs look up the
-// name that gethostname(2) gives them (getLocalHost of Java). A file that the profile mounts or hides stays what it
-// is. A file that is too large also stays, if the sandbox has the host's network; otherwise its replacement names
-// only the sandbox.
+// name that gethostname(2) gives them (getLocalHost of Java). Another file that the profile mounts there stays what it
+// is, and so does a hidden one. A file that is too large also stays, if the sandbox has the host's network; otherwise
+// its replacement names only the sandbox.
 func (c *Compilation) ownName() error {
 	const hosts = "/etc/hosts"
-	if c.Profile.Root.Kind != policy.RootHost || c.AsItIs() || c.made&unix.CLONE_NEWUTS == 0 {
+	if c.Profile.Root.Kind == policy.RootDir || c.AsItIs() || c.made&unix.CLONE_NEWUTS == 0 {
 		return nil
 	}
 	inside, err := c.Tree.Resolve(hosts)
@@ -326,7 +326,8 @@ func (c *Compilation) ownName() error {
 		return nil //nolint:nilerr // a circle of links on the host too
 	}
 	part, file := c.Tree.At(inside), c.Tree.HostPath(inside)
-	if isDir, there := c.Tree.Stat(inside); !there || isDir || file == "" || part.Write || part.Target != "/" && part.Target == inside {
+	mounted := part.Target == inside && inside != "/" && part.Source != hosts
+	if isDir, there := c.Tree.Stat(inside); !there || isDir || file == "" || part.Write || mounted {
 		return nil
 	}
 	text, err := c.Host.Files.Read(file, maxHosts+1)
