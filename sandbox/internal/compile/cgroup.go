@@ -218,6 +218,7 @@ func (c *Compilation) lacksLimit(limit, why, remedy string) error {
 	}
 	i := limitIndex(limit)
 	key, instead := limitKeys[i].key, limitKeys[i].instead
+	// standIns asks by the key alone.
 	c.groups.lacks[limit], c.groups.lacks[key] = true, true
 	return c.lacking(policy.LayerCgroup, "limits."+limit+": "+why, instead, c.Where("limits."+key), OrMissing(remedy))
 }

@@ -29,6 +29,7 @@ func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.Extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
 	_, last := paths.Split(pattern)
+	// If a name that matches appears later in one of these directories, the launcher covers it then.
 	for _, dir := range e.listed {
 		h.awaitGlob(t, dir, last)
 	}
@@ -306,6 +307,7 @@ func (f *finder) dir(dir string, carried []matching) {
 func (f *finder) entry(dir string, e *picture.Listed, carried []matching) {
 	next := paths.Join(dir, e.Name)
 	var deeper []matching
+	// try matches the entry against the next name of a rule. It returns true if the rule has matched as a whole.
 	try := func(s matching) (whole bool) {
 		if ok, err := path.Match(s.names[0], e.Name); !ok || err != nil {
 			return false

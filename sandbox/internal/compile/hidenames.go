@@ -70,7 +70,7 @@ func (f *finder) bind(b picture.Bound, names []string) {
 }
 
 // begins compares a path with the names of a rule. whole is true if the rule matches the path, or a directory above
-// it. Otherwise begun lists the numbers of first names of the rule with which the path ends.
+// it. Otherwise each number n in begun means that the path ends with the first n names of the rule.
 func begins(path string, names []string) (whole bool, begun []int) {
 	if path == "/" {
 		return false, nil

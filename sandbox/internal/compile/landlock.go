@@ -100,8 +100,8 @@ func (c *Compilation) LandlockRules() error {
 	}
 	c.deriveRules()
 	// If a structure is longer than the kernel knows, and the rest is not zero, the kernel refuses it with E2BIG. So
-	// each ABI gets its own length, and a plan for an old kernel names no field of a new one. The second field came
-	// with ABI 4, the third with 6.
+	// each ABI gets its own length, and a plan for an old kernel has no field that only a new one knows. The second
+	// field came with ABI 4, the third with 6.
 	size := uint64(8)
 	if c.Host.LandlockABI >= 4 {
 		size = 16
@@ -227,8 +227,7 @@ func (c *Compilation) pathRules(section string, items []policy.PathItem, access 
 			continue
 		}
 		isDir, exists := c.Tree.Stat(path)
-		// Landlock attaches a rule to an inode. So a path that does not exist gets no rule, also not when it is made
-		// later.
+		// Landlock attaches a rule to an inode. So a path that does not exist gets no rule, even if it is made later.
 		if !exists {
 			c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, so the rule allows nothing"})
 			continue

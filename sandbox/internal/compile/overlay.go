@@ -64,8 +64,10 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 		}
 	}
 	c.do(from,
+		// An earlier run may have made both directories.
 		plan.MkdirStep(scratchfd, top+"/upper", dirMode(info.Mode())).OrElse(plan.EEXIST),
 		plan.MkdirStep(scratchfd, top+"/work", 0o700).OrElse(plan.EEXIST))
+	// An earlier run may also have put something else in their place, so ownDirs checks them.
 	if kept != "" {
 		c.ownDirs(from, top+"/upper", top+"/work")
 	}

@@ -178,6 +178,8 @@ func (c *Compilation) Writes() []string {
 	for _, l := range c.layers {
 		list = append(list, l.path)
 	}
+	// A guard lies within another part, which is listed if the task can write it. Nobody keeps a profile on the
+	// kernel's file systems.
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
 		if p.Write && !p.Layer && p.Guard == 0 && p.Source != "" && !ofKernel(p.Source) {
