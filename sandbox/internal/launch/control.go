@@ -19,6 +19,7 @@ import (
 	"cordon/sandbox/internal/state"
 )
 
+// MaxClients bounds how many clients may be connected at a time. clientIdle is how long a client may say nothing.
 const (
 	MaxClients = 32
 	clientIdle = 10 * time.Second
@@ -45,6 +46,7 @@ type control struct {
 	clients  []*controlClient
 }
 
+// controlClient is a command that has connected.
 type controlClient struct {
 	fd   int
 	last time.Time // when the client last said something
@@ -124,6 +126,7 @@ func (p *Process) dropIdle(c *controlClient) {
 	p.dropClient(c)
 }
 
+// dropClient closes the connection to a client.
 func (p *Process) dropClient(c *controlClient) {
 	p.Unwatch(c.fd)
 	unix.Close(c.fd)
@@ -218,6 +221,7 @@ func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 	return nil, nil, err
 }
 
+// logAsked says what the log of the output has lost.
 func (p *Process) logAsked(json.RawMessage) (any, []int, error) {
 	var s state.LogState
 	if l := p.Cmd.State.Log(); l != nil {

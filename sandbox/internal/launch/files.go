@@ -81,9 +81,11 @@ func (p *Process) openResources() error {
 		return err
 	}
 	for i, f := range p.Cmd.Stdio {
+		// The task gets its own terminal in place of this file.
 		if p.Comp.Brokered(i) {
 			continue
 		}
+		// The child has the file already, or the task opens the file itself.
 		if p.Comp.Passes(i) || p.Comp.Reopened(i) {
 			continue
 		}
@@ -179,6 +181,7 @@ func detachOutput(s *compile.Source, file, userns int) (int, error) {
 	return fd, err
 }
 
+// openDetached makes a detached mount of a source. No part of the source's path may be a symbolic link.
 func openDetached(s *compile.Source, userns int) (int, error) {
 	path, err := walk.NoLinks(s.Path, walk.OpenAny)
 	if err != nil {
@@ -212,6 +215,7 @@ func detach(s *compile.Source, path, userns int) (int, error) {
 	return fd, nil
 }
 
+// linkHint returns advice if a path has a symbolic link on the way, and "" for any other error.
 func linkHint(err error) string {
 	if err == unix.ELOOP {
 		return "there is a symbolic link on the way; name its target instead"
@@ -247,6 +251,7 @@ func (p *Process) holdUserNS() (err error) {
 	return err
 }
 
+// openUserNS opens the user namespace of the process that has the directory dir in /proc. release closes it.
 func openUserNS(dir string) (fd int, release func(), err error) {
 	fd, err = unix.Open(dir+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -333,6 +338,7 @@ func helperMaps(name string, pid int, maps []string) error {
 	return nil
 }
 
+// writeMap writes an id map. If the kernel refuses the map, the error has the cause.
 func (p *Process) writeMap(path, text string) error {
 	err := writeText(path, text)
 	if fail.Errno(err) == unix.EPERM {
@@ -341,6 +347,7 @@ func (p *Process) writeMap(path, text string) error {
 	return err
 }
 
+// writeText writes a text to a file of the kernel, in one call.
 func writeText(path, text string) error {
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

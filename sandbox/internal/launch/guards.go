@@ -144,6 +144,7 @@ func (p *Process) byClock() {
 	}
 }
 
+// lookByClock looks at all guards, and again every guardStep while the sandbox lives.
 func (p *Process) lookByClock() {
 	if p.gone || p.guards.ended() || p.guardErr != nil {
 		return
@@ -222,6 +223,7 @@ func (p *Process) look(suspects []int) {
 // meanwhile.
 const maxRestores = 8
 
+// errTooMany returns the error of a run in which more names appeared than the launcher can hide.
 func errTooMany() error {
 	return errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that match a hide pattern have appeared during the run")
 }
@@ -277,6 +279,7 @@ func (p *Process) reportGuards() {
 // it. When the kernel reports the task's end, the task has handed its children to init. So no process is left if init
 // has no other child.
 func (p *Process) endGuards() {
+	// With Keep other programs may join, and without a pid namespace processes may have left init's tree.
 	if p.guards.ended() || p.Cmd.Keep || !p.Comp.OwnsPID() {
 		return
 	}

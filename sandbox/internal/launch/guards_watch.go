@@ -94,11 +94,13 @@ func (w *nameWatcher) dir(dir string, needed bool) *nameWatch {
 	}
 	at := "/proc/self/fd/" + strconv.Itoa(w.p.guards.fds[attach.FileRoot]) + dir
 	still := part.Still && w.p.Comp.Outside == nil
+	// The inodes of the overlay would not tell of a change.
 	if still {
 		at = w.p.Comp.Tree.HostPath(dir)
 	}
 	wd, err := unix.InotifyAddWatch(w.p.guards.names, at, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
 	if err != nil {
+		// A directory that is not there yet is no gap: the watch above it tells when it appears.
 		w.complete = w.complete && (!needed || err == unix.ENOENT || err == unix.ENOTDIR)
 		w.dirs[dir] = nil
 		return nil
@@ -185,6 +187,7 @@ func (p *Process) appeared(glob int, name string) {
 	if ok, err := path.Match(x.Pattern, name); !ok || err != nil || known || g.late[target] {
 		return
 	}
+	// Each guard costs memory and a mount, so their number has a limit.
 	if len(g.late) > compile.MaxHidden {
 		part := x.Part
 		part.Target = target

@@ -20,6 +20,7 @@ func (p *Process) hints() {
 	if r.Exit == 0 || r.Limit != "" {
 		return
 	}
+	// SIGSYS comes from the filter. Any other signal says nothing of the profile.
 	if r.Signal != "" && r.Signal != "SIGSYS" {
 		return
 	}

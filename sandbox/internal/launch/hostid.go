@@ -64,6 +64,7 @@ func openTaskIDs(state string) int {
 	return fd
 }
 
+// randomTaskID draws an id from compile.FirstTaskID to compile.LastTaskID. Each is equally likely.
 func randomTaskID() (int, error) {
 	const n = compile.LastTaskID - compile.FirstTaskID + 1
 	for {
@@ -94,6 +95,7 @@ func (p *Process) checkIDs() error {
 // credentials holds a thread's ids: real, effective and saved, and the id for file accesses.
 type credentials struct{ uid, gid [4]int }
 
+// threadCredentials returns the ids of the calling thread.
 func threadCredentials() (c credentials) {
 	c.uid[0], c.uid[1], c.uid[2] = unix.Getresuid()
 	c.gid[0], c.gid[1], c.gid[2] = unix.Getresgid()
@@ -150,6 +152,7 @@ func (p *Process) withRanges(maps []string, file string, own int) ([]string, err
 	next := 0
 	for _, r := range subordinate(string(text), p.Comp.Host.Name, p.Comp.Host.UID) {
 		for r[1] > 0 && next <= maxRangeID {
+			// The map has the task's own id already.
 			if next == own {
 				next++
 				continue
@@ -213,6 +216,8 @@ func (p *Process) checkPrivate() error {
 	return p.Comp.StillPrivate()
 }
 
+// samePrivate returns an error if a part in the sandbox is not the directory that its source names on the host, or if
+// that directory is not private any more.
 func samePrivate(root int, part *picture.Part) error {
 	inside, err := walk.InRoot(root, part.Target, walk.OpenDir)
 	if err != nil {

@@ -274,6 +274,7 @@ func (p *Process) checkEntered(dir string) error {
 // that the task lacks.
 func (p *Process) checkConfined() error {
 	c := p.Comp
+	// With a new user namespace, checkNamespaces has checked the ids already.
 	if c.Into == nil && c.IDs.NewUser {
 		return nil
 	}

@@ -39,7 +39,7 @@ func (p *Process) LaunchAll() error {
 		return err
 	}
 	if p.Comp.Into == nil {
-		// A limit counts, and a guard is watched, from the time at which the program runs.
+		// The limits of time, and the watches of the guards, begin when the program runs.
 		p.keepLimits()
 		p.guardMounts()
 	} else {
@@ -50,6 +50,7 @@ func (p *Process) LaunchAll() error {
 	return nil
 }
 
+// launch launches the command. It returns when the program runs and the launcher has read back what is enforced.
 func (p *Process) launch() error {
 	// The thread comes first. The child gets the credentials of the thread that clones it, and the threads of a Go
 	// program can have different users.
@@ -96,7 +97,7 @@ func (p *Process) launch() error {
 	defer p.Mu.Unlock()
 	// A signal that arrived during the launch and was meant to end the run has killed init. The other signals have
 	// waited for the program, and are sent now.
-	p.running = true
+	p.running = true // Signal asks for this under the same lock, so no signal is lost or sent twice
 	if p.killed {
 		return &fail.SignalError{Signal: p.early}
 	}
@@ -302,6 +303,8 @@ func (p *Process) Fault() error {
 	return nil
 }
 
+// stepError returns the error of the step with the number i. If the step was to run the program, the error has the
+// exit code that env(1) would have.
 func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) error {
 	// The printed plan numbers init's steps after the task's steps.
 	steps, n := p.Comp.Plan.Steps, i

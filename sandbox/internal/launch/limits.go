@@ -28,6 +28,7 @@ func (p *Process) exceeded(limit string) {
 	}
 }
 
+// grace returns the time between SIGTERM and SIGKILL.
 func (p *Process) grace() time.Duration {
 	if p.Cmd.KillAfter != 0 {
 		return p.Cmd.KillAfter

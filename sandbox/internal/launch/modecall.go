@@ -27,6 +27,7 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
+// setID holds the two set-id bits of a mode.
 const setID = unix.S_ISUID | unix.S_ISGID
 
 // modeCall is a call that changes the mode of a file.
@@ -54,6 +55,7 @@ func modeArgs(call string) int {
 
 // modeCallOf makes a modeCall from a notification.
 func modeCallOf(call string, listener int, n *child.Notification) modeCall {
+	// The kernel ignores all other bits of a mode.
 	m := modeCall{listener: listener, id: n.ID, tid: int(n.PID), dir: unix.AT_FDCWD, path: n.Args[0],
 		mode: uint32(n.Args[modeArgs(call)]) & 0o7777}
 	switch call {
@@ -75,6 +77,7 @@ type changed struct {
 	refused bool // the launcher could not make the call
 }
 
+// refusedChange is the result if the launcher cannot make the call. The call then fails with EPERM.
 var refusedChange = changed{errno: unix.EPERM, refused: true}
 
 // modeWorker makes the calls, one after the other, on a thread of its own.
@@ -87,6 +90,7 @@ type modeWorker struct {
 // modePatience bounds how long the launcher waits for a file system that does not answer.
 const modePatience = 200 * time.Millisecond
 
+// newModeWorker starts the worker's thread.
 func newModeWorker() *modeWorker {
 	// out has room for one result, so that the thread does not wait for ever after do has given up.
 	w := &modeWorker{in: make(chan modeCall), out: make(chan changed, 1)}
@@ -153,6 +157,7 @@ type taskFiles struct {
 	file        int // the file itself, if the call names a descriptor
 }
 
+// close closes the descriptors that are open.
 func (f *taskFiles) close() {
 	for _, fd := range []int{f.root, f.start, f.file} {
 		if fd >= 0 {
@@ -370,6 +375,7 @@ func (p *Process) handleModeCall(n *child.Notification, call *filter.Data) bool 
 		p.modes = newModeWorker()
 	}
 	done := p.modes.do(modeCallOf(name, p.Listener, n))
+	// A call on a directory is no denial.
 	if done.refused || done.without {
 		if fresh := p.denials.add(call, done.errno); fresh != nil {
 			p.describe(fresh, n)

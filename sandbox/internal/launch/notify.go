@@ -278,11 +278,13 @@ type denied struct {
 	call filter.Data
 }
 
+// callKey names a system call by its architecture and number.
 type callKey struct {
 	arch uint32
 	nr   int32
 }
 
+// kindKey tells the kinds of denied calls apart.
 type kindKey struct {
 	callKey
 	errno     uint16

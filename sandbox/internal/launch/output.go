@@ -150,6 +150,7 @@ func (p *Process) Drain() {
 		p.At(time.Now().Add(d), func() { loop.Tell(c.Quit) })
 	}
 	for range c.Relays {
+		// Each relay adds one to Done when it ends.
 		if err := p.await(c.Done, c.Quit); err != nil || loop.Readable(c.Quit) {
 			p.Report.Hints = append(p.Report.Hints, report.Hint{Text: "nobody read the end of the program's output, which is lost"})
 			return

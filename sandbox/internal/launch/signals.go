@@ -48,6 +48,7 @@ func (p *Process) Forward() {
 	}
 }
 
+// pass does for the task what a signal asks for: it passes the signal on, or stops or continues the task.
 func (p *Process) pass(sig syscall.Signal) {
 	switch sig {
 	case unix.SIGTSTP:
@@ -184,6 +185,7 @@ func (p *Process) resume() {
 	_ = p.SignalGroup(unix.SIGCONT)
 }
 
+// isRunning reports whether the launch is over, so that the program runs or has run.
 func (p *Process) isRunning() bool {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
@@ -317,6 +319,7 @@ func (p *Process) initLate() bool {
 			return false
 		}
 	}
+	// init has not recorded how the task ended.
 	if p.Image.Page().Done == 0 {
 		p.guardErr = &fail.Error{Op: "init", Err: errors.New("it has not gone on for " + (InitSteps * InitStep).String() + ", and nobody knows how the program ended"),
 			Hint: "does a tracer (ptrace, gdb) outside hold the sandbox's processes?"}
@@ -335,6 +338,7 @@ func (p *Process) letInitEnd() {
 	loop.Tell(p.gate)
 }
 
+// continueInit continues init every InitStep after the task's end, because init may have been stopped.
 func (p *Process) continueInit() {
 	if p.pidfd >= 0 && !p.gone && !p.initLate() {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0) // init may be gone meanwhile

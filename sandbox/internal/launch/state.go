@@ -25,6 +25,7 @@ func (p *Process) identifyTask() error {
 	return p.identify(p.Task, "the task", func(s *state.State) **state.ProcessID { return &s.Task })
 }
 
+// identify records a process in the entry's state, in the field that where returns.
 func (p *Process) identify(pid int, who string, where func(*state.State) **state.ProcessID) error {
 	e := p.Cmd.State
 	if e == nil {

@@ -29,6 +29,7 @@ func (p *Process) keepStdin(fd int) error {
 	var mount unix.Statfs_t
 	err := unix.Fstat(own, &st)
 	if err == nil {
+		// The task has opened a path, and the host may have replaced the file there.
 		err = host.SameAs(fd, &st)
 	}
 	if err == nil {

@@ -224,6 +224,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	r := &p.Report
 	r.Wall = time.Since(p.began)
 	if p.Comp.Into != nil {
+		// The kernel may have reaped the child itself (see joined). But init has recorded what the task used.
 		usage = p.Image.Page().Usage
 	}
 	p.reportEnd(status)
@@ -270,6 +271,7 @@ func (p *Process) reportBreak(typed terminal.Break) {
 // HasEnded reports whether the task has ended.
 func (p *Process) HasEnded() bool { return p.taskEnded || loop.Readable(p.Taskfd) }
 
+// setSignal reports that a signal ended the task.
 func setSignal(r *report.Report, sig syscall.Signal, core bool) {
 	r.Signal, r.CoreDump = signalName(sig), core
 }

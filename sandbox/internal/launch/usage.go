@@ -28,6 +28,7 @@ func (p *Process) reportUsage(use *unix.Rusage, stats *cgroup.Stats) {
 	r.MinorFaults, r.MajorFaults = report.Count(use.Minflt), report.Count(use.Majflt)
 	r.VoluntarySwitches, r.InvoluntarySwitches = report.Count(use.Nvcsw), report.Count(use.Nivcsw)
 	r.ReadBytes, r.WriteBytes = report.Count(use.Inblock<<9), report.Count(use.Oublock<<9) // in blocks of 512 bytes
+	// EndNow has also counted processes for which nobody has waited.
 	if p.used.user+p.used.system > r.User+r.System {
 		r.User, r.System = p.used.user, p.used.system
 	}
@@ -227,6 +228,7 @@ func (p *Process) killOrphans() {
 	}
 }
 
+// childrenOfSelf returns the children of the launcher. The kernel lists them by the thread that is their parent.
 func childrenOfSelf() (pids []int) {
 	threads, _ := os.ReadDir("/proc/self/task") // without /proc nothing was launched
 	for _, thread := range threads {

@@ -69,6 +69,7 @@ func (p *Process) settledTable() (*proc.MountTable, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	// The descriptor stays open, because mountsChanged reads the table again whenever poll(2) reports a change.
 	p.guards.table = fd
 	text, err := proc.ReadFD(fd, path, proc.MaxProc)
 	if err != nil {
@@ -124,6 +125,7 @@ func (g *guards) restored() (n int) {
 	return n
 }
 
+// enforced adds to the report what the kernel said of a layer, and where it said so.
 func (p *Process) enforced(layer policy.Layer, found, where string) {
 	p.Report.Enforced = append(p.Report.Enforced, report.Enforced{Layer: layer, Found: found, Where: where})
 }
@@ -229,6 +231,7 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 			return nil, nil, e
 		}
 		visible[m.Point] = m.ID
+		// The bind has no overlay, so a task can connect to the sockets below it.
 		if part.Still && part.Target == m.Point && m.Source != compile.StillSource {
 			bare = append(bare, part.Source)
 		}
