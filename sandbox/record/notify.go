@@ -23,6 +23,7 @@ type notify struct {
 	all   bool          // the filter shows every call
 	tasks map[int]known // by thread
 	root  int           // the task's root directory
+	begun bool          // the first program is recorded
 
 	servers map[descriptor]bool // the sockets that were connected to a name server, or sent to one
 	sampler sampler
@@ -125,7 +126,8 @@ func (n *notify) executable(c *sandbox.Call) (exe int, ok bool) {
 	}
 	exe = n.gather.executable(x)
 	n.tasks[c.TID] = known{exe, group, now}
-	if exe == 0 && len(n.exes.Executables) == 1 {
+	if exe == 0 && !n.begun {
+		n.begun = true
 		n.begins(n.root, x.Path)
 	}
 	return exe, true
