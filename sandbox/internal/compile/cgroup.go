@@ -316,7 +316,8 @@ func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
 		// The sandbox's own /dev: its nodes are parts of their own, so only the terminals of its devpts are added
 		// here.
 		if p.What == ownDev {
-			list = add(add(list, cgroup.Device{Major: 5, Minor: 2}), cgroup.Device{Major: 136, AnyMinor: true}) // ptmx, pts
+			// ptmx, and the terminals in pts.
+			list = add(add(list, cgroup.Device{Major: 5, Minor: 2}), cgroup.Device{Major: 136, AnyMinor: true})
 			continue
 		}
 		if p.Source == "" {

@@ -35,9 +35,9 @@ type Compilation struct {
 	NewTime  bool                    // the task gets a time namespace
 	Into     *attach.Attached        // the running sandbox that the program joins; nil for a new sandbox
 	Joins    []join                  // namespaces that exist and are entered
-	Outside  host.Files              // the launcher's tree if Host.Files is that of a joined mount namespace; otherwise nil
+	Outside  host.Files              // the launcher's tree if Host.Files is that of a joined mount namespace; or nil
 	Sources  []Source                // detached mounts that the launcher makes, because the child may not
-	handOver func(*Compilation) bool // gives the launcher what is compiled so far, and asks for more; nil if nothing will be run
+	handOver func(*Compilation) bool // hands over what is compiled so far, and asks for more; nil if nothing runs
 	Program  program
 	Workdir  string
 	byNames  bool   // the launcher makes the root, and binds each name of the host's root in it: see rootByNames

@@ -1,5 +1,5 @@
-// Package compile turns a profile, a host and a request into a plan. It decides, and touches nothing: it imports neither
-// os nor syscall, it takes only numbers from package unix, and it sees the host through host.Files alone.
+// Package compile turns a profile, a host and a request into a plan. It decides, and touches nothing: it imports
+// neither os nor syscall, it takes only numbers from package unix, and it sees the host through host.Files alone.
 //
 // # The order
 //
@@ -8,37 +8,37 @@
 //   - Steps that open the child's own files in the host's /proc come before the ids, because a change of credentials
 //     gives these files to root.
 //   - Ids come before the mounts, so that the task's ids own what is made on the sandbox's own file systems.
-//   - The parent-death signal comes after the ids, because a change of credentials clears it. If the launcher died before
-//     the child set the signal, the launcher's end of the socket is closed. So the child, which waits for a byte, gets
-//     none, and that is an error (plan.RecvByte).
-//   - The child drops the bounding set while it has CAP_SETPCAP, and before the fork. no_new_privs comes before Landlock
-//     and seccomp, because an unprivileged process may not use these two without it.
-//   - The network namespace takes a quarter of a launch. The child makes it before the fork, while the launcher compiles
-//     the mounts.
-//   - The mounts come in the profile's order, hide rules after all of them, the program's own file after both. Then the
-//     launcher's own mounts become read-only.
-//   - The child mounts nothing after it has entered the root. From then on the launcher reads the mount table back, and
-//     meanwhile the task makes Landlock's rules.
+//   - The parent-death signal comes after the ids, because a change of credentials clears it. If the launcher died
+//     before the child set the signal, the launcher's end of the socket is closed. So the child, which waits for a
+//     byte, gets none, and that is an error (plan.RecvByte).
+//   - The child drops the bounding set while it has CAP_SETPCAP, and before the fork. no_new_privs comes before
+//     Landlock and seccomp, because an unprivileged process may not use these two without it.
+//   - The network namespace takes a quarter of a launch. The child makes it before the fork, while the launcher
+//     compiles the mounts.
+//   - The mounts come in the profile's order, hide rules after all of them, the program's own file after both. Then
+//     the launcher's own mounts become read-only.
+//   - The child mounts nothing after it has entered the root. From then on the launcher reads the mount table back,
+//     and meanwhile the task makes Landlock's rules.
 //   - Landlock is enforced after the last mount, because it forbids mounting.
-//   - rlimits come after the last descriptor is opened, because the launcher may hold more descriptors than the task is
-//     allowed.
-//   - The barrier ("T") comes after all that and before the filter. By then the launcher has read the mounts back, or it
-//     refuses to go on.
+//   - rlimits come after the last descriptor is opened, because the launcher may hold more descriptors than the task
+//     is allowed.
+//   - The barrier ("T") comes after all that and before the filter. By then the launcher has read the mounts back, or
+//     it refuses to go on.
 //   - seccomp is last. execve is the only call under the filter, so that a profile describes the program and not the
 //     launcher.
 //
-// A program that joins a sandbox (exec.go) has execOrder. It has the same phases if they need not differ. Its child enters
-// everything from outside, waits until the launcher has checked where the child is, conceals itself, and is born again
-// inside.
+// A program that joins a sandbox (exec.go) has execOrder. It has the same phases if they need not differ. Its child
+// enters everything from outside, waits until the launcher has checked where the child is, conceals itself, and is
+// born again inside.
 //
 // # Paths
 //
-// The new root is stacked on "/" of the child's mount namespace. Until the child enters it, a path means the host and a
-// descriptor of the new root means the sandbox. The kernel resolves a target once, below the root's descriptor (openat2,
-// RESOLVE_IN_ROOT; name by name on a host that refuses openat2). From then on the target is a descriptor. A source is
-// opened without following any link. What this package resolves itself, by internal/picture, only decides and explains.
-// Nothing is made on the host's tree: a target exists there or is an error, and the launcher's own files lie on a tmpfs of
-// its own, the scratch file system.
+// The new root is stacked on "/" of the child's mount namespace. Until the child enters it, a path means the host and
+// a descriptor of the new root means the sandbox. The kernel resolves a target once, below the root's descriptor
+// (openat2, RESOLVE_IN_ROOT; name by name on a host that refuses openat2). From then on the target is a descriptor. A
+// source is opened without following any link. What this package resolves itself, by internal/picture, only decides
+// and explains. Nothing is made on the host's tree: a target exists there or is an error, and the launcher's own
+// files lie on a tmpfs of its own, the scratch file system.
 //
 // # The files
 //

@@ -2,26 +2,26 @@ package compile
 
 // This file plans a program that joins a running sandbox: setns(2), execveat(2), Linux 5.8 for statx(2)'s mount ids.
 //
-// The processes inside are hostile. They see the newcomer as soon as it is in the pid namespace, have its user id, and know
-// this source. So the newcomer must never, at any moment, be weaker than the processes inside. Therefore:
+// The processes inside are hostile. They see the newcomer as soon as it is in the pid namespace, have its user id,
+// and know this source. So the newcomer must never, at any moment, be weaker than the processes inside. Therefore:
 //
-//   - The child enters everything by descriptors that the sandbox's launcher opened before the task ran (internal/attach),
-//     while the child is still outside the pid namespace. The launcher reads from /proc what the child has entered before
-//     the child goes on.
-//   - The child is not dumpable (proc(5), PR_SET_DUMPABLE) from before it is seen inside until execve. So a process without
-//     capabilities over the launcher's own user namespace can neither trace it (CVE-2016-9962) nor look at its memory, its
-//     exe (CVE-2019-5736), its root, working directory or descriptors (CVE-2024-21626). The child wipes its arguments
-//     before.
-//   - The child follows no path that leads through one of those links: it opens the working directory and the program with
-//     RESOLVE_NO_MAGICLINKS, and runs the program by its descriptor. That descriptor is close-on-exec, so the kernel
-//     refuses to interpret a script: "#!/proc/self/exe" would run the launcher's own file. This file looks up the
-//     interpreter of a script and runs it in the script's place.
-//   - The same steps confine the newcomer as the task, after the same barrier, with the very same Landlock ruleset and
-//     the same resource limits. If the joining launcher has less around it than the launcher that made the sandbox
-//     (filters, a security module's label, groups), it refuses.
+//   - The child enters everything by descriptors that the sandbox's launcher opened before the task ran
+//     (internal/attach), while the child is still outside the pid namespace. The launcher reads from /proc what the
+//     child has entered before the child goes on.
+//   - The child is not dumpable (proc(5), PR_SET_DUMPABLE) from before it is seen inside until execve. So a process
+//     without capabilities over the launcher's own user namespace can neither trace it (CVE-2016-9962) nor look at
+//     its memory, its exe (CVE-2019-5736), its root, working directory or descriptors (CVE-2024-21626). The child
+//     wipes its arguments before.
+//   - The child follows no path that leads through one of those links: it opens the working directory and the program
+//     with RESOLVE_NO_MAGICLINKS, and runs the program by its descriptor. That descriptor is close-on-exec, so the
+//     kernel refuses to interpret a script: "#!/proc/self/exe" would run the launcher's own file. This file looks up
+//     the interpreter of a script and runs it in the script's place.
+//   - The same steps confine the newcomer as the task, after the same barrier, with the very same Landlock ruleset
+//     and the same resource limits. If the joining launcher has less around it than the launcher that made the
+//     sandbox (filters, a security module's label, groups), it refuses.
 //
-// The child that is born inside makes the task, and waits for it, as init does in a sandbox of its own. The task ends with
-// the child, and the child ends with the launcher. The sandbox's init reaps what the task leaves behind.
+// The child that is born inside makes the task, and waits for it, as init does in a sandbox of its own. The task ends
+// with the child, and the child ends with the launcher. The sandbox's init reaps what the task leaves behind.
 
 import (
 	"bytes"
@@ -367,7 +367,7 @@ func (c *Compilation) keptRuleset() error {
 	c.Land.On, c.Land.ruleset = true, plan.F(attach.FileRuleset)
 	c.Plan.Files = append(c.Plan.Files, attach.FileRuleset)
 	// No rule allows this file system, so that landlockEnforce can try whether Landlock is in force.
-	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec) // what no rule allows: see landlockEnforce
+	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec)
 	return nil
 }
 

@@ -31,10 +31,11 @@ type hider struct {
 	several map[fileID]*several // hidden files with more than one name
 	from    plan.From           // from and rule belong to the current rule
 	rule    policy.Pos
-	last    string                 // the thing that the rule has led to last
-	left    func(path string) bool // reports whether a task may have left a link on the way to a path; nil until leftByTask needs it
-	visited map[string]bool        // hidden directories of the host whose links were followed
-	alone   bool                   // do not follow links in what is hidden
+	last    string // the thing that the rule has led to last
+	// left reports whether a task may have left a link on the way to a path. It is nil until leftByTask needs it.
+	left    func(path string) bool
+	visited map[string]bool // hidden directories of the host whose links were followed
+	alone   bool            // do not follow links in what is hidden
 
 	inspected int  // number of names that were looked at in the directories that the rule hides
 	matched   bool // the rule led to something

@@ -216,7 +216,8 @@ func (c *Compilation) hideStateDir(dir string) error {
 		return &fail.Error{Op: "hide the state directory " + dir, Err: err, Hint: hint}
 	}
 	h := c.hider()
-	h.from, h.alone = own("state directory"), true // launchers make everything in it, so no link in it leads to a secret
+	// Launchers make everything in the directory, so no link in it leads to a secret.
+	h.from, h.alone = own("state directory"), true
 	if err := h.path(dir); err != nil {
 		return fail(err, "")
 	}

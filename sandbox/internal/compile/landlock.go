@@ -89,7 +89,8 @@ func (c *Compilation) LandlockRules() error {
 		return err
 	}
 	c.Land.On = true
-	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI) // if landUnix is lost, see CoverSockets
+	// If landUnix is lost, CoverSockets covers the host's sockets instead.
+	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI)
 	// An older ABI handles fewer rights. What it does not handle it does not restrict, so the profile must permit
 	// that.
 	if lost := (landRead | LandExec | landWrite) &^ c.Land.Handled; lost != 0 {

@@ -320,7 +320,9 @@ func (c *Compilation) namesNew() bool {
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
 		if m.Kind != policy.MountBind || !strings.HasPrefix(m.Target, "/") || m.Optional {
-			continue // the target is the source's own path, or lies below the home or the working directory, or the bind is optional
+			// The target is the source's own path, or lies below the home or the working directory, or the bind is
+			// optional.
+			continue
 		}
 		name, _, _ := strings.Cut(paths.Clean(m.Target)[1:], "/")
 		if _, err := c.Tree.Lstat("/" + name); name != "" && fail.NotThere(err) {

@@ -174,7 +174,8 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if m.NoExec {
 		attrs |= picture.AttrNoExec
 	}
-	// The decisions come before the first step, because a bind that turns out to be shown in another way must leave no step.
+	// The decisions come before the first step, because a bind that turns out to be shown in another way must leave
+	// no step.
 	still, ok := c.keepsStill(m, src, info)
 	plain := c.IDs.Idmapped && !m.Write && info.IsDir() && c.rootsOwn(src)
 	mnt := c.openSource(from, plan.Tree, src, attrs, m.Pos.Short())

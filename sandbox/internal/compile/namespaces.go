@@ -409,7 +409,7 @@ const unmappedID = 1<<32 - 1
 // outside returns the id outside that an id inside stands for.
 func (maps idMaps) outside(in int) (out int, ok bool) {
 	for _, m := range maps {
-		if in >= m[0] && in-m[0] < m[2] && m[1] != unmappedID { // a difference, because the sum could overflow on 32 bits
+		if in >= m[0] && in-m[0] < m[2] && m[1] != unmappedID { // a difference: the sum could overflow on 32 bits
 			return m[1] + in - m[0], true
 		}
 	}

@@ -51,7 +51,7 @@ func (c *Compilation) hostTree() *picture.Tree {
 		}
 		c.outdoors = picture.Tree{Files: c.Host.Files, Known: c.Tree.Known, Links: c.Tree.Links}
 		c.outdoors.Add(picture.Part{Target: "/", Source: "/"})
-		c.outdoors.Add(picture.Part{Target: "/proc", Source: "/proc", What: "proc"}) // its links mean another process inside
+		c.outdoors.Add(picture.Part{Target: "/proc", Source: "/proc", What: "proc"}) // its links differ inside
 	}
 	return &c.outdoors
 }

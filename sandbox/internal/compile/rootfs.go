@@ -295,7 +295,7 @@ func (c *Compilation) enterRoot() error {
 		c.do(from, plan.FchdirStep(c.rootFD))
 		c.do(c.scalar("root.enter"), plan.ChrootStep("."))
 	} else {
-		if !c.scratch.attached { // attached to the old root, scratch goes with it; alone it would cost another wait for RCU
+		if !c.scratch.attached { // scratch goes with the old root; alone it would cost another wait for RCU
 			c.do(own("scratch"), plan.Move(plan.R(plan.Scratch), plan.CWD, "/proc", fromFD))
 		}
 		c.do(from, plan.FchdirStep(c.rootFD), plan.Pivot(".", "."))

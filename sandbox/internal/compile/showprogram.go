@@ -1,8 +1,8 @@
 package compile
 
-// This file binds a program's own file if the profile does not show its directory. The file's name may be the work of an
-// earlier task: a link in the working directory, a script's first line. Whatever such a name means would be readable
-// inside. So the file is bound only if
+// This file binds a program's own file if the profile does not show its directory. The file's name may be the work of
+// an earlier task: a link in the working directory, a script's first line. Whatever such a name means would be
+// readable inside. So the file is bound only if
 //
 //   - no link leads to it but those of the system's own directories;
 //   - no hide rule means it;

@@ -177,7 +177,8 @@ func (c *Compilation) allowOutput() {
 			file = plan.Number(uint64(i))
 		}
 		c.do(own("stdio"),
-			plan.Clone(file, "", unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH).Into(plan.Target), // without OPEN_TREE_CLONE this opens the file itself, as O_PATH does
+			// Without OPEN_TREE_CLONE this opens the file itself, as O_PATH does.
+			plan.Clone(file, "", unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH).Into(plan.Target),
 			plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, landFile&landOfFile&c.Land.Handled),
 			plan.CloseStep(plan.R(plan.Target)))
 	}
@@ -200,7 +201,8 @@ func (c *Compilation) bindOutput(from plan.From, target, name string, number int
 	c.do(from,
 		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
 		plan.RecvFD(plan.F(FileSync)).Into(plan.Tree),
-		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD).OrElse(plan.ENOENT), // the file may be removed meanwhile
+		// The file may be removed meanwhile.
+		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD).OrElse(plan.ENOENT),
 		plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: true, Write: true, Noexec: true, Absent: true, What: "the caller's " + name})
 }
