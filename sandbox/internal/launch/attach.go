@@ -22,7 +22,7 @@ func (p *Process) keep() error {
 		return nil
 	}
 	a := p.kept
-	if a == nil { // keepFile has made it if there is a ruleset
+	if a == nil { // if the child has sent a ruleset, keepFile has made it
 		a = &attach.Attached{}
 		p.kept = a
 	}
@@ -86,7 +86,7 @@ func (p *Process) Attach() (*attach.Attached, error) {
 	fds := maps.Clone(p.kept.Descriptors())
 	// An earlier answer is no part of the data.
 	delete(fds, attach.FileText)
-	// By the pidfd of init, a launcher that joins the sandbox notices its end.
+	// A launcher that joins the sandbox notices the sandbox's end by the pidfd of init.
 	fds[attach.FileInit] = p.pidfd
 	a := p.kept.With(fds)
 	for name := range fds {
@@ -151,8 +151,8 @@ func (p *Process) Share() (*attach.Attached, error) {
 		return nil, err
 	}
 	a := shared.With(nil)
-	// The copy gets duplicates, because the launcher closes its own descriptors when the sandbox ends. For the caller
-	// that can be at any time.
+	// The copy gets duplicates, because the launcher closes its own descriptors when the sandbox ends. The caller
+	// cannot know when that is.
 	for name, fd := range shared.Descriptors() {
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {

@@ -24,7 +24,7 @@ func (p *Process) hints() {
 	if r.Signal != "" && r.Signal != "SIGSYS" {
 		return
 	}
-	if r.Signal == "SIGSYS" || r.Exit == 128+int(unix.SIGSYS) { // a shell tells of its child's end so
+	if r.Signal == "SIGSYS" || r.Exit == 128+int(unix.SIGSYS) { // a shell reports its child's end by this code
 		if text := p.Comp.ExecHint(); text != "" {
 			r.Hints = append(r.Hints, report.Hint{Text: text})
 			return

@@ -207,7 +207,7 @@ func (p *Process) checkPrivate() error {
 		if !part.Write || part.Layer || part.Opaque || !slices.ContainsFunc(p.Comp.Private, in) || p.Comp.Tree.At(part.Target) != part {
 			continue
 		}
-		// The task reaches this part: nothing else covers it.
+		// The task reaches this part, because no other part covers it.
 		if err := samePrivate(root, part); err != nil {
 			return &fail.Error{Op: part.Source, Err: err, From: part.Rule.Short(),
 				Hint: compile.PrivateHint}

@@ -279,8 +279,8 @@ func (p *Process) reportLimits(stats *cgroup.Stats) {
 	r.Timeout = r.Limit == report.LimitTimeout
 }
 
-// fileTooLarge reports whether the task ended because a file grew too large. If the task is a shell, it tells of its
-// child's end by 128 and the signal's number: sh(1).
+// fileTooLarge reports whether the task ended because a file grew too large. A shell that has a child with such an end
+// exits with 128 and the signal's number: sh(1).
 func (p *Process) fileTooLarge() bool {
 	return p.Report.Signal == "SIGXFSZ" || p.Report.Exit == 128+int(unix.SIGXFSZ) && p.Comp.Rlimit("fsize") != nil
 }

@@ -179,7 +179,7 @@ const (
 func (p *Process) observeAll() {
 	for range watchedInRow {
 		var n child.Notification
-		// The kernel fills in the structure, and refuses one that is not zero. So it is new each time.
+		// The kernel refuses a structure that is not zero, and then fills it in. So each call gets a new one.
 		if child.NextNotification(p.Listener, &n) != 0 {
 			return // the task was killed meanwhile
 		}
@@ -224,8 +224,8 @@ const (
 
 // throttle counts the answers that the launcher has given, so that it can tell how many it may still give at once.
 type throttle struct {
-	used  int       // answers since then
-	since time.Time // zero before the first burst is used up
+	used  int       // answers that still count, because the rate has not made up for them
+	since time.Time // when the rate last reduced used; zero before the first burst is used up
 }
 
 // spend takes one answer, and reports whether it was the last for now. It reads the clock only after many answers.

@@ -131,7 +131,8 @@ func SameFile(a, b *os.File) bool {
 
 // Drain passes on what the sandbox has left in the pipes. It waits for the readers as long as they take, as the task
 // would have waited for them. If a limit has ended the task, or SIGKILL has ended the whole sandbox, it waits only
-// for the grace period. A signal that would end the task, and the wall-clock limit, end the wait.
+// for the grace period. WaitDelay bounds every wait. A signal that would end the task, and the wall-clock limit, end
+// the wait at once.
 func (p *Process) Drain() {
 	c := p.copying
 	if c == nil {

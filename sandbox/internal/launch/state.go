@@ -20,7 +20,7 @@ func (p *Process) identifyInit() error {
 	return p.identify(p.PID, "pid 1", func(s *state.State) **state.ProcessID { return &s.Init })
 }
 
-// identifyTask records who the task is while the task cannot end, because it may have ended before anybody asks.
+// identifyTask records who the task is before the program runs, because the task may end before anybody asks.
 func (p *Process) identifyTask() error {
 	return p.identify(p.Task, "the task", func(s *state.State) **state.ProcessID { return &s.Task })
 }

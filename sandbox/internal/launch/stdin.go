@@ -47,7 +47,7 @@ func (p *Process) keepStdin(fd int) error {
 	return nil
 }
 
-// sameOffset moves the descriptor to to where the descriptor from is.
+// sameOffset gives one descriptor, to, the file position of another, from.
 func sameOffset(from, to int) error {
 	at, err := unix.Seek(from, 0, unix.SEEK_CUR)
 	if err == nil {

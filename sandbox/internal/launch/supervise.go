@@ -84,7 +84,7 @@ type Process struct {
 	control *control        // nil unless Cmd.State is set
 
 	kept    *attach.Attached // what later programs need to join; nil unless Cmd.Keep
-	answer  []int            // the answer to those who ask for it, once somebody has asked
+	answer  []int            // the answer to every request for kept; nil before the first
 	sandbox int              // a pidfd of the joined sandbox's init; -1 for none
 	around  int              // how many filters the task has, without its own
 

@@ -71,7 +71,7 @@ func (p *Process) hear(m *child.Message) (err error) {
 		err = p.keepFile(attach.FileRuleset, m.File)
 	case compile.MsgStatus:
 		p.statusFD = m.File
-	case compile.MsgTask: // the last message before the filter: what is kept is opened while the task cannot go away
+	case compile.MsgTask: // the last message before the filter: the task waits, so that the launcher can open its files
 		if err = p.checkTerminal(); err == nil {
 			err = p.checkConfined()
 		}
