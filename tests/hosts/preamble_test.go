@@ -2,15 +2,17 @@ package hosts
 
 const preamble = `# Restricted hosts
 
-What ` + "`cordon run -p default`" + ` comes to where something is taken away from it. ` + "`make hosts`" + ` tries each row as root and as
-an ordinary user, on a real restricted process, and writes this page.
+This page lists hosts that deny cordon something, and says what ` + "`cordon run -p default`" + ` does there.
+` + "`make hosts`" + ` starts each row as root and as an ordinary user, in a real restricted
+process, and writes this page.
 
-- **full**: it starts, every layer is in force, and the report says so.
-- **full by a way on**: the host refuses the usual way, and another one leads to the same end. It is no weaker; the
-  report (` + "`ways_on`" + `) and ` + "`-v`" + ` name it.
-- **starts, and names what is missing**: the profile allows that layer to be missing, and stderr and the report name it.
-- **refused**: exit code 125; the error names the layer and the cause, the hint the remedy for this host. Nothing has
-  run.
+- **full**: the program runs, every layer is in force, and the report says so.
+- **full by a way on**: the host refuses the usual way, and cordon takes another one, which is no weaker. The report
+  (` + "`ways_on`" + `) and ` + "`-v`" + ` name it.
+- **starts, and names what is missing**: the program runs without a layer that the profile allows to be missing. stderr
+  and the report name the layer.
+- **refused**: the exit code is 125, and no program has run. The error names the layer and the cause, and the hint names
+  the remedy for this host.
 
-` + "`cordon doctor`" + ` tells the same causes before anything is run.
+` + "`cordon doctor`" + ` names the same causes before you run anything.
 `
