@@ -37,7 +37,7 @@ var setters = [...]setter{
 
 // more lists the flags that are not the twin of a single key.
 var more = [...]Flag{
-	{Name: "remove", Arg: "SECTION=VALUE", Doc: "take away what a profile lists"},
+	{Name: "remove", Arg: "SECTION=VALUE", Doc: "remove VALUE from the list SECTION of the profile"},
 
 	// The flags below have other tools' names and mean the same here.
 	{Name: "network", Arg: "none|host|PATH", Key: "network", For: "net"},

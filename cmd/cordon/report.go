@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cordon/policy"
 	"cordon/policy/phrase"
 	"cordon/sandbox/report"
 )
@@ -375,10 +374,8 @@ func (r *reportFile) arrived(written *unix.Stat_t) error {
 // atLeast returns the words to print before a processor time that may be incomplete. Without a cgroup, the time of a
 // child whose parent ignores SIGCHLD is not counted.
 func atLeast(r *report.Report) string {
-	for i := range r.Missing {
-		if m := &r.Missing[i]; m.Layer == policy.LayerCgroup && strings.Contains(m.Instead, "RLIMIT_CPU") {
-			return "at least "
-		}
+	if r.AtLeast {
+		return "at least "
 	}
 	return ""
 }

@@ -38,7 +38,7 @@ func newStats(u *ui) *cobra.Command {
 	fs.SortFlags = false
 	fs.BoolVar(&f.once, "no-stream", false, "print one table and exit")
 	f.interval = time.Second
-	fs.Var(timeValue{&f.interval}, "interval", "the `TIME` between two updates, over which processor time is measured")
+	fs.Var(timeValue{&f.interval}, "interval", "the `TIME` between two updates; processor use is measured over this time")
 	fs.BoolVar(&f.json, "json", false, "print JSON, one line for every update")
 	return c
 }

@@ -20,11 +20,13 @@ type Output struct {
 type Planted struct{ *Refused }
 
 func (e *Planted) Error() string {
-	what := "a link"
-	if e.Step.Mode&unix.S_IFMT != unix.S_IFLNK {
-		what = "not a regular file, and"
+	switch e.Step.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		return e.Step.Path + ", which is a link: " + e.Refused.Error()
+	case unix.S_IFREG, unix.S_IFDIR:
+		return e.Refused.Error()
 	}
-	return e.Step.Path + ", which is " + what + ": " + e.Refused.Error()
+	return e.Step.Path + ", which is not a regular file: " + e.Refused.Error()
 }
 
 // Output opens the directory of a file that the launcher will write. It returns an error if a task may have made a

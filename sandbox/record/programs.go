@@ -247,8 +247,8 @@ func (g *generator) end() {
 	g.exit()
 }
 
-// counter puts the address of a counter into r0. The jump is only for the verifier, which does not know that the
-// counter exists.
+// counter puts the address of a counter into r0. The test for NULL is only for the
+// verifier, which does not know that every counter exists.
 func (g *generator) counter(n int32) {
 	g.storei(b32, fp, slotZero, n)
 	g.lookup(g.m.counters, slotZero)

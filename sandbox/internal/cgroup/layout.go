@@ -173,7 +173,7 @@ type launcher struct {
 	start uint64
 }
 
-// parseName returns the launcher from a name that Name made. It ignores a suffix that begins with a dot. ok is false
+// parseName is the inverse of Name: it returns the launcher that a name stands for. It ignores a suffix that begins with a dot. ok is false
 // if the name is not such a name.
 func parseName(name string) (l launcher, ok bool) {
 	rest, ok := strings.CutPrefix(name, prefix)

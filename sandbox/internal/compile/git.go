@@ -37,6 +37,7 @@ type gitGuard struct {
 	scripts     int   // number of scripts that have been read
 	indexes     int64 // bytes of the indexes that have been read
 	configNames int   // number of names that have been looked at for configurations
+	large       error // a configuration is larger than maxConfig
 }
 
 // git binds the repository of the working directory, and shows the user's configuration without secrets. If the
@@ -354,9 +355,6 @@ func (g *gitGuard) holding(path, end string) error {
 	g.h.countNames(end)
 	return g.protectOnHost(end)
 }
-
-// maxConfig bounds the size of a configuration.
-const maxConfig = 256 << 10
 
 // withoutSecrets shows a configuration of the host without its secrets, wherever the sandbox shows it. It hides a
 // broken one.

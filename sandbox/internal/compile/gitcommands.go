@@ -301,7 +301,7 @@ func (g *gitGuard) callers(dir string) bool {
 
 // workTreeOf returns the working tree that a repository's configuration names.
 func (g *gitGuard) workTreeOf(dir string) (tree string) {
-	text, err := g.c.Host.Files.Read(paths.Join(dir, "config"), maxConfig)
+	text, err := g.config(paths.Join(dir, "config"))
 	if err != nil {
 		return ""
 	}
@@ -388,7 +388,7 @@ func (g *gitGuard) commits(dir, common string) bool {
 		g.c.note("git: " + common + " is read-only, because the program could make its hooks: mkdir " + common + "/hooks")
 		return false
 	}
-	text, err := g.c.Host.Files.Read(paths.Join(common, "config"), maxConfig)
+	text, err := g.config(paths.Join(common, "config"))
 	return err == nil && (!strings.Contains(strings.ToLower(string(text)), "worktreeconfig") || there(paths.Join(dir, "config.worktree")))
 }
 

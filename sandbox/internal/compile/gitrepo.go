@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -42,7 +43,7 @@ func (g *gitGuard) open(top string) (*repo, error) {
 	// git reads config.worktree only with extensions.worktreeConfig. To read it in any case protects more, never
 	// less.
 	for _, path := range [...]string{paths.Join(r.common, "config"), paths.Join(dir, "config.worktree")} {
-		text, err := g.c.Host.Files.Read(path, maxConfig)
+		text, err := g.config(path)
 		if err != nil {
 			continue
 		}
@@ -56,6 +57,9 @@ func (g *gitGuard) open(top string) (*repo, error) {
 	}
 	more, files := g.included(r.vars, 0)
 	r.vars, r.files = append(r.vars, more...), append(r.files, files...)
+	if g.large != nil {
+		return nil, g.large
+	}
 	return r, g.index(r)
 }
 
@@ -167,7 +171,7 @@ func (g *gitGuard) userConfig() ([]git.Var, error) {
 		if err := g.protectUserFile(f, path); err != nil {
 			return nil, err
 		}
-		text, err := g.c.Host.Files.Read(path, maxConfig)
+		text, err := g.config(path)
 		if err != nil {
 			continue
 		}
@@ -183,7 +187,20 @@ func (g *gitGuard) userConfig() ([]git.Var, error) {
 	for i := range vars {
 		vars[i].User = true
 	}
-	return vars, nil
+	return vars, g.large
+}
+
+// maxConfig bounds the size of a configuration, in bytes.
+const maxConfig = 256 << 10
+
+// config reads a configuration. If it is larger than maxConfig, what the rest of it names would not be protected: the
+// sandbox does not start.
+func (g *gitGuard) config(path string) ([]byte, error) {
+	text, err := g.c.Host.Files.Read(path, maxConfig+1)
+	if err == nil && len(text) > maxConfig && g.large == nil {
+		g.large = g.fail(path, errors.New("this configuration is larger than "+strconv.Itoa(maxConfig>>10)+" KiB"), "make it smaller")
+	}
+	return text, err
 }
 
 // within sets, for each variable, the directory of the file that it comes from.
@@ -205,7 +222,7 @@ func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []s
 			continue
 		}
 		path := g.absolute(v.Dir, v.Value)
-		text, err := g.c.Host.Files.Read(path, maxConfig)
+		text, err := g.config(path)
 		if path == "" || err != nil {
 			continue
 		}

@@ -358,9 +358,7 @@ func (f *finder) ofGit(path string, e *picture.Listed) {
 func (f *finder) behind(link string, states []matching) {
 	for _, s := range states {
 		e := expander{tree: f.tree, extra: f.extra}
-		if err := e.next(link, s.names); err != nil {
-			continue // too many matches behind this link: they are skipped
-		}
+		_ = e.next(link, s.names) // it ends early only with more matches than are allowed, which match refuses
 		for _, x := range e.found {
 			f.found = append(f.found, match{rule: s.rule, path: x.path, link: true, from: link,
 				way: slices.Concat(s.way, x.links)})

@@ -321,7 +321,8 @@ func (c *Compilation) candidate(name string) string {
 }
 
 // showTool shows the trees of the tools that the links of a program's path pass. It reports whether the program then
-// exists inside. A task may have made a link on the way: even so the link leads to a tool, or nothing is shown.
+// exists inside. A task may have made a link on the way. That does no harm, because showTool shows only trees of known
+// tools.
 func (c *Compilation) showTool(path string) (bool, error) {
 	if c.Host.Home == "" || !paths.Below(path, c.Host.Home) && !paths.Below(path, c.sourceHome()) {
 		return false, nil

@@ -333,7 +333,7 @@ func runtimeDir(dir string) bool {
 	if !ok || rest != "" && rest[0] != '/' {
 		return false
 	}
-	user, ok := strings.CutPrefix(rest, "/user")
+	user, ok := strings.CutPrefix(rest+"/", "/user/")
 	return rest == "" || ok && strings.Count(user, "/") <= 1
 }
 

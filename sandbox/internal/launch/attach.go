@@ -134,8 +134,8 @@ func (p *Process) frozen() bool {
 		}
 	}
 	text, err := proc.ReadSome("/proc/"+strconv.Itoa(p.Task)+"/stat", 512)
-	_, state, found := strings.Cut(string(text), ") ")
-	return err == nil && found && strings.HasPrefix(state, "T")
+	name := strings.LastIndex(string(text), ") ") // where the task's own name ends, which may hold a bracket
+	return err == nil && name >= 0 && strings.HasPrefix(string(text)[name+2:], "T")
 }
 
 // Share duplicates the data and its descriptors, for a caller of the library.

@@ -192,7 +192,7 @@ func (p *Process) isRunning() bool {
 	return p.running
 }
 
-// signalJob sends a signal that comes from the terminal's keys.
+// signalJob sends the task a signal that a key of the terminal has made, such as Ctrl-C.
 func (p *Process) signalJob(sig syscall.Signal) error {
 	if p.terminal != nil && (sig == unix.SIGINT || sig == unix.SIGQUIT) {
 		return p.terminal.Raise(sig)

@@ -100,7 +100,7 @@ func (l *LogReader) number() (int, error) {
 	}
 }
 
-// oldest opens the file with the highest number.
+// oldest opens the oldest file of the log, which has the highest number.
 func (l *LogReader) oldest() error {
 	var last *os.File
 	for i := 0; ; i++ {

@@ -122,8 +122,11 @@ func (e *Entry) stopAll() error {
 // signalOne sends a signal to a process of the table, unless another process has its number now.
 func (e *Entry) signalOne(p *Process, sig unix.Signal) error {
 	fd, err := ProcessID{p.PID, p.Start}.open()
+	if err == unix.ESRCH {
+		return nil // gone
+	}
 	if err != nil {
-		return nil //nolint:nilerr // gone
+		return &fail.Error{Op: "signal pid " + strconv.Itoa(p.PID) + " of sandbox " + e.State.ID, Err: err}
 	}
 	defer unix.Close(fd)
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && err != unix.ESRCH {

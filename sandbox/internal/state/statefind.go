@@ -211,9 +211,12 @@ func (e *Entry) killRest() error {
 	}
 	var init = -1
 	if e.State.Init != nil && e.sameSpace() {
-		if fd, err := e.State.Init.open(); err == nil { // otherwise pid 1 has ended
+		switch fd, err := e.State.Init.open(); {
+		case err == nil:
 			init = fd
 			defer unix.Close(fd)
+		case err != unix.ESRCH: // pid 1 may live
+			return fail(err)
 		}
 	}
 	if init >= 0 {
@@ -270,11 +273,14 @@ func (id ProcessID) open() (int, error) {
 		return -1, err
 	}
 	now, err := IdentifyProcess(id.PID) // if another process has the number now, its start time differs
-	if err != nil || now.Start != id.Start {
-		unix.Close(fd)
+	if err == nil && now.Start == id.Start {
+		return fd, nil
+	}
+	unix.Close(fd)
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return -1, unix.ESRCH
 	}
-	return fd, nil
+	return -1, err
 }
 
 // Signal sends a signal to the task, through its launcher. SIGKILL also works if the launcher does not answer.
@@ -296,8 +302,10 @@ func (e *Entry) killInit() error {
 	case err != nil && e.State.Init.hidden() && e.alive():
 		return &fail.Error{Op: "kill sandbox " + e.State.ID, Err: errors.New("its launcher does not answer, and pid " + strconv.Itoa(e.State.Init.PID) + " cannot be told from another: " + whyHidden),
 			Hint: "kill -9 " + strconv.Itoa(e.State.Launcher.PID) + " ends the launcher, and the sandbox with it"}
+	case err == unix.ESRCH:
+		return nil // gone
 	case err != nil:
-		return nil //nolint:nilerr // gone
+		return &fail.Error{Op: "kill sandbox " + e.State.ID, Err: err}
 	}
 	defer unix.Close(fd)
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
