@@ -15,7 +15,7 @@ func denialAttacks() []attack {
 		{15, "the listener of denied calls, found or forged", "seccomp", try("listener"), reporting, anyone},
 		{26, "a denied call whose text changes meanwhile", "seccomp", racing, reporting, anyone},
 		{26, "a report that writes on the terminal", "launcher", hostileReport, reporting, noControl("it is a check, not an attack")},
-		{26, "a flood of denied calls, of kinds without end", "launcher", floodedReport, reporting, noControl("it is a check, not an attack")},
+		{26, "a flood of ever new kinds of denied calls", "launcher", floodedReport, reporting, noControl("it is a check, not an attack")},
 		{26, "a second program, with exec: once", "seccomp", secondProgram("execve", "execveat", "fd"), narrow, anyone},
 		{26, "the same by int 0x80 and x32", "seccomp", secondProgram("int80", "x32"), narrow, noControl("the next row shows it")},
 		{26, "the same by int 0x80 alone", "seccomp", secondProgram("int80"), narrow, anyone},

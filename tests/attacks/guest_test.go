@@ -20,7 +20,7 @@ import (
 func guestAttacks() []attack {
 	return []attack{
 		{46, "a script or a link that a task left chooses what is bound", "lookup", plantedPrograms, []string{"default", "build", "strict", "agent"}, shows(plantsBare)},
-		{47, "write into the pipe on stdin, for who reads it next", "launcher", injectStdin, nil, shows(injectStdin)},
+		{47, "write into the pipe on stdin, for the next reader", "launcher", injectStdin, nil, shows(injectStdin)},
 		{47, "read what others have written to stdout's pipe", "launcher", drinkStdout, nil, shows(drinkStdout)},
 		{48, "keys typed for the script that started it", "launcher", grabKeys, nil, shows(grabKeys)},
 		{49, "ask another sandbox's control socket", "launcher", askControl, nil, shows(askControlBare)},

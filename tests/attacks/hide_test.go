@@ -30,15 +30,15 @@ var secrets = []secret{
 	{name: "a glob in an alias", flags: []string{"--ro", "$D/home:/mnt", "--hide", "~/proj/*.pem"}, make: "echo $M >home/proj/a.pem", then: "cat /mnt/proj/a.pem $D/home/proj/a.pem"},
 	{name: "a rule through a link, in an alias", flags: []string{"--ro", "$D/home/proj:/mnt", "--hide", "$D/l/a.pem"}, make: "ln -s home/proj l; echo $M >home/proj/a.pem", then: "cat /mnt/a.pem a.pem"},
 	{name: "a home that is a link", home: "l", make: "ln -s home l; mkdir home/.ssh; echo $M >home/.ssh/id", then: "cat $D/home/.ssh/id $D/l/.ssh/id"},
-	{name: "files of a home that is a link", home: "l", make: "ln -s home l; echo $M >home/notes", then: "cat $D/home/notes $D/l/notes"},
+	{name: "files in a home that is a link", home: "l", make: "ln -s home l; echo $M >home/notes", then: "cat $D/home/notes $D/l/notes"},
 	{name: "a secret that is a link into a visible tree", make: "mkdir keys; echo $M >keys/k; ln -s $D/keys home/.aws", then: "cat $D/keys/k"},
-	{name: "that link, removed by an earlier run", flags: []string{"--rw", "$D/home"}, make: "mkdir keys; echo $M >keys/k; ln -s $D/keys home/.aws",
+	{name: "the same link, removed by an earlier run", flags: []string{"--rw", "$D/home"}, make: "mkdir keys; echo $M >keys/k; ln -s $D/keys home/.aws",
 		first: "rm -f ~/.aws; mv ~/.aws ~/x", then: "cat $D/keys/k"},
-	{name: "a parent that an earlier run has moved", flags: []string{"--rw", "$D/home"}, make: "mkdir -p home/.config/gh; echo $M >home/.config/gh/hosts",
+	{name: "a hidden file's parent, moved by an earlier run", flags: []string{"--rw", "$D/home"}, make: "mkdir -p home/.config/gh; echo $M >home/.config/gh/hosts",
 		first: "mv ~/.config ~/.c2", then: "cat ~/.c*/gh/hosts"},
-	{name: "a directory that an earlier run has closed", flags: []string{"--rw", ".", "--hide", "**/.env"}, make: "mkdir home/proj/s; echo $M >home/proj/s/.env",
+	{name: "a hidden file's directory, made unreadable by an earlier run", flags: []string{"--rw", ".", "--hide", "**/.env"}, make: "mkdir home/proj/s; echo $M >home/proj/s/.env",
 		first: "chmod 311 s", then: "chmod 755 s; cat s/.env"},
-	{name: "a directory that an earlier run has moved", flags: []string{"--rw", ".", "--hide", "**/.env"}, make: "mkdir home/proj/s; echo $M >home/proj/s/.env",
+	{name: "a hidden file's directory, moved by an earlier run", flags: []string{"--rw", ".", "--hide", "**/.env"}, make: "mkdir home/proj/s; echo $M >home/proj/s/.env",
 		first: "mkdir t; mv s t/s", then: "cat s/.env t/s/.env"},
 	{name: "a directory that a pattern names, moved by an earlier run", flags: []string{"--rw", ".", "--hide", "**/config/prod.key"},
 		make: "mkdir -p home/proj/s/config; echo $M >home/proj/s/config/prod.key", first: "mv s/config s/c; mv s t", then: "cat s/*/prod.key t/*/prod.key"},
@@ -83,7 +83,7 @@ func hideAttacks() []attack {
 	check := noControl("it is a check, not an attack")
 	list = append(list,
 		attack{43, "links that a task left for the next run hide nothing else", "launcher", leftLinks, []string{"build", "agent"}, check},
-		attack{43, "a directory of somebody else's in a read-only one does not stop the start", "mount", foreignDir, []string{"default"}, check})
+		attack{43, "another user's directory in a read-only one does not stop the start", "mount", foreignDir, []string{"default"}, check})
 	for _, g := range slices.Concat(gitTricks, gitCommands) {
 		list = append(list, attack{44, g.name, "mount", g.attack, orAgent(g.on), shows(g.attack)})
 	}
@@ -245,7 +245,7 @@ const plantEvil = `printf '#!/bin/sh\necho x >>$D/pwned\n' >evil; chmod 755 evil
 var gitTricks = []gitTrick{
 	{name: "the .git of a submodule, replaced", task: "rm -f pop/.git; mv pop pop2; mkdir -p pop; cd pop && " + evil, use: "git status; git diff"},
 	{name: "a submodule that is not checked out gets a .git", task: "cd empty && " + evil, use: "git status; git add -n ."},
-	{name: "the same after it was moved away", task: "mv empty e2; mkdir empty; cd empty && " + evil, use: "git status"},
+	{name: "a submodule that is not checked out, moved away and made again", task: "mv empty e2; mkdir empty; cd empty && " + evil, use: "git status"},
 	{name: "the .git of a repository below, replaced", task: "cd nested && mv .git g2; " + evil, use: "cd nested; git status"},
 	{name: "the configuration of a repository below", task: `printf '[core]\n\tfsmonitor=%s/pwn\n' $D >>nested/.git/config`, use: "cd nested; git status"},
 	{name: "a repository below, replaced with its directory", task: "mkdir ev && cd ev && " + evil + " && cd .. && mv nested n2; mv ev nested", use: "cd nested; git status"},

@@ -9,9 +9,9 @@ import (
 // languageAttacks make what a profile says mean nothing, or its opposite, without a word.
 func languageAttacks() []attack {
 	return []attack{
-		{60, "a profile whose YAML two readers take for different things", "launcher", brokenProfiles, onTree, noControl("a launcher that reads it has no sandbox to compare with")},
-		{60, "values that do nothing, or the opposite", "launcher", idleValues, onTree, noControl("it is a check, not an attack")},
-		{60, "two profiles of which one lets more happen are equal", "launcher", equalProfiles, []string{"default"}, noControl("it is a check, not an attack")},
+		{60, "a profile whose YAML two readers understand differently", "launcher", brokenProfiles, onTree, noControl("a launcher that reads it has no sandbox to compare with")},
+		{60, "values in a profile that do nothing, or the opposite", "launcher", idleValues, onTree, noControl("it is a check, not an attack")},
+		{60, "two profiles compare as equal, although one allows more", "launcher", equalProfiles, []string{"default"}, noControl("it is a check, not an attack")},
 	}
 }
 

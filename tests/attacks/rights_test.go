@@ -18,7 +18,7 @@ func rightsAttacks() []attack {
 	return []attack{
 		{50, "the user's inotify instances", "userns", bomb("watches", 100, ""), bounded, shows(bareBomb("watches", 100))},
 		{50, "denied calls without end", "launcher", endlessDenials, []string{"default"}, noControl("it is a bound, not an attack")},
-		{51, "root that became another user, with all it had", "caps", droppedRoot, []string{"container"}, control{who: []string{"root"}, run: droppedBare}},
+		{51, "root that became another user and kept its privileges", "caps", droppedRoot, []string{"container"}, control{who: []string{"root"}, run: droppedBare}},
 		{51, "the same in a program that joins", "caps", droppedJoined, []string{"container"}, none},
 		{52, "sockets: SCTP, DCCP, SMC, UDPLITE, MPTCP, …, pairs", "seccomp", each("call", protocols), nil, asRoot},
 		{52, "the same by int 0x80", "seccomp", each("int80", protocols), nil, asRoot},
@@ -29,7 +29,7 @@ func rightsAttacks() []attack {
 		{52, "a program that confines itself if it may", "landlock", confined, []string{"default", "build", "container"}, noControl("it is a check, not an attack")},
 		{54, "leases and directory notes", "seccomp", each("call", leases), nil, asRoot},
 		{54, "read /proc/locks, which shows other sandboxes' locks", "mount", locksSeen, nil, anyone},
-		{54, "locks that somebody else sees", "seccomp", lockedOut, lockless, shows(each("call", locks))},
+		{54, "locks that other processes see", "seccomp", lockedOut, lockless, shows(each("call", locks))},
 		{53, "root's id: a launcher without SYS_ADMIN", "userns", rootOutside(without("-sys_admin")...), nil, bareRoot(without("-sys_admin")...)},
 		{53, "root's id: Docker's default capabilities", "userns", rootOutside(without(dockers)...), nil, bareRoot(without(dockers)...)},
 		{53, "root's id: a launcher without SETUID and SETGID", "userns", rootOutside(without("-setuid,-setgid")...), nil, none},

@@ -32,7 +32,7 @@ func hosts() []host {
 	named := strings.Fields("run -v --rm --name hosts -- true")
 	hostProc := strings.Fields("run -v --ns pid=host -- true")
 	return []host{
-		{name: "nothing is taken away", root: "full", user: "full"},
+		{name: "an unrestricted host", root: "full", user: "full"},
 		{name: "/proc with hidepid=invisible", apply: "proc hidepid=2", root: "full", user: "full"},
 		{name: "/proc with hidepid=ptraceable", apply: "proc hidepid=4", root: "full", user: "full"},
 		{name: "hidepid=invisible, with --name", apply: "proc hidepid=2", args: named, root: "full", user: "full"},
@@ -60,7 +60,7 @@ func hosts() []host {
 		{name: "a filter on pidfd_open", apply: "deny pidfd", root: filtered, user: filtered},
 		{name: "a filter on openat2: ENOSYS", apply: "deny openat2", root: "full", user: "full"},
 		{name: "a filter on Landlock: ENOSYS", apply: "deny landlock", root: "missing landlock", user: "missing landlock"},
-		{name: "a filter as Docker's", apply: "deny docker", root: filtered, user: filtered},
+		{name: "a filter like Docker's", apply: "deny docker", root: filtered, user: filtered},
 		{name: "no_new_privs", apply: "nnp", root: "full", user: "full"},
 		{name: "no CAP_SETFCAP", apply: "drop SETFCAP", root: "full"},
 		{name: "CAP_SYS_ADMIN without CAP_SYS_PTRACE", apply: "drop SYS_PTRACE", root: blind},
