@@ -111,6 +111,10 @@ func flowOff(n *yaml.Node) {
 
 // top merges the keys of a profile.
 func (u *updater) top(was, now *yaml.Node) {
+	section, fresh := find(was, "syscalls"), find(now, "syscalls")
+	if section != nil && fresh != nil && section.Val.Kind == yaml.MapNode {
+		dropNarrower(section.Val, fresh.Val)
+	}
 	for _, it := range now.Items {
 		name := it.Key.Text
 		old := find(was, name)
@@ -124,7 +128,6 @@ func (u *updater) top(was, now *yaml.Node) {
 			u.section(name, old.Val, it.Val)
 		}
 	}
-	section, fresh := find(was, "syscalls"), find(now, "syscalls")
 	if section == nil || fresh == nil || section.Val.Kind != yaml.MapNode {
 		return
 	}
@@ -137,6 +140,24 @@ func (u *updater) top(was, now *yaml.Node) {
 	if i >= 0 && slices.Contains(section.Val.Items[i].Head, "# "+onceComment) {
 		section.Val.Items = slices.Delete(section.Val.Items, i, i+1)
 		u.changed = true
+	}
+}
+
+// dropNarrower removes the new rules for calls that the profile allows by name and has no rule for: the profile would
+// allow less than before.
+func dropNarrower(was, now *yaml.Node) {
+	allow, rules, fresh := find(was, "allow"), find(was, "rules"), find(now, "rules")
+	if allow == nil || fresh == nil {
+		return
+	}
+	fresh.Val.Items = slices.DeleteFunc(fresh.Val.Items, func(it *yaml.Item) bool {
+		call := subject(it.Val)
+		allowed := slices.ContainsFunc(allow.Val.Items, func(o *yaml.Item) bool { return o.Val.Text == call })
+		limited := rules != nil && slices.ContainsFunc(rules.Val.Items, func(o *yaml.Item) bool { return subject(o.Val) == call })
+		return allowed && !limited
+	})
+	if len(fresh.Val.Items) == 0 {
+		now.Items = slices.DeleteFunc(now.Items, func(it *yaml.Item) bool { return it == fresh })
 	}
 }
 
@@ -202,6 +223,7 @@ func (u *updater) list(name string, was, now *yaml.Node) {
 			}
 		}
 		switch {
+		case name == "mounts" && same == nil && shownAlready(was.Items, it):
 		case same == nil:
 			u.add(was, it)
 		case name == "mounts":
@@ -224,6 +246,23 @@ func subject(n *yaml.Node) string {
 		}
 	}
 	return first.Key.Text
+}
+
+// shownAlready reports whether a directory that the profile binds at its own path shows what a new mount would show: a
+// link, a directory, or a file to read. There the host's own link is in the way of a new one.
+func shownAlready(was []*yaml.Item, it *yaml.Item) bool {
+	first := it.Val.Items[0]
+	if mode := find(it.Val, "mode"); mode != nil || find(it.Val, "target") != nil ||
+		!slices.Contains([]string{"bind", "symlink", "dir"}, first.Key.Text) {
+		return false
+	}
+	return slices.ContainsFunc(was, func(o *yaml.Item) bool {
+		if o.Val.Kind != yaml.MapNode || len(o.Val.Items) == 0 || o.Val.Items[0].Key.Text != "bind" || find(o.Val, "target") != nil {
+			return false
+		}
+		dir := o.Val.Items[0].Val.Text
+		return strings.HasPrefix(dir, "/") && strings.HasPrefix(first.Val.Text, strings.TrimSuffix(dir, "/")+"/")
+	})
 }
 
 // mount makes a mount writable that learn made read-only earlier.
