@@ -48,7 +48,8 @@ type Groups struct {
 	err     error
 }
 
-// Fail records why the groups cannot be made.
+// Fail records why the groups cannot be made. If it is called before the plan is compiled, cgroup reports the limits
+// as missing; if it is called later, settleGroups does.
 func (g *Groups) Fail(err error) { g.why, g.remedy, g.Choice = err.Error(), cgroup.Hint(err), nil }
 
 // without returns the Groups of a sandbox that gets none, with the reason and its remedy.
@@ -109,7 +110,8 @@ func (c *Compilation) cgroup() error {
 }
 
 // settleGroups looks again at what the launcher has said about the groups: by now systemd has put the child into its
-// own group, or has failed to.
+// own group, or has failed to. It comes after publish, which makes the child. For limits that turn out missing only
+// here, rlimits can still set the limits that stand in, because its steps come later.
 func (c *Compilation) settleGroups() error {
 	g := c.Req.Groups
 	switch {
@@ -207,7 +209,7 @@ func (c *Compilation) lackAll(why, remedy string) error {
 	return nil
 }
 
-// lacksLimit calls lacking for one limit, and only once for each.
+// lacksLimit calls lacking for one limit, and only once for each. limit must begin with a key of limitKeys.
 func (c *Compilation) lacksLimit(limit, why, remedy string) error {
 	// settleGroups may report a limit again that cgroup has reported.
 	if c.groups.lacks[limit] {

@@ -21,7 +21,8 @@ import (
 )
 
 // pin makes a directory of the model a mount point of itself, so that the task can neither rename nor remove it. Mounts
-// below the directory stay visible. pin changes nothing if the directory is already a mount point.
+// below the directory stay visible. pin changes nothing if the directory is already a mount point. rename(2) and
+// rmdir(2) of a mount point fail with EBUSY.
 func (c *Compilation) pin(from plan.From, dir string) {
 	i := c.Tree.Index(dir)
 	if i < 0 || c.Tree.Parts[i].Target == dir {
@@ -48,7 +49,7 @@ func (c *Compilation) pinAbove(from plan.From, path string) {
 }
 
 // pinLink makes a symbolic link a mount point of itself: the link still leads to its target, and the task can neither
-// rename nor remove it.
+// rename nor remove it. The picture must show the link.
 func (c *Compilation) pinLink(from plan.From, link, text string) {
 	i := c.Tree.Index(link)
 	p := c.Tree.Parts[i]
@@ -89,6 +90,7 @@ func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos,
 	p.Guard, p.Absent, p.What = picture.GuardProtect, !c.reachable(path), "a protected part of "+p.What
 	// The copy is recursive, so everything that is mounted below becomes read-only too.
 	c.cloneOnto(from, &p, picture.AttrRO)
+	// The picture must say so too, because later steps ask it what the task can write.
 	for j := range c.Tree.Parts {
 		if paths.Below(c.Tree.Parts[j].Target, path) {
 			c.Tree.Parts[j].Write = false
@@ -113,7 +115,8 @@ func (c *Compilation) cloneOnto(from plan.From, p *picture.Part, attrs uint64) {
 // openTarget opens the place on which a guard is mounted. The path contained no link when it was resolved. If there
 // is a link on it now, somebody has put it there since, and the open fails. If the launcher saw that the task may not
 // search a directory on the way, the child may not either, and the guard may be absent. It may also be absent if it
-// covers a file that others can remove at any time.
+// covers a file that others can remove at any time. Such a link would otherwise lead the guard to another file, and
+// leave the real one open.
 func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
 	flags, path := uint64(walk.OpenAny), p.Target
 	if p.Link != "" {
@@ -151,7 +154,8 @@ func (c *Compilation) moveToTarget(from plan.From, p *picture.Part) {
 		plan.CloseStep(target).OrElse(p.Gone()))
 }
 
-// reachable reports whether the task may search every directory of the host above a path of the picture.
+// reachable reports whether the task may search every directory of the host above a path of the picture. If not, the
+// child may not either, so a guard below that directory may be absent: see openTarget.
 func (c *Compilation) reachable(path string) bool {
 	for dir, _ := paths.Split(path); dir != "/"; dir, _ = paths.Split(dir) {
 		if !c.searchable(dir) {

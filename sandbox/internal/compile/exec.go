@@ -118,7 +118,8 @@ func (c *Compilation) checkJoin() error {
 	return c.checkGroups()
 }
 
-// keepsPtrace reports whether the sandbox's task keeps CAP_SYS_PTRACE.
+// keepsPtrace reports whether the sandbox's task keeps CAP_SYS_PTRACE. With it, a process can trace one that is not
+// dumpable: ptrace(2).
 func (c *Compilation) keepsPtrace() bool {
 	return slices.ContainsFunc(c.Profile.Capabilities.Keep, func(k policy.Capability) bool { return k.Name == "SYS_PTRACE" })
 }
@@ -132,7 +133,8 @@ func (c *Compilation) JoinFilter() ([]byte, error) {
 }
 
 // checkGroups refuses supplementary groups that the sandbox's task does not have and that the child cannot leave,
-// because the user namespace denies setgroups(2).
+// because the user namespace denies setgroups(2). The newcomer could open files of such a group that the task cannot
+// open.
 func (c *Compilation) checkGroups() error {
 	if c.Host.Privileged || c.Into.SetGroups != "deny" {
 		return nil
@@ -202,6 +204,8 @@ func (c *Compilation) joinSandbox() error {
 		}
 	}
 	c.enterSpaces(from)
+	// Entering a mount namespace sets the root and the working directory to the root of that namespace. So the child
+	// enters the sandbox's root after the namespaces, by the descriptor that the launcher has opened.
 	c.Plan.Files = append(c.Plan.Files, attach.FileRoot)
 	c.do(from, plan.FchdirStep(plan.F(attach.FileRoot)), plan.ChrootStep("."))
 	if a.NewUser && a.SetGroups != "deny" {
@@ -223,6 +227,8 @@ func (c *Compilation) enterSpaces(from plan.From) {
 	enter := func(user bool) {
 		for i := range host.Kinds {
 			k := &host.Kinds[i]
+			// A namespace that the launcher shares with the sandbox needs no step. setns(2) even refuses to enter the
+			// user namespace that the process is in (EINVAL).
 			if s := c.Into.Space(k.Name); s != nil && (k.Flag == unix.CLONE_NEWUSER) == user && c.apart(s) {
 				c.Plan.Files = append(c.Plan.Files, attach.FileSpace+k.Name)
 				c.do(from, plan.SetnsStep(plan.F(attach.FileSpace+k.Name), k.Flag))
@@ -329,6 +335,7 @@ func (c *Compilation) findInside() error {
 		if depth == maxInterpreters {
 			return &fail.LookupError{Name: c.Req.Args[0], Why: "too many scripts interpret each other", Code: 126}
 		}
+		// A running sandbox gets no new mounts, so the interpreter must exist in it: bindProgram refuses.
 		if err := c.reach(interpreter, interpreter, byScript); err != nil {
 			return interpreterError(path, interpreter, err)
 		}
@@ -372,7 +379,7 @@ func (c *Compilation) keptRuleset() error {
 }
 
 // changeDirInside enters the working directory. It follows no link of /proc that leads to a descriptor or the root of
-// a process.
+// a process. Through such a link, a working directory of /proc/self/fd/7 led to the host (CVE-2024-21626).
 func (c *Compilation) changeDirInside() error {
 	if c.Workdir == "/" {
 		return nil
@@ -383,13 +390,16 @@ func (c *Compilation) changeDirInside() error {
 		c.do(from, plan.FchdirStep(dir))
 		return nil
 	}
+	// The sandbox's own working directory is only a wish here too. If the task may not enter it (EACCES), the
+	// register holds no descriptor, fchdir(2) fails with EBADF, and the task stays in /.
 	open := plan.Open2(plan.CWD, c.Workdir, walk.OpenDir, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Dir)
 	c.do(from, open.OrElse(plan.EACCES), plan.FchdirStep(dir).OrElse(plan.EBADF))
 	return nil
 }
 
 // openProgram opens the program with no more rights than the task has. The descriptor fixes which file is run,
-// whatever the path leads to later.
+// whatever the path leads to later. It must come after the change of ids and capabilities: with the rights of the
+// launcher, the child could open a file that the task may not.
 func (c *Compilation) openProgram() error {
 	c.openWithLinks(own("command"), c.Program.path, walk.OpenAny, plan.Program)
 	return nil

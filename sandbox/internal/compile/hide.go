@@ -43,7 +43,8 @@ type hider struct {
 	awaited   map[string]bool
 }
 
-// Hide carries out the profile's hide rules.
+// Hide carries out the profile's hide rules. Each cover changes the picture, so a rule sees the covers of the rules
+// before it.
 func (c *Compilation) Hide() error {
 	h := c.hider()
 	// The parts that the profile shows again must be known first, because the covers leave ways to them.
@@ -89,7 +90,8 @@ func hideError(i int, rule *policy.Hide, err error) error {
 	return &fail.Error{Op: "hide[" + strconv.Itoa(i) + "] " + rule.Pattern, Err: err, From: rule.Pos.Short()}
 }
 
-// begin starts the rule with the given index in the profile.
+// begin starts the rule with the given index in the profile. Every rule begins here, because what it reports and how
+// many names it may look at are its own.
 func (h *hider) begin(i int, rule *policy.Hide) {
 	h.from, h.rule, h.matched, h.last = at("hide", i, rule.Pos), rule.Pos, false, ""
 	h.inspected, h.waits = 0, false
@@ -233,6 +235,7 @@ func (h *hider) onHost(path string, fixed bool) error {
 			h.holdOnHost(p)
 		}
 	}
+	// The end is then reported and not covered: a task must not decide by a link what the next run cannot see.
 	if h.leftByTask(path, end) {
 		return nil
 	}
@@ -281,6 +284,7 @@ func (h *hider) awaitGlob(t *picture.Tree, dir, pattern string) {
 	for _, w := range h.windows {
 		if paths.Below(dir, w.source) {
 			if view := paths.Moved(dir, w.source, w.target); h.c.Tree.HostPath(view) == dir {
+				// This call is about the tree inside, so it does not come here again.
 				h.awaitGlob(&h.c.Tree, view, pattern)
 			}
 		}
@@ -338,7 +342,8 @@ func (h *hider) unsearchable(end *string, err error) error {
 }
 
 // hold keeps a directory or a link in its place if the task could move it permanently. Otherwise the next run would
-// look for the hidden file under the old name.
+// look for the hidden file under the old name. An earlier run could move the parent of a hidden file, or remove a
+// link that leads to one. hold stops both.
 func (h *hider) hold(inside string) {
 	p := h.c.Tree.At(inside)
 	// A mount point cannot be moved anyway. What the task cannot write, or what exists only in the sandbox, it cannot

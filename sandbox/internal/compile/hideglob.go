@@ -24,7 +24,8 @@ func isGlob(s string) bool { return strings.ContainsAny(s, `*?[\`) }
 const maxPath = 3800
 
 // expand lists the paths of a tree that a pattern matches. If a directory cannot be listed, the list contains the
-// directory itself.
+// directory itself. The pattern must begin with a slash. Unlike in a shell, a wildcard also matches a dot at the
+// beginning of a name.
 func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.Extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
@@ -61,7 +62,8 @@ type expander struct {
 	processes bool     // the pattern matches directories of processes
 }
 
-// add records a match, with the links on the way to it.
+// add records a match, with the links on the way to it. The links are copied, because next goes on to change the
+// list.
 func (e *expander) add(path string) {
 	e.found = append(e.found, expanded{path, slices.Clone(e.links)})
 }
@@ -123,6 +125,7 @@ func (e *expander) next(at string, names []string) error {
 			e.links = append(e.links, passed...)
 		}
 		err := e.below(end, names)
+		// These links lead only to what was found below them, so the next name does not get them.
 		e.links = e.links[:before]
 		return err
 	case fail.NotThere(err):
@@ -163,7 +166,8 @@ type anywhere struct {
 	found bool
 }
 
-// newAnywhere returns the rule for a pattern without its leading "**/".
+// newAnywhere returns the rule for a pattern without its leading "**/". Clean removes empty names and dots, which no
+// name of a file would match.
 func newAnywhere(i int, pattern string, rule *policy.Hide) anywhere {
 	return anywhere{i: i, rule: rule, names: strings.Split(strings.Trim(paths.Clean("/"+pattern), "/"), "/")}
 }
@@ -271,7 +275,8 @@ func eachMatches(patterns, names []string) bool {
 }
 
 // dir searches a directory and everything below it. If it cannot list the directory, it hides the directory whole for
-// the first rule, because a match could lie in it.
+// the first rule, because a match could lie in it. It goes into no directory through a link, so it ends. behind
+// follows a link only as far as the names of a rule go.
 func (f *finder) dir(dir string, carried []matching) {
 	p := f.tree.At(dir)
 	// The kernel's own file systems have no files of the user, and can be very large.
@@ -313,6 +318,7 @@ func (f *finder) entry(dir string, e *picture.Listed, carried []matching) {
 			return false
 		}
 		if len(s.names) > 1 {
+			// The way is copied, because other entries of this directory continue the same one.
 			deeper = append(deeper, matching{s.rule, s.names[1:], append(slices.Clone(s.way), next)})
 			return false
 		}

@@ -23,7 +23,7 @@ import (
 const maxNamesInside = 10_000
 
 // linksIn covers the targets of the links in a hidden directory of the host. onHost does the same for each target in
-// turn.
+// turn. root must contain no link. A directory that was walked for one rule is not walked again for the next.
 func (h *hider) linksIn(root string) {
 	info, err := h.c.Tree.Lstat(root)
 	if err != nil || !info.IsDir() || h.visited[root] {
@@ -42,6 +42,7 @@ func (h *hider) linksIn(root string) {
 		if err != nil {
 			continue // the task cannot read it either
 		}
+		// The count is that of the whole rule, over all its hidden directories: only begin resets it.
 		if h.inspected += len(list); h.inspected > maxNamesInside {
 			h.notFollowed(root, "holds too many names: what links in it lead to")
 			return
@@ -76,13 +77,15 @@ func (h *hider) linkIn(root, link string) {
 		return
 	}
 	// An error here does not fail the launch, because the rule itself is enforced. The report says what stays
-	// visible.
+	// visible. onHost also follows the links in what it covers. So a chain of links from one directory to the next is
+	// hidden to its end.
 	if err := h.onHost(link, true); err != nil {
 		h.notFollowed(link, "("+err.Error()+"): what it leads to")
 	}
 }
 
-// everybodys reports whether a path of the host belongs to the system, and everybody may read it.
+// everybodys reports whether a path of the host belongs to the system, and everybody may read it. The mode alone is
+// not enough: elsewhere, a file with this mode may lie in a directory that nobody else can search.
 func (c *Compilation) everybodys(host string) bool {
 	info, err := c.Tree.Lstat(host)
 	return err == nil && info.Mode()&0o004 != 0 &&
@@ -121,6 +124,7 @@ func (h *hider) follows(m *match) bool {
 		return false // a file system of the launcher, on which nothing is secret
 	case h.c.everybodys(host):
 		h.notFollowed(from, "matches, and leads to "+end+", which everybody may read: that")
+	// Each of the two may be a task's work: the link that led out of the walk, and the match itself.
 	case h.leftByTask(h.c.Tree.HostPath(from), host), h.leftByTask(h.c.Tree.HostPath(m.path), host):
 	default:
 		return true
@@ -175,6 +179,7 @@ func (h *hider) notFollowed(link, why string) {
 		h.c.spared = map[string]bool{}
 	}
 	h.c.spared[link] = true
+	// The others are counted all the same, for listUnfollowed.
 	if len(h.c.spared) <= maxNotFollowed {
 		h.c.Missing = append(h.c.Missing,
 			report.Missing{Layer: policy.LayerHide, Why: link + " " + why + " can be read where it is shown"})
@@ -234,7 +239,8 @@ func (c *Compilation) hideStateDir(dir string) error {
 }
 
 // writable reports whether the task can make and move things in a directory of the host. Changes in an overlay do not
-// count, because they do not reach the host.
+// count, because they do not reach the host. It asks what the launcher may write. If root starts a task that has
+// another id, that is more than the task may write, so the answer errs on the safe side.
 func (c *Compilation) writable(host string) bool {
 	for _, view := range c.views(host) {
 		if p := c.Tree.At(view); p.Write && !p.Layer && c.Host.Files.Access(host, unix.W_OK) == nil {
@@ -246,7 +252,7 @@ func (c *Compilation) writable(host string) bool {
 
 // mountPoint reports whether something is mounted on a directory. If so, the directory cannot be moved. It compares
 // the file systems, so it does not notice a mount of the same file system; then hideStateDir refuses more than it
-// must.
+// must. If it cannot look, it reports false, and hideStateDir refuses then too.
 func (c *Compilation) mountPoint(dir, above string) bool {
 	its, err := c.Host.Files.Lstat(dir)
 	if err != nil {
@@ -270,6 +276,7 @@ func (c *Compilation) views(host string) (list []string) {
 			continue
 		}
 		view := paths.Moved(host, p.Source, p.Target)
+		// A later part may cover this path. Then the path shows something else, and does not count.
 		if c.Tree.HostPath(view) == host {
 			list = append(list, view)
 		}

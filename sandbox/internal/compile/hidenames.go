@@ -51,6 +51,7 @@ func (f *finder) bind(b picture.Bound, names []string) {
 		for _, name := range names {
 			whole, begun := begins(name, r.names)
 			if whole {
+				// The whole bind is hidden, so nothing in it need be found.
 				f.found = append(f.found, match{rule: r, path: b.Target})
 				return
 			}
@@ -70,7 +71,8 @@ func (f *finder) bind(b picture.Bound, names []string) {
 }
 
 // begins compares a path with the names of a rule. whole is true if the rule matches the path, or a directory above
-// it. Otherwise each number n in begun means that the path ends with the first n names of the rule.
+// it. Otherwise each number n in begun means that the path ends with the first n names of the rule. For example,
+// /home/ann/.aws and the names of .aws/credentials give no whole match, and the number 1.
 func begins(path string, names []string) (whole bool, begun []int) {
 	if path == "/" {
 		return false, nil
@@ -89,7 +91,8 @@ func begins(path string, names []string) (whole bool, begun []int) {
 	return false, begun
 }
 
-// mounts walks what the host has mounted below a bind, if the host also shows it by another name.
+// mounts walks what the host has mounted below a bind, if the host also shows it by another name. A rule may mean a
+// thing by that other name, which the walk of the bind does not know.
 func (f *finder) mounts(c *Compilation) {
 	t, err := c.mountsOfHost()
 	if err != nil || len(f.rules) == 0 {
@@ -113,6 +116,7 @@ func (f *finder) mounts(c *Compilation) {
 }
 
 // bound lists what the profile shows by name: binds, overlays, and a root directory. A bind inside another is marked.
+// It remembers the list. So it must not be called before the profile's mounts and tools are in the picture.
 func (c *Compilation) bound() []picture.Bound {
 	if c.bounds != nil {
 		return c.bounds
@@ -236,6 +240,7 @@ func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifte
 			next, rest, more = strings.Cut(rest, "/")
 			dir += "/" + next
 			if more || !l.file {
+				// Two shown paths may have directories in common.
 				c.do(from, plan.MkdirStep(scratch, dir, 0o755).OrElse(plan.EEXIST))
 			} else {
 				c.do(from, plan.MkfileStep(scratch, dir, 0o444).OrElse(plan.EEXIST))
@@ -272,7 +277,7 @@ type several struct {
 }
 
 // identify returns a file's identity and its number of names. The number is 0 for a directory, and if it is not
-// known.
+// known. A directory cannot have hard links (link(2)); its number of links counts the directories in it.
 func (c *Compilation) identify(hostPath string) (id fileID, names uint64) {
 	info, err := c.Tree.Lstat(hostPath)
 	if err != nil || info.IsDir() {
@@ -301,7 +306,8 @@ func (h *hider) countNames(host string) {
 }
 
 // hardLinks covers the other names of hidden files in what is bound. If the sandbox shows more of the host than that,
-// hardLinks reports the names that it did not find as missing.
+// hardLinks reports the names that it did not find as missing. An example: a secret of the home that somebody has
+// linked into the working directory.
 func (h *hider) hardLinks() error {
 	if h.several == nil {
 		return nil
@@ -349,6 +355,7 @@ func (w *linkFinder) dir(dir string) {
 	if p == nil || p.Opaque || paths.Below(p.Source, "/proc") || paths.Below(p.Source, "/sys") || len(dir) > maxPath {
 		return
 	}
+	// A bind may show a single file, which cannot be listed.
 	entries, err := t.List(dir, w.extra)
 	if err != nil {
 		w.file(dir)

@@ -64,7 +64,8 @@ var rightsSince = [...]struct {
 // resolveUnixABI is the first ABI that decides about connections to named sockets.
 const resolveUnixABI = 9
 
-// downgrade removes the rights that an ABI does not know.
+// downgrade removes the rights that an ABI does not know. landlock_create_ruleset(2) fails with EINVAL if it is asked
+// to handle a right that the kernel does not know.
 func downgrade(rights uint64, abi int) uint64 {
 	for _, r := range rightsSince {
 		if abi < r.abi {
@@ -125,7 +126,8 @@ func (c *Compilation) LandlockRules() error {
 	return nil
 }
 
-// landlockScopes decides which scopes the ruleset has, and reports them as missing on a kernel without them.
+// landlockScopes decides which scopes the ruleset has, and reports them as missing on a kernel without them. Without
+// a list in the profile the ruleset has both scopes; an empty list means none.
 func (c *Compilation) landlockScopes(where string) error {
 	c.Land.Scoped = ScopeAbstract | ScopeSignal
 	if s := c.Profile.Landlock.Scope; s.Set {
@@ -173,7 +175,8 @@ func (c *Compilation) unscoped(why string) (all, instead string) {
 	return why, instead
 }
 
-// ownPID reports whether the task sees no processes but the sandbox's.
+// ownPID reports whether the task sees no processes but the sandbox's. Then kill(2) reaches no process
+// outside (pid_namespaces(7)).
 func (c *Compilation) ownPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
 
 // deriveRules allows what the mounts show: reading and executing everywhere, writing on what is mounted writable. A
@@ -207,6 +210,7 @@ func (c *Compilation) deriveRules() {
 		// of /proc decide about them. Nothing can be made there, so this rule gives only the rights over files.
 		case p.What == "proc":
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
+		// A list of the profile does not take away the devices and terminals of the sandbox's /dev.
 		case p.Write && (!l.Write.Set || p.What == "a device" || p.What == "devpts"):
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landWrite, file: p.File, from: derived})
 		}
@@ -216,7 +220,8 @@ func (c *Compilation) deriveRules() {
 	}
 }
 
-// pathRules adds a rule for each path of a list in the profile.
+// pathRules adds a rule for each path of a list in the profile. A path that leads to nothing is reported and is no
+// error, because without its rule the task may do less, never more.
 func (c *Compilation) pathRules(section string, items []policy.PathItem, access uint64) {
 	for i := range items {
 		path, err := c.expandTarget(items[i].Path)
@@ -245,6 +250,7 @@ func (c *Compilation) allowBeneath(r *landRule) {
 	if r.file {
 		access &= landOfFile
 	}
+	// Nor does the kernel accept a rule that allows nothing (ENOMSG): landlock_add_rule(2).
 	if access == 0 {
 		return
 	}
@@ -256,7 +262,8 @@ func (c *Compilation) allowBeneath(r *landRule) {
 
 // landlockEnforce restricts the task and then tries what no rule allows. The scratch file system belongs to the task
 // and is no longer below any root. If Landlock is in force, the open fails and there is no descriptor. If it is not,
-// the read fails with EISDIR, and so does the launch.
+// the read fails with EISDIR, and so does the launch. Without CAP_SYS_ADMIN, landlock_restrict_self(2) fails with
+// EPERM unless the task has no_new_privs: see order.
 func (c *Compilation) landlockEnforce() error {
 	if !c.Land.On {
 		return nil

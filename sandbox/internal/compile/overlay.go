@@ -64,7 +64,9 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 		}
 	}
 	c.do(from,
-		// An earlier run may have made both directories.
+		// An earlier run may have made both directories. overlayfs shows the mode of the upper directory, so that
+		// gets the mode of the lower one. It wants the work directory empty and on the same file system as the upper
+		// one, so both lie in top.
 		plan.MkdirStep(scratchfd, top+"/upper", dirMode(info.Mode())).OrElse(plan.EEXIST),
 		plan.MkdirStep(scratchfd, top+"/work", 0o700).OrElse(plan.EEXIST))
 	// An earlier run may also have put something else in their place, so ownDirs checks them.
@@ -82,7 +84,8 @@ func (c *Compilation) openWhole(from plan.From, to plan.Reg, path string, attrs 
 	return mnt
 }
 
-// mergeLayers mounts an overlay of dir/lower with the changes in top.
+// mergeLayers mounts an overlay of dir/lower with the changes in top. dir and top are names on the scratch file
+// system. mergeLayers makes that the working directory, because overlayfs looks up the layers from there.
 func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) {
 	fsfd := plan.R(plan.FS)
 	c.do(from,
@@ -92,6 +95,7 @@ func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) 
 		plan.FsString(fsfd, "upperdir", top+"/upper"),
 		plan.FsString(fsfd, "workdir", top+"/work"))
 	if top == dir { // the changes are discarded, so none need be on a disk
+		// Since Linux 5.10, overlayfs then skips every sync of the upper directory.
 		c.do(from, plan.FsFlag(fsfd, "volatile"))
 	}
 	// A user namespace may not use overlayfs's trusted.overlay attributes. userxattr selects user.overlay instead.
@@ -177,7 +181,8 @@ func (c *Compilation) overlayHost(from plan.From) error {
 
 // layerName returns the name of a directory's changes in the directory that keeps them: the path, with % and two
 // hexadecimal digits for each byte that is not a letter, a digit, or one of "._+-". Some other characters are special
-// to overlayfs.
+// to overlayfs. Two directories never get the same name, because % itself is replaced too. dir must be absolute. For
+// example, /home/ann becomes home%2Fann.
 func layerName(dir string) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder
@@ -214,6 +219,8 @@ func (f *overlayFinder) below(dir string, depth int) {
 
 // look adds a directory that the task may write to and in which nothing is mounted. Otherwise it looks further down.
 func (f *overlayFinder) look(path string, depth int) {
+	// What the task cannot enter needs no overlay. The search also ends if it has found too much, which overlayHost
+	// reports.
 	info, err := f.c.Tree.Lstat(path)
 	if err != nil || !f.c.mayDo(unix.X_OK, path, info) || len(f.found) > maxOverlays {
 		return
@@ -228,7 +235,8 @@ func (f *overlayFinder) look(path string, depth int) {
 }
 
 // above covers what is needed on the way to path. An overlay cannot copy a directory that belongs to somebody else,
-// so if the task owns a directory below such a one, that directory needs an overlay of its own.
+// so if the task owns a directory below such a one, that directory needs an overlay of its own. above must come after
+// below, because it looks at what below has found.
 func (f *overlayFinder) above(path string) {
 	covered := false
 	for i := 1; i <= len(path) && path != "/"; i++ {

@@ -82,7 +82,8 @@ func firstName(path string) string {
 	return name
 }
 
-// couldMake reports whether the task can make something in a directory of the host.
+// couldMake reports whether the task can make something in a directory of the host. Changes in an overlay do not
+// count, because they do not reach the host's directory.
 func (h *hider) couldMake(host string) (bool, error) {
 	// What the launcher may not write, the task may not write either.
 	if h.c.Host.Files.Access(host, unix.W_OK) != nil {
@@ -97,7 +98,9 @@ func (h *hider) couldMake(host string) (bool, error) {
 	return false, err
 }
 
-// guardOwn makes what decides on the next run read-only, and covers the records.
+// guardOwn makes what decides on the next run read-only, and covers the records. Otherwise a task could write the
+// caller's profile, put another directory in the place of the profiles, or remove the record of what it wrote. Each
+// of these would give the next run more than the caller allows.
 func (c *Compilation) guardOwn() error {
 	if c.AsItIs() {
 		return nil
@@ -195,6 +198,7 @@ func (c *Compilation) Writes() []string {
 func ofKernel(path string) bool {
 	for _, dir := range [...]string{"/proc", "/sys", "/dev"} {
 		if paths.Below(path, dir) {
+			// /dev/shm is a tmpfs, in which everybody can keep files: shm_overview(7).
 			return !paths.Below(path, "/dev/shm")
 		}
 	}
@@ -218,7 +222,7 @@ var toolTrees = [...][]string{
 }
 
 // treesOf lists the places, below a home, of the tool that a path below the home belongs to. The first place contains
-// the path.
+// the path. For example, .nvm/versions/node/v20/bin/npm belongs to .nvm/versions/node/v20.
 func treesOf(path string) (trees []string) {
 	for _, places := range toolTrees {
 		rest, names := path, 0
@@ -231,6 +235,7 @@ func treesOf(path string) (trees []string) {
 			}
 			names += len(name) + 1
 		}
+		// A tree itself is no program: the path must lie below it.
 		if names > 0 && rest != "" {
 			return append([]string{path[:names-1]}, places[1:]...)
 		}

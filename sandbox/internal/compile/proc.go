@@ -83,7 +83,8 @@ func (c *Compilation) procOfCaller(from plan.From, target string, rule policy.Po
 
 // present returns those names of a list that exist, as names below the mount; a / marks directories. It looks at the
 // host's proc, which comes from the same kernel. A needless mount costs more than checking the whole list, because
-// the kernel waits for all processors before it frees a mount.
+// the kernel waits for all processors before it frees a mount. An entry that appears later, with a module, stays
+// uncovered.
 func (c *Compilation) present(target string, list []string) (names []string) {
 	names = make([]string, 0, len(list))
 	for _, name := range list {
@@ -119,7 +120,8 @@ func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 	return nil
 }
 
-// procReadOnly makes one entry of /proc read-only.
+// procReadOnly makes one entry of /proc read-only. It copies the entry by the descriptor of proc and mounts the copy
+// on the entry itself.
 func (c *Compilation) procReadOnly(from plan.From, target, name string, rule policy.Pos) {
 	// Each step goes on if the name is gone: an entry of /proc can vanish with a module between the check and the
 	// mount.
@@ -209,12 +211,15 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	return nil
 }
 
-// devNode binds one device of the host, after a check that it has the expected number. major 0 means any number.
+// devNode binds one device of the host, after a check that it has the expected number. major 0 means any number. The
+// child does not follow a link at that name (AT_SYMLINK_NOFOLLOW), and the mount has no nodev, because programs open
+// the device through it.
 func (c *Compilation) devNode(from plan.From, target, name, source string, major, minor uint32, rule policy.Pos) error {
 	info, err := c.Host.Files.Lstat(source)
 	if err != nil {
 		return c.noDevice(source+": "+fail.Bare(err).Error(), rule)
 	}
+	// A disk under the name null would give the task that disk.
 	if info.Mode()&fs.ModeCharDevice == 0 || major != 0 && deviceOf(info) != unix.Mkdev(major, minor) {
 		return c.noDevice(source+" is not the device that it should be", rule)
 	}
@@ -249,7 +254,7 @@ func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
 }
 
 // newDevpts makes an instance. If the task takes other ids later, without a user namespace, the options make it the
-// owner of its terminal.
+// owner of its terminal. Since Linux 4.7 every mount of devpts is a new instance, and the kernel ignores newinstance.
 func (c *Compilation) newDevpts(from plan.From, to plan.Reg) {
 	fsfd := plan.R(plan.FS)
 	// ptmxmode is set because its default is 0000: nobody could open a terminal through the instance's own ptmx.

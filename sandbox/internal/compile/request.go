@@ -146,6 +146,7 @@ func (c *Compilation) ofNetwork(name, entry string) bool {
 	if c.Profile.Network.Mode != policy.NetworkHost || !slices.Contains(networkVars[:], name) {
 		return false
 	}
+	// In an address, "@" ends the user and the password (RFC 3986, 3.2.1).
 	if strings.Contains(entry, "@") {
 		c.Left = append(c.Left, report.Added{Path: "$" + name, Why: "it holds a user or a password; a profile that keeps it names it"})
 		return false
@@ -154,6 +155,8 @@ func (c *Compilation) ofNetwork(name, entry string) bool {
 }
 
 // CheckFiles refuses descriptors that give access to more than one file: a directory leads on to everything below it.
+// From the descriptor of a directory, openat(2) with ".." leads up to the root of the host, past every mount of the
+// sandbox (CVE-2024-21626).
 func (r *Request) CheckFiles(hidesTerminal bool) error {
 	for i := range r.Stdio {
 		if kind := r.Stdio[i].Refused; kind != "" {
@@ -203,7 +206,8 @@ func (c *Compilation) AsItIs() bool {
 }
 
 // watch installs the observer's filter. The launcher's own call is an execveat with a number that nobody else knows.
-// So the filter can notify the observer of every other execve.
+// So the filter can notify the observer of every other execve. If the observer asks for no filter, the task runs
+// without any.
 func (c *Compilation) watch() error {
 	spec := c.Req.Watch
 	if spec == nil {
@@ -245,7 +249,9 @@ func (c *Compilation) keepRuleset() {
 	c.do(c.scalar("landlock"), plan.SendKept(plan.F(FileSync), MsgRules, plan.Ruleset))
 }
 
-// PlainFilter returns the profile's filter without the parts of a single launch: reports, and a nonce.
+// PlainFilter returns the profile's filter without the parts of a single launch: reports, and a nonce. The launcher
+// keeps it with the sandbox, and a program that joins the sandbox must have the same one, byte for byte: see
+// checkJoin.
 func (c *Compilation) PlainFilter() ([]byte, error) {
 	spec, err := c.Profile.FilterOnce(0)
 	if err != nil {
@@ -267,6 +273,8 @@ func (c *Compilation) letExec(spec filter.Spec) (filter.Spec, error) {
 		if err != nil {
 			return spec, err
 		}
+		// execveat(2) has five arguments. The kernel ignores a sixth, but a filter sees it. So the nonce, as the
+		// sixth, marks the launcher's own call without changing what the call does.
 		call := filter.Data{Nr: unix.SYS_EXECVEAT, Arch: c.Arch.Audit(), Args: [6]uint64{3, 0, 0, 0, unix.AT_EMPTY_PATH, c.Nonce}}
 		if a := prog.Action(&call); a.Kind == filter.Allow || a.Kind == filter.Log {
 			return spec, nil

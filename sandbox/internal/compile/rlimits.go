@@ -30,7 +30,7 @@ var rlimitNumbers = [...]struct {
 
 // defaultNofile is the soft limit of descriptors that the task gets unless the profile says otherwise: the kernel's
 // own initial one (INR_OPEN_CUR). The task would otherwise inherit the launcher's limit, which the Go runtime has
-// raised.
+// raised. It is also FD_SETSIZE: select(2) cannot wait for a descriptor with a higher number.
 const defaultNofile = 1024
 
 // rlimits sets the limits that stand in for groups, those of the profile, and the limit of descriptors.
@@ -72,6 +72,7 @@ func (c *Compilation) checkCore() {
 	if !c.Host.CoreZero {
 		return
 	}
+	// A pattern that begins with | names a program: core(5).
 	if text, err := c.Host.Files.Read("/proc/sys/kernel/core_pattern", 1); err == nil && string(text) == "|" {
 		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerRlimits, Why: "core: 0: the program in core_pattern ignores a limit of 0 but not of 1, and your hard limit of 0 cannot be raised to 1"})
 	}
@@ -129,10 +130,14 @@ func (c *Compilation) Without(layer policy.Layer, why, instead, where, remedy st
 	return nil, &fail.UnsupportedError{Layer: layer, Why: why, From: where, Remedy: remedy}
 }
 
-// standIns sets the rlimits that replace cgroup limits.
+// standIns sets the rlimits that replace cgroup limits. Each is weaker than the limit of a group: RLIMIT_DATA and
+// RLIMIT_CPU hold for each process on its own. RLIMIT_NPROC counts all processes of the task's real user id, and does
+// not hold for a process with CAP_SYS_ADMIN or CAP_SYS_RESOURCE (getrlimit(2)).
 func (c *Compilation) standIns() {
 	l := &c.Profile.Limits
 	if l.Memory.Set && c.groups.lacks["memory"] {
+		// Since Linux 4.7 this limit also counts private writable mappings, so a program cannot pass it by with
+		// mmap(2).
 		c.setRlimit(c.scalar("limits.memory"), unix.RLIMIT_DATA, uint64(l.Memory.V))
 	}
 	if l.PIDs.Set && c.groups.lacks["pids"] {
@@ -161,7 +166,8 @@ const shareOfUser = 4
 var sharedLimits = [...]string{"max_inotify_instances", "max_inotify_watches"}
 
 // userLimits lowers the limits while the child has all capabilities in its user namespace. In a container /proc/sys
-// may be read-only; then only the caller's own limit holds.
+// may be read-only; then only the caller's own limit holds. A task cannot escape the lower limit by a user namespace
+// of its own, because the kernel counts for every user namespace above as well (namespaces(7)).
 func (c *Compilation) userLimits() error {
 	if c.made&unix.CLONE_NEWUSER == 0 {
 		return nil
@@ -172,6 +178,7 @@ func (c *Compilation) userLimits() error {
 			continue // a kernel without it has no such limit
 		}
 		limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		// A quarter of so low a limit would be 0, and the task could not use inotify at all.
 		if err != nil || limit < shareOfUser {
 			continue
 		}
@@ -199,6 +206,7 @@ var Endings = [...]struct{ Limit, key, flag string }{
 
 // CPURlimit returns the lower of the profile's two limits of processor time: the rlimit cpu and cpu-time.
 func (c *Compilation) CPURlimit() (limit time.Duration, ok bool) {
+	// A time.Duration holds less than an rlimit can. A longer time counts as no limit.
 	if r := c.Rlimit("cpu"); r != nil && r.Value < uint64(time.Duration(1<<62)/time.Second) {
 		limit, ok = time.Duration(r.Value)*time.Second, true
 	}

@@ -17,7 +17,8 @@ import (
 )
 
 // seccomp installs the profile's filter, or the observer's. It is compiled for the architecture that the launcher
-// runs on.
+// runs on. It comes directly before the step that runs the program, so the filter need allow no other call of the
+// launcher's own.
 func (c *Compilation) seccomp() error {
 	if c.Observed() {
 		return c.watch()
@@ -67,6 +68,7 @@ func (c *Compilation) Spec() (filter.Spec, error) {
 
 // listenWith installs a filter that has a listener. The listener gets the number that reserveListener took.
 func (c *Compilation) listenWith(why, from plan.From, insns string) {
+	// No step may come between these two, because a descriptor that it opened would take the number.
 	c.do(why, plan.CloseStep(plan.Number(c.FirstFD()))) // now this is the lowest free number, so the listener gets it
 	c.do(from, plan.SetFilter(uint64(c.Host.NotifyFlags), insns))
 }
@@ -84,12 +86,12 @@ func (c *Compilation) FindArch() error {
 var initCalls = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN}
 
 // initCallsBefore are initCalls, and what init calls after it has said that it is confined and before its loop: see
-// sendListener.
+// sendListener. futex(2) waits until the task's memory is gone, and sendmsg(2) sends the listener.
 var initCallsBefore = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN,
 	unix.SYS_FUTEX, unix.SYS_SENDMSG, unix.SYS_DUP3, unix.SYS_CLOSE_RANGE, unix.SYS_SECCOMP}
 
 // initFilter returns a filter that kills init at any call but these. It is written by hand because it is for init
-// alone and never changes.
+// alone and never changes. A jump has only 8 bits, so calls may have at most 255 entries.
 func initFilter(arch filter.Arch, calls []uint32) string {
 	// Opcodes of classic BPF. In struct seccomp_data the number is at offset 0, and the architecture at offset 4.
 	const (
@@ -102,7 +104,8 @@ func initFilter(arch filter.Arch, calls []uint32) string {
 	// The architecture is compared before the number. The same number is another call on another architecture, and a
 	// process can make calls of both (int 0x80 on amd64).
 	insns = append(insns, filter.Insn{Code: load, K: 4}, filter.Insn{Code: equal, Jt: 1, K: arch.Audit()}, kill, filter.Insn{Code: load, K: 0})
-	// A match jumps over the remaining numbers and the kill, to the allow.
+	// A match jumps over the remaining numbers and the kill, to the allow. An x32 call on amd64 has the architecture
+	// of amd64 and bit 30 set in its number (seccomp(2)). So it equals no number here, and is killed too.
 	for i, nr := range calls {
 		insns = append(insns, filter.Insn{Code: equal, Jt: uint8(len(calls) - i), K: nr})
 	}
@@ -153,6 +156,7 @@ func (c *Compilation) noListener() string {
 		return cmp.Or(c.Host.NotifyWhy, "no listener for denied calls")
 	}
 	for _, r := range c.Profile.Limits.Rlimits {
+		// The limit is one more than the highest number that a process may have (getrlimit(2)).
 		if r.Name == "nofile" && r.Value <= c.FirstFD() {
 			return fail.Said("limits.rlimits.nofile "+strconv.Itoa(int(r.Value)), r.Pos.Short()) + " leaves no descriptor for the listener"
 		}
@@ -167,6 +171,8 @@ const firstTask = 2
 // listener is gone.
 func (c *Compilation) sendListener() {
 	c.doInit(own("init"),
+		// A filter can be followed by another, but never be taken away (seccomp(2)). So this one allows seccomp(2)
+		// itself, and the second filter, that of the loop, no longer does.
 		plan.SetFilter(0, initFilter(c.Arch, initCallsBefore[:])),
 		plan.SendByte(plan.F(FileSync), string(rune(MsgInit))))
 	if c.OwnsPID() { // sleep, because AwaitOwner spins on a processor while the task runs on another

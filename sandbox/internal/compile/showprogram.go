@@ -37,7 +37,8 @@ const (
 	byScript         // in its first line
 )
 
-// bindProgram shows one file of the host that the profile's mounts do not show.
+// bindProgram shows one file of the host that the profile's mounts do not show. It adds nothing to a root directory,
+// and nothing to a running sandbox: there the program must exist already.
 func (c *Compilation) bindProgram(name, path string, by namedBy) error {
 	notFound := &fail.LookupError{Name: name, Why: "no such file", Code: 127}
 	if c.Profile.Root.Kind == policy.RootDir {
@@ -80,6 +81,7 @@ func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// The rules are asked about the path without links, because a rule means a file and not a name.
 	if rule := c.hiding(real); rule != "" {
 		return "", &fail.LookupError{Name: name, Why: "hidden by " + rule, Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
 	}
@@ -161,7 +163,8 @@ func (c *Compilation) ofSystem(dir string) bool {
 	if !known || c.writable(dir) {
 		return false
 	}
-	// Whoever can write a directory above could replace this one, so each of them is checked.
+	// Whoever can write a directory above could replace this one, so each of them is checked. The mode must not let
+	// the group or others write either.
 	for ; ; dir, _ = paths.Split(dir) {
 		info, err := c.Tree.Lstat(dir)
 		if err != nil || info.Mode().Perm()&0o022 != 0 || !c.belongsToSystem(dir, info) {
@@ -197,7 +200,8 @@ func (c *Compilation) hiding(real string) string {
 }
 
 // hides reports whether a pattern means a path of the host or a directory above it. A pattern without wildcards is
-// followed through links.
+// followed through links. Only a pattern for any depth may begin at every name of the path; any other begins at the
+// root.
 func (c *Compilation) hides(pattern, real string) bool {
 	rest, anywhere := strings.CutPrefix(pattern, "**/")
 	if !anywhere {
@@ -223,7 +227,8 @@ func (c *Compilation) hides(pattern, real string) bool {
 	return false
 }
 
-// matches reports whether a pattern means a path or a directory above it.
+// matches reports whether a pattern means a path or a directory above it. "**" stands for any number of names, also
+// for none.
 func matches(names, parts []string) bool {
 	if len(names) == 0 {
 		return true
@@ -268,7 +273,8 @@ func (c *Compilation) runByShell() error {
 const shell = "/bin/sh"
 
 // isPlainText reports whether the kernel does not know how to execute a program, but a shell does. Its first bytes
-// have no NUL, unlike those of formats that binfmt_misc may know.
+// have no NUL, unlike those of formats that binfmt_misc may know. A file that cannot be read is no plain text: then
+// execve(2) decides.
 func (c *Compilation) isPlainText(path string) bool {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {
@@ -368,6 +374,8 @@ func (c *Compilation) showLinked(name string) error {
 	case err != nil:
 		c.note("names: what " + name + " leads to is not shown: " + fail.Bare(err).Error())
 		return nil
+	// Only a regular file is shown. A directory or a socket in its place would give the task more than a resolver
+	// reads.
 	case err2 != nil || !info.Mode().IsRegular() || c.hiding(real) != "":
 		return nil
 	}

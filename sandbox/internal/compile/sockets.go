@@ -110,6 +110,7 @@ func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 	}
 	var list []host.BoundSocket
 	for line := range bytes.Lines(text) {
+		// The columns before the name contain no slash, and an abstract name begins with @ (proc_net(5)).
 		if i := bytes.Index(line, []byte(" /")); i >= 0 {
 			list = append(list, host.BoundSocket{Name: string(bytes.TrimSuffix(line[i+1:], []byte{'\n'}))})
 		}
@@ -166,7 +167,9 @@ func (c *Compilation) hasInode(path string, ino uint32) bool {
 	return ok && uint32(st.Ino) == ino
 }
 
-// shownDevices lists the file systems of which the sandbox shows a part.
+// shownDevices lists the file systems of which the sandbox shows a part. Such a part is either the window's own
+// source, or a mount of the host below that source. namedSockets forgets the lost sockets of all other file systems,
+// because the task cannot reach them.
 func (c *Compilation) shownDevices() (map[string]bool, error) {
 	table, err := c.mountsOfHost()
 	if err != nil {
@@ -188,7 +191,8 @@ func (c *Compilation) shownDevices() (map[string]bool, error) {
 }
 
 // deviceText returns a device in the form of a mount table. In the kernel's own form, which sock_diag(7) gives, the
-// minor number has the low 20 bits.
+// minor number has the low 20 bits. That is not the form of stat(2), so unix.Major and unix.Minor would give wrong
+// numbers.
 func deviceText(dev uint32) string {
 	return strconv.FormatUint(uint64(dev>>20), 10) + ":" + strconv.FormatUint(uint64(dev&(1<<20-1)), 10)
 }
@@ -228,7 +232,8 @@ func (c *Compilation) searchSockets() (found []string) {
 	return found
 }
 
-// isLost reports whether a file belongs to a socket in c.lost, and removes that socket from c.lost.
+// isLost reports whether a file belongs to a socket in c.lost, and removes that socket from c.lost. It compares only
+// the number of the inode, so a file with the same number on another file system counts as the socket too.
 func (c *Compilation) isLost(path string) bool {
 	n := len(c.lost)
 	c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return c.hasInode(path, s.Ino) })
@@ -298,6 +303,7 @@ func (c *Compilation) SocketsText() string {
 func (c *Compilation) undone() error {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
+		// If the caller asked for the directory by a flag, it is meant.
 		if !p.Cwd || p.Rule.Flag != "" {
 			continue
 		}
@@ -328,6 +334,8 @@ func (c *Compilation) uncovers(later int) (list []string) {
 // runtimeDir reports whether a directory is /run, or the directory of a user's session in it, or lies between the
 // two.
 func runtimeDir(dir string) bool {
+	// /var/run is another name of /run. A directory further down, such as /run/user/1000/app, is not refused: it does
+	// not hold the sockets of the whole session.
 	dir = strings.TrimPrefix(dir, "/var")
 	rest, ok := strings.CutPrefix(dir, "/run")
 	if !ok || rest != "" && rest[0] != '/' {

@@ -80,7 +80,8 @@ func (c *Compilation) GivesPipes() bool {
 	return c.IDs.Own || c.Host.Privileged && c.IDs.OutUID >= 0 && (c.Into != nil || c.Joined(unix.CLONE_NEWUSER) != nil)
 }
 
-// Lent reports whether the task gets a pipe of its own instead of a standard file that it reads.
+// Lent reports whether the task gets a pipe of its own instead of a standard file that it reads. A pipe's owner can
+// open either of its ends: see Copied.
 func (c *Compilation) Lent(number int) bool {
 	return number == 0 && c.Req.Stdio[0].Pipe && !c.Brokered(0) && !c.AsItIs()
 }
@@ -132,6 +133,8 @@ func (c *Compilation) openStdinAgain() {
 	c.copyMounts(from, plan.Tree, plan.R(plan.Source), "", CloneTree|unix.AT_EMPTY_PATH, picture.AttrRO|picture.AttrBase, unix.MS_PRIVATE, 0)
 	c.do(from,
 		plan.CloseStep(plan.R(plan.Source)),
+		// Something else may lie there by now. So the open follows no link (O_NOFOLLOW), takes no terminal as the
+		// controlling one (O_NOCTTY), and does not wait for the writer of a named pipe (O_NONBLOCK): open(2).
 		plan.OpenStep(tree, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0).Into(plan.Input),
 		plan.CloseStep(tree))
 }
@@ -184,8 +187,8 @@ func (c *Compilation) allowOutput() {
 	}
 }
 
-// bindsOutput reports whether the name of a standard file in the sandbox's /dev is a bind of the file. The kernel copies no
-// mount of another mount namespace: a task then has such a file's descriptor, and no name.
+// bindsOutput reports whether the name of a standard file in the sandbox's /dev is a bind of the file. The kernel
+// copies no mount of another mount namespace: a task then has such a file's descriptor, and no name.
 func (c *Compilation) bindsOutput(name string) (number int, ok bool) {
 	number = slices.Index(StdioNames[:], name)
 	if number <= 0 || !c.IDs.Idmapped || !c.GivesPipes() || !c.OutputFile(number) {
@@ -257,6 +260,7 @@ func (c *Compilation) hasJobserver(value string) bool {
 			return false
 		}
 		_, there := c.Tree.Stat(inside)
+		// A job reads a token from the pipe and writes the token back at its end, so the pipe must be writable.
 		return there && c.Tree.At(inside).Write
 	}
 	// Both descriptors must be among the extra files.
@@ -343,6 +347,8 @@ func (c *Compilation) openTerminal(from plan.From) {
 	c.do(from,
 		// A new terminal is locked: its slave cannot be opened before this.
 		plan.UnlockPTY(master),
+		// TIOCGPTPEER opens the slave by its master and not by a path. So it works although no path may lead
+		// to the devpts yet, and nobody can put another file in the slave's place.
 		plan.OpenSlave(master, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).Into(plan.Slave),
 		plan.Dup(master, plan.Number(number), 0),
 		plan.SendFile(plan.F(FileSync), string(rune(MsgTerminal)), number),
@@ -365,7 +371,8 @@ func (c *Compilation) jobControl() {
 	c.do(c.scalar("tty"), plan.NewGroup(), plan.Foreground(plan.Number(c.terminalFD())))
 }
 
-// console binds the terminal, the first of its devpts, to /dev/console.
+// console binds the terminal, the first of its devpts, to /dev/console. A new instance numbers its terminals from 0,
+// and openTerminal has opened the first of them before.
 func (c *Compilation) console(from plan.From, target string, rule policy.Pos) {
 	c.do(from,
 		plan.MkfileStep(plan.R(plan.Dev), "console", 0o444),
