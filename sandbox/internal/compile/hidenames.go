@@ -277,7 +277,7 @@ type several struct {
 }
 
 // identify returns a file's identity and its number of names. The number is 0 for a directory, and if it is not
-// known. A directory cannot have hard links (link(2)); its number of links counts the directories in it.
+// known. A directory cannot have hard links (link(2)), so its number of links means something else.
 func (c *Compilation) identify(hostPath string) (id fileID, names uint64) {
 	info, err := c.Tree.Lstat(hostPath)
 	if err != nil || info.IsDir() {
