@@ -45,7 +45,7 @@ func TestControlSocketsOfOthers(t *testing.T) {
 	if control >= other {
 		t.Errorf("%d directories listed for a control socket, %d for another", control, other)
 	}
-	if none := count("/" + host.ControlFile); none != other {
-		t.Errorf("%d directories listed for a socket that has only the name, %d for another", none, other)
+	if none := count("/" + host.ControlFile); none <= control {
+		t.Errorf("%d directories listed for a socket that has only the name, %d for a control socket", none, control)
 	}
 }

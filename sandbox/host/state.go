@@ -1,5 +1,5 @@
 package host
 
 const (
-	ControlFile = "cordon-control" // the launcher's socket; no other program has a socket of this name
+	ControlFile = "cordonctl" // the launcher's socket; short, as sun_path is, and no other program has a socket of this name
 )

@@ -250,7 +250,7 @@ func askControl(b *box) outcome {
 	in.env = append(in.env, "XDG_RUNTIME_DIR="+other)
 	shown := in.with("--rw", k.runtime+":"+seen)
 	for _, request := range []string{`{"op":"log"}`, `{"op":"attach"}`, `{"op":"signal","args":{"signal":19}}`, `{"op":"signal","args":{"signal":9}}`} {
-		o := outcomeOf(shown.run(b.guest(), "ask", seen+"/cordon/"+k.entry+"/cordon-control", request))
+		o := outcomeOf(shown.run(b.guest(), "ask", seen+"/cordon/"+k.entry+"/cordonctl", request))
 		if o.state != "blocked" { // by the launcher, or the socket itself is covered
 			return outcome{o.state, request + ": " + o.detail}
 		}
@@ -263,5 +263,5 @@ func askControl(b *box) outcome {
 
 func askControlBare(b *box) outcome {
 	k, in := b.keep()
-	return outcomeOf(in.run(b.guest(), "ask", k.dir+"/"+k.entry+"/cordon-control", `{"op":"attach"}`))
+	return outcomeOf(in.run(b.guest(), "ask", k.dir+"/"+k.entry+"/cordonctl", `{"op":"attach"}`))
 }

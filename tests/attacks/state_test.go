@@ -100,7 +100,7 @@ func (k *kept) harmed() string {
 	case exists(k.dir + "/0123456789ab@forged"):
 		os.Remove(k.dir + "/0123456789ab@forged")
 		return "an entry was forged"
-	case !exists(k.dir + "/" + k.entry + "/cordon-control"):
+	case !exists(k.dir + "/" + k.entry + "/cordonctl"):
 		return "the sandbox's entry is gone"
 	}
 	return ""
