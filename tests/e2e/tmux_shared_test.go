@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bytes"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -137,7 +139,7 @@ func TestTerminalShared(t *testing.T) {
 			p.see(`up$`)
 			shell, err := strconv.Atoi(strings.TrimSpace(p.tmux("display-message", "-p", "-t", "s", "#{pane_pid}")))
 			if err == nil {
-				err = unix.Kill(childOf(p.t, shell), unix.SIGTSTP)
+				err = unix.Kill(foreground(p.t, shell), unix.SIGTSTP)
 			}
 			if err != nil {
 				p.t.Fatal(err)
@@ -170,4 +172,20 @@ func (p *pane) none(text string) {
 	if screen := p.screen(); strings.Contains(screen, text) {
 		p.t.Errorf("%s on the screen:\n%s", text, screen)
 	}
+}
+
+// foreground is the leader of the foreground process group of a process's terminal: proc_pid_stat(5), tpgid. The shell of a
+// pane may be a child of the process that tmux started.
+func foreground(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // from the state on
+	leader, err := strconv.Atoi(fields[5])
+	if err != nil || leader <= 1 {
+		t.Fatalf("no foreground process group: %s", text)
+	}
+	return leader
 }
