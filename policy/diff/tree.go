@@ -198,7 +198,7 @@ func (s *scene) room() int64 {
 	return s.size
 }
 
-// sceneAt returns what the last mount at a path, or above it, shows there.
+// sceneAt returns what a path shows: the content of the last mount in the profile's list that is at the path or above it.
 func sceneAt(p *policy.Profile, at string) scene {
 	for i := len(p.Mounts) - 1; i >= 0; i-- {
 		m := &p.Mounts[i]

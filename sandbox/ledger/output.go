@@ -177,8 +177,8 @@ func (w *walk) top() error {
 	return w.enter("/", "/")
 }
 
-// planted returns an error if a run could have made one of the steps. It does not check directories. Output passes no
-// step for a regular file.
+// planted returns an error if an earlier run could have made one of the steps, the names on the way to the launcher's
+// file. It does not check directories.
 func (g *Guard) planted(name string, steps []Step) error {
 	for i := range steps {
 		if steps[i].Mode&unix.S_IFMT == unix.S_IFDIR {

@@ -154,8 +154,9 @@ func (c *Compilation) moveToTarget(from plan.From, p *picture.Part) {
 		plan.CloseStep(target).OrElse(p.Gone()))
 }
 
-// reachable reports whether the task may search every directory of the host above a path of the picture. If not, the
-// child may not either, so a guard below that directory may be absent: see openTarget.
+// reachable reports whether the task may search every directory of the host above a path in the sandbox's tree. If the
+// task may not, the child that mounts may not either. So a mount that covers something there may be left out: see
+// openTarget.
 func (c *Compilation) reachable(path string) bool {
 	for dir, _ := paths.Split(path); dir != "/"; dir, _ = paths.Split(dir) {
 		if !c.searchable(dir) {
