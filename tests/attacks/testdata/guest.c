@@ -20,12 +20,16 @@ static void answer(const char *state, const char *detail) {
 	exit(0);
 }
 
-// ask PATH REQUEST: send one request to a control socket, and read the reply.
+// ask PATH REQUEST: send one request to a control socket, and read the reply. sun_path is too short for a long PATH, so that the
+// last name is taken from its directory.
 static void ask(char **args) {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	char reply[4096] = "";
+	char reply[4096] = "", *name = strrchr(args[0], '/');
+	*name++ = 0;
+	if (chdir(args[0]))
+		answer("blocked", strerrorname_np(errno));
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	snprintf(sa.sun_path, sizeof sa.sun_path, "%s", args[0]);
+	snprintf(sa.sun_path, sizeof sa.sun_path, "%s", name);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa))
 		answer("blocked", strerrorname_np(errno));
 	send(fd, args[1], strlen(args[1]), MSG_NOSIGNAL);
