@@ -142,6 +142,12 @@ func TestGitErrors(t *testing.T) {
 			t.Put(h.Cwd+"/.git/index", sandboxtest.FakeFile{Text: gitIndex("empty", "lib") + half})
 			t.Put(h.Cwd+"/.git/modules/lib/index", sandboxtest.FakeFile{Text: gitIndex() + half})
 		}},
+		{"a configuration that is too large", "/.git/config: this configuration is larger than 256 KiB", func(h *host.Host, t sandboxtest.FakeFiles) {
+			t.Put(h.Cwd+"/.git/config", sandboxtest.FakeFile{Text: "[core]\n" + strings.Repeat("#\n", maxConfig/2)})
+		}},
+		{"an included one that is too large", "/more: this configuration is larger than 256 KiB", func(h *host.Host, t sandboxtest.FakeFiles) {
+			t.Put(h.Cwd+"/more", sandboxtest.FakeFile{Text: strings.Repeat("#\n", maxConfig/2+1)})
+		}},
 		{"a broken configuration", "/.git/config: a line is neither", func(h *host.Host, t sandboxtest.FakeFiles) {
 			t.Put(h.Cwd+"/.git/config", sandboxtest.FakeFile{Text: "x"})
 		}},

@@ -3,6 +3,7 @@ package compile
 import (
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -246,6 +247,14 @@ var hideCases = []hideCase{
 			t.Put("/home/ann/src/demo/n", sandboxtest.FakeFile{Perm: 0o600, Ino: 9, Names: 2})
 		},
 		mounts: []policy.Mount{tmpfs("~"), rw(".")}, rules: []string{"~/.netrc"}, covers: []string{"/home/ann/src/demo/n"}},
+	{name: "a link with more matches behind it than are allowed",
+		host: func(h *host.Host, t sandboxtest.FakeFiles) {
+			for i := range MaxHidden + 2 {
+				t.File("/opt/many/" + strconv.Itoa(i) + ".pem")
+			}
+			t.Link("/home/ann/src/demo/keys", "/opt/many")
+		},
+		mounts: []policy.Mount{ro(".")}, rules: []string{"**/keys/*.pem"}, errs: "hide[0] **/keys/*.pem: more than 10000 matches"},
 	{name: "links without end",
 		host:  func(h *host.Host, t sandboxtest.FakeFiles) { t.Link("/home/ann/.ssh2", ".ssh2") },
 		rules: []string{"~/.ssh2"}, errs: "hide[0] ~/.ssh2: resolve /home/ann/.ssh2: too many symbolic links"},
