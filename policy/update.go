@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"cordon/policy/filter"
 	"cordon/policy/yaml"
 )
 
@@ -143,7 +144,7 @@ func (u *updater) top(was, now *yaml.Node) {
 	}
 }
 
-// dropNarrower removes the new rules for calls that the profile allows by name and has no rule for: the profile would
+// dropNarrower removes the new rules for calls that the profile allows, by name or group, and has no rule for: the profile would
 // allow less than before.
 func dropNarrower(was, now *yaml.Node) {
 	allow, rules, fresh := find(was, "allow"), find(was, "rules"), find(now, "rules")
@@ -152,8 +153,8 @@ func dropNarrower(was, now *yaml.Node) {
 	}
 	fresh.Val.Items = slices.DeleteFunc(fresh.Val.Items, func(it *yaml.Item) bool {
 		call := subject(it.Val)
-		allowed := slices.ContainsFunc(allow.Val.Items, func(o *yaml.Item) bool { return o.Val.Text == call })
-		limited := rules != nil && slices.ContainsFunc(rules.Val.Items, func(o *yaml.Item) bool { return subject(o.Val) == call })
+		allowed := slices.ContainsFunc(allow.Val.Items, func(o *yaml.Item) bool { return filter.Names(o.Val.Text, call) })
+		limited := rules != nil && slices.ContainsFunc(rules.Val.Items, func(o *yaml.Item) bool { return filter.Names(subject(o.Val), call) })
 		return allowed && !limited
 	})
 	if len(fresh.Val.Items) == 0 {

@@ -30,6 +30,8 @@ func TestUpdate(t *testing.T) {
 		{"a person's mount does not", "mounts:\n  - {bind: /x}\n", "mounts: [{bind: /x, mode: rw}]", "mounts:\n  - {bind: /x}\n"},
 		{"a call that is allowed whole stays so", "syscalls:\n  allow:\n    - openat # b.rec:7\n", "syscalls: {allow: [openat], rules: [{openat: flags & O_WRONLY == 0}]}",
 			"syscalls:\n  allow:\n    - openat # b.rec:7\n"},
+		{"a group that is allowed whole stays so", "syscalls:\n  allow:\n    - \"@keyring\" # mine\n", "syscalls: {rules: [{keyctl: arg2 == 1}]}",
+			"syscalls:\n  allow:\n    - \"@keyring\" # mine\n"},
 		{"another call is limited", "syscalls:\n  allow:\n    - read # b.rec:7\n", "syscalls: {allow: [openat], rules: [{openat: flags & O_WRONLY == 0}]}",
 			"syscalls:\n  allow:\n    - read # b.rec:7\n    - openat # a.rec:1\n  rules:\n    - {openat: flags & O_WRONLY == 0} # a.rec:1\n"},
 		{"what a bound directory shows", "mounts:\n  - {bind: /usr/lib} # b.rec:7\n", "mounts: [{symlink: /usr/lib/a, to: /usr/lib/b}, {dir: /usr/lib/c}, {bind: /usr/lib/d}]",
