@@ -2,8 +2,6 @@
 //
 // This file is the table of subcommands. cordon builds only the requested one, so that a launch does not pay for the
 // flags of the others. ui.go describes what the user sees.
-
-//go:debug updatemaxprocs=0
 package main
 
 import (
