@@ -97,8 +97,11 @@ var (
 	ttyWords      = []string{"none", "inherit", "broker"}
 	execWords     = []string{"any", "once"}
 	gitWords      = []string{"free", "protect"}
+	cacheWords    = []string{"off", "project", "overlay"}
 	denialWords   = []string{"silent", "report"}
 	scopeWords    = []string{"signal", "abstract-unix-socket"}
+	// CacheWords are the tools that can have caches.
+	CacheWords    = []string{"go", "ccache", "cargo", "npm", "pnpm", "pip", "uv", "gradle", "maven"}
 	missingWords  = []string{"cgroup", "landlock", "time"}
 	generateWords = []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf",
 		"/etc/resolv.conf"}
@@ -196,6 +199,10 @@ var language = []key[Profile]{
 			"ordinary files.",
 		flags: []flag{{"git", "free|protect", "whether git repositories in writable paths are read-only"}}},
 		at: func(p *Profile) any { return &p.Git }},
+	{spec: spec{name: "cache", def: "off", example: "project", twin: "cache",
+		doc: "Caches of package managers and compilers, so that a second run is warm: `off`, `project`, `overlay`, or a " +
+			"mapping. See [Caches](#caches)."},
+		at: func(p *Profile) any { return &p.Cache }, keys: cacheKeys},
 	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, def: "silent", example: "report",
 		doc: "What happens when the filter denies a system call with an errno. `report`: stderr and the " +
 			"report list the call with its arguments. `silent`: nothing is listed.",

@@ -200,6 +200,8 @@ func (d *decoder) value(n *yaml.Node, k *spec, ptr any, path string) {
 		d.landlock(n, path)
 	case *Network:
 		d.network(n, k, path)
+	case *Cache:
+		d.cache(n, path)
 	case *TimeNamespace:
 		d.time(n, k, p, path)
 	case *[]SyscallRule:

@@ -35,6 +35,7 @@ var commands = [...]struct {
 	{"audit", newAudit},
 	{"filter", newFilter},
 	{"profile", newProfile},
+	{"cache", newCache},
 	{"report", newReport},
 	{"doctor", newDoctor},
 	{"version", newVersion},

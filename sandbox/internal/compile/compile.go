@@ -74,6 +74,7 @@ type Compilation struct {
 	// Private lists what the task writes, if nobody else can reach it: there it may make files with set-id bits and
 	// capabilities.
 	Private []string
+	Caches  taken // see AddCaches
 	Missing []report.Missing
 	Ways    []report.Way
 	Added   []report.Added
@@ -109,6 +110,8 @@ var errStopped = errors.New("nobody asks for more")
 
 // order lists the steps of the child's life. If a line must stand at its place, its comment says why.
 var order = [...]func(*Compilation) error{
+	// The caches come before everything that looks at the profile's mounts and variables, because they add some.
+	(*Compilation).AddCaches,
 	(*Compilation).settleSetID,
 	(*Compilation).CheckSupport,
 	(*Compilation).FindArch,
@@ -238,9 +241,6 @@ func (c *Compilation) give() error {
 	}
 	return nil
 }
-
-// Forget drops what nobody needs after the plan has been executed.
-func (c *Compilation) Forget() { c.Plan.Steps, c.Plan.Init, c.Tree.Known = nil, nil, nil }
 
 // taskBegins tells the launcher the task's number: the message carries the sender's pid.
 func (c *Compilation) taskBegins() error {

@@ -26,6 +26,7 @@ type layers struct {
 	lower string // a host directory
 	upper string // "tmp", or a host directory that keeps the changes
 	sub   string // the directory of this overlay in upper; "" is upper itself
+	size  int64  // of what "tmp" may hold, in bytes; 0 is half of memory, for all of the sandbox's own files together
 	plain bool   // lower is never idmapped
 	whole bool   // a root file system: with ranges, every id of the layers stands for one of the sandbox's
 }
@@ -58,6 +59,12 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 	}
 	c.do(from, plan.Move(mnt, scratchfd, dir+"/lower", fromFD), plan.CloseStep(mnt))
 	top, kept := dir, ""
+	if o.size > 0 {
+		top = dir + "/top"
+		c.do(from, plan.MkdirStep(scratchfd, top, 0o700))
+		c.tmpfs(from, plan.Tree, "700", o.size, picture.AttrBase)
+		c.do(from, plan.Move(plan.R(plan.Tree), scratchfd, top, fromFD), plan.CloseStep(plan.R(plan.Tree)))
+	}
 	if o.upper != "tmp" {
 		if top, kept, err = c.layer(from, dir+"/top", o, where); err != nil {
 			return "", err
@@ -73,7 +80,7 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 	if kept != "" {
 		c.ownDirs(from, top+"/upper", top+"/work")
 	}
-	c.mergeLayers(from, to, dir, top)
+	c.mergeLayers(from, to, dir, top, kept == "")
 	return kept, nil
 }
 
@@ -86,7 +93,7 @@ func (c *Compilation) openWhole(from plan.From, to plan.Reg, path string, attrs 
 
 // mergeLayers mounts an overlay of dir/lower with the changes in top. dir and top are names on the scratch file
 // system. mergeLayers makes that the working directory, because overlayfs looks up the layers from there.
-func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) {
+func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string, lost bool) {
 	fsfd := plan.R(plan.FS)
 	c.do(from,
 		plan.FchdirStep(plan.R(plan.Scratch)),
@@ -94,7 +101,7 @@ func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) 
 		plan.FsString(fsfd, "lowerdir", dir+"/lower"),
 		plan.FsString(fsfd, "upperdir", top+"/upper"),
 		plan.FsString(fsfd, "workdir", top+"/work"))
-	if top == dir { // the changes are discarded, so none need be on a disk
+	if lost { // the changes are discarded, so none need be on a disk
 		// Since Linux 5.10, overlayfs then skips every sync of the upper directory.
 		c.do(from, plan.FsFlag(fsfd, "volatile"))
 	}
@@ -121,7 +128,7 @@ func (c *Compilation) mountOverlay(from plan.From, m *policy.Mount, target strin
 	if err != nil {
 		return err
 	}
-	upper, err := c.overlay(from, plan.Tree, layers{lower: lower, upper: m.Upper}, m.Pos.Short())
+	upper, err := c.overlay(from, plan.Tree, layers{lower: lower, upper: m.Upper, size: m.Size}, m.Pos.Short())
 	if err != nil {
 		return err
 	}

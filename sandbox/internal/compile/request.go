@@ -15,6 +15,7 @@ import (
 	"cordon/policy/filter"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/cache"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/ledger"
@@ -45,7 +46,9 @@ type Request struct {
 
 	Groups  *Groups                 // what the launcher has made of the choice; nil if nothing will be run
 	MakeDir func(path string) error // makes a directory that the task could make; nil if nothing will be run
-	Exposed bool                    // for tests: do not conceal a joining program from the processes inside
+	// MakeCaches makes the directories of caches, and returns lines for the caller. It is nil if nothing will be run.
+	MakeCaches func(*cache.Set) ([]string, error)
+	Exposed    bool // for tests: do not conceal a joining program from the processes inside
 }
 
 // StdinOwner returns the user id whose regular file on standard input the task opens again, or -1 if it opens none.
@@ -248,6 +251,9 @@ func (c *Compilation) keepRuleset() {
 	}
 	c.do(c.scalar("landlock"), plan.SendKept(plan.F(FileSync), MsgRules, plan.Ruleset))
 }
+
+// Forget drops what nobody needs after the plan has been executed.
+func (c *Compilation) Forget() { c.Plan.Steps, c.Plan.Init, c.Tree.Known = nil, nil, nil }
 
 // PlainFilter returns the profile's filter without the parts of a single launch: reports, and a nonce. The launcher
 // keeps it with the sandbox, and a program that joins the sandbox must have the same one, byte for byte: see

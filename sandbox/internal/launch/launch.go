@@ -90,6 +90,7 @@ func (p *Process) launch() error {
 	if err := p.confirm(); err != nil {
 		return err
 	}
+	p.reportCaches()
 	if err := p.keepState(); err != nil {
 		return err
 	}
@@ -122,6 +123,7 @@ func (p *Process) compile() (err error) {
 		p.groups = p.makeGroups()
 		r.Groups = p.groups
 	}
+	r.MakeCaches = p.makeCaches
 	for c, err := range compile.Parts(p.Cmd.Profile, p.Cmd.Host, r) {
 		if err == nil {
 			err = p.handOver(c)

@@ -56,6 +56,7 @@ type Query struct {
 // survey lists the phases of compilation that decide what the sandbox looks like to a program, in the order of a
 // launch.
 var survey = [...]func(*compile.Compilation) error{
+	(*compile.Compilation).AddCaches,
 	(*compile.Compilation).CheckSupport,
 	(*compile.Compilation).FindArch,
 	(*compile.Compilation).Namespaces,
