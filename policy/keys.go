@@ -200,8 +200,7 @@ var language = []key[Profile]{
 		flags: []flag{{"git", "free|protect", "whether git repositories in writable paths are read-only"}}},
 		at: func(p *Profile) any { return &p.Git }},
 	{spec: spec{name: "cache", def: "off", example: "project", twin: "cache",
-		doc: "Caches of package managers and compilers, so that a second run is warm: `off`, `project`, `overlay`, or a " +
-			"mapping. See [Caches](#caches)."},
+		doc: "Caches of compilers and package managers: `off`, `project`, `overlay`, or a mapping. See [Caches](#caches)."},
 		at: func(p *Profile) any { return &p.Cache }, keys: cacheKeys},
 	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, def: "silent", example: "report",
 		doc: "What happens when the filter denies a system call with an errno. `report`: stderr and the " +

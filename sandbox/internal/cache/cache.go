@@ -20,6 +20,7 @@ type Question struct {
 	Program string                                // the name of the program, without its directory
 	Caller  func(name string) string              // a variable of the caller; "" if it is not set
 	Kept    func(name string) (string, bool)      // a variable that the profile gives to the task
+	Read    func(path string) string              // the text of a small file of the host; "" if there is none
 	Exists  func(path string) (there, isDir bool) // whether a path of the host exists
 }
 

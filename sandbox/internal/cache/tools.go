@@ -81,18 +81,42 @@ func oldCcache(b *builder) string {
 // database; the caller's go has asked when it downloaded them.
 func goMore(b *builder, t *tool, _ bool) {
 	b.extend("GOFLAGS", "-modcacherw")
-	rest := b.Caller("GOPROXY")
-	switch {
-	case b.offline():
+	rest := goProxy(b)
+	if b.offline() {
 		rest = "off"
 		b.setenv("GOSUMDB", "off")
-	case rest == "" || strings.Contains(rest, "@"): // a user and a password
-		rest = "https://proxy.golang.org,direct"
+	}
+	if rest == "" {
+		return // go uses its own default
 	}
 	if downloads := paths.Join(b.own(&t.dirs[1]), "cache/download"); b.show(downloads) {
 		rest = "file://" + escape(downloads) + "," + rest
 	}
 	b.setenv("GOPROXY", rest)
+}
+
+// goProxy returns where the caller's go fetches modules: GOPROXY, or what `go env -w` and the installation say: go help
+// environment. It returns "" if none of them says so, and for an address with a user and a password.
+func goProxy(b *builder) string {
+	proxy := b.Caller("GOPROXY")
+	config := paths.Home(b.Caller("XDG_CONFIG_HOME"))
+	if config == "" {
+		config = paths.Join(b.Home, ".config")
+	}
+	for _, file := range [...]string{config + "/go/env", paths.Home(b.Caller("GOROOT")) + "/go.env", "/usr/local/go/go.env", "/usr/lib/go/go.env"} {
+		if proxy != "" || b.offline() || file == "/go.env" {
+			continue
+		}
+		for line := range strings.Lines(b.Read(file)) {
+			if value, ok := strings.CutPrefix(line, "GOPROXY="); ok {
+				proxy = strings.TrimSpace(value)
+			}
+		}
+	}
+	if strings.Contains(proxy, "@") {
+		return ""
+	}
+	return proxy
 }
 
 // escape writes a path as a URL takes it, in a list that commas and bars separate.

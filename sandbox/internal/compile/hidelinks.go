@@ -365,6 +365,7 @@ func (c *Compilation) cacheQuestion(root string) *cache.Question {
 			}
 			return value, ok
 		},
+		Read: func(path string) string { text, _ := c.Host.Files.Read(path, 1<<14); return string(text) },
 		Exists: func(path string) (there, isDir bool) {
 			info, err := c.Host.Files.Stat(path)
 			return err == nil, err == nil && info.IsDir()
@@ -420,8 +421,7 @@ func (c *Compilation) guardCaches(h *hider) error {
 	if root = paths.Join(root, "cordon"); c.Caches.Set != nil {
 		root = c.Caches.Root
 	}
-	above := func(w window) bool { return w.write && paths.Below(root, w.source) }
-	if !slices.ContainsFunc(h.windows, above) {
+	if above := func(w window) bool { return w.write && paths.Below(root, w.source) }; !slices.ContainsFunc(h.windows, above) {
 		return nil
 	}
 	h.from = own("caches")
@@ -436,7 +436,7 @@ func (c *Compilation) guardCaches(h *hider) error {
 		return nil
 	}
 	for _, w := range h.windows {
-		if view := paths.Moved(root, w.source, w.target); above(w) && view != root && c.Tree.HostPath(view) == root {
+		if view := paths.Moved(root, w.source, w.target); w.write && paths.Below(root, w.source) && view != root && c.Tree.HostPath(view) == root {
 			return &fail.Error{Op: "cache", Err: errors.New("the sandbox shows the caches of all projects at " + view), From: c.Profile.Source("cache.mode").Short(),
 				Hint: "show less than " + w.source + ", or run with --cache off"}
 		}
