@@ -123,6 +123,9 @@ func step(c Call, args ...Arg) Step {
 // Plan.Init, and then only reaps. Both share their descriptor table until one of them gets its own.
 func ForkStep() Step { return step(Fork, num(CloneFlags, cloneFiles)) }
 
+// Apart returns a Fork step whose processes have tables of descriptors of their own from the beginning.
+func (s Step) Apart() Step { s.Args[0].Int &^= cloneFiles; return s }
+
 // OwnedFork is ForkStep, and also stores the task's pid, as both processes see it, in the owner word of the shared
 // page. get_robust_list(2) calls such a word the owner of a futex.
 func OwnedFork() Step {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -76,6 +75,7 @@ type Page struct {
 	Init, Task Fault  // Init is also for the child before the fork
 	Next       int32  // the pid of the process that Respawn has made, a child of the launcher; 0 if there is none
 	Done       uint32 // 1 once init has reaped the task
+	Guard      uint32 // 1: init is a guard: see guard
 	Linger     uint32 // 1: init waits for one more word before its end, which closes the task's terminal
 	Status     int32  // the task's wait status
 	Usage      unix.Rusage
@@ -83,6 +83,12 @@ type Page struct {
 	self       int32  // the task's pid as the task sees it: see plan.WithSelf
 	scratch    int32
 	scratchUse unix.Rusage
+
+	// For guard: the signals that it waits for, a limit of 0 processes, a pause, and the list of its children.
+	signals  uint64
+	noneMore [2]uint64
+	pause    [2]int64
+	children [2048]byte
 }
 
 // Fault is the step that has failed or, if Errno is 0, the step that is running.
@@ -403,35 +409,8 @@ func (im *Image) sendRights(text string, fd int32) (*message, []byte, error) {
 	return m, b, nil
 }
 
-// owner returns the address of Page.owner.
-func (im *Image) owner() uintptr { return uintptr(unsafe.Pointer(&im.page.owner)) }
-
-// Released reports whether the kernel has released the memory in which the task executed the plan: the task runs the
-// program, or has ended. It is always false if the plan has no step plan.HoldOwner.
-func (p *Page) Released() bool {
-	const ownerDied = 0x40000000 // FUTEX_OWNER_DIED: get_robust_list(2)
-	return atomic.LoadUint32(&p.owner)&ownerDied != 0
-}
-
-// self returns the address of Page.self.
-func (im *Image) self() uintptr { return uintptr(unsafe.Pointer(&im.page.self)) }
-
-// robustList builds a struct robust_list_head with one entry, whose lock is Page.owner. The lowest bit of the entry's
-// address is clear. If it were set, the kernel would wake only waiters with priority inheritance (kernel/futex/core.c,
-// fetch_robust_entry).
-func (im *Image) robustList() ([]byte, error) {
-	b, err := im.alloc(32)
-	if err != nil {
-		return nil, err
-	}
-	head, entry := addr(b), addr(b[24:])
-	*(*uintptr)(unsafe.Pointer(&b[0])) = entry
-	*(*uintptr)(unsafe.Pointer(&b[8])) = im.owner() - entry // futex_offset: from the entry to its lock
-	*(*uintptr)(unsafe.Pointer(&b[24])) = head              // the list ends where it began
-	return b, nil
-}
-
-// Fail makes step i of the child and the task fail with ENOSYS, for tests of errors. Call it before Add.
+// Fail makes step i of the child and the task fail with ENOSYS, for tests of errors. It must be called before the step
+// is added.
 func (im *Image) Fail(i int) { im.fail[0] = i }
 
 // FailInit is Fail for init's steps.

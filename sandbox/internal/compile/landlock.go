@@ -100,17 +100,7 @@ func (c *Compilation) LandlockRules() error {
 		}
 	}
 	c.deriveRules()
-	// The kernel refuses a structure that is longer than it knows and does not end in zeros (E2BIG). So the size
-	// follows the ABI, and a plan for an old kernel has no field that only a newer kernel knows. ABI 4 added the second
-	// field, ABI 6 the third.
-	size := uint64(8)
-	if c.Host.LandlockABI >= 4 {
-		size = 16
-	}
-	if c.Host.LandlockABI >= 6 {
-		size = 24
-	}
-	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, size).Into(plan.Ruleset))
+	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, c.rulesetSize()).Into(plan.Ruleset))
 	c.Land.ruleset = plan.R(plan.Ruleset)
 	// The rules are added after the child has entered the new root, by the sandbox's paths. A rule is about an inode.
 	// If a mount hides an inode of the host, a rule by the host's path would not be about the file that the task sees.
@@ -124,6 +114,19 @@ func (c *Compilation) LandlockRules() error {
 	// The ruleset is passed to the launcher once it has all rules.
 	c.keepRuleset()
 	return nil
+}
+
+// rulesetSize returns the length of the structure that describes a ruleset. If the structure is longer than the kernel
+// knows, and the rest is not zero, the kernel refuses it with E2BIG. So each ABI gets its own length, and a plan for an
+// old kernel has no field that only a new one knows. The second field came with ABI 4, the third with 6.
+func (c *Compilation) rulesetSize() uint64 {
+	switch {
+	case c.Host.LandlockABI >= 6:
+		return 24
+	case c.Host.LandlockABI >= 4:
+		return 16
+	}
+	return 8
 }
 
 // landlockScopes chooses the ruleset's scopes, and reports them as missing on a kernel without them. If the profile has
@@ -268,9 +271,13 @@ func (c *Compilation) landlockEnforce() error {
 	if !c.Land.On {
 		return nil
 	}
+	forbidden := plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if c.InPlace() {
+		forbidden = c.tryForbidden()
+	}
 	c.do(c.scalar("landlock"),
 		plan.RestrictSelf(c.Land.ruleset),
-		plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EACCES),
+		forbidden.Into(plan.File).OrElse(plan.EACCES),
 		plan.ReadStep(plan.R(plan.File), 1).OrElse(plan.EBADF))
 	return nil
 }

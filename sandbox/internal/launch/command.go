@@ -43,6 +43,8 @@ type Command struct {
 	Note      func(text string)
 	Observer  Observer
 
+	WhyInPlace string // why the host makes no namespaces, if the profile permits that; see WithoutNamespaces
+
 	// The fields below are for tests only.
 	FailStep, FailInit int    // the step that is made to fail: one of the child and the task, and one of init; from 1
 	Exposed            bool   // a program that joins the sandbox is not hidden from the processes inside
