@@ -107,7 +107,7 @@ type Relay struct {
 	over   bool   // the output limit is reached
 	copies bool   // copy through a buffer, because splice does not work for this file
 	buf    []byte // the buffer, if copies is true
-	held   []byte // bytes in buf that are not written yet
+	held   []byte // bytes of buf that remain to be written
 	Err    error  // why copying ended early; read it only after the relay has ended
 }
 
