@@ -55,8 +55,8 @@ func reached(places []Place, dir string, parts bool) error {
 	return nil
 }
 
-// since returns a time, after the state directory was made, at which a run that could reach a directory could write it,
-// or nil if there is none.
+// since returns the time in which a run could write the directory d although it could reach the state directory, after
+// that was made; or nil.
 func (r *runs) since(d *dir, state *Step) *span {
 	for i := range d.spans {
 		s := &d.spans[i]
@@ -70,7 +70,7 @@ func (r *runs) since(d *dir, state *Step) *span {
 	return nil
 }
 
-// until formats the end of a time for people.
+// until formats the end of a span for messages.
 func until(end int64) string {
 	if end == open {
 		return " on"
