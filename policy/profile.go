@@ -30,6 +30,7 @@ type Profile struct {
 	TTY          TTY
 	OnDenial     OnDenial
 	Git          Git
+	Nest         bool           // another launcher can make a sandbox inside: user namespaces and mounts
 	Missing      []MissingLayer // layers that the host may lack; if the host lacks one, the report lists it
 
 	Remove  []Removal // what Merge removes from the profiles below this one; empty in an effective profile

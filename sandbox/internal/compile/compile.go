@@ -49,6 +49,7 @@ type Compilation struct {
 	layers   []keptLayer
 	covered  []string           // sockets of the host
 	lost     []host.BoundSocket // bound sockets whose files were not found
+	noDiag   bool               // sock_diag(7) is refused
 	hidden   int                // matches of hide rules
 	spared   map[string]bool    // links to what is hidden that were not followed
 	outdoors picture.Tree       // the host's own tree: see hostTree
@@ -250,7 +251,6 @@ func (c *Compilation) taskBegins() error {
 
 // The messages of the child: a letter each, since a seqpacket socket keeps them apart.
 const (
-	// The messages of the child: one letter each, because a seqpacket socket keeps messages apart.
 	MsgBorn    = 'N' // the child is another process than the one that was cloned
 	MsgBegin   = 'B' // the task has begun
 	MsgRoot    = 'R' // the child has entered the root: nothing is mounted any more, and the old root is about to go

@@ -211,6 +211,11 @@ func (p *Process) look(suspects []int) {
 		if len(lost) == 0 {
 			return
 		}
+		// A sandbox inside has copies of the mounts, in which nothing can be mounted again.
+		if p.Comp.Profile.Nest {
+			p.unguarded(&p.guards.list[lost[0]].part, errors.New("a sandbox inside may show what has its name now (nest)"))
+			return
+		}
 		// If a tracer outside holds the helper process, the run ends at once: the next helper may be held, too.
 		if err := p.restore(lost); err != nil && (try == maxRestores || err == child.ErrHeld) || try > maxRestores {
 			p.unguarded(&p.guards.list[lost[0]].part, err)
