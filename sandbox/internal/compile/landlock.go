@@ -127,7 +127,7 @@ func (c *Compilation) signalsInit() bool { return c.Land.Scoped&ScopeSignal != 0
 // LandlockTried says what showed that Landlock is in force, and how: see landlockEnforce.
 func (c *Compilation) LandlockTried() (found, by string) {
 	switch {
-	case c.Land.Handled != 0:
+	case !c.Profile.Nest:
 		return "opening what no rule allows: EACCES", "tried before exec"
 	case c.signalsInit():
 		return "the scopes; signalling pid 1, which is outside of the domain: EPERM", "tried before exec"
@@ -296,7 +296,7 @@ func (c *Compilation) landlockEnforce() error {
 	if !c.Land.On {
 		return nil
 	}
-	if c.Land.Handled == 0 { // see landlockForNest
+	if c.Profile.Nest { // see landlockForNest
 		c.do(c.scalar("landlock"), plan.RestrictSelf(c.Land.ruleset))
 		if c.signalsInit() {
 			c.do(c.scalar("landlock"), plan.MaySignal(1).OrElse(plan.EPERM))
