@@ -199,6 +199,12 @@ var language = []key[Profile]{
 			"ordinary files.",
 		flags: []flag{{"git", "free|protect", "whether git repositories in writable paths are read-only"}}},
 		at: func(p *Profile) any { return &p.Git }},
+	{spec: spec{name: "nest", typ: tWord, words: boolWords, def: "false", example: "true",
+		doc: "Let a launcher inside make a sandbox of its own: the filter allows user namespaces and mounts, " +
+			"/proc is not masked, and Landlock has no rules for files, because they forbid every mount. The " +
+			"report lists what is missing for it.",
+		flags: []flag{{"nest", "", "let a launcher inside make a sandbox of its own"}}},
+		at: func(p *Profile) any { return &p.Nest }},
 	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, def: "silent", example: "report",
 		doc: "What happens when the filter denies a system call with an errno. `report`: stderr and the " +
 			"report list the call with its arguments. `silent`: nothing is listed.",
