@@ -56,7 +56,7 @@ type Compilation struct {
 	homeList []string           // see homes
 	bounds   []picture.Bound    // see bound
 	followed map[string]string  // what links in the home lead to: see bindSource
-	searched *finder            // see search
+	searched *searched          // see search
 	lifted   []lifted           // see findLifted
 	GitSeen  *gitSeen           // see git
 	callers  map[string]string  // see variable

@@ -283,7 +283,7 @@ func (c *Compilation) shownAgain(host string) bool {
 func (c *Compilation) means(pattern, host string) bool {
 	names := strings.Split(host[1:], "/")
 	if rest, ok := strings.CutPrefix(pattern, "**/"); ok {
-		patterns := newAnywhere(0, rest, nil).names
+		patterns := namesOfRule(rest)
 		for from := 0; from+len(patterns) <= len(names); from++ {
 			if eachMatches(patterns, names[from:]) {
 				return true

@@ -45,7 +45,10 @@ type Request struct {
 
 	Groups  *Groups                 // what the launcher has made of the choice; nil if nothing will be run
 	MakeDir func(path string) error // makes a directory that the task could make; nil if nothing will be run
-	Exposed bool                    // for tests: do not conceal a joining program from the processes inside
+	// Searching, unless nil, is called during the search of what is bound, with the number of names so far. Its error
+	// ends the search.
+	Searching func(names int) error
+	Exposed   bool // for tests: do not conceal a joining program from the processes inside
 }
 
 // StdinOwner returns the user id whose regular file on standard input the task opens again, or -1 if it opens none.

@@ -41,6 +41,7 @@ type Command struct {
 	Exclusive bool
 	Brief     bool
 	Note      func(text string)
+	Progress  func(names int)
 	Observer  Observer
 
 	// The fields below are for tests.

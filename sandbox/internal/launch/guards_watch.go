@@ -208,6 +208,9 @@ func (p *Process) appeared(glob int, name string) {
 	}
 }
 
+// maxAppeared bounds how many names of a directory are matched against a glob.
+const maxAppeared = 300_000
+
 // listGlobs makes a guard of everything that a glob now matches.
 func (p *Process) listGlobs() {
 	for i := range p.guards.globs {
@@ -216,7 +219,7 @@ func (p *Process) listGlobs() {
 			continue // the task cannot list the directory either, or it is gone
 		}
 		dir := os.NewFile(uintptr(fd), "")
-		names, _ := dir.Readdirnames(compile.MaxLookedAt)
+		names, _ := dir.Readdirnames(maxAppeared)
 		dir.Close()
 		for _, name := range names {
 			p.appeared(i, name)

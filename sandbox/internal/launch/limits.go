@@ -40,7 +40,8 @@ func (p *Process) grace() time.Duration {
 func (p *Process) keepLimits() {
 	now, wall := time.Now(), p.Comp.Profile.Limits.Wall
 	if wall.Set {
-		p.wallEnds = now.Add(wall.V)
+		// The search before the program ran counts.
+		p.wallEnds = now.Add(wall.V - p.search.took)
 		p.At(p.wallEnds, p.wallOver)
 	}
 	if p.Comp.Profile.Limits.CPUTime.Set {

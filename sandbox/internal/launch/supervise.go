@@ -56,7 +56,8 @@ type Process struct {
 
 	loop.Loop
 	began    time.Time
-	limit    string    // the limit that has ended the run, or is about to; "" for none
+	limit    string // the limit that has ended the run, or is about to; "" for none
+	search   searching
 	wallEnds time.Time // when limits.wall is reached
 	gone     bool      // init has ended, and with it everything
 	told     bool      // a signal or a limit has told the run to end
@@ -222,7 +223,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.reportGuards()
 	p.lookForRepositories()
 	r := &p.Report
-	r.Wall = time.Since(p.began)
+	r.Wall, r.Search, r.Names = time.Since(p.began), p.search.took, p.search.names
 	if p.Comp.Into != nil {
 		// The kernel may have reaped the child itself (see joined). But init has recorded what the task used.
 		usage = p.Image.Page().Usage
