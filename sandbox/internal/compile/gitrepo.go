@@ -291,13 +291,14 @@ type gitSeen struct {
 	files host.Files
 	dirs  []string // directories of the host that the task may write to
 	seen  map[string]fileID
+	two   bool // see Request.Two
 	found []string
 	late  []string // files that a repository's configuration names and that did not exist
 }
 
 // newGitSeen remembers the repositories that a search has found.
 func newGitSeen(c *Compilation, f *searched, windows []window) *gitSeen {
-	s := &gitSeen{files: c.Host.Files, seen: map[string]fileID{}}
+	s := &gitSeen{files: c.Host.Files, two: c.Req.Two, seen: map[string]fileID{}}
 	for _, path := range f.Gits {
 		if host := c.Tree.HostPath(path); host != "" {
 			s.seen[host] = fileOf(c.Tree.Lstat(host))
@@ -319,7 +320,7 @@ func newGitSeen(c *Compilation, f *searched, windows []window) *gitSeen {
 // more.
 func (s *gitSeen) Appeared() (found []string, complete bool) {
 	// A task can make any number of names, at any depth. Beyond the bounds the search is not complete.
-	list, complete := search.Repositories(s.files, s.dirs)
+	list, complete := search.Repositories(s.files, s.dirs, s.two)
 	slices.Sort(list)
 	for _, path := range list {
 		s.compare(path)

@@ -48,6 +48,7 @@ type Request struct {
 	// Searching, unless nil, is called during the search of what is bound, with the number of names so far. Its error
 	// ends the search.
 	Searching func(names int) error
+	Two       bool // the search may take a second thread: walk.Tree
 	Exposed   bool // for tests: do not conceal a joining program from the processes inside
 }
 

@@ -122,7 +122,7 @@ func (p *Process) compile() (err error) {
 		p.groups = p.makeGroups()
 		r.Groups = p.groups
 	}
-	r.Searching = p.searched
+	r.Searching, r.Two = p.searched, p.Cmd.Exclusive
 	defer p.endSearch()
 	for c, err := range compile.Parts(p.Cmd.Profile, p.Cmd.Host, r) {
 		if err == nil {

@@ -10,7 +10,7 @@ import (
 // walk searches the directories that are left, on the host.
 func (s *Search) walk() {
 	var all []*visitor
-	t := &walk.Tree{Step: s.step(), Inodes: s.Inodes != nil, New: func() walk.Visitor {
+	t := &walk.Tree{Two: s.Two, Step: s.step(), Inodes: s.Inodes != nil, New: func() walk.Visitor {
 		v := &visitor{s: s}
 		all = append(all, v)
 		return v

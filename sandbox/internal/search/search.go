@@ -29,6 +29,7 @@ const (
 // fields are the result, in the order in which a walk that sorts each directory by name comes to them.
 type Search struct {
 	Tree  *picture.Tree
+	Two   bool       // as walk.Tree's
 	Rules [][]string // the names of each rule: a/*.key is a, *.key
 	Skip  string     // the What of parts that hold nothing of the user
 	// Inodes, unless nil, makes the search look for files with these numbers instead. It finds them all, and some others.

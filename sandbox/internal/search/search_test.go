@@ -58,7 +58,7 @@ func plant(t *testing.T) string {
 
 func run(t *testing.T, files host.Files, dir string, begun []Begun, git bool) *Search {
 	t.Helper()
-	s := &Search{Tree: tree(files, dir), Rules: [][]string{{".env"}, {"config", "*.key"}, {"prod", "a", "[ab]"}, {"k?y.*"}}}
+	s := &Search{Two: true, Tree: tree(files, dir), Rules: [][]string{{".env"}, {"config", "*.key"}, {"prod", "a", "[ab]"}, {"k?y.*"}}}
 	s.Below("/work", begun, git)
 	if err := s.Run(); err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestLaunchersOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := &Search{Tree: tree(host.OSFiles{}, dir), Rules: [][]string{{".env"}}}
+	s := &Search{Two: true, Tree: tree(host.OSFiles{}, dir), Rules: [][]string{{".env"}}}
 	s.Tree.Add(picture.Part{Target: "/work/a/b", Opaque: true})
 	s.Below("/work", nil, false)
 	if err := s.Run(); err != nil {
@@ -148,7 +148,7 @@ func TestStops(t *testing.T) {
 		}
 	}
 	for _, files := range []host.Files{host.OSFiles{}, byName{host.OSFiles{}}} {
-		s := &Search{Tree: tree(files, dir), Rules: [][]string{{"x"}}, Step: func(names int) error {
+		s := &Search{Two: true, Tree: tree(files, dir), Rules: [][]string{{"x"}}, Step: func(names int) error {
 			if names > 100 {
 				return stop
 			}
@@ -173,7 +173,7 @@ func TestInodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, files := range []host.Files{host.OSFiles{}, byName{host.OSFiles{}}} {
-		s := &Search{Tree: tree(files, dir), Inodes: map[uint64]bool{st.Ino: true}}
+		s := &Search{Two: true, Tree: tree(files, dir), Inodes: map[uint64]bool{st.Ino: true}}
 		s.Below("/work", nil, false)
 		if err := s.Run(); err != nil || !slices.Contains(s.Files, "/work/one") || !slices.Contains(s.Files, "/work/a/b/two") {
 			t.Error(s.Files, err)
@@ -184,14 +184,14 @@ func TestInodes(t *testing.T) {
 // TestRepositories finds repositories by both ways.
 func TestRepositories(t *testing.T) {
 	dir := plant(t)
-	fast, whole := Repositories(host.OSFiles{}, []string{dir})
-	slow, wholeSlow := Repositories(byName{host.OSFiles{}}, []string{dir})
+	fast, whole := Repositories(host.OSFiles{}, []string{dir}, true)
+	slow, wholeSlow := Repositories(byName{host.OSFiles{}}, []string{dir}, true)
 	slices.Sort(fast)
 	slices.Sort(slow)
 	if !whole || !wholeSlow || len(slow) == 0 || !slices.Equal(fast, slow) {
 		t.Errorf("%v %v\n%v, not\n%v", whole, wholeSlow, fast, slow)
 	}
-	if _, whole := Repositories(host.OSFiles{}, []string{dir + "/none"}); !whole {
+	if _, whole := Repositories(host.OSFiles{}, []string{dir + "/none"}, true); !whole {
 		t.Error("a directory that is gone counts as one that cannot be read")
 	}
 }

@@ -16,9 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tree is a walk through directories and everything below them. A walk of more than a few directories takes two
-// threads.
+// Tree is a walk through directories and everything below them.
 type Tree struct {
+	// Two lets a walk of more than a few directories take two threads. The threads of a program can differ in user,
+	// root and mount namespace, so only a caller who knows that they do not may set it.
+	Two   bool
 	Roots []Place // paths of directories, absolute and without links
 	// New makes a Visitor. Run calls it once for each thread, before the thread visits anything; the calls do not
 	// overlap. One thread visits all entries of a directory.
@@ -176,7 +178,7 @@ func (w *worker) share() {
 	if len(w.jobs) < 2 {
 		return
 	}
-	if w.first && w.dirs == alone && runtime.GOMAXPROCS(0) > 1 {
+	if w.first && w.dirs == alone && w.t.Two && runtime.GOMAXPROCS(0) > 1 {
 		w.mu.Lock()
 		w.busy++
 		w.mu.Unlock()

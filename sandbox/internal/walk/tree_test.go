@@ -91,7 +91,7 @@ func TestTree(t *testing.T) {
 	slices.Sort(want)
 	before := openFiles(t)
 	calls := 0
-	got, threads, refused, err := all(t, &Tree{Roots: []Place{{Path: dir}}, Step: func(int) error { calls++; return nil }})
+	got, threads, refused, err := all(t, &Tree{Two: true, Roots: []Place{{Path: dir}}, Step: func(int) error { calls++; return nil }})
 	if err != nil || len(refused) > 0 {
 		t.Fatal(err, refused)
 	}
@@ -115,7 +115,7 @@ func TestTreeEnds(t *testing.T) {
 		}
 	}
 	before, stopped := openFiles(t), errors.New("stop")
-	seen, _, _, err := all(t, &Tree{Roots: []Place{{Path: dir}}, Step: func(n int) error {
+	seen, _, _, err := all(t, &Tree{Two: true, Roots: []Place{{Path: dir}}, Step: func(n int) error {
 		if n > 2000 {
 			return stopped
 		}
@@ -124,7 +124,7 @@ func TestTreeEnds(t *testing.T) {
 	if err != stopped || len(seen) >= 4000 {
 		t.Errorf("%v after %d names", err, len(seen))
 	}
-	if _, _, _, err := all(t, &Tree{Roots: []Place{{Path: dir}}, Max: 3000}); err != ErrTooMany {
+	if _, _, _, err := all(t, &Tree{Two: true, Roots: []Place{{Path: dir}}, Max: 3000}); err != ErrTooMany {
 		t.Error(err)
 	}
 	if n := openFiles(t); n != before {
@@ -135,7 +135,7 @@ func TestTreeEnds(t *testing.T) {
 // TestTreeRefused names what cannot be read: a root behind a link, one that is a file, one that is not there.
 func TestTreeRefused(t *testing.T) {
 	dir := plant(t)
-	seen, _, refused, err := all(t, &Tree{Roots: []Place{{Path: dir + "/rel"}, {Path: dir + "/a/file"}, {Path: dir + "/none"}}})
+	seen, _, refused, err := all(t, &Tree{Two: true, Roots: []Place{{Path: dir + "/rel"}, {Path: dir + "/a/file"}, {Path: dir + "/none"}}})
 	if err != nil || len(seen) > 0 || len(refused) != 3 || !errors.Is(refused[dir+"/rel"], unix.ELOOP) && !errors.Is(refused[dir+"/rel"], unix.ENOTDIR) ||
 		!errors.Is(refused[dir+"/a/file"], unix.ENOTDIR) || !errors.Is(refused[dir+"/none"], unix.ENOENT) {
 		t.Error(seen, refused, err)
@@ -193,7 +193,7 @@ func TestTreeSwapped(t *testing.T) {
 		}
 	}()
 	for end := time.Now().Add(time.Second / 2); time.Now().Before(end); {
-		seen, _, _, err := all(t, &Tree{Roots: []Place{{Path: dir}}})
+		seen, _, _, err := all(t, &Tree{Two: true, Roots: []Place{{Path: dir}}})
 		if err != nil {
 			t.Fatal(err)
 		}
