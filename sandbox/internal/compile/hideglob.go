@@ -27,7 +27,7 @@ func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.Extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
 	_, last := paths.Split(pattern)
-	// If a name that matches appears later in one of these directories, the launcher covers it then.
+	// If a file that matches appears later in one of these directories, the launcher hides it then.
 	for _, dir := range e.listed {
 		h.awaitGlob(t, dir, last)
 	}
@@ -45,22 +45,21 @@ func isDigits(name string) bool { return name != "" && strings.Trim(name, "01234
 // expanded is a path that a pattern matches.
 type expanded struct {
 	path  string
-	links []string // the links on the way to path, and the directories that they lead through
+	links []string // the links on the way to path, and the directories above the links' targets
 }
 
 // expander finds the paths of a tree that a pattern matches.
 type expander struct {
 	tree  *picture.Tree
 	extra picture.Extras
-	links []string // the same for the directory where the expander is
+	links []string // the links on the way to the directory that is searched now
 	found []expanded
 
 	listed    []string // directories in which the last name was looked for
-	processes bool     // the pattern matches directories of processes
+	processes bool     // the pattern would match a process's directory in /proc
 }
 
-// add records a match, with the links on the way to it. The links are copied, because next goes on to change the
-// list.
+// add records a match, with the links on the way to it. It copies the list of links, because next goes on to change it.
 func (e *expander) add(path string) {
 	e.found = append(e.found, expanded{path, slices.Clone(e.links)})
 }
@@ -68,7 +67,8 @@ func (e *expander) add(path string) {
 // below matches the names of a pattern in a directory and below it. A directory that cannot be listed counts as a
 // match, so that it is hidden whole.
 func (e *expander) below(dir string, names []string) error {
-	// Each match is a mount. So a pattern that matches too much is an error, instead of a launch that never ends.
+	// Each match becomes a mount. So a pattern that matches too much is an error, rather than a launch that takes for
+	// ever.
 	if len(e.found) > MaxHidden {
 		return errors.New("more than " + strconv.Itoa(MaxHidden) + " matches")
 	}
@@ -91,7 +91,8 @@ func (e *expander) below(dir string, names []string) error {
 		e.add(dir)
 		return nil //nolint:nilerr // it is hidden whole
 	}
-	// The numbers below /proc are processes, which come and go. So nothing is mounted there, and expand reports that.
+	// The numbered directories of /proc are processes, which come and go. So nothing is mounted there, and expand
+	// reports that.
 	proc := e.tree.At(dir).What == "proc"
 	for _, entry := range list {
 		if ok, err := path.Match(name, entry); err != nil {
@@ -107,7 +108,7 @@ func (e *expander) below(dir string, names []string) error {
 	return nil
 }
 
-// next goes on below a path. If more names of the pattern follow, it follows the links of the path.
+// next continues the search below a path. If the pattern has more names, next follows a link at the path.
 func (e *expander) next(at string, names []string) error {
 	if len(names) == 0 {
 		return e.below(at, nil)
@@ -122,22 +123,22 @@ func (e *expander) next(at string, names []string) error {
 			e.links = append(e.links, passed...)
 		}
 		err := e.below(end, names)
-		// These links lead only to what was found below them, so the next name does not get them.
+		// These links lead only to the files found below them, so they are dropped before the next name.
 		e.links = e.links[:before]
 		return err
 	case fail.NotThere(err):
 		e.missing(at, names)
 		return nil
-	// A file has no names below it, and what a magic link leads to differs for each process.
+	// A file has no names below it, and the target of a magic link differs for each process.
 	case err == nil, errors.Is(err, picture.ErrMagicLink):
 		return nil
 	}
-	e.add(at) // at leads to the directory that cannot be searched, or to the error
+	e.add(at) // at is the directory that cannot be searched
 	return nil
 }
 
-// missing records a directory that does not exist, if only the last name of the pattern would be matched in it. If
-// the directory appears, files in it that match are covered.
+// missing records a directory that does not exist, if only the last name of the pattern remains. If the directory
+// appears, files in it that match are hidden.
 func (e *expander) missing(dir string, names []string) {
 	last := len(names) - 1
 	if isGlob(names[last]) && !slices.ContainsFunc(names[:last], isGlob) {
@@ -145,7 +146,7 @@ func (e *expander) missing(dir string, names []string) {
 	}
 }
 
-// list returns the names in a directory of the tree.
+// list returns the entries of a directory of the tree.
 func (e *expander) list(dir string) ([]string, error) {
 	entries, err := e.tree.List(dir, e.extra)
 	names := make([]string, len(entries))
@@ -255,12 +256,12 @@ func (s *searched) follow(c *Compilation) {
 	s.Found = nil
 }
 
-// match covers a match of a rule. It holds a link in its place and covers the link's target. It also holds the
-// directories that matched the names before the last one, because the next run would not find them under another
-// name.
+// match hides a match of a rule. If the match is a link, match keeps the link in its place and hides the link's target.
+// It also keeps the directories that matched the names before the last one in place, because the next run would not
+// find them under another name.
 func (h *hider) match(m *match) error {
 	if !h.follows(m) {
-		h.matched = true // follows has reported it
+		h.matched = true // follows has reported the match
 		return nil
 	}
 	h.holdAll(m.way)
