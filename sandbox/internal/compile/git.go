@@ -434,9 +434,6 @@ func (g *gitGuard) leads(top string, dirs ...string) error {
 
 // otherNames refuses to start if the task could write a file of git through another hard link.
 func (g *gitGuard) otherNames() error {
-	if g.h.several == nil {
-		return nil
-	}
 	links, err := g.h.otherNames()
 	if err != nil {
 		return err

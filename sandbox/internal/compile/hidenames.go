@@ -335,6 +335,9 @@ type foundLink struct {
 // otherNames searches what is bound for further names of the files in h.several. It compares the numbers that
 // directories hold, and looks only at files that have one of these.
 func (h *hider) otherNames() (found []foundLink, err error) {
+	if h.several == nil {
+		return nil, nil
+	}
 	s := &search.Search{Tree: &h.c.Tree, Inodes: map[uint64]bool{}, Step: h.c.Req.Searching, Two: h.c.Req.Two}
 	for id := range h.several {
 		s.Inodes[id.ino] = true
