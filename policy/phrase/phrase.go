@@ -5,6 +5,8 @@ package phrase
 import (
 	"errors"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 )
 
 // Cause returns the innermost error. Package os wraps an operation and a path around it; the caller names these
@@ -42,7 +44,23 @@ func Index(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]
 func Short(s string) string {
 	const most = 80
 	if len(s) > most {
-		s = s[:most] + "…"
+		n := most
+		for n > most-utf8.UTFMax && !utf8.RuneStart(s[n]) { // a cut within a character would show it as \x bytes
+			n--
+		}
+		s = s[:n] + "…"
 	}
 	return strconv.Quote(s)
+}
+
+// Shell returns a word as a POSIX shell reads it back: with single quotes around it if it has any other character than
+// letters, digits and a few signs.
+func Shell(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@%+=:,./-", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -210,8 +210,12 @@ func (c *Compilation) deriveRules() {
 		// of /proc decide about them. Nothing can be made there, so this rule gives only the rights over files.
 		case p.What == "proc":
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
+		case p.What == aDevice && !p.File:
+			if p.Write {
+				c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
+			}
 		// A list of the profile does not take away the devices and terminals of the sandbox's /dev.
-		case p.Write && (!l.Write.Set || p.What == "a device" || p.What == "devpts"):
+		case p.Write && (!l.Write.Set || p.What == aDevice || p.What == "devpts"):
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landWrite, file: p.File, from: derived})
 		}
 	}

@@ -41,6 +41,10 @@ type Source struct {
 	Whole bool // idmapped with all of the sandbox's ids, not the caller's alone
 	Plain bool // not idmapped: the task has here only the rights of its id on the host
 
+	// Devices says that Path is a device, or a directory of devices, which the task is to open with the rights of the
+	// caller.
+	Devices bool
+
 	// Output is 0 for what Path leads to. Otherwise it is the number of the caller's output file that is shown,
 	// idmapped if its file system permits that.
 	Output int
@@ -57,8 +61,8 @@ func (c *Compilation) Root() error {
 	c.rootFD = plan.R(plan.Root)
 	switch r.Kind {
 	case policy.RootHost:
-		if c.namesNew() {
-			return c.rootByNames(from)
+		if c.namesNew("/") {
+			return c.rootByNames(from, "/", false)
 		}
 		attrs, write := picture.AttrRO|picture.AttrBase, c.AsItIs()
 		if write {
@@ -100,8 +104,17 @@ func (c *Compilation) rootDir(from plan.From) error {
 	if err := c.notBundle(dir); err != nil {
 		return err
 	}
+	if c.namesNew(dir) {
+		if r.Write {
+			err = c.writesAsRoot(dir, info, c.Where("root.dir"))
+		}
+		if err == nil {
+			err = c.rootByNames(from, dir, r.Write)
+		}
+		return err
+	}
 	c.openScratch()
-	p := picture.Part{Target: "/", Source: dir, Write: r.Write, What: "the root directory", Rule: c.Profile.Source("root")}
+	p := picture.Part{Target: "/", Source: dir, Write: r.Write, What: rootTree, Rule: c.Profile.Source("root")}
 	if r.Overlay != "" {
 		if p.Upper, err = c.overlay(from, plan.Root, layers{lower: dir, upper: r.Overlay, whole: true}, c.Where("root.dir")); err != nil {
 			return err
@@ -178,10 +191,15 @@ func (c *Compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
 // (CVE-2026-87766), to a descriptor. A directory right below the root is named instead, since move_mount(2) follows
 // no link at the end of a path, and mounts no directory on one. If keep is true, mount stays open.
 func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep bool) {
-	if isDir, _ := c.Tree.Stat(target); isDir && strings.LastIndexByte(target, '/') == 0 && target != "/" {
+	n, _ := c.Tree.Entry(target)
+	if n.Dir && strings.LastIndexByte(target, '/') == 0 && target != "/" {
 		c.do(from, plan.Move(mount, c.rootFD, target[1:], fromFD))
 	} else {
-		c.openInside(from, target, walk.OpenAny, plan.Target)
+		if n.Link != "" { // see place
+			c.openTarget(from, &picture.Part{Target: target, Link: n.Link})
+		} else {
+			c.openInside(from, target, walk.OpenAny, plan.Target)
+		}
 		c.do(from,
 			plan.Move(mount, plan.R(plan.Target), "", ontoFD),
 			plan.CloseStep(plan.R(plan.Target)))
@@ -192,9 +210,11 @@ func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep
 }
 
 // place makes sure that a target exists as a directory or a file, and returns its path without links. It makes a
-// missing target only on the launcher's own file systems; on the host's tree a missing target is an error.
-func (c *Compilation) place(from plan.From, target string, dir bool) (string, error) {
-	target, err := c.Tree.Resolve(target)
+// missing target only on the launcher's own file systems; on the host's tree a missing target is an error. If the
+// target of a file is a link that leads nowhere, place returns the link's path: a lookup reaches what is mounted on it
+// before it follows the link.
+func (c *Compilation) place(from plan.From, asked string, dir bool) (string, error) {
+	target, err := c.Tree.Resolve(asked)
 	if err != nil {
 		return "", err
 	}
@@ -206,6 +226,9 @@ func (c *Compilation) place(from plan.From, target string, dir bool) (string, er
 	}
 	p := c.Tree.At(target)
 	if p == nil || p.Made == nil {
+		if link := danglingLink(&c.Tree, asked); link != "" && !dir {
+			return link, nil // a file can be mounted on the link itself
+		}
 		return "", &noTargetError{target, p}
 	}
 	return target, c.make(from, p, target, dir)
@@ -259,16 +282,6 @@ func kindOf(dir bool) string {
 		return "a directory"
 	}
 	return "a file"
-}
-
-// noTargetError reports a target that does not exist where nothing can be made.
-type noTargetError struct {
-	target string
-	part   *picture.Part
-}
-
-func (e *noTargetError) Error() string {
-	return "target " + e.target + " does not exist, and cordon never makes anything on " + e.part.What
 }
 
 // seal makes the launcher's own file systems read-only after everything was made on them.

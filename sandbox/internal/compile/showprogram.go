@@ -294,12 +294,15 @@ func (c *Compilation) isPlainText(path string) bool {
 // those files.
 
 // nameFiles are what a resolver reads: resolv.conf(5), hosts(5), nsswitch.conf(5), host.conf(5), gai.conf(5).
-var nameFiles = [...]string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"}
+var nameFiles = [...]string{resolvFile, "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"}
 
 // Names shows what the links among nameFiles lead to, file by file and read-only, if the network is the host's.
 func (c *Compilation) Names() error {
-	if c.Profile.Root.Kind == policy.RootDir || c.AsItIs() {
+	if c.AsItIs() {
 		return nil
+	}
+	if c.Profile.Root.Kind == policy.RootDir {
+		return c.rootNames()
 	}
 	if c.Profile.Network.Mode == policy.NetworkHost {
 		for _, name := range nameFiles {
@@ -313,6 +316,40 @@ func (c *Compilation) Names() error {
 		}
 	}
 	return nil
+}
+
+// rootNames gives a root file system that names no servers a copy of the host's resolv.conf, if the network is the
+// host's. Distributions deliver that file as a link into /run, or not at all.
+func (c *Compilation) rootNames() error {
+	if c.Profile.Network.Mode != policy.NetworkHost {
+		return nil
+	}
+	end, err := c.Tree.Resolve(resolvFile)
+	if err != nil {
+		return nil //nolint:nilerr // a circle of links
+	}
+	if _, there := c.Tree.Stat(end); there {
+		return nil
+	}
+	text, err := c.resolvConf()
+	if err == nil {
+		from := own("names")
+		if end, err = c.place(from, resolvFile, false); err == nil {
+			c.content(from, end, text, 0o644, policy.Pos{})
+			return nil
+		}
+	}
+	c.note("names: the root file system has no " + resolvFile + ", so that no name can be looked up: " + fail.Bare(err).Error() + nameHint(err))
+	return nil
+}
+
+// nameHint returns the hint of an error of place, as the end of a note.
+func nameHint(err error) string {
+	var missing *noTargetError
+	if errors.As(err, &missing) {
+		return "; " + missing.hint(true)
+	}
+	return ""
 }
 
 // maxHosts bounds, in bytes, the size of the host's /etc/hosts that is copied at every launch.

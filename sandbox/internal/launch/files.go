@@ -158,6 +158,9 @@ func (p *Process) sendSources() error {
 // openDetached makes a detached mount of a source. The mount of a source with Whole has all ids of the sandbox's user
 // namespace; any other idmapped mount has the ids of userns.
 func (p *Process) openDetached(s *compile.Source, userns int) (int, error) {
+	if s.Devices {
+		return p.openDevices(s)
+	}
 	if !s.Whole {
 		return openDetached(s, userns)
 	}
