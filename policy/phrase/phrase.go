@@ -56,8 +56,9 @@ func Short(s string) string {
 // Shell returns a word as a POSIX shell reads it back: with single quotes around it if it has any other character than
 // letters, digits and a few signs.
 func Shell(word string) string {
+	const signs = "_@%+=:,./-"
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@%+=:,./-", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(signs, r)
 	}
 	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
 		return word

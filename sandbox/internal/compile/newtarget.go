@@ -16,6 +16,7 @@ import (
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
 
@@ -268,6 +269,57 @@ func (c *Compilation) remakeAbove(from plan.From, target string) error {
 	c.Tree.Parts[len(c.Tree.Parts)-1].What = "the sandbox's " + dir
 	p.Source = host
 	return c.bindNames(from, dir, &p)
+}
+
+// openParent opens the directory in which the launcher makes a path of a part, and returns it and the name in it. A
+// read-only part lies on the scratch file system. No link is on the way, because Resolve has followed the links.
+func (c *Compilation) openParent(from plan.From, p *picture.Part, path string) (dir plan.Arg, name string) {
+	if p.Dir != "" {
+		return plan.R(plan.Scratch), p.Dir + path[len(p.Target):]
+	}
+	parent, name := paths.Split(path)
+	c.openInside(from, parent, walk.OpenDir, plan.Dir)
+	return plan.R(plan.Dir), name
+}
+
+func (c *Compilation) closeParent(from plan.From, p *picture.Part) {
+	if p.Dir == "" {
+		c.do(from, plan.CloseStep(plan.R(plan.Dir)))
+	}
+}
+
+// rootNames gives a root file system that names no servers a copy of the host's resolv.conf, if the network is the
+// host's. Distributions deliver that file as a link into /run, or not at all.
+func (c *Compilation) rootNames() error {
+	if c.Profile.Network.Mode != policy.NetworkHost {
+		return nil
+	}
+	end, err := c.Tree.Resolve(resolvFile)
+	if err != nil {
+		return nil //nolint:nilerr // a circle of links
+	}
+	if _, there := c.Tree.Stat(end); there {
+		return nil
+	}
+	text, err := c.resolvConf()
+	if err == nil {
+		from := own("names")
+		if end, err = c.place(from, resolvFile, false); err == nil {
+			c.content(from, end, text, 0o644, policy.Pos{})
+			return nil
+		}
+	}
+	c.note("names: the root file system has no " + resolvFile + ", so that no name can be looked up: " + fail.Bare(err).Error() + nameHint(err))
+	return nil
+}
+
+// nameHint returns the hint of an error of place, as the end of a note.
+func nameHint(err error) string {
+	var missing *noTargetError
+	if errors.As(err, &missing) {
+		return "; " + missing.hint(true)
+	}
+	return ""
 }
 
 // noTargetError reports a target that does not exist where nothing can be made.

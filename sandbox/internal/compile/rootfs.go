@@ -260,23 +260,6 @@ func (c *Compilation) make(from plan.From, p *picture.Part, target string, dir b
 	return nil
 }
 
-// openParent opens the directory in which the launcher makes a path of a part, and returns it and the name in it. A
-// read-only part lies on the scratch file system. No link is on the way, because Resolve has followed the links.
-func (c *Compilation) openParent(from plan.From, p *picture.Part, path string) (dir plan.Arg, name string) {
-	if p.Dir != "" {
-		return plan.R(plan.Scratch), p.Dir + path[len(p.Target):]
-	}
-	parent, name := paths.Split(path)
-	c.openInside(from, parent, walk.OpenDir, plan.Dir)
-	return plan.R(plan.Dir), name
-}
-
-func (c *Compilation) closeParent(from plan.From, p *picture.Part) {
-	if p.Dir == "" {
-		c.do(from, plan.CloseStep(plan.R(plan.Dir)))
-	}
-}
-
 func kindOf(dir bool) string {
 	if dir {
 		return "a directory"

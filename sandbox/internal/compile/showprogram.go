@@ -318,40 +318,6 @@ func (c *Compilation) Names() error {
 	return nil
 }
 
-// rootNames gives a root file system that names no servers a copy of the host's resolv.conf, if the network is the
-// host's. Distributions deliver that file as a link into /run, or not at all.
-func (c *Compilation) rootNames() error {
-	if c.Profile.Network.Mode != policy.NetworkHost {
-		return nil
-	}
-	end, err := c.Tree.Resolve(resolvFile)
-	if err != nil {
-		return nil //nolint:nilerr // a circle of links
-	}
-	if _, there := c.Tree.Stat(end); there {
-		return nil
-	}
-	text, err := c.resolvConf()
-	if err == nil {
-		from := own("names")
-		if end, err = c.place(from, resolvFile, false); err == nil {
-			c.content(from, end, text, 0o644, policy.Pos{})
-			return nil
-		}
-	}
-	c.note("names: the root file system has no " + resolvFile + ", so that no name can be looked up: " + fail.Bare(err).Error() + nameHint(err))
-	return nil
-}
-
-// nameHint returns the hint of an error of place, as the end of a note.
-func nameHint(err error) string {
-	var missing *noTargetError
-	if errors.As(err, &missing) {
-		return "; " + missing.hint(true)
-	}
-	return ""
-}
-
 // maxHosts bounds, in bytes, the size of the host's /etc/hosts that is copied at every launch.
 const maxHosts = 64 << 10
 
