@@ -84,8 +84,14 @@ func (c Call) String() string { return callNames[c] }
 // Into returns the step with r as the register that gets its result.
 func (s Step) Into(r Reg) Step { s.To = r; return s }
 
-// OrElse returns the step with one error that counts as success.
-func (s Step) OrElse(e Errno) Step { s.Or = e; return s }
+// OrElse returns the step with an error that counts as success. A step has at most two of them, each at most 255.
+// An error of 0 changes nothing.
+func (s Step) OrElse(e Errno) Step {
+	if e != 0 {
+		s.Or = s.Or<<8 | e
+	}
+	return s
+}
 
 // CWD is AT_FDCWD as an argument.
 var CWD = Arg{Kind: AtFDCWD}

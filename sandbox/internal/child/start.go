@@ -164,7 +164,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		if r == 0 && o.some {
 			e = syscall.EPIPE
 		}
-		if e != 0 && uint16(e) != o.or {
+		if e != 0 && uint16(e) != o.or&0xff && uint16(e) != o.or>>8 {
 			goto failed
 		}
 		// The new process is the task, and goes on with the plan. Its faults stand apart from init's, because both

@@ -238,7 +238,7 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 	}
 	for i := range t.Parts {
 		p := &t.Parts[i]
-		if t.At(p.Target) == p && !p.Absent && visible[p.Target] == "" {
+		if t.At(p.Target) == p && !p.Absent && !p.Fleeting && visible[p.Target] == "" {
 			return visible, nil, notMounted{&fail.Error{Op: "read back the mounts", Err: errors.New(p.Target + " is not mounted"), From: p.Rule.Short()}}
 		}
 	}
