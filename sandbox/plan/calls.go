@@ -123,6 +123,9 @@ func step(c Call, args ...Arg) Step {
 // runs Plan.Init and then only reaps. They share their table of descriptors until one of them leaves it.
 func ForkStep() Step { return step(Fork, num(CloneFlags, cloneFiles)) }
 
+// Apart returns a Fork step whose processes have tables of descriptors of their own from the beginning.
+func (s Step) Apart() Step { s.Args[0].Int &^= cloneFiles; return s }
+
 // OwnedFork does the same as ForkStep, and also stores the task's pid, as both processes see it, in the owner word of
 // the shared page. get_robust_list(2) calls this word the owner of a futex.
 func OwnedFork() Step {

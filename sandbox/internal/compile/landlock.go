@@ -101,17 +101,7 @@ func (c *Compilation) LandlockRules() error {
 		}
 	}
 	c.deriveRules()
-	// If a structure is longer than the kernel knows, and the rest is not zero, the kernel refuses it with E2BIG. So
-	// each ABI gets its own length, and a plan for an old kernel has no field that only a new one knows. The second
-	// field came with ABI 4, the third with 6.
-	size := uint64(8)
-	if c.Host.LandlockABI >= 4 {
-		size = 16
-	}
-	if c.Host.LandlockABI >= 6 {
-		size = 24
-	}
-	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, size).Into(plan.Ruleset))
+	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, c.rulesetSize()).Into(plan.Ruleset))
 	c.Land.ruleset = plan.R(plan.Ruleset)
 	// The rules are added after the root is entered, by paths inside: a rule is about an inode, and if a mount covers
 	// an inode of the host, the task does not see that one.
@@ -124,6 +114,19 @@ func (c *Compilation) LandlockRules() error {
 	// The launcher gets the ruleset after the last rule was added.
 	c.keepRuleset()
 	return nil
+}
+
+// rulesetSize returns the length of the structure that describes a ruleset. If the structure is longer than the kernel
+// knows, and the rest is not zero, the kernel refuses it with E2BIG. So each ABI gets its own length, and a plan for an
+// old kernel has no field that only a new one knows. The second field came with ABI 4, the third with 6.
+func (c *Compilation) rulesetSize() uint64 {
+	switch {
+	case c.Host.LandlockABI >= 6:
+		return 24
+	case c.Host.LandlockABI >= 4:
+		return 16
+	}
+	return 8
 }
 
 // landlockScopes decides which scopes the ruleset has, and reports them as missing on a kernel without them. Without
@@ -272,9 +275,13 @@ func (c *Compilation) landlockEnforce() error {
 	if !c.Land.On {
 		return nil
 	}
+	forbidden := plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if c.InPlace() {
+		forbidden = c.tryForbidden()
+	}
 	c.do(c.scalar("landlock"),
 		plan.RestrictSelf(c.Land.ruleset),
-		plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EACCES),
+		forbidden.Into(plan.File).OrElse(plan.EACCES),
 		plan.ReadStep(plan.R(plan.File), 1).OrElse(plan.EBADF))
 	return nil
 }

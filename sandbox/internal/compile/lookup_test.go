@@ -182,8 +182,8 @@ func TestHintsOfMakersAndKills(t *testing.T) {
 		}
 	}
 	for text, want := range map[string][]string{
-		"syscalls: {default: errno(EPERM)}":                                 {"--arch i386"},
-		"syscalls: {default: kill}":                                         {"--syscall-default", "--arch i386"},
+		"syscalls: {default: errno(EPERM)}": {"--arch i386"},
+		"syscalls: {default: kill}":         {"--syscall-default", "--arch i386"},
 		// No flag changes a rule. The hint names the calls instead.
 		"syscalls: {allow: [read], rules: [{read: fd == 0, else: kill}]}":   {"", "--arch i386"},
 		"syscalls: {allow: [\"@system-service\"], rules: [{keyctl: kill}]}": {"", "--arch i386"},

@@ -110,7 +110,7 @@ func danglingLink(t *picture.Tree, path string) string {
 // namesNew reports whether the profile has a mount at a path whose first name a directory of the host, which is to be
 // the root, does not have.
 func (c *Compilation) namesNew(root string) bool {
-	if c.Profile.Root.Overlay != "" || c.AsItIs() {
+	if c.Profile.Root.Overlay != "" || c.AsItIs() || c.InPlace() {
 		return false
 	}
 	host := c.hostTree() // both remember what the host has answered
@@ -195,7 +195,7 @@ func (c *Compilation) bindNames(from plan.From, inside string, like *picture.Par
 // existing directory above each such target by one of the launcher. Later it could not do so without covering what the
 // profile has mounted in that directory.
 func (c *Compilation) newTargets() error {
-	if c.Profile.Root.Kind == policy.RootEmpty || c.Profile.Root.Overlay != "" || c.AsItIs() {
+	if c.Profile.Root.Kind == policy.RootEmpty || c.Profile.Root.Overlay != "" || c.AsItIs() || c.InPlace() {
 		return nil
 	}
 	var list []string

@@ -31,6 +31,9 @@
 // enters everything from outside, waits until the launcher has checked where the child is, conceals itself, and is
 // born again inside.
 //
+// A program that runs in place (inplace.go) has placeOrder. Its mounts are compiled for the picture alone, from which
+// internal/grant derives Landlock's rules.
+//
 // # Paths
 //
 // The new root is stacked on "/" of the child's mount namespace. Until the child enters it, a path means the host and
@@ -58,6 +61,7 @@
 //	lookup.go       the program, its environment and its interpreter; showprogram.go: how a hidden program is bound
 //	seccomp.go landlock.go cgroup.go rlimits.go stdio.go   a layer each
 //	exec.go         a program that joins a sandbox
+//	inplace.go      a program without namespaces
 //	hints.go        advice from what the command names
 package compile
 
@@ -97,6 +101,10 @@ type Request struct {
 
 	Profiles []ledger.Text // the files that the profile was read from: the task cannot write them
 	Search   []string      // where profiles are looked for: the task cannot write or make these directories
+
+	WhyInPlace string // why the host makes no namespaces, if missing: [namespaces] permits that
+
+	Private string // the directory that the launcher made for a program in place; "" if nothing will be run
 
 	TaskID int    // the task's uid and gid on the host, if root starts it; 0 in a plan that is only printed
 	Nonce  uint64 // the number in the launcher's execveat; 0 in a plan that is only printed
