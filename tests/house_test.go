@@ -68,6 +68,7 @@ var directions = []struct {
 	{"cordon/policy/filter/tables", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/filter", []string{"cordon/policy/filter/tables"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
 	{"cordon/policy/phrase", nil, []string{"os", "syscall", "unsafe"}},
+	{"cordon/policy/mdoc", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/yaml", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/lint", []string{"cordon/policy", "cordon/policy/filter"}, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/diff", []string{"cordon/policy", "cordon/policy/filter", "cordon/policy/lint"}, []string{"os", "syscall", "unsafe"}},

@@ -44,9 +44,9 @@ func writeUsage(w io.Writer, c *cobra.Command) {
 	writeFlags(w, c.LocalFlags())
 }
 
-// writeFlags lists the flags. It lists the flags for fields of the profile separately.
-func writeFlags(w io.Writer, all *pflag.FlagSet) {
-	own, fields := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
+// splitFlags separates a command's own flags from those for fields of the profile. It keeps their order.
+func splitFlags(all *pflag.FlagSet) (own, fields *pflag.FlagSet) {
+	own, fields = pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
 	own.SortFlags, fields.SortFlags = false, false
 	all.VisitAll(func(f *pflag.Flag) {
 		if _, ok := f.Value.(*field); ok {
@@ -55,6 +55,12 @@ func writeFlags(w io.Writer, all *pflag.FlagSet) {
 			own.AddFlag(f)
 		}
 	})
+	return own, fields
+}
+
+// writeFlags lists the flags. It lists the flags for fields of the profile separately.
+func writeFlags(w io.Writer, all *pflag.FlagSet) {
+	own, fields := splitFlags(all)
 	for _, s := range []struct {
 		title string
 		set   *pflag.FlagSet
@@ -83,8 +89,8 @@ func flagError(c *cobra.Command, err error) error {
 	return usageError(c, err.Error())
 }
 
-// nearestFlag returns the flag that the user probably meant. It looks at the command's own flags and, if the command
-// takes profiles, at the flags for fields.
+// nearestFlag returns the flag that the user probably meant. It compares the command's own flags and, if the command
+// takes profiles, the flags for fields of the profile.
 func nearestFlag(c *cobra.Command, name string) string {
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
@@ -100,7 +106,7 @@ func usageError(c *cobra.Command, msg string) error {
 	return &cliError{err: errors.New(msg), hint: c.CommandPath() + " --help lists the flags"}
 }
 
-// noArgs refuses arguments. For an unknown subcommand, the hint names the subcommand that the user probably meant.
+// noArgs refuses arguments. If the first looks like a misspelt subcommand, the hint names the right one.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -120,7 +126,7 @@ func noArgs(c *cobra.Command, args []string) error {
 	return e
 }
 
-// needArgs refuses fewer than n arguments. what names them in the error.
+// needArgs refuses fewer than n arguments. what names them in the error message.
 func needArgs(n int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < n {

@@ -39,6 +39,7 @@ var commands = [...]struct {
 	{"doctor", newDoctor},
 	{"version", newVersion},
 	{"completion", newCompletion},
+	{"manual", newManual},
 }
 
 func main() {
@@ -49,8 +50,8 @@ func main() {
 	os.Exit(code)
 }
 
-// roomy grows the stack once to the size that a launch needs, because a launch has large frames that hold steps of a
-// plan. At this moment there is little on the stack that the runtime must move.
+// roomy grows the stack once to the size that a launch needs, because a launch has large frames. At this moment the
+// runtime has little to copy to the new stack.
 //
 //go:noinline
 func roomy(n int) byte {
@@ -112,14 +113,14 @@ func newRoot(u *ui, args []string) *cobra.Command {
 	root.SetUsageFunc(usage)
 	root.SetFlagErrorFunc(flagError)
 	for i := range commands {
-		if len(args) == 0 || !named(args[0]) || args[0] == commands[i].name {
+		if len(args) == 0 || !named(args[0]) || args[0] == "manual" || args[0] == commands[i].name {
 			root.AddCommand(commands[i].make(u))
 		}
 	}
 	return root
 }
 
-// needCommand prints the help on stderr if the subcommand is missing. It returns an error.
+// needCommand prints the help on stderr if the subcommand is missing, and returns an error.
 func (u *ui) needCommand(c *cobra.Command, _ []string) error {
 	c.SetOut(u.err)
 	c.HelpFunc()(c, nil)
