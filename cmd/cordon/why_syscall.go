@@ -3,12 +3,15 @@ package main
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
 	"cordon/policy"
 	"cordon/policy/advice"
 	"cordon/policy/filter"
+	"cordon/sandbox"
+	"cordon/sandbox/host"
 )
 
 // callInfo is the system call in the question.
@@ -61,6 +64,17 @@ func (u *ui) whySyscall(f *whyFlags, p *policy.Profile, what string) (*answer, e
 	spec, err := p.ProgramFilter()
 	if err != nil {
 		return nil, err
+	}
+	if p.Namespaces.None { // a filter of its own stands before the profile's
+		h, err := host.Probe()
+		if err != nil {
+			return nil, err
+		}
+		placed, err := sandbox.NewQuery(p, h, &sandbox.Cmd{})
+		if err != nil {
+			return nil, err
+		}
+		spec.Rules = append(slices.Clip(spec.Rules), placed.PlaceRules()...)
 	}
 	found, err := filter.Ask(spec, native, q)
 	if err != nil {

@@ -134,8 +134,8 @@ func (e *exporter) decision(call string) *filter.Decision {
 	return &e.decisions[i]
 }
 
-// noteItems says for every item and rule of the section what became of it. of judges one call. It returns a zero Note
-// if the call is exact.
+// noteItems adds a note for every item and rule of the section. of judges one call, and returns a zero Note if the
+// conversion is exact.
 func (e *exporter) noteItems(of func(*filter.Decision) Note) {
 	s := &e.profile.Syscalls
 	for _, x := range s.Allow {

@@ -28,7 +28,7 @@ func (e *exporter) systemd() []byte {
 		}
 	} else {
 		names := append(allow, logged...)
-		if len(names) == 0 { // without a line every call would pass; exit_group passes anyway, see noteSystemd
+		if len(names) == 0 { // without a line systemd would allow every call; exit_group is always allowed, see noteSystemd
 			names = []string{"exit_group"}
 		}
 		fill(&b, "SystemCallFilter=", names)
@@ -78,7 +78,7 @@ func alwaysPasses(d *filter.Decision) bool {
 
 func mayPass(d *filter.Decision) bool { return mayBe(d, filter.Allow) || mayBe(d, filter.Log) }
 
-// refuse writes the calls that are refused in another way than by default.
+// refuse writes the calls that are denied with another action than the default.
 func (e *exporter) refuse(b *strings.Builder) {
 	var names []string
 	for i := range e.decisions {
@@ -191,7 +191,7 @@ func (e *exporter) judgeSystemd(d *filter.Decision) Note {
 	return Note{Class: Dropped, Effect: Tighter, How: "systemd does not look at arguments: " + d.Call + " is refused" + beside(d.Call)}
 }
 
-// beside names another setting of systemd that does part of what the usual rule for a call does.
+// beside names another setting of systemd that has part of the effect of the usual rule for a call.
 func beside(call string) string {
 	switch call {
 	case "socket":

@@ -89,6 +89,10 @@ var execOrder = [...]func(*Compilation) error{
 // known before the child is made.
 func (c *Compilation) checkJoin() error {
 	a := c.Into
+	if c.Profile.Namespaces.None {
+		return &fail.Error{Op: "exec", Err: errors.New("the sandbox runs in place, and has no namespace that a program could join"),
+			Hint: "cordon run --in-place starts another program under the same profile"}
+	}
 	if a.Caller != c.Host.UID {
 		return &fail.Error{Op: "exec", Err: errors.New("the sandbox was started by user " + strconv.Itoa(a.Caller) + ", and only that user can join it"),
 			Hint: "as root: setpriv --reuid " + strconv.Itoa(a.Caller) + " --clear-groups cordon exec …"}

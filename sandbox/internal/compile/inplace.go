@@ -27,8 +27,8 @@ import (
 
 // placeOrder is the life of a child that runs in place.
 var placeOrder = [...]func(*Compilation) error{
-	// inPlace comes first, because the later phases read the profile that it changes.
-	(*Compilation).inPlace,
+	// SettleInPlace comes first, because the later phases read the profile that it changes.
+	(*Compilation).SettleInPlace,
 	(*Compilation).settleSetID,
 	(*Compilation).CheckSupport,
 	(*Compilation).FindArch,
@@ -48,7 +48,7 @@ var placeOrder = [...]func(*Compilation) error{
 	(*Compilation).publish,
 	// The picture comes after the fork: init confines itself while the launcher compiles.
 	(*Compilation).paint,
-	(*Compilation).placeRules,
+	(*Compilation).PlaceRules,
 	(*Compilation).session,
 	(*Compilation).changeDir,
 	// The rules come before the ids and capabilities go, because the launcher may reach directories that the task's id
@@ -76,8 +76,8 @@ const placeABI = 3
 // InPlace reports whether the program runs without namespaces.
 func (c *Compilation) InPlace() bool { return c.Profile.Namespaces.None }
 
-// inPlace refuses what cannot be done without namespaces, and says what is missing and what stands in.
-func (c *Compilation) inPlace() error {
+// SettleInPlace refuses what cannot be done without namespaces, and says what is missing and what stands in.
+func (c *Compilation) SettleInPlace() error {
 	where := c.Where("namespaces")
 	if c.Host.LandlockABI < placeABI {
 		return &fail.UnsupportedError{Layer: policy.LayerLandlock, From: where,
@@ -313,8 +313,8 @@ func (c *Compilation) homeOf() string {
 	return ""
 }
 
-// placeRules makes the ruleset from the picture. The paths are the host's own, and no link may be on the way.
-func (c *Compilation) placeRules() error {
+// PlaceRules makes the ruleset from the picture. The paths are the host's own, and no link may be on the way.
+func (c *Compilation) PlaceRules() error {
 	rules, lost := grant.Derive(&c.Tree)
 	if err := c.lostInPlace(lost); err != nil {
 		return err

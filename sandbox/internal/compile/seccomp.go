@@ -260,8 +260,8 @@ func (c *Compilation) guardSteps() {
 	c.doInit(from, plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGTERM)))
 }
 
-// placeFilter denies what no namespace holds: sockets, System V IPC, and what reaches the user's other processes by
-// their numbers. It is a filter of its own, before the profile's: of two filters the stricter answer counts.
+// placeFilter denies what no namespace holds. It is a filter of its own, before the profile's: of two filters the
+// stricter answer counts, and the profile's may be prebuilt.
 func (c *Compilation) placeFilter() error {
 	if c.Observed() {
 		return nil
@@ -271,24 +271,36 @@ func (c *Compilation) placeFilter() error {
 		return err
 	}
 	pass := filter.Action{Kind: filter.Allow}
-	errno := func(n unix.Errno) filter.Action { return filter.Action{Kind: filter.Errno, Errno: uint16(n)} }
-	mine := filter.Spec{Default: pass, Unknown: pass, Foreign: spec.Foreign}
-	add := func(call, expr string, otherwise filter.Action) {
-		mine.Rules = append(mine.Rules, filter.Rule{Call: call, Expr: expr, Else: otherwise})
+	prog, err := filter.Compile(filter.Spec{Default: pass, Unknown: pass, Foreign: spec.Foreign, Rules: c.PlaceCalls()}, c.Arch)
+	if err != nil {
+		return err
 	}
-	deny := func(call, expr string) { add(call, expr, filter.Action{}) }
+	c.do(own("in place"), plan.SetFilter(0, filter.Encode(prog.Insns)))
+	return nil
+}
+
+// PlaceCalls returns the rules of placeFilter: sockets, System V IPC, and what reaches the user's other processes by
+// their numbers.
+func (c *Compilation) PlaceCalls() (rules []filter.Rule) {
+	if !c.InPlace() {
+		return nil
+	}
+	errno := func(n unix.Errno) filter.Action { return filter.Action{Kind: filter.Errno, Errno: uint16(n)} }
+	add := func(call, expr string, otherwise filter.Action) {
+		rules = append(rules, filter.Rule{Call: call, Expr: expr, Else: otherwise, From: "in place"})
+	}
 	narrow := func(call, expr string) { add(call, expr, errno(unix.EPERM)) }
 	switch none := c.Profile.Network.Mode == policy.NetworkNone; {
 	case none && c.LandlockResolves():
 		add("socket", "family == AF_UNIX", errno(unix.EAFNOSUPPORT))
 	case none:
-		deny("socket", "errno(EAFNOSUPPORT)")
+		add("socket", "errno(EAFNOSUPPORT)", filter.Action{})
 	case !c.LandlockResolves():
 		add("socket", "family != AF_UNIX", errno(unix.EAFNOSUPPORT))
 	}
 	for _, call := range [...]string{"socketcall", "ipc", "io_uring_setup", "shmget", "shmat", "shmctl", "semget", "semop",
 		"semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink"} {
-		deny(call, "errno(ENOSYS)")
+		add(call, "errno(ENOSYS)", filter.Action{})
 	}
 	// These act on any process of the same user, and no rule of Landlock asks.
 	narrow("prlimit64", "pid == 0")
@@ -297,10 +309,5 @@ func (c *Compilation) placeFilter() error {
 	for _, call := range [...]string{"sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"} {
 		narrow(call, "pid == 0")
 	}
-	prog, err := filter.Compile(mine, c.Arch)
-	if err != nil {
-		return err
-	}
-	c.do(own("in place"), plan.SetFilter(0, filter.Encode(prog.Insns)))
-	return nil
+	return rules
 }

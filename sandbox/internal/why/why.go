@@ -74,7 +74,11 @@ var survey = [...]func(*compile.Compilation) error{
 // NewQuery compiles the profile as far as the questions need it. r.Args may be empty. The errors are those of Compile.
 func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, error) {
 	q := &Query{comp: &compile.Compilation{Profile: p, Host: h, Req: r, Tree: picture.Tree{Files: h.Files}}}
-	for _, phase := range survey {
+	phases := survey[:]
+	if p.Namespaces.None {
+		phases = placeSurvey[:]
+	}
+	for _, phase := range phases {
 		if err := phase(q.comp); err != nil {
 			return nil, err
 		}
@@ -85,6 +89,32 @@ func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, erro
 	return q, err
 }
 
+// placeSurvey is survey for a program in place.
+var placeSurvey = [...]func(*compile.Compilation) error{
+	(*compile.Compilation).SettleInPlace,
+	(*compile.Compilation).FindArch,
+	(*compile.Compilation).BoundingSet,
+	(*compile.Compilation).Root,
+	(*compile.Compilation).Mounts,
+	(*compile.Compilation).Names,
+	(*compile.Compilation).Hide,
+	(*compile.Compilation).HideLayers,
+	(*compile.Compilation).FindWorkdir,
+	(*compile.Compilation).PlaceRules,
+}
+
+// PlaceRules returns the rules about calls that a program in place has in addition to Filter's; nil for any other.
+func (q *Query) PlaceRules() []filter.Rule { return q.comp.PlaceCalls() }
+
+// inPlace says what a program in place gets where a mount would deny: nothing is mounted, and Landlock answers.
+func (q *Query) inPlace(r *Reason) *Reason {
+	if q.comp.InPlace() && !r.Allowed && r.Layer == string(policy.LayerMount) {
+		r.Layer, r.Errno = string(policy.LayerLandlock), "EACCES"
+		r.Why = strings.Replace(r.Why, " is mounted ", " is ", 1)
+	}
+	return r
+}
+
 // Access tells how a program wants to use a path. Create means that the program makes the file if it does not exist.
 type Access struct{ Read, Write, Execute, Create bool }
 
@@ -93,13 +123,13 @@ type Access struct{ Read, Write, Execute, Create bool }
 func (q *Query) Open(path string, a Access) *Reason {
 	r := &Reason{}
 	if q.ofProcess(r, path, a) {
-		return r
+		return q.inPlace(r)
 	}
 	inside, ok := q.resolve(r, path)
 	if ok && q.present(r, inside, a) && q.openCall(r, path, a) && q.mountAllows(r, inside, a) && q.landlockAllows(r, inside, a) && q.permitted(r, inside, a) {
 		r.Allowed = true
 	}
-	return r
+	return q.inPlace(r)
 }
 
 // Path is Open for a caller that knows that the filter allows the call. If a is the zero value, Path answers whether
