@@ -427,7 +427,11 @@ func (l *linter) proc() {
 		if m.Kind != policy.MountProc {
 			continue
 		}
-		if m.Mask.Set && len(m.Mask.V) == 0 || m.ReadOnly.Set && len(m.ReadOnly.V) == 0 {
+		switch masked, readOnly := m.ProcParts(l.p.BareProc()); {
+		case len(masked) > 0 && len(readOnly) > 0:
+		case l.p.BareProc():
+			l.say(l.p.Source("nest"), mountAt(i)+": with nest proc has no masks")
+		default:
 			l.say(m.Pos, mountAt(i)+": proc has no masks")
 		}
 		if l.p.Namespaces.PID.Mode == policy.NSHost && m.Hidepid != "invisible" && m.Hidepid != "ptraceable" {
