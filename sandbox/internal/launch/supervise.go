@@ -216,7 +216,9 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.Drain()
 	p.terminal.Finish()
 	typed := p.terminal.TypedBreak()
-	p.shown = p.terminal.Last()
+	if p.shown = p.terminal.Last(); p.shown == nil {
+		p.shown = p.messages()
+	}
 	p.terminal = nil
 	if p.guardErr != nil {
 		p.abort()
