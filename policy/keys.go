@@ -124,8 +124,8 @@ var language = []key[Profile]{
 			"file, relative to this profile's file."},
 		at: func(p *Profile) any { return &p.Extends }},
 	{spec: spec{name: "root", def: "{empty: true}", example: "{host: ro}",
-		doc:   "The tree that the mounts are put on. A later `root:` replaces the whole section.",
-		flags: []flag{{"root", "DIR|host|empty", "the tree that the mounts are put on"}}},
+		doc:   "The file tree in which the mounts are made. A later `root:` replaces the whole section.",
+		flags: []flag{{"root", "DIR|host|empty", "the file tree in which the mounts are made"}}},
 		at: func(p *Profile) any { return &p.Root }},
 	{spec: spec{name: "mounts", typ: tMount, list: true, def: "[]", example: "[{bind: ., mode: rw}]",
 		doc: "What cordon mounts or creates in the tree, in this order. A later mount covers an earlier " +
@@ -139,7 +139,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Mounts }},
 	{spec: spec{name: "hide", typ: tPattern, list: true, def: "[]", example: `[~/.ssh, "**/.env"]`,
 		doc: "Paths that the sandbox can neither read nor write: `/…`, `~/…`, or `**/…` for a name " +
-			"anywhere in a bind. Within a name, `*`, `?` and `[^a-c]` match as in a shell. If the path " +
+			"anywhere in a bind (not in the read-only caches of tools). Within a name, `*`, `?` and `[^a-c]` match as in a shell. If the path " +
 			"is a link, its target is hidden too, under every name. `{path: PATTERN, as: empty}` shows " +
 			"an empty file or directory, for programs that must be able to read it. `{remove: PATH}` lifts " +
 			"an inherited rule, or shows a path below a hidden one.",
@@ -154,7 +154,7 @@ var language = []key[Profile]{
 			{"in-place", "", "make no namespace: confine the program where it is, as far as Landlock and seccomp can"},
 			{"ns", "none|KIND=new|host|PATH", "use a new namespace, the host's, or join the one at PATH; none is --in-place"},
 		},
-		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: in place, without any."},
+		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: no new namespaces (docs/in-place.md)."},
 		at: func(p *Profile) any { return &p.Namespaces }, keys: namespaceKeys},
 	{spec: spec{name: "user",
 		doc: "The task's user and group ids, inside the sandbox and on the host."},
