@@ -130,6 +130,8 @@ func (p *Process) compile() (err error) {
 		r.Groups = p.groups
 	}
 	r.MakeCaches = p.makeCaches
+	r.Searching, r.Two = p.searched, p.Cmd.Exclusive
+	defer p.endSearch()
 	for c, err := range compile.Parts(p.Cmd.Profile, p.Cmd.Host, r) {
 		if err == nil {
 			err = p.handOver(c)
