@@ -124,8 +124,8 @@ var language = []key[Profile]{
 			"file, relative to this profile's file."},
 		at: func(p *Profile) any { return &p.Extends }},
 	{spec: spec{name: "root", def: "{empty: true}", example: "{host: ro}",
-		doc:   "The tree that the mounts are put on. A later `root:` replaces the whole section.",
-		flags: []flag{{"root", "DIR|host|empty", "the tree that the mounts are put on"}}},
+		doc:   "The file tree in which the mounts are made. A later `root:` replaces the whole section.",
+		flags: []flag{{"root", "DIR|host|empty", "the file tree in which the mounts are made"}}},
 		at: func(p *Profile) any { return &p.Root }},
 	{spec: spec{name: "mounts", typ: tMount, list: true, def: "[]", example: "[{bind: ., mode: rw}]",
 		doc: "What cordon mounts or creates in the tree, in this order. A later mount covers an earlier " +
@@ -154,7 +154,7 @@ var language = []key[Profile]{
 			{"in-place", "", "make no namespace: confine the program where it is, as far as Landlock and seccomp can"},
 			{"ns", "none|KIND=new|host|PATH", "use a new namespace, the host's, or join the one at PATH; none is --in-place"},
 		},
-		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: in place, without any."},
+		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: no new namespaces (docs/in-place.md)."},
 		at: func(p *Profile) any { return &p.Namespaces }, keys: namespaceKeys},
 	{spec: spec{name: "user",
 		doc: "The task's user and group ids, inside the sandbox and on the host."},
@@ -199,6 +199,12 @@ var language = []key[Profile]{
 			"ordinary files.",
 		flags: []flag{{"git", "free|protect", "whether git repositories in writable paths are read-only"}}},
 		at: func(p *Profile) any { return &p.Git }},
+	{spec: spec{name: "nest", typ: tWord, words: boolWords, def: "false", example: "true",
+		doc: "Let a launcher inside make a sandbox of its own: the filter allows user namespaces and mounts, " +
+			"/proc is not masked, and Landlock has no rules for files, because they forbid every mount. The " +
+			"report lists what is missing for it.",
+		flags: []flag{{"nest", "", "let a launcher inside make a sandbox of its own"}}},
+		at: func(p *Profile) any { return &p.Nest }},
 	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, def: "silent", example: "report",
 		doc: "What happens when the filter denies a system call with an errno. `report`: stderr and the " +
 			"report list the call with its arguments. `silent`: nothing is listed.",

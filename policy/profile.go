@@ -30,6 +30,7 @@ type Profile struct {
 	TTY          TTY
 	OnDenial     OnDenial
 	Git          Git
+	Nest         bool           // another launcher can make a sandbox inside: user namespaces and mounts
 	Missing      []MissingLayer // layers that this host may lack; the report lists those that it does
 
 	Remove  []Removal // what Merge removes from the profiles that this one extends; empty in an effective profile

@@ -200,6 +200,15 @@ func (v *validator) lists() {
 	check(v, "landlock.read", p.Landlock.Read.V, paths)
 	check(v, "landlock.write", p.Landlock.Write.V, paths)
 	check(v, "landlock.execute", p.Landlock.Execute.V, paths)
+	for _, l := range [...]struct {
+		key  string
+		list *Opt[[]PathItem]
+	}{{"landlock.read", &p.Landlock.Read}, {"landlock.write", &p.Landlock.Write}, {"landlock.execute", &p.Landlock.Execute}} {
+		if p.Nest && l.list.Set {
+			v.fault(v.from("nest", l.key), l.key, bad("nest: true leaves no Landlock rule for files, because Landlock forbids every mount where there is one",
+				"leave out nest, or say landlock: off or landlock: {scope: […]}"))
+		}
+	}
 	check(v, "landlock.scope", p.Landlock.Scope.V, func(s string) (*fault, Pos) {
 		return (&spec{words: scopeWords}).word(new(string), s), v.from("landlock.scope", "landlock")
 	})

@@ -55,7 +55,7 @@ func addKeepFlags(u *ui, c *cobra.Command, f *keepFlags) {
 		fs.StringVar(&f.logSize, "log-max-size", defaultLogSize, "with --detach: begin a new log file at this `SIZE`")
 	}
 	if wanted("log-files") {
-		fs.IntVar(&f.logFiles, "log-files", defaultLogFiles, "with --detach: keep this many log files, including the newest")
+		fs.IntVar(&f.logFiles, "log-files", defaultLogFiles, "with --detach: keep `N` log files, including the newest")
 	}
 	if wanted("handover") {
 		fs.IntVar(&f.handover, "handover", 0, "")

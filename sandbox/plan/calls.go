@@ -62,6 +62,7 @@ const (
 	Sendmsg
 	SetRobustList
 	Setpgid
+	Kill
 	NumCalls
 )
 
@@ -76,7 +77,7 @@ var callNames = [NumCalls]string{
 	Setresgid: "setresgid", Setresuid: "setresuid", Setsid: "setsid", SocketCall: "socket", Symlinkat: "symlinkat", Umask: "umask",
 	Umount2: "umount2", Unshare: "unshare", Write: "write",
 	Recvmsg: "recvmsg", Execveat: "execveat", Futex: "futex", Sendmsg: "sendmsg", SetRobustList: "set_robust_list",
-	Setpgid: "setpgid",
+	Setpgid: "setpgid", Kill: "kill",
 }
 
 func (c Call) String() string { return callNames[c] }

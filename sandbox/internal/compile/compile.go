@@ -47,6 +47,7 @@ type Compilation struct {
 	layers   []keptLayer
 	covered  []string           // paths of the host's sockets that are covered
 	lost     []host.BoundSocket // bound sockets whose files were not found
+	noDiag   bool               // sock_diag(7) is refused
 	hidden   int                // number of files that hide rules match
 	spared   map[string]bool    // links to hidden things that a hide rule did not follow
 	outdoors picture.Tree       // the host's own file tree: see hostTree

@@ -49,6 +49,9 @@ func (c *Compilation) Identity() error {
 	if !id.NewUser {
 		return c.hostIdentity()
 	}
+	if err := c.nestIdentity(); err != nil {
+		return err
+	}
 	if err := c.ownHostID(); err != nil {
 		return err
 	}

@@ -119,6 +119,9 @@ func (c *Compilation) refusedInPlace() error {
 		return &fail.Error{Op: "capabilities.keep", From: p.Capabilities.Keep[0].Pos.Short(),
 			Err:  errors.New("in place there is no user namespace, and the capability " + p.Capabilities.Keep[0].Name + " would be one over the host"),
 			Hint: "--cap-drop ALL"}
+	case p.Nest:
+		return &fail.Error{Op: "nest", Err: errors.New("in place Landlock's rules are what confines the program, and they forbid every mount"), From: c.Where("nest"),
+			Hint: "leave out nest, or run it with namespaces"}
 	case p.User.Ranges:
 		return &fail.Error{Op: "user.ranges", Err: errors.New("id ranges need a user namespace, and in place there is none"), From: c.Where("user.ranges")}
 	}

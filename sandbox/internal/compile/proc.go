@@ -19,6 +19,7 @@ import (
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // maskedSysPaths are the paths of a new sysfs that are hidden.
@@ -44,7 +45,12 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	}
 	// The descriptor of proc stays open: the mounts that hide parts of it name these parts relative to the descriptor,
 	// not by a path.
-	masked, readOnly := m.ProcParts()
+	masked, readOnly := m.ProcParts(c.Profile.BareProc())
+	if c.Profile.BareProc() && !callers {
+		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerMount,
+			Why:     "nest: parts of " + target + " are not covered, because a launcher inside can mount a proc only where nothing covers this one",
+			Instead: "the modes of its files, which give most to root of the host; /proc/keys names the keys of the task's user"})
+	}
 	readOnly, masked = c.present(target, readOnly), c.present(target, masked)
 	if err := c.unknownMasks(m, target); err != nil {
 		return err

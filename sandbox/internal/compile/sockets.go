@@ -60,7 +60,7 @@ func (c *Compilation) CoverSockets() error {
 
 // LandlockResolves reports whether Landlock restricts to which named sockets the task may connect.
 func (c *Compilation) LandlockResolves() bool {
-	return !c.Profile.Landlock.Off && c.Host.LandlockABI >= resolveUnixABI
+	return !c.Profile.Landlock.Off && !c.Profile.Nest && c.Host.LandlockABI >= resolveUnixABI
 }
 
 // listens reports whether a program may listen at a socket that /proc/net/unix does not name. A socket that an earlier
@@ -94,6 +94,14 @@ func (c *Compilation) coverSocket(windows []window, host string) error {
 	return nil
 }
 
+// SocketsBy says how the sockets were found.
+func (c *Compilation) SocketsBy() string {
+	if c.noDiag {
+		return "/proc/net/unix alone; sock_diag is refused, so one that was renamed is not known"
+	}
+	return "sock_diag, /proc/net/unix"
+}
+
 // boundSockets lists the sockets of the launcher's network namespace that have a path.
 func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 	if diag, ok := c.launcherFiles().(interface {
@@ -104,6 +112,7 @@ func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 		}
 	}
 	// Without sock_diag(7) only the paths are known, not the inodes.
+	c.noDiag = true
 	text, err := c.launcherFiles().Read("/proc/net/unix", maxSocketTable)
 	if err != nil {
 		return nil, err
