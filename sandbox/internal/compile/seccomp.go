@@ -322,10 +322,11 @@ func (c *Compilation) PlaceCalls() (rules []filter.Rule) {
 		rules = append(rules, filter.Rule{Call: call, Expr: expr, Else: otherwise, From: "in place"})
 	}
 	for _, p := range c.placeCalls() {
+		denied := filter.Action{Kind: filter.Errno, Errno: uint16(p.errno)}
 		if p.expr == "" {
-			add(p.name, "errno("+unix.ErrnoName(p.errno)+")", filter.Action{})
+			add(p.name, denied.String(), filter.Action{})
 		} else {
-			add(p.name, p.expr, filter.Action{Kind: filter.Errno, Errno: uint16(p.errno)})
+			add(p.name, p.expr, denied)
 		}
 	}
 	add("socketcall", "errno(ENOSYS)", filter.Action{})
