@@ -2,10 +2,10 @@ package compile
 
 // A program that runs in place, without any namespace: namespaces: none, --in-place. It sees the host's tree, and
 // Landlock says what of it the program may open: landlock(7). The mounts and hide rules of the profile are compiled as
-// always, but only for the picture of what the sandbox would show. None of their steps is carried out. internal/grant
-// derives the rules from that picture.
+// always, but none of their steps is carried out. They only give the model of the tree that a sandbox with mounts would
+// show (package picture). internal/grant derives the Landlock rules from that model.
 //
-// init is a guard: it stays outside the Landlock domain, adopts every orphan of the task (PR_SET_CHILD_SUBREAPER), and
+// init stays outside the Landlock domain, adopts every orphan of the task (PR_SET_CHILD_SUBREAPER), and
 // kills all of them when the task or the launcher ends: see internal/child.
 
 import (
@@ -25,7 +25,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// placeOrder is the life of a child that runs in place.
+// placeOrder are the phases that compile a program that runs in place, in order.
 var placeOrder = [...]func(*Compilation) error{
 	// SettleInPlace comes first, because the later phases read the profile that it changes.
 	(*Compilation).SettleInPlace,
@@ -46,7 +46,7 @@ var placeOrder = [...]func(*Compilation) error{
 	(*Compilation).fork,
 	(*Compilation).taskBegins,
 	(*Compilation).publish,
-	// The picture comes after the fork: init confines itself while the launcher compiles.
+	// The model of the tree comes after the fork: init confines itself while the launcher compiles.
 	(*Compilation).paint,
 	(*Compilation).PlaceRules,
 	(*Compilation).session,
@@ -63,7 +63,7 @@ var placeOrder = [...]func(*Compilation) error{
 	(*Compilation).exec,
 }
 
-// picturePhases are the phases whose steps would mount. In place only their effect on the picture counts.
+// picturePhases are the phases whose steps would mount. In place, only the model of the tree that they give is used.
 var picturePhases = [...]func(*Compilation) error{
 	(*Compilation).Root, (*Compilation).Mounts, (*Compilation).Names, (*Compilation).tools, (*Compilation).makeOwn,
 	(*Compilation).git, (*Compilation).Hide, (*Compilation).hideState, (*Compilation).HideLayers,
@@ -76,7 +76,7 @@ const placeABI = 3
 // InPlace reports whether the program runs without namespaces.
 func (c *Compilation) InPlace() bool { return c.Profile.Namespaces.None }
 
-// SettleInPlace refuses what cannot be done without namespaces, and says what is missing and what stands in.
+// SettleInPlace refuses what cannot be done without namespaces, and reports what is missing and what replaces it.
 func (c *Compilation) SettleInPlace() error {
 	where := c.Where("namespaces")
 	if c.Host.LandlockABI < placeABI {
@@ -202,7 +202,7 @@ func (c *Compilation) idsInPlace() error {
 	return nil
 }
 
-// missingInPlace reports what namespaces would hold, and what stands in.
+// missingInPlace reports what namespaces would protect, and what protects it instead.
 func (c *Compilation) missingInPlace() {
 	add := func(layer policy.Layer, why, instead string) {
 		c.Missing = append(c.Missing, report.Missing{Layer: layer, Why: why, Instead: instead})
@@ -236,7 +236,7 @@ func (c *Compilation) socketText() string {
 	return "but pairs"
 }
 
-// paint compiles the profile's mounts and hide rules for the picture alone.
+// paint compiles the profile's mounts and hide rules only to get the model of the tree, and drops their steps.
 func (c *Compilation) paint() error {
 	steps, init, files, ways, sources := len(c.Plan.Steps), len(c.Plan.Init), len(c.Plan.Files), len(c.Ways), len(c.Sources)
 	for _, phase := range picturePhases {
@@ -316,7 +316,7 @@ func (c *Compilation) homeOf() string {
 	return ""
 }
 
-// PlaceRules makes the ruleset from the picture. The paths are the host's own, and no link may be on the way.
+// PlaceRules makes the Landlock ruleset from the model of the tree. The paths are the host's own, and no link may be on the way.
 func (c *Compilation) PlaceRules() error {
 	rules, lost := grant.Derive(&c.Tree, c.closedToTask)
 	if err := c.lostInPlace(lost); err != nil {
@@ -373,7 +373,7 @@ func (c *Compilation) closedToTask(path string) bool {
 	return true
 }
 
-// narrowed refuses landlock lists of a profile, which would widen what the picture allows.
+// narrowed refuses the profile's own lists of Landlock rules, which would allow more than the mounts show.
 func (c *Compilation) narrowed() error {
 	l := &c.Profile.Landlock
 	if l.Read.Set || l.Write.Set || l.Execute.Set {

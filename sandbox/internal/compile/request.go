@@ -112,9 +112,13 @@ type Request struct {
 	Observed bool         // a recorder watches the task, and the profile's filter is not installed
 	Watch    *filter.Spec // the filter that the recorder asks for; nil if it asks for none
 
-	Groups  *Groups                 // the control groups that the launcher has made; nil if nothing will be run
-	MakeDir func(path string) error // creates a directory that the task could create; nil if nothing will be run
-	Exposed bool                    // for tests: do not conceal a joining program from the processes inside
+	Groups  *Groups                 // what the launcher has made of the choice; nil if nothing will be run
+	MakeDir func(path string) error // makes a directory that the task could make; nil if nothing will be run
+	// Searching, unless nil, is called during the search of what is bound, with the number of names so far. Its error
+	// ends the search.
+	Searching func(names int) error
+	Two       bool // the search may take a second thread: walk.Tree
+	Exposed   bool // for tests: do not conceal a joining program from the processes inside
 }
 
 // StdinOwner returns the user id whose regular file on standard input the task opens again, or -1 if the task opens

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -184,6 +185,56 @@ func (c *Compilation) sendListener() {
 		plan.AwaitOwner().OrElse(plan.ESRCH),                                                    // the task had ended before HoldOwner
 		plan.SendFile(plan.F(FileSync), string(rune(MsgReady)), c.FirstFD()).OrElse(plan.EBADF)) // or before it had a listener
 }
+
+// KillHints returns hints for a program that SIGSYS has ended. The kernel does not say which call the filter killed.
+// But a call of an architecture that the profile does not list is always killed, and often nothing else is.
+func (c *Compilation) KillHints() []report.Hint {
+	foreign := report.Hint{Text: "it made a call of an architecture that the profile does not list: a 32-bit program, int 0x80, or x32 (--arch x32)",
+		Rule: c.Profile.Source("syscalls.arches"), Flag: "--arch " + foreignArch(c.Arch)}
+	spec, err := c.Spec()
+	if err != nil {
+		return []report.Hint{foreign}
+	}
+	calls, rule := c.killers()
+	byDefault := kills(spec.Default) || kills(spec.Unknown)
+	if len(calls) == 0 && !byDefault {
+		return []report.Hint{foreign}
+	}
+	foreign.Text = "if it is a 32-bit program, or makes calls by int 0x80 or as x32, the profile does not list its architecture"
+	hints := make([]report.Hint, 0, 3)
+	if len(calls) > 0 {
+		hints = append(hints, report.Hint{Text: "rules of the profile kill at " + strings.Join(calls, ", ") + "; the kernel does not say which call it was", Rule: rule})
+	}
+	if byDefault {
+		hints = append(hints, report.Hint{Text: "it made a system call that the profile does not allow; the kernel does not say which call",
+			Rule: c.Profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names the call"})
+	}
+	return append(hints, foreign)
+}
+
+// kills reports whether an action ends the program, or sends it SIGSYS.
+func kills(a filter.Action) bool {
+	return a.Kind == filter.Kill || a.Kind == filter.KillThread || a.Kind == filter.Trap
+}
+
+// killers lists the calls that a rule of the profile kills at, always or for some arguments, and returns the place of
+// the first of these rules.
+func (c *Compilation) killers() (calls []string, rule policy.Pos) {
+	for i := range c.Profile.Syscalls.Rules {
+		r := &c.Profile.Syscalls.Rules[i]
+		if !killing(r.Expr) && !killing(r.Else) || slices.Contains(calls, r.Call) {
+			continue
+		}
+		if len(calls) == 0 {
+			rule = r.Pos
+		}
+		calls = append(calls, r.Call)
+	}
+	return calls, rule
+}
+
+// killing reports whether the text of a rule is an action that ends the program.
+func killing(text string) bool { return strings.HasPrefix(text, "kill") || text == "trap" }
 
 // initCalls returns the calls of Plan.Init after its filter, and of init's loop.
 func (c *Compilation) initCalls() []uint32 { return append(c.guardCalls(), callsOfInit[:]...) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -143,7 +144,9 @@ func (p *Process) lookForRepositories() {
 	if s == nil {
 		return
 	}
+	begun := time.Now()
 	found, complete := s.Appeared()
+	p.search.took += time.Since(begun)
 	if !complete {
 		found = append(found, "there may be new repositories: a directory cannot be searched")
 	}
