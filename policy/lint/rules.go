@@ -420,12 +420,6 @@ func (l *linter) noEffect() {
 	l.coveredMounts()
 }
 
-func (l *linter) overlaidCaches() {
-	if mode, _ := l.p.CacheMode(); mode == policy.CacheOverlay {
-		l.say(l.p.Source("cache.mode"), "cache: the program reads your own caches")
-	}
-}
-
 func (l *linter) callerUser() {
 	if l.p.User.Host == policy.HostCaller {
 		l.say(l.p.Source("user.host"), "user.host: the task has the caller's id outside")

@@ -424,3 +424,6 @@ func (c *Compilation) linkProgram(path, end string) error {
 	from := own("tool")
 	return c.makeNode(from, &policy.Mount{Kind: policy.MountSymlink, Source: end, Target: inside}, inside)
 }
+
+// InPlace reports whether the program runs without namespaces.
+func (c *Compilation) InPlace() bool { return c.Profile.Namespaces.None }
