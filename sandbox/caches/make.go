@@ -173,6 +173,9 @@ func private(fd int, path string) error {
 	case err == nil && st.Mode&0o077 != 0:
 		err = unix.Fchmod(fd, 0o700)
 	}
+	if err == unix.EROFS { // such as in a sandbox
+		return &NoneError{errors.New("close " + path + " to others: " + err.Error())}
+	}
 	if err != nil {
 		return refuse(path, err, "set XDG_CACHE_HOME to a directory of your own with mode 0700; --cache off runs without caches")
 	}
