@@ -319,7 +319,7 @@ func (c *Compilation) AddCaches() error {
 	}
 	from := c.Profile.Source("cache.mode")
 	if from.Flag != "" {
-		return &fail.Error{Op: "cache", Err: errors.New(none), From: from.Short(), Hint: "set XDG_CACHE_HOME to a directory of your own; --cache off runs without caches"}
+		return &fail.Error{Op: "cache", Err: errors.New(none), From: from.Short(), Hint: "--cache off runs without caches"}
 	}
 	c.Left = append(c.Left, report.Added{Path: "cache", Why: none})
 	return nil
@@ -396,9 +396,8 @@ func (c *Compilation) makeCaches(s *cache.Set) (none string, err error) {
 	if unable := (interface{ Unavailable() string })(nil); errors.As(err, &unable) {
 		return unable.Unavailable(), nil
 	}
-	for _, text := range notes {
-		c.note(text)
-	}
+	c.Notes = append(c.Notes, notes...)
+	clear(c.Tree.Known) // the picture has remembered that these directories do not exist
 	return "", err
 }
 
