@@ -318,7 +318,7 @@ func (c *Compilation) homeOf() string {
 
 // PlaceRules makes the Landlock ruleset from the model of the tree. The paths are the host's own, and no link may be on the way.
 func (c *Compilation) PlaceRules() error {
-	rules, lost := grant.Derive(&c.Tree)
+	rules, lost := grant.Derive(&c.Tree, c.closedToTask)
 	if err := c.lostInPlace(lost); err != nil {
 		return err
 	}
@@ -351,6 +351,26 @@ func (c *Compilation) PlaceRules() error {
 	}
 	c.allowOutput()
 	return nil
+}
+
+// closedToTask reports whether the modes of a file close it to the task: it belongs to another user, and neither its
+// group nor others may do anything that the task could. Who owns it could change that, and the task does not.
+func (c *Compilation) closedToTask(path string) bool {
+	info, err := c.Tree.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() || ownerOf(info) < 0 || ownerOf(info) == c.IDs.OutUID || c.IDs.OutUID == 0 ||
+		info.Mode().Perm()&0o007 != 0 {
+		return false
+	}
+	// The task of root has no groups. Of any other caller the kernel is asked.
+	if c.IDs.Own {
+		return true
+	}
+	for _, mode := range [...]uint32{unix.R_OK, unix.W_OK, unix.X_OK} {
+		if c.Host.Files.Access(path, mode) == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // narrowed refuses the profile's own lists of Landlock rules, which would allow more than the mounts show.
@@ -391,21 +411,17 @@ func (c *Compilation) lostInPlace(lost []grant.Lost) error {
 		}
 		why := l.Path + ": Landlock cannot keep an entry " + what + " in the writable directory " + l.Above
 		if layer == policy.LayerMount {
-			return &fail.UnsupportedError{Layer: layer, Why: why, From: l.Part.Rule.Short(),
-				Remedy: "make " + l.Above + " read-only, or run it with namespaces" + c.protectHint()}
+			remedy := "make " + l.Above + " read-only, or run it with namespaces"
+			if c.Profile.Git == policy.GitProtect {
+				remedy += "; git: protect makes repositories read-only: --git free"
+			}
+			return &fail.UnsupportedError{Layer: layer, Why: why, From: l.Part.Rule.Short(), Remedy: remedy}
 		}
 		if err := c.lacking(layer, why, "", l.Part.Rule.Short(), "move "+l.Path+" out of it, make "+l.Above+" read-only, or --missing hide"); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (c *Compilation) protectHint() string {
-	if c.Profile.Git == policy.GitProtect {
-		return "; git: protect makes repositories read-only: --git free"
-	}
-	return ""
 }
 
 // allowOutside opens the path of a rule and adds the rule. The entry may be gone by now, and then the rule is not
@@ -431,15 +447,4 @@ func (c *Compilation) allowOutside(r *landRule) {
 // tryForbidden opens the root directory, for which there is never a rule: see landlockEnforce.
 func (c *Compilation) tryForbidden() plan.Step {
 	return plan.OpenStep(plan.CWD, "/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-}
-
-// leaveRoot gives up root's ids in a sandbox without a user namespace. The mounts needed these ids.
-func (c *Compilation) leaveRoot() bool {
-	id := &c.IDs
-	if c.Into != nil || id.NewUser || id.InUID == c.Host.UID && id.InGID == c.Host.GID {
-		return false
-	}
-	c.do(c.scalar("user.uid"), plan.PrctlStep(unix.PR_SET_KEEPCAPS, 1), plan.NoGroups(), plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)),
-		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
-	return true
 }

@@ -221,8 +221,10 @@ func (c *Compilation) ofNetwork(name, entry string) bool {
 	if c.Profile.Network.Mode != policy.NetworkHost || !slices.Contains(networkVars[:], name) {
 		return false
 	}
-	// In an address, "@" ends the user and the password (RFC 3986, 3.2.1).
-	if strings.Contains(entry, "@") {
+	// In an address, "@" ends the user and the password (RFC 3986, 3.2.1). The names of certificates, and the hosts that
+	// need no proxy, hold neither.
+	lower := strings.ToLower(name)
+	if strings.HasSuffix(lower, "_proxy") && lower != "no_proxy" && strings.Contains(entry, "@") {
 		c.Left = append(c.Left, report.Added{Path: "$" + name, Why: "it holds a user or a password; a profile that keeps it names it"})
 		return false
 	}

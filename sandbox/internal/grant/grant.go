@@ -45,6 +45,7 @@ type Lost struct {
 // grants derives the rules of one tree.
 type grants struct {
 	tree    *picture.Tree
+	closed  func(path string) bool
 	split   map[string]bool // directories whose entries get rules, instead of the directory
 	rules   []Rule
 	lost    []Lost
@@ -53,8 +54,12 @@ type grants struct {
 
 // Derive returns the rules for a tree, and the entries that no rule can protect. The root directory itself never gets a
 // rule, only its entries do. So a failing attempt to open the root shows that the rules are in force.
-func Derive(t *picture.Tree) (rules []Rule, lost []Lost) {
-	g := &grants{tree: t, split: map[string]bool{"/": true}, skipped: map[string]bool{}}
+//
+// closed reports whether the mode and owner of a hidden file already keep the task from opening it. For such a file the
+// directory around it is not split, so that the directory can be listed. If the file is replaced, the task can read the
+// new one.
+func Derive(t *picture.Tree, closed func(path string) bool) (rules []Rule, lost []Lost) {
+	g := &grants{tree: t, closed: closed, split: map[string]bool{"/": true}, skipped: map[string]bool{}}
 	for i := range t.Parts {
 		if p := &t.Parts[i]; p.Target != "/" && t.At(p.Target) == p {
 			g.narrower(p, g.rights(p))
@@ -117,6 +122,9 @@ func (g *grants) narrower(p *picture.Part, right Right) {
 	}
 	if outer&Write != 0 {
 		g.lost = append(g.lost, Lost{p.Target, p, around.Target})
+		return
+	}
+	if p.Opaque && p.File && g.closed(p.Target) {
 		return
 	}
 	if p.Opaque {
