@@ -31,8 +31,8 @@
 // enters everything from outside, waits until the launcher has checked where the child is, conceals itself, and is
 // born again inside.
 //
-// A program that runs in place (inplace.go) has placeOrder. Its mounts are compiled for the picture alone, from which
-// internal/grant derives Landlock's rules.
+// A program that runs in place (inplace.go) has placeOrder. Its mounts are not made, but compiled into the model of
+// the tree (picture.Tree), from which internal/grant derives Landlock rules.
 //
 // # Paths
 //
