@@ -219,8 +219,8 @@ func (c *Compilation) lacksLimit(limit, why, remedy string) error {
 	if c.groups.lacks == nil {
 		c.groups.lacks = map[string]bool{}
 	}
-	key, instead, _ := strings.Cut(limit, " ")
-	instead = ""
+	key, _, _ := strings.Cut(limit, " ")
+	instead := ""
 	if i := limitIndex(limit); i < len(limitKeys) {
 		instead = limitKeys[i].instead
 	}

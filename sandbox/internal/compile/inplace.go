@@ -248,7 +248,7 @@ func (c *Compilation) paint() error {
 }
 
 // PrivateDir is the directory that stands in for the tmpfs mounts of a profile, in a plan that is only printed.
-const PrivateDir = "/tmp/cordon-XXXXXXXXXX"
+const PrivateDir = "/tmp/cordon-in-place-XXXXXXXXXX"
 
 // privateDir gives the task a directory of its own in place of a tmpfs on /tmp or on its home, by TMPDIR and HOME.
 func (c *Compilation) privateDir() error {

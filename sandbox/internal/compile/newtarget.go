@@ -179,7 +179,7 @@ func (c *Compilation) bindNames(from plan.From, inside string, like *picture.Par
 		if err := c.make(from, p, target, e.IsDir()); err != nil {
 			return err
 		}
-		mnt := plan.R(plan.Tree)
+		var mnt plan.Arg
 		if like.What == rootTree {
 			mnt = c.openSource(from, plan.Tree, src, attrs, c.Where("root.dir"))
 		} else {

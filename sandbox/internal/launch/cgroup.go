@@ -237,7 +237,7 @@ func (p *Process) copyNode(from int, name string, to int, as string, budget *int
 	case unix.S_IFDIR:
 		return p.copyNodes(from, name, to, as, &st, budget)
 	case unix.S_IFCHR, unix.S_IFBLK:
-		if err := unix.Mknodat(to, as, st.Mode&^uint32(unix.S_ISUID|unix.S_ISGID|unix.S_ISVTX), int(st.Rdev)); err != nil { //nolint:unconvert // Rdev has 32 bits on some architectures
+		if err := unix.Mknodat(to, as, st.Mode&^uint32(unix.S_ISUID|unix.S_ISGID|unix.S_ISVTX), int(st.Rdev)); err != nil {
 			return err
 		}
 		return p.ownLike(to, as, &st)

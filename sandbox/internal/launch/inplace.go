@@ -80,8 +80,14 @@ func WithoutNamespaces(p *policy.Profile, err error) *policy.Profile {
 	return &placed
 }
 
-// privatePrefix begins the names of private directories.
-const privatePrefix = "cordon-"
+// privatePrefix begins the names of private directories. Digits follow it.
+const privatePrefix = "cordon-in-place-"
+
+// isPrivate reports whether a private directory may have that name.
+func isPrivate(name string) bool {
+	digits, ok := strings.CutPrefix(name, privatePrefix)
+	return ok && digits != "" && strings.Trim(digits, "0123456789") == ""
+}
 
 // privateDir is the directory that stands in for the tmpfs mounts of the profile.
 type privateDir struct {
@@ -99,7 +105,7 @@ func (p *Process) makePrivate(id int) (string, error) {
 	if !strings.HasPrefix(top, "/") {
 		return failed(errors.New("it is not an absolute path"))
 	}
-	sweepPrivate(top)
+	sweep(top, settled)
 	dir, err := os.MkdirTemp(top, privatePrefix+"*")
 	if err != nil {
 		return failed(err)
@@ -173,11 +179,12 @@ func openUp(root *os.Root, dir string) {
 // settled is how old a directory must be to be removed, because a launcher locks it a moment after it has made it.
 const settled = 10 * time.Second
 
-// sweepPrivate removes the directories whose launcher was killed: nobody holds their lock.
-func sweepPrivate(top string) {
+// sweep removes the private directories in top whose launcher was killed: nobody holds their lock, and they are older
+// than age.
+func sweep(top string, age time.Duration) {
 	list, _ := os.ReadDir(top)
 	for _, e := range list {
-		if !strings.HasPrefix(e.Name(), privatePrefix) || !e.IsDir() {
+		if !isPrivate(e.Name()) || !e.IsDir() {
 			continue
 		}
 		dir := top + "/" + e.Name()
@@ -186,7 +193,7 @@ func sweepPrivate(top string) {
 			continue
 		}
 		var st unix.Stat_t
-		if unix.Fstat(fd, &st) == nil && ownPrivate(st.Uid) && time.Since(time.Unix(st.Ctim.Unix())) > settled && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
+		if unix.Fstat(fd, &st) == nil && ownPrivate(st.Uid) && time.Since(time.Unix(st.Ctim.Unix())) > age && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
 			removeTree(dir)
 		}
 		unix.Close(fd)
