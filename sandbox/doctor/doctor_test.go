@@ -40,6 +40,7 @@ func (f *fakeMachine) v1() {
 func newFakeMachine() *fakeMachine {
 	f := &fakeMachine{
 		files: map[string]string{
+			"/proc/thread-self/children":                             "",
 			"/proc/self/status":                                      "Name:\tx\nSeccomp:\t0\nCapEff:\t0\n",
 			"/proc/self/mountinfo":                                   "22 1 0:1 / / rw - ext4 /dev/vda rw\n23 22 0:2 / /proc rw - proc proc rw\n24 22 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
 			"/proc/self/cgroup":                                      "0::/user.slice/run.scope\n",
