@@ -87,20 +87,21 @@ type form[T any] struct {
 
 // These lists are the words of the keys whose value is a word. The first word of each list is the zero value in Go.
 var (
-	boolWords     = []string{"false", "true"}
-	modeWords     = []string{"ro", "rw"}
-	enterWords    = []string{"pivot", "chroot"}
-	HidepidWords  = []string{"off", "noaccess", "invisible", "ptraceable"}
-	UnfitWords    = []string{"bind", "skip", "refuse"}
-	hostUserWords = []string{"auto", "caller"}
-	networkWords  = []string{"none", "host"}
-	ttyWords      = []string{"none", "inherit", "broker"}
-	execWords     = []string{"any", "once"}
-	gitWords      = []string{"free", "protect"}
-	denialWords   = []string{"silent", "report"}
-	scopeWords    = []string{"signal", "abstract-unix-socket"}
-	missingWords  = []string{"cgroup", "landlock", "time"}
-	generateWords = []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf",
+	boolWords      = []string{"false", "true"}
+	modeWords      = []string{"ro", "rw"}
+	enterWords     = []string{"pivot", "chroot"}
+	HidepidWords   = []string{"off", "noaccess", "invisible", "ptraceable"}
+	UnfitWords     = []string{"bind", "skip", "refuse"}
+	hostUserWords  = []string{"auto", "caller"}
+	networkWords   = []string{"none", "host"}
+	interfaceWords = []string{"eth0", "none"}
+	ttyWords       = []string{"none", "inherit", "broker"}
+	execWords      = []string{"any", "once"}
+	gitWords       = []string{"free", "protect"}
+	denialWords    = []string{"silent", "report"}
+	scopeWords     = []string{"signal", "abstract-unix-socket"}
+	missingWords   = []string{"cgroup", "landlock", "time"}
+	generateWords  = []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf",
 		"/etc/resolv.conf"}
 )
 
@@ -174,7 +175,8 @@ var language = []key[Profile]{
 		}},
 		at: func(p *Profile) any { return &p.Landlock }, keys: landlockKeys},
 	{spec: spec{name: "network", words: networkWords, def: "none", example: "none",
-		doc:   "`none`: a separate network with only a loopback device. `host`: the host's network.",
+		doc: "`none`: a separate network with only a loopback device. `host`: the host's network. A mapping: " +
+			"a network of the sandbox's own, from which only what `allow` names can be reached.",
 		flags: []flag{{"net", "none|host|PATH", "use no network, the host's, or join a network namespace"}}},
 		at: func(p *Profile) any { return &p.Network }, keys: networkKeys},
 	{spec: spec{name: "limits",

@@ -275,17 +275,27 @@ type NetworkMode string
 const (
 	NetworkNone  NetworkMode = ""      // a new namespace with only a loopback device
 	NetworkHost  NetworkMode = "host"  // the host's network
-	NetworkAllow NetworkMode = "allow" // only Allow; no layer enforces it yet
+	NetworkAllow NetworkMode = "allow" // a network of the sandbox's own, from which only Allow can be reached
 )
 
 // Network says what the task can reach.
 type Network struct {
-	Mode  NetworkMode
-	Allow []NetworkAllowItem
+	Mode      NetworkMode
+	Allow     []NetworkItem
+	Deny      []NetworkItem // wins over Allow; a profile can add to it, and take nothing away
+	Interface NetworkInterface
 }
 
-// NetworkAllowItem is an endpoint, written host:port.
-type NetworkAllowItem struct {
+// NetworkInterface is the network interface that a sandbox with an allow-list has besides its loopback.
+type NetworkInterface string
+
+const (
+	InterfaceEth0 NetworkInterface = ""
+	InterfaceNone NetworkInterface = "none"
+)
+
+// NetworkItem is a rule of package endpoint.
+type NetworkItem struct {
 	Endpoint string
 	Pos      Pos
 }

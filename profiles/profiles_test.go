@@ -429,8 +429,8 @@ func TestLoadWithFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Search{}.Load([]string{"default"}, over)
-	if want := "--net-allow a:1: network: an allow-list is not supported yet; use none or host"; err == nil || err.Error() != want {
-		t.Errorf("got %v\nwant %s", err, want)
+	if err != nil {
+		t.Errorf("an allow-list: %v", err)
 	}
 }
 

@@ -211,6 +211,16 @@ var rules = [...]Rule{
 		Why:   "Another user can put into such a file what a program outside reads or runs later.",
 		Fix:   "process: {umask: \"0022\"}",
 		find:  func(l *linter) { l.openUmask() }},
+	{Code: "CL037", Name: "wide-network", Level: LevelWarning,
+		About: "an item of network.allow covers hosts of strangers",
+		Why:   "Anybody can have a name below a top-level domain or a hosting service, or an address in a wide range, and receive what the program sends.",
+		Fix:   "name the hosts: network: {allow: [\"*.example.org:443\"]}",
+		find:  func(l *linter) { l.wideNetwork() }},
+	{Code: "CL038", Name: "metadata-service", Level: LevelError,
+		About: "the program can ask a cloud about the machine",
+		Why:   "The metadata service of a cloud gives whoever asks the machine's credentials.",
+		Fix:   "leave the range out, or network: {deny: [\"169.254.169.254\"]}",
+		find:  func(l *linter) { l.metadata() }},
 }
 
 func (l *linter) defaultAllow() {

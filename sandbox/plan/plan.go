@@ -101,6 +101,9 @@ const (
 	SocketDomain
 	SocketType
 	SockProto
+	NetlinkProto
+	SockLevel
+	SockOption
 	UmountFlags
 	Capability
 	RuleType
@@ -122,6 +125,8 @@ const (
 	RulesetAttr // struct landlock_ruleset_attr
 	Sigset      // kernel sigset_t
 	IntPtr      // int
+	Netlink     // messages of netlink(7)
+	Sockaddr    // struct sockaddr_in or sockaddr_in6
 
 	lastPointer
 	Null        // NULL

@@ -107,7 +107,7 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Symlinkat: unix.SYS_SYMLINKAT, plan.Umask: unix.SYS_UMASK, plan.Umount2: unix.SYS_UMOUNT2, plan.Unshare: unix.SYS_UNSHARE,
 	plan.Write: unix.SYS_WRITE, plan.Execveat: unix.SYS_EXECVEAT, plan.Futex: unix.SYS_FUTEX,
 	plan.Sendmsg: unix.SYS_SENDMSG, plan.SetRobustList: unix.SYS_SET_ROBUST_LIST, plan.Recvmsg: unix.SYS_RECVMSG,
-	plan.Setpgid: unix.SYS_SETPGID,
+	plan.Setpgid: unix.SYS_SETPGID, plan.Setsockopt: unix.SYS_SETSOCKOPT, plan.Bind: unix.SYS_BIND, plan.Listen: unix.SYS_LISTEN,
 }
 
 // Link makes an image of a whole plan. files gives the descriptor of each of p.Files.
@@ -253,6 +253,8 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 		b, err = im.strings(a.Data)
 	case plan.Fprog:
 		b, err = im.fprog(a.Data)
+	case plan.SockOption: // its level is kept too, for the printed form
+		o.args[j] = uintptr(a.Int & 0xffff)
 	default:
 		o.args[j] = uintptr(a.Int)
 		// The kernel would stop at the NUL, and use another path than the path that the profile was checked for.

@@ -40,8 +40,9 @@ type Compilation struct {
 	handOver func(*Compilation) bool // hands over what is compiled so far, and asks for more; nil if nothing runs
 	Program  program
 	Workdir  string
-	byNames  bool   // the launcher makes the root, and binds each name of the host's root in it: see rootByNames
-	OwnNet   bool   // the network namespace is new
+	byNames  bool // the launcher makes the root, and binds each name of the host's root in it: see rootByNames
+	OwnNet   bool // the network namespace is new
+	Egress   *Egress
 	Keep     uint64 // capabilities of the task
 	Ambient  uint64
 	rootFD   plan.Arg // the new root

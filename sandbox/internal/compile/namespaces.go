@@ -136,22 +136,6 @@ func (c *Compilation) hostnameText() string {
 	return c.Profile.Hostname
 }
 
-// Network makes the network namespace and brings its loopback up: netdevice(7). clone3 could make it too, but the
-// kernel needs a quarter of a launch for it, and the launcher would have to wait for clone3.
-func (c *Compilation) Network() error {
-	if c.made&unix.CLONE_NEWNET == 0 {
-		return nil
-	}
-	c.OwnNet = true
-	socket := plan.R(plan.Socket)
-	c.do(c.scalar("network"),
-		plan.UnshareStep(unix.CLONE_NEWNET),
-		plan.SocketStep(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0).Into(plan.Socket),
-		plan.SetLinkFlags(socket, "lo", unix.IFF_UP),
-		plan.CloseStep(socket))
-	return nil
-}
-
 // Namespaces that exist already: setns(2), nsenter(1), user_namespaces(7). Minimum kernel 5.6 for a time namespace.
 //
 // A process with threads cannot enter a user or a time namespace, and a process that shares its root directory cannot

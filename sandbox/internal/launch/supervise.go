@@ -101,7 +101,8 @@ type Process struct {
 	used     TreeUse // what the sandbox had used before EndNow killed it
 	watched  []int   // descriptors that tell of limits
 
-	writes *ledger.Run // nil if the task can write nothing of the host
+	network network     // its descriptors are -1, and its server nil, unless the profile has an allow-list
+	writes  *ledger.Run // nil if the task can write nothing of the host
 
 	ways    []report.Way      // for the report: ways that the plan did not know
 	missing []report.Missing  // for the report: what the launcher knows to be missing only since the plan was compiled
@@ -112,7 +113,7 @@ type Process struct {
 // New returns a process that is not started. It remembers the ids of the calling thread.
 func New() *Process {
 	return &Process{caller: threadCredentials(), began: time.Now(), ids: -1, Link: -1, gate: -1, pidfd: -1, Taskfd: -1, Signals: -1, netstat: -1, statusFD: -1, userNS: -1, Listener: -1, stdin: -1, sandbox: -1,
-		guards: guards{table: -1, names: -1}, found: map[string]uint64{}}
+		network: network{route: -1, nft: -1, relay: -1, naming: -1}, guards: guards{table: -1, names: -1}, found: map[string]uint64{}}
 }
 
 // Kill ends the sandbox at once.
@@ -177,6 +178,7 @@ func (p *Process) release() {
 	}
 	p.modes.end()
 	p.leaveStdin()
+	p.closeNetwork()
 	p.removeGroups()
 	p.writes.End()
 	p.writes = nil
@@ -209,6 +211,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	// writes ends now.
 	p.writes.Stop()
 	p.gone = true
+	p.closeNetwork()
 	p.lender.finish()
 	p.Drain()
 	p.terminal.Finish()
