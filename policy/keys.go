@@ -175,8 +175,7 @@ var language = []key[Profile]{
 		}},
 		at: func(p *Profile) any { return &p.Landlock }, keys: landlockKeys},
 	{spec: spec{name: "network", words: networkWords, def: "none", example: "none",
-		doc: "`none`: a separate network with only a loopback device. `host`: the host's network. A mapping: " +
-			"a network of the sandbox's own, from which only what `allow` names can be reached.",
+		doc:   "`none`: only a loopback device. `host`: the host's network. A mapping: only what `allow` names.",
 		flags: []flag{{"net", "none|host|PATH", "use no network, the host's, or join a network namespace"}}},
 		at: func(p *Profile) any { return &p.Network }, keys: networkKeys},
 	{spec: spec{name: "limits",

@@ -95,7 +95,7 @@ var directions = []struct {
 	{"cordon/sandbox/internal/compile", rooms("policy", "plan", "ledger", "report", "host", "internal/attach", "internal/cgroup", "internal/fail",
 		"internal/git", "internal/passwd", "internal/paths", "internal/picture", "internal/proc", "internal/walk"), []string{"os", "syscall", "net", "unsafe", "log"}},
 	// The relay reads what a program sends: it knows the rules and the messages of netlink, and nothing of launches.
-	{"cordon/sandbox/internal/egress", rooms("policy/endpoint", "plan", "report"), []string{"unsafe", "log", "os/exec", "net/http"}},
+	{"cordon/sandbox/internal/egress", append(rooms("plan", "report"), "cordon/policy/endpoint"), []string{"unsafe", "log", "os/exec", "net/http"}},
 	{"cordon/sandbox/internal/why", rooms("policy", "host", "internal/compile", "internal/fail", "internal/paths", "internal/picture"), []string{"os", "unsafe", "log"}},
 	{"cordon/sandbox/internal/state", rooms("policy", "report", "host", "internal/attach", "internal/cgroup", "plan",
 		"internal/fail", "internal/loop", "internal/paths", "internal/proc"), []string{"unsafe", "log"}},

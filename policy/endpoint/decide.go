@@ -256,3 +256,6 @@ func (p *Policy) Exactly(a netip.Addr, proto Proto, port uint16) bool {
 		return r.Kind == Range && r.Prefix.IsSingleIP() && r.Prefix.Contains(a.Unmap()) && r.Matches(proto, port)
 	})
 }
+
+// Raw returns a range as its first address, in 4 or 16 bytes, and the number of bits that all its addresses share.
+func Raw(p netip.Prefix) (addr string, bits int) { return string(p.Addr().AsSlice()), p.Bits() }

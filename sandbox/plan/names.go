@@ -72,6 +72,23 @@ func flagSetOf(k Kind) (flagSet, bool) {
 		return flagSet{signals[:], true}, true
 	case SigHow:
 		return flagSet{sigHows[:], true}, true
+	case UmountFlags:
+		return flagSet{umountFlags[:], false}, true
+	case RuleType:
+		return flagSet{ruleTypes[:], true}, true
+	case SecureBits:
+		return flagSet{secureBits[:], false}, true
+	case AmbientOp:
+		return flagSet{ambientOps[:], true}, true
+	case Who:
+		return flagSet{whos[:], true}, true
+	}
+	return socketFlags(k)
+}
+
+// socketFlags is flagSetOf for the arguments of calls about sockets.
+func socketFlags(k Kind) (flagSet, bool) {
+	switch k {
 	case SocketDomain:
 		return flagSet{domains[:], true}, true
 	case SocketType:
@@ -84,16 +101,6 @@ func flagSetOf(k Kind) (flagSet, bool) {
 		return flagSet{sockLevels[:], true}, true
 	case SockOption:
 		return flagSet{sockOptions[:], true}, true
-	case UmountFlags:
-		return flagSet{umountFlags[:], false}, true
-	case RuleType:
-		return flagSet{ruleTypes[:], true}, true
-	case SecureBits:
-		return flagSet{secureBits[:], false}, true
-	case AmbientOp:
-		return flagSet{ambientOps[:], true}, true
-	case Who:
-		return flagSet{whos[:], true}, true
 	}
 	return flagSet{}, false
 }

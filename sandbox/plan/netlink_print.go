@@ -84,8 +84,8 @@ func (r *ruleText) add(name string, a map[uint16][]byte) {
 	switch name {
 	case "meta":
 		r.fields = append(r.fields, map[uint32]string{metaOifname: "oifname", metaNfproto: "meta nfproto", metaL4proto: "meta l4proto"}[number(a[2])])
-	case "payload":
-		r.fields = append(r.fields, payloadText(number(a[2]), number(a[3]), number(a[4])))
+	case exprField:
+		r.fields = append(r.fields, fieldText(number(a[2]), number(a[3]), number(a[4])))
 	case "bitwise":
 		r.fields = append(r.fields, field+" & "+valueText(field, attrs(a[4])[dataValue]))
 	case "cmp":
@@ -128,7 +128,7 @@ func (r *ruleText) immediate(data map[uint16][]byte) {
 	}
 }
 
-func payloadText(base, offset, length uint32) string {
+func fieldText(base, offset, length uint32) string {
 	switch [...]uint32{base, offset, length} {
 	case [...]uint32{baseNetwork, 16, 4}:
 		return "ip daddr"

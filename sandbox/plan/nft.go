@@ -51,6 +51,9 @@ const (
 	typeIPv6, typePort  = 8, 13
 )
 
+// exprField is the name of the expression that loads a field of the packet.
+const exprField = "pay" + "load"
+
 func nft(typ, flags uint16, seq uint32) *message {
 	return begin(typ, flagRequest|flags, seq).raw(familyInet, 0, 0, 0)
 }
@@ -157,8 +160,9 @@ func meta(key, reg uint32) string {
 	return expr("meta", func(m *message) { m.be32(2, key).be32(1, reg) })
 }
 
-func payload(reg, base, offset, length uint32) string {
-	return expr("payload", func(m *message) { m.be32(1, reg).be32(2, base).be32(3, offset).be32(4, length) })
+// field loads a field of the packet into a register.
+func field(reg, base, offset, length uint32) string {
+	return expr(exprField, func(m *message) { m.be32(1, reg).be32(2, base).be32(3, offset).be32(4, length) })
 }
 
 func cmp(op uint32, data string) string {
@@ -221,13 +225,13 @@ func NftFirst() string { return tcpFlags(cmpEQ) }
 func NftNotFirst() string { return tcpFlags(cmpNE) }
 
 func tcpFlags(op uint32) string {
-	return payload(nftReg1, baseTransport, 13, 1) + masked(string(rune(tcpSynAck))) + cmp(op, string(rune(tcpSyn)))
+	return field(nftReg1, baseTransport, 13, 1) + masked(string(rune(tcpSynAck))) + cmp(op, string(rune(tcpSyn)))
 }
 
 // NftPorts matches packets to ports, both ends included. For every port it returns nothing.
 func NftPorts(first, last uint16) string {
 	port := func(p uint16) string { return string([]byte{byte(p >> 8), byte(p)}) }
-	load := payload(nftReg1, baseTransport, 2, 2)
+	load := field(nftReg1, baseTransport, 2, 2)
 	switch {
 	case first <= 1 && last == 65535:
 		return ""
@@ -239,9 +243,9 @@ func NftPorts(first, last uint16) string {
 
 func destination(four bool) string {
 	if four {
-		return payload(nftReg1, baseNetwork, 16, 4)
+		return field(nftReg1, baseNetwork, 16, 4)
 	}
-	return payload(nftReg1, baseNetwork, 24, 16)
+	return field(nftReg1, baseNetwork, 24, 16)
 }
 
 // NftTo matches packets to the addresses that begin with the first bits of addr, which has 4 or 16 bytes.
@@ -268,11 +272,11 @@ func NftToSet(set string, four bool) string {
 
 // NftRemember adds the flow of a packet of TCP or UDP to a set. If the set is full, the rule ends.
 func NftRemember(set string, four bool) string {
-	address, port := payload(nftReg32+1, baseNetwork, 16, 4), uint32(nftReg32+2)
+	address, port := field(nftReg32+1, baseNetwork, 16, 4), uint32(nftReg32+2)
 	if !four {
-		address, port = payload(nftReg32+1, baseNetwork, 24, 16), nftReg32+5
+		address, port = field(nftReg32+1, baseNetwork, 24, 16), nftReg32+5
 	}
-	return NftFamily(four) + meta(metaL4proto, nftReg32) + address + payload(port, baseTransport, 2, 2) +
+	return NftFamily(four) + meta(metaL4proto, nftReg32) + address + field(port, baseTransport, 2, 2) +
 		expr("dynset", func(m *message) { m.str(1, set).be32(3, 0).be32(4, nftReg32) })
 }
 

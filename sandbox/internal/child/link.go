@@ -253,10 +253,8 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 		b, err = im.strings(a.Data)
 	case plan.Fprog:
 		b, err = im.fprog(a.Data)
-	case plan.SockOption: // its level is kept too, for the printed form
-		o.args[j] = uintptr(a.Int & 0xffff)
 	default:
-		o.args[j] = uintptr(a.Int)
+		o.args[j] = uintptr(a.Value())
 		// The kernel would stop at the NUL, and use another path than the path that the profile was checked for.
 		if a.Kind == plan.Path && strings.IndexByte(a.Data, 0) >= 0 {
 			return fmt.Errorf("%q: a NUL in a path", a.Data)

@@ -251,7 +251,6 @@ func (c *Compilation) taskBegins() error {
 
 // The messages of the child: a letter each, since a seqpacket socket keeps them apart.
 const (
-	// The messages of the child: one letter each, because a seqpacket socket keeps messages apart.
 	MsgBorn    = 'N' // the child is another process than the one that was cloned
 	MsgBegin   = 'B' // the task has begun
 	MsgRoot    = 'R' // the child has entered the root: nothing is mounted any more, and the old root is about to go

@@ -6,7 +6,6 @@ package compile
 // connects from the host's network: package egress. No packet of the sandbox has a way out.
 
 import (
-	"net/netip"
 	"slices"
 	"strconv"
 
@@ -94,7 +93,7 @@ func (c *Compilation) egress() error {
 	// The file is there if the kernel has IPv6, also for a namespace that does not use it.
 	_, err := c.launcherFiles().Lstat("/proc/net/if_inet6")
 	e.Six = err == nil
-	e.Own[0] = netip.AddrFrom4(ownIPv4).As16()
+	e.Own[0] = [16]byte{10: 0xff, 11: 0xff, 12: ownIPv4[0], 13: ownIPv4[1], 14: ownIPv4[2], 15: ownIPv4[3]}
 	if e.Six {
 		e.Own[1] = ownIPv6
 	}
@@ -214,7 +213,7 @@ func (c *Compilation) nft(e *Egress) {
 	b.items("network.allow", n.Allow, named)
 	for _, four := range e.families() {
 		for _, r := range endpoint.SpecialRanges(four) {
-			b.rule(chainOut, to(r), plan.NftJump(chainRefuse))
+			b.rule(chainOut, plan.NftTo(endpoint.Raw(r)), plan.NftJump(chainRefuse))
 		}
 	}
 	b.send(from)
@@ -236,7 +235,11 @@ func (e *Egress) families() []bool {
 	return []bool{true}
 }
 
-func to(r netip.Prefix) string { return plan.NftTo(string(r.Addr().AsSlice()), r.Bits()) }
+// to matches packets to the addresses of a rule.
+func to(r *endpoint.Rule) string { return plan.NftTo(endpoint.Raw(r.Prefix)) }
+
+// has reports whether the network has the family of a rule's addresses.
+func (e *Egress) has(r *endpoint.Rule) bool { return e.Six || r.Prefix.Addr().Is4() }
 
 // base plans the table, its sets and chains, and the rules that hold for every profile.
 func (b *batch) base() {
@@ -341,8 +344,8 @@ func (b *batch) deny(r *endpoint.Rule) {
 	for _, p := range r.Ports {
 		if r.Kind == endpoint.Any {
 			b.rule(chainOut, plan.NftPorts(p.First, p.Last), plan.NftJump(chainRefuse))
-		} else if r.Prefix.Addr().Is4() || b.e.Six {
-			b.rule(chainOut, to(r.Prefix), plan.NftPorts(p.First, p.Last), plan.NftJump(chainRefuse))
+		} else if b.e.has(r) {
+			b.rule(chainOut, to(r), plan.NftPorts(p.First, p.Last), plan.NftJump(chainRefuse))
 		}
 	}
 }
@@ -356,8 +359,8 @@ func (b *batch) allow(r *endpoint.Rule) {
 			b.rule(chainOut, ports, plan.NftAccept())
 		case r.Kind != endpoint.Range:
 			b.allowNames(p, ports)
-		case r.Prefix.Addr().Is4() || b.e.Six:
-			b.rule(chainOut, to(r.Prefix), ports, plan.NftAccept())
+		case b.e.has(r):
+			b.rule(chainOut, to(r), ports, plan.NftAccept())
 		}
 	}
 }
