@@ -8,7 +8,7 @@ import (
 	"cordon/policy/endpoint"
 )
 
-// The functions in this file check the values of the types.
+// The functions in this file check values of the profile language by their types.
 
 func checkText(s string) *fault {
 	if strings.ContainsRune(s, 0) {

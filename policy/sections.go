@@ -44,7 +44,7 @@ func (d *decoder) mount(n *yaml.Node, path string) (Mount, bool) {
 		return Mount{}, false
 	}
 	m := Mount{Kind: MountKind(f.kind), Pos: d.pos(n)}
-	sub := &decoder{doc: d.doc, p: &Profile{}} // a mount has one position, that of its item
+	sub := &decoder{doc: d.doc, p: &Profile{}} // a mount has a single position, that of its item
 	decodeKeys(sub, n, f.keys, &m, path)
 	d.errs = append(d.errs, sub.errs...)
 	if len(sub.errs) == 0 {
@@ -131,9 +131,8 @@ func leads[T any](forms []form[T]) []string {
 	return names
 }
 
-// MaskedProc and ReadOnlyProc are names below a mount of proc. If a profile says nothing else, cordon masks the
-// former and makes the latter read-only, as the defaults of the OCI runtime specification do. cordon skips a name
-// that the kernel does not have.
+// MaskedProc and ReadOnlyProc are names below a mount of proc. Unless a profile says otherwise, cordon hides the former
+// and makes the latter read-only, like the OCI runtime specification. Names that the kernel lacks are skipped.
 var (
 	MaskedProc = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "locks", "sched_debug", "scsi",
 		"timer_list", "timer_stats"}
@@ -141,8 +140,8 @@ var (
 	ReadOnlyProc = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
 )
 
-// ProcParts returns what a mount of proc masks and what it makes read-only. The entries are names below the mount, or
-// paths if the profile gives paths.
+// ProcParts returns what a mount of proc hides and what it makes read-only, as names below the mount, or as paths if
+// the profile gives paths.
 func (m *Mount) ProcParts() (masked, readOnly []string) {
 	masked, readOnly = MaskedProc[:], ReadOnlyProc[:]
 	if m.Mask.Set {
@@ -154,7 +153,7 @@ func (m *Mount) ProcParts() (masked, readOnly []string) {
 	return masked, readOnly
 }
 
-// Place returns the mount's path in the sandbox: its target, or its source if it has no target of its own.
+// Place returns the mount's path in the sandbox: its target, or its source if it has none.
 func (m *Mount) Place() string {
 	if m.Target == "" {
 		return m.Source
@@ -172,6 +171,18 @@ func (d *decoder) landlock(n *yaml.Node, path string) {
 		l.Off = true
 	default:
 		d.fail(n, path, "want off or a mapping, not "+n.What(), "")
+	}
+}
+
+func (d *decoder) namespaces(n *yaml.Node, path string) {
+	d.set(path, n)
+	switch {
+	case n.Kind == yaml.MapNode:
+		decodeKeys(d, n, namespaceKeys, d.p, path)
+	case n.Kind == yaml.ScalarNode && n.Text == "none":
+		d.p.Namespaces.None = true
+	default:
+		d.fail(n, path, "want none or a mapping, not "+n.What(), "")
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 	"cordon/policy/phrase"
 )
 
-// Validate checks an effective profile. It checks every value by itself, as Parse does, because a profile need not
-// come from Parse. Then it checks what only shows if several sections are compared. The error is an Errors with
-// everything that Validate found.
+// Validate checks an effective profile. It checks every value by itself, as Parse does, because a profile need not come
+// from Parse. Then it checks rules that involve several sections. The error is an Errors with everything that Validate
+// has found.
 func Validate(p *Profile) error {
 	v := &validator{p: p}
 	v.removals()
@@ -45,7 +45,7 @@ func (v *validator) fault(at Pos, path string, f *fault) {
 	}
 }
 
-// from returns the position of the first of the paths that has a position.
+// from returns the position of the first of these paths that has one.
 func (v *validator) from(paths ...string) Pos {
 	for _, path := range paths {
 		if at, ok := v.p.source(path); ok {
@@ -97,7 +97,7 @@ func texts[T any](out []string, list []T, text func(T) string) []string {
 	return out
 }
 
-// scalars writes every value and reads it back. So it finds every value that a file could not contain.
+// scalars formats every value and parses it again, and so finds every value that a file could not contain.
 func (v *validator) scalars() {
 	eachScalar(func(section string, k *key[Profile]) {
 		ptr := k.at(v.p)
@@ -217,6 +217,9 @@ func check[T any](v *validator, path string, list []T, f func(T) (*fault, Pos)) 
 
 func (v *validator) namespaces() {
 	p, ns := v.p, &v.p.Namespaces
+	if ns.None && (*ns != Namespaces{None: true}) {
+		v.fail(v.from("namespaces"), "namespaces", "none, but a kind of namespace is named too", "drop one of the two")
+	}
 	if ns.UTS.Mode != NSNew && p.Hostname != "" {
 		v.fail(v.from("hostname", "namespaces.uts"), "hostname", "it needs a new uts namespace", "drop it, or namespaces.uts")
 	}
@@ -242,7 +245,7 @@ func (v *validator) namespaces() {
 	}
 }
 
-// net returns the network namespace that network and namespaces.net mean together.
+// net returns the network namespace that network and namespaces.net together mean.
 func (v *validator) net() Namespace {
 	if v.p.Network.Mode == NetworkHost {
 		return Namespace{Mode: NSHost}

@@ -69,6 +69,7 @@ var directions = []struct {
 	{"cordon/policy/filter", []string{"cordon/policy/filter/tables"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
 	{"cordon/policy/endpoint", nil, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
 	{"cordon/policy/phrase", nil, []string{"os", "syscall", "unsafe"}},
+	{"cordon/policy/mdoc", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/yaml", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/lint", []string{"cordon/policy", "cordon/policy/filter"}, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/diff", []string{"cordon/policy", "cordon/policy/filter", "cordon/policy/lint"}, []string{"os", "syscall", "unsafe"}},
@@ -92,8 +93,9 @@ var directions = []struct {
 	{"cordon/sandbox/internal/output", rooms("internal/fail", "internal/loop"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/terminal", rooms("host", "internal/fail", "internal/loop", "internal/output", "internal/proc"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/picture", rooms("policy", "plan", "host", "internal/fail", "internal/paths"), []string{"os", "unsafe", "log"}},
+	{"cordon/sandbox/internal/grant", rooms("internal/paths", "internal/picture"), []string{"os", "syscall", "unsafe", "log", "golang.org/x/sys"}},
 	{"cordon/sandbox/internal/compile", rooms("policy", "plan", "ledger", "report", "host", "internal/attach", "internal/cgroup", "internal/fail",
-		"internal/git", "internal/passwd", "internal/paths", "internal/picture", "internal/proc", "internal/walk"), []string{"os", "syscall", "net", "unsafe", "log"}},
+		"internal/git", "internal/grant", "internal/passwd", "internal/paths", "internal/picture", "internal/proc", "internal/walk"), []string{"os", "syscall", "net", "unsafe", "log"}},
 	// The relay reads what a program sends: it knows the rules and the messages of netlink, and nothing of launches.
 	{"cordon/sandbox/internal/egress", append(rooms("plan", "report"), "cordon/policy/endpoint"), []string{"unsafe", "log", "os/exec", "net/http"}},
 	{"cordon/sandbox/internal/why", rooms("policy", "host", "internal/compile", "internal/fail", "internal/paths", "internal/picture"), []string{"os", "unsafe", "log"}},

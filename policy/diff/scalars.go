@@ -57,8 +57,7 @@ func prefixOffset(what string, d time.Duration) string {
 	return what + d.String()
 }
 
-// weigh returns how much the value of a key gives, as a rank. It returns 0 for every value of a key that has no
-// order.
+// weigh returns the rank of a key's value: how much it gives. It returns 0 for every value of a key that has no order.
 func weigh(k policy.Scalar, p *policy.Profile) int {
 	switch k.Path {
 	case "tty":
@@ -197,7 +196,7 @@ func (d *differ) ioMax() {
 	for _, path := range slices.Compact(paths) {
 		a, b := of(d.a, path), of(d.b, path)
 		for _, bound := range ioBounds {
-			x, y := uint64(bound.of(&a)-1), uint64(bound.of(&b)-1) // 0 becomes the largest
+			x, y := uint64(bound.of(&a)-1), uint64(bound.of(&b)-1) // so that 0 (no limit) becomes the largest
 			from, to := ioText(x), ioText(y)
 			d.limit(Change{Section: "limits.io", What: path + " " + bound.name, From: from, To: to, Old: a.Pos, New: b.Pos}, x, y)
 		}

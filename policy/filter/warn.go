@@ -76,12 +76,12 @@ func (c *compiler) warnClosed(m *tables.Pair) {
 	}
 }
 
-// detours lists calls whose work another call can do. The other call takes the arguments through a pointer, so that a
-// filter cannot check them.
+// detours lists calls whose work another call can do, with arguments behind a pointer, where a filter cannot check
+// them.
 var detours = [...]struct{ call, by string }{{"clone", "clone3"}, {"unshare", "clone3"}, {"open", "openat2"}, {"openat", "openat2"}}
 
-// warnDetours warns of rules that another call can get round. Unlike multiplexers, these other calls stay open: the
-// rule on openat may only be meant to prevent mistakes, in a profile that also allows openat2.
+// warnDetours warns of rules that another call can evade. Unlike multiplexers, these other calls stay allowed: a rule
+// on openat may be meant only against mistakes, in a profile that also allows openat2.
 func (c *compiler) warnDetours() {
 	for _, d := range detours {
 		call, by := callID(d.call), callID(d.by)
@@ -136,9 +136,9 @@ func ParseExpr(call, expr string) error {
 	return first
 }
 
-// Narrow adds rules about calls that the Spec allows at least in some cases. It leaves out rules about denied calls,
-// because such a rule would allow the call when its condition holds. A call that is allowed only by a Default of log is
-// logged when the conditions hold.
+// Narrow adds rules about calls that the Spec allows in at least some cases. It omits rules about denied calls, which
+// would allow such a call when the condition is true. A call that only a Default of log allows is logged if the
+// conditions are true.
 func (s *Spec) Narrow(rules []Rule) {
 	var allow, named tables.CallSet
 	c := &compiler{spec: s} // only to look up names; Compile reports unknown names

@@ -290,6 +290,9 @@ func (l *linter) capabilities() {
 
 func (l *linter) hostNamespaces() {
 	n := &l.p.Namespaces
+	if n.None {
+		l.say(l.p.Source("namespaces"), "namespaces: none: the program runs in the host's")
+	}
 	for _, x := range [...]struct {
 		name string
 		ns   *policy.Namespace
@@ -387,7 +390,7 @@ func (l *linter) gitHooks() {
 	}
 }
 
-// idleHides finds hide rules on paths that nothing shows.
+// idleHides finds hide rules for paths that no mount shows.
 func (l *linter) idleHides() {
 	if l.p.Root.Kind != policy.RootEmpty {
 		return // the root may show the path
@@ -413,8 +416,8 @@ func (l *linter) idleHides() {
 
 func (l *linter) noEffect() {
 	for _, w := range l.warnings {
-		// A warning about an inherited line does not concern this file, because a profile inherits lines in order to
-		// narrow them.
+		// A warning about an inherited line is not about this file, because a profile inherits lines in order to narrow
+		// them.
 		if at := l.placeOf(w.From); at.File == l.opts.File || at.File == "" || at.File == policy.CommandLine {
 			l.say(at, "syscalls: "+w.Msg)
 		}

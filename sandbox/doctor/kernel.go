@@ -96,7 +96,7 @@ func probeNotify(m *Machine) Finding {
 	return lacking("no user notification", "it exists since Linux 5.0", "run a newer kernel")
 }
 
-// landlockLevels says what each ABI adds, and the first kernel with it. The index is the ABI.
+// landlockLevels says what each Landlock ABI adds, and which kernel has it first. The index is the ABI.
 var landlockLevels = [...]string{
 	1: "1 files (5.13)",
 	2: "2 rename and link across directories (5.19)",
@@ -108,7 +108,7 @@ var landlockLevels = [...]string{
 	8: "8 all threads at once",
 }
 
-// landlockUsed is the highest ABI whose features a profile can ask for.
+// landlockUsed is the highest Landlock ABI whose features a profile can request.
 const landlockUsed = 6
 
 func probeLandlock(m *Machine) Finding {
@@ -127,6 +127,34 @@ func probeLandlock(m *Machine) Finding {
 			Cause: "this kernel lacks " + landlockAdds(abi+1, landlockUsed), Remedy: "run a newer kernel if a profile asks for these"}
 	}
 	return fine("ABI " + strconv.Itoa(abi) + ": " + landlockAdds(1, abi))
+}
+
+// landlockInPlace is the first ABI of Landlock that serves without namespaces: it has a right to truncate files.
+const landlockInPlace = 3
+
+// inPlaceLine is what doctor offers where no namespace can be made.
+const inPlaceLine = "cordon run --in-place -- CMD"
+
+// probeInPlace looks for what a program needs that runs in place: Landlock, and the list of a process's children.
+func probeInPlace(m *Machine) Finding {
+	v, e := m.Call(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION, 0, 0)
+	if e != 0 || int(v) < landlockInPlace {
+		return lacking("no Landlock with ABI 3", "in place nothing but Landlock protects files, and ABI 3 is the first with a right to truncate them",
+			"Linux 6.2 or newer, with landlock in the lsm= boot parameter")
+	}
+	if _, err := m.ReadFile("/proc/thread-self/children"); err != nil {
+		return lacking("no /proc/thread-self/children", "the kernel was built without CONFIG_PROC_CHILDREN, or /proc is not mounted",
+			"mount -t proc proc /proc, or run a kernel built with CONFIG_PROC_CHILDREN=y")
+	}
+	return fine("Landlock ABI " + strconv.Itoa(int(v)) + "; " + inPlaceLine)
+}
+
+// orInPlace adds to a finding about namespaces what runs without them, where that can be done.
+func (m *Machine) orInPlace(f Finding) Finding {
+	if probeInPlace(m).State == OutcomeOK {
+		f.Remedy += "; or, without namespaces: " + inPlaceLine
+	}
+	return f
 }
 
 // landlockAdds lists what the ABIs from a to b add, as far as landlockLevels knows them.

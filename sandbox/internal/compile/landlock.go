@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// landlock is what the ruleset handles and allows.
+// landlock holds the rights that the Landlock ruleset restricts (Handled), and the rules that grant them.
 type landlock struct {
 	On      bool
 	Handled uint64
@@ -27,7 +27,7 @@ type landlock struct {
 	ruleset plan.Arg
 }
 
-// A landRule allows access to what lies below a path inside, or to a file.
+// A landRule grants rights on a file of the sandbox, or on everything below a directory.
 type landRule struct {
 	Path   string
 	Access uint64
@@ -35,7 +35,7 @@ type landRule struct {
 	from   plan.From
 }
 
-// The rights that go together. downgrade takes away those that an ABI does not know.
+// Groups of Landlock rights. downgrade removes the rights that an ABI does not know.
 const (
 	LandReadFile, LandReadDir  = uint64(ll.AccessFSReadFile), uint64(ll.AccessFSReadDir)
 	LandWriteFile, LandMakeReg = uint64(ll.AccessFSWriteFile), uint64(ll.AccessFSMakeReg)
@@ -45,14 +45,14 @@ const (
 	landFile  = uint64(ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSIoctlDev)
 	landWrite = landFile | uint64(ll.AccessFSRemoveDir|ll.AccessFSRemoveFile|ll.AccessFSMakeChar|ll.AccessFSMakeDir|ll.AccessFSMakeReg|
 		ll.AccessFSMakeSock|ll.AccessFSMakeFifo|ll.AccessFSMakeBlock|ll.AccessFSMakeSym|ll.AccessFSRefer)
-	landUnix   = uint64(ll.AccessFSResolveUnix)                                       // connect to a socket that another domain has made
-	landOfFile = landFile | landUnix | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule about a file may contain
+	landUnix   = uint64(ll.AccessFSResolveUnix)                                       // connect to another domain's named socket
+	landOfFile = landFile | landUnix | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule about a file may grant
 
 	ScopeAbstract = 1 // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 	ScopeSignal   = 2 // LANDLOCK_SCOPE_SIGNAL
 )
 
-// rightsSince lists the rights that came after ABI 1.
+// rightsSince lists the rights that a Landlock ABI later than 1 has added.
 var rightsSince = [...]struct {
 	abi    int
 	rights uint64
@@ -61,7 +61,7 @@ var rightsSince = [...]struct {
 	{resolveUnixABI, landUnix},
 }
 
-// resolveUnixABI is the first ABI that decides about connections to named sockets.
+// resolveUnixABI is the first Landlock ABI that can restrict connections to named sockets.
 const resolveUnixABI = 9
 
 // downgrade removes the rights that an ABI does not know. landlock_create_ruleset(2) fails with EINVAL if it is asked
@@ -75,7 +75,7 @@ func downgrade(rights uint64, abi int) uint64 {
 	return rights
 }
 
-// LandlockRules derives the rules from the mounts and makes the ruleset.
+// LandlockRules derives Landlock rules from the mounts, and makes the ruleset.
 func (c *Compilation) LandlockRules() error {
 	if c.Profile.Landlock.Off {
 		return nil
@@ -90,10 +90,9 @@ func (c *Compilation) LandlockRules() error {
 		return err
 	}
 	c.Land.On = true
-	// If landUnix is lost, CoverSockets covers the host's sockets instead.
+	// If the kernel does not know landUnix, CoverSockets mounts over the host's sockets instead.
 	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI)
-	// An older ABI handles fewer rights. What it does not handle it does not restrict, so the profile must permit
-	// that.
+	// An older ABI handles fewer rights, and does not restrict the others. The profile must permit that.
 	if lost := (landRead | LandExec | landWrite) &^ c.Land.Handled; lost != 0 {
 		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+strconv.Itoa(c.Host.LandlockABI)+" does not know every right (5 does)",
 			"the mounts, which are read-only as the profile says", where, "Linux 6.10; or list landlock under missing"); err != nil {
@@ -101,33 +100,37 @@ func (c *Compilation) LandlockRules() error {
 		}
 	}
 	c.deriveRules()
-	// If a structure is longer than the kernel knows, and the rest is not zero, the kernel refuses it with E2BIG. So
-	// each ABI gets its own length, and a plan for an old kernel has no field that only a new one knows. The second
-	// field came with ABI 4, the third with 6.
-	size := uint64(8)
-	if c.Host.LandlockABI >= 4 {
-		size = 16
-	}
-	if c.Host.LandlockABI >= 6 {
-		size = 24
-	}
-	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, size).Into(plan.Ruleset))
+	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, c.rulesetSize()).Into(plan.Ruleset))
 	c.Land.ruleset = plan.R(plan.Ruleset)
-	// The rules are added after the root is entered, by paths inside: a rule is about an inode, and if a mount covers
-	// an inode of the host, the task does not see that one.
+	// The rules are added after the child has entered the new root, by the sandbox's paths. A rule is about an inode.
+	// If a mount hides an inode of the host, a rule by the host's path would not be about the file that the task sees.
 	for i := range c.Land.Rules {
 		c.allowBeneath(&c.Land.Rules[i])
 	}
-	// Standard input and the output files may lie on mounts outside of the tree, so they have rules of their own.
+	// Standard input and the output files may lie on mounts outside of the sandbox's tree, so they need rules of their
+	// own.
 	c.allowStdin()
 	c.allowOutput()
-	// The launcher gets the ruleset after the last rule was added.
+	// The ruleset is passed to the launcher once it has all rules.
 	c.keepRuleset()
 	return nil
 }
 
-// landlockScopes decides which scopes the ruleset has, and reports them as missing on a kernel without them. Without
-// a list in the profile the ruleset has both scopes; an empty list means none.
+// rulesetSize returns the length of the structure that describes a ruleset. If the structure is longer than the kernel
+// knows, and the rest is not zero, the kernel refuses it with E2BIG. So each ABI gets its own length, and a plan for an
+// old kernel has no field that only a new one knows. The second field came with ABI 4, the third with 6.
+func (c *Compilation) rulesetSize() uint64 {
+	switch {
+	case c.Host.LandlockABI >= 6:
+		return 24
+	case c.Host.LandlockABI >= 4:
+		return 16
+	}
+	return 8
+}
+
+// landlockScopes chooses the ruleset's scopes, and reports them as missing on a kernel without them. If the profile has
+// no list of scopes, the ruleset gets both; an empty list means none.
 func (c *Compilation) landlockScopes(where string) error {
 	c.Land.Scoped = ScopeAbstract | ScopeSignal
 	if s := c.Profile.Landlock.Scope; s.Set {
@@ -148,8 +151,8 @@ func (c *Compilation) landlockScopes(where string) error {
 	return nil
 }
 
-// unscoped says, for a kernel without scopes, what restricts signals and abstract sockets instead, and which of the
-// two nothing restricts.
+// unscoped returns, for a kernel without Landlock scopes, which other mechanism restricts signals and abstract sockets,
+// and which of the two nothing restricts.
 func (c *Compilation) unscoped(why string) (all, instead string) {
 	wanted := func(name string) bool {
 		s := c.Profile.Landlock.Scope
@@ -175,12 +178,12 @@ func (c *Compilation) unscoped(why string) (all, instead string) {
 	return why, instead
 }
 
-// ownPID reports whether the task sees no processes but the sandbox's. Then kill(2) reaches no process
-// outside (pid_namespaces(7)).
+// ownPID reports whether the task sees only processes of the sandbox. Then kill(2) reaches no process outside
+// (pid_namespaces(7)).
 func (c *Compilation) ownPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
 
-// deriveRules allows what the mounts show: reading and executing everywhere, writing on what is mounted writable. A
-// list of the profile replaces the derived rules of its kind; what the mounts forbid stays forbidden.
+// deriveRules grants what the mounts allow: reading and executing everywhere, and writing on writable mounts. A list in
+// the profile replaces the derived rules of its kind, but cannot grant what the mounts forbid.
 func (c *Compilation) deriveRules() {
 	l := &c.Profile.Landlock
 	derived := own("landlock")
@@ -193,8 +196,8 @@ func (c *Compilation) deriveRules() {
 		c.pathRules("landlock.execute", l.Execute.V, LandExec)
 		exec = 0
 	}
-	// One rule covers the whole tree. What must not be read is not mounted or is covered. Landlock is the second
-	// lock: it adds that nothing outside the tree can be opened, however it comes into reach.
+	// One rule grants reading in the whole tree, because mounts already hide what the task must not read. Landlock adds
+	// that nothing outside of the tree can be opened, in whatever way the task reaches it.
 	if read|exec != 0 {
 		c.Land.Rules = append(c.Land.Rules, landRule{Path: "/", Access: read | exec, from: derived})
 	}
@@ -205,12 +208,12 @@ func (c *Compilation) deriveRules() {
 		p := &c.Tree.Parts[i]
 		switch {
 		case c.Tree.At(p.Target) != p || p.Opaque || p.Guard == picture.GuardPin:
-			continue // covered by a later mount, or allowed by the rule for the directory above
-		// Every program writes files of /proc (comm, oom_score_adj). Their modes and the read-only mounts over parts
-		// of /proc decide about them. Nothing can be made there, so this rule gives only the rights over files.
+			continue // a later mount hides it, or the rule for the directory above grants the same
+		// Every program writes files of /proc (comm, oom_score_adj). File modes and read-only mounts restrict that. No
+		// file can be created in /proc, so this rule grants only the rights for existing files.
 		case p.What == "proc":
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
-		// A list of the profile does not take away the devices and terminals of the sandbox's /dev.
+		// A list in the profile does not forbid the devices and terminals of the sandbox's /dev.
 		case p.Write && (!l.Write.Set || p.What == "a device" || p.What == "devpts"):
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landWrite, file: p.File, from: derived})
 		}
@@ -220,20 +223,20 @@ func (c *Compilation) deriveRules() {
 	}
 }
 
-// pathRules adds a rule for each path of a list in the profile. A path that leads to nothing is reported and is no
-// error, because without its rule the task may do less, never more.
+// pathRules adds a rule for each path of a list in the profile. It reports a path that leads to nothing, and goes on:
+// without the rule, the task may do less, never more.
 func (c *Compilation) pathRules(section string, items []policy.PathItem, access uint64) {
 	for i := range items {
 		path, err := c.expandTarget(items[i].Path)
 		if err == nil {
 			path, err = c.Tree.Resolve(path)
 		}
-		if err != nil { // "~" without a home, or a circle of links: nothing is allowed
+		if err != nil { // "~" without a home, or a loop of links: no rule
 			c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": " + err.Error()})
 			continue
 		}
 		isDir, exists := c.Tree.Stat(path)
-		// Landlock attaches a rule to an inode. So a path that does not exist gets no rule, even if it is made later.
+		// A rule is attached to an inode. So a path that does not exist gets no rule, even if it is created later.
 		if !exists {
 			c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, so the rule allows nothing"})
 			continue
@@ -242,15 +245,15 @@ func (c *Compilation) pathRules(section string, items []policy.PathItem, access 
 	}
 }
 
-// allowBeneath opens the path of a rule below the new root, and adds the rule.
+// allowBeneath opens the path of a rule below the new root, and adds the rule to the ruleset.
 func (c *Compilation) allowBeneath(r *landRule) {
-	// The kernel refuses a rule (EINVAL) that has a right which the ruleset does not handle, or a right over
-	// directories if the path is a file.
+	// The kernel refuses a rule (EINVAL) with a right that the ruleset does not handle, or with a right for directories
+	// if the path is a file.
 	access := r.Access & c.Land.Handled
 	if r.file {
 		access &= landOfFile
 	}
-	// Nor does the kernel accept a rule that allows nothing (ENOMSG): landlock_add_rule(2).
+	// The kernel also refuses a rule that grants nothing (ENOMSG): landlock_add_rule(2).
 	if access == 0 {
 		return
 	}
@@ -260,17 +263,21 @@ func (c *Compilation) allowBeneath(r *landRule) {
 		plan.CloseStep(plan.R(plan.Target)))
 }
 
-// landlockEnforce restricts the task and then tries what no rule allows. The scratch file system belongs to the task
-// and is no longer below any root. If Landlock is in force, the open fails and there is no descriptor. If it is not,
-// the read fails with EISDIR, and so does the launch. Without CAP_SYS_ADMIN, landlock_restrict_self(2) fails with
-// EPERM unless the task has no_new_privs: see order.
+// landlockEnforce restricts the task, and then proves it by an open that no rule allows: the scratch file system, which
+// belongs to the task and is no longer below any root. If Landlock is in force, the open fails, and the read that
+// follows has no descriptor. If not, the read fails with EISDIR, and so does the launch. Without CAP_SYS_ADMIN,
+// landlock_restrict_self(2) fails with EPERM unless the task has no_new_privs: see order.
 func (c *Compilation) landlockEnforce() error {
 	if !c.Land.On {
 		return nil
 	}
+	forbidden := plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if c.InPlace() {
+		forbidden = c.tryForbidden()
+	}
 	c.do(c.scalar("landlock"),
 		plan.RestrictSelf(c.Land.ruleset),
-		plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EACCES),
+		forbidden.Into(plan.File).OrElse(plan.EACCES),
 		plan.ReadStep(plan.R(plan.File), 1).OrElse(plan.EBADF))
 	return nil
 }

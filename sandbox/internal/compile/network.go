@@ -6,6 +6,7 @@ package compile
 // connects from the host's network: package egress. No packet of the sandbox has a way out.
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 
@@ -72,6 +73,9 @@ type NameSet struct {
 // quarter of a launch for it, and the launcher would have to wait for clone3.
 func (c *Compilation) Network() error {
 	if c.made&unix.CLONE_NEWNET == 0 {
+		if c.Profile.Network.Mode == policy.NetworkAllow { // never silently the host's network
+			return &fail.Error{Op: "network", Err: errors.New("an allow-list needs a network namespace of the sandbox's own"), From: c.Where("network")}
+		}
 		return nil
 	}
 	c.OwnNet = true
