@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/endpoint"
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
@@ -200,7 +201,11 @@ func (q *Query) Connect(to string) (*Reason, error) {
 		return nil, err
 	}
 	family := "AF_INET"
-	if a, err := netip.ParseAddr(host); err == nil && a.Is6() && !a.Is4In6() {
+	a, err := netip.ParseAddr(host)
+	if name := strings.ToLower(strings.TrimSuffix(host, ".")); err != nil && endpoint.CheckName(name) != nil {
+		return nil, &fail.Error{Op: "connect:" + to, Err: errors.New(strconv.Quote(host) + " " + endpoint.CheckName(name).Error()), Hint: "connect:HOST:PORT, such as connect:example.org:443"}
+	}
+	if err == nil && a.Is6() && !a.Is4In6() {
 		family = "AF_INET6"
 	}
 	if q.call(r, "socket("+family+", SOCK_STREAM, 0)") && q.call(r, "connect") && q.routed(r, host, port) {
