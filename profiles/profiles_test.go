@@ -429,8 +429,8 @@ func TestLoadWithFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Search{}.Load([]string{"default"}, over)
-	if err != nil {
-		t.Errorf("an allow-list: %v", err)
+	if want := `--net-allow a:1: network: a list, but namespaces.net is not new; drop one of them; the other is in "--net host"`; err == nil || err.Error() != want {
+		t.Errorf("got %v\nwant %s", err, want)
 	}
 }
 
