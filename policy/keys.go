@@ -98,10 +98,13 @@ var (
 	ttyWords       = []string{"none", "inherit", "broker"}
 	execWords      = []string{"any", "once"}
 	gitWords       = []string{"free", "protect"}
+	cacheWords     = []string{"off", "project", "overlay"}
 	denialWords    = []string{"silent", "report"}
 	scopeWords     = []string{"signal", "abstract-unix-socket"}
-	missingWords   = []string{"cgroup", "landlock", "time", "hide", "namespaces"}
-	generateWords  = []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf",
+	// CacheWords are the tools that can have caches.
+	CacheWords    = []string{"go", "ccache", "cargo", "npm", "pnpm", "pip", "uv", "gradle", "maven"}
+	missingWords  = []string{"cgroup", "landlock", "time", "hide", "namespaces"}
+	generateWords = []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf",
 		"/etc/resolv.conf"}
 )
 
@@ -125,8 +128,8 @@ var language = []key[Profile]{
 			"file, relative to this profile's file."},
 		at: func(p *Profile) any { return &p.Extends }},
 	{spec: spec{name: "root", def: "{empty: true}", example: "{host: ro}",
-		doc:   "The tree that the mounts are put on. A later `root:` replaces the whole section.",
-		flags: []flag{{"root", "DIR|host|empty", "the tree that the mounts are put on"}}},
+		doc:   "The file tree in which the mounts are made. A later `root:` replaces the whole section.",
+		flags: []flag{{"root", "DIR|host|empty", "the file tree in which the mounts are made"}}},
 		at: func(p *Profile) any { return &p.Root }},
 	{spec: spec{name: "mounts", typ: tMount, list: true, def: "[]", example: "[{bind: ., mode: rw}]",
 		doc: "What cordon mounts or creates in the tree, in this order. A later mount covers an earlier " +
@@ -140,7 +143,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Mounts }},
 	{spec: spec{name: "hide", typ: tPattern, list: true, def: "[]", example: `[~/.ssh, "**/.env"]`,
 		doc: "Paths that the sandbox can neither read nor write: `/…`, `~/…`, or `**/…` for a name " +
-			"anywhere in a bind. Within a name, `*`, `?` and `[^a-c]` match as in a shell. If the path " +
+			"anywhere in a bind (not in the read-only caches of tools). Within a name, `*`, `?` and `[^a-c]` match as in a shell. If the path " +
 			"is a link, its target is hidden too, under every name. `{path: PATTERN, as: empty}` shows " +
 			"an empty file or directory, for programs that must be able to read it. `{remove: PATH}` lifts " +
 			"an inherited rule, or shows a path below a hidden one.",
@@ -155,7 +158,7 @@ var language = []key[Profile]{
 			{"in-place", "", "make no namespace: confine the program where it is, as far as Landlock and seccomp can"},
 			{"ns", "none|KIND=new|host|PATH", "use a new namespace, the host's, or join the one at PATH; none is --in-place"},
 		},
-		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: in place, without any."},
+		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: no new namespaces (docs/in-place.md)."},
 		at: func(p *Profile) any { return &p.Namespaces }, keys: namespaceKeys},
 	{spec: spec{name: "user",
 		doc: "The task's user and group ids, inside the sandbox and on the host."},
@@ -200,6 +203,15 @@ var language = []key[Profile]{
 			"ordinary files.",
 		flags: []flag{{"git", "free|protect", "whether git repositories in writable paths are read-only"}}},
 		at: func(p *Profile) any { return &p.Git }},
+	{spec: spec{name: "cache", def: "off", example: "project", twin: "cache",
+		doc: "Caches of compilers and package managers: `off`, `project`, `overlay`, or a mapping. See [Caches](#caches)."},
+		at: func(p *Profile) any { return &p.Cache }, keys: cacheKeys},
+	{spec: spec{name: "nest", typ: tWord, words: boolWords, def: "false", example: "true",
+		doc: "Let a launcher inside make a sandbox of its own: the filter allows user namespaces and mounts, " +
+			"/proc is not masked, and Landlock has no rules for files, because they forbid every mount. The " +
+			"report lists what is missing for it.",
+		flags: []flag{{"nest", "", "let a launcher inside make a sandbox of its own"}}},
+		at: func(p *Profile) any { return &p.Nest }},
 	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, def: "silent", example: "report",
 		doc: "What happens when the filter denies a system call with an errno. `report`: stderr and the " +
 			"report list the call with its arguments. `silent`: nothing is listed.",

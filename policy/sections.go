@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"cordon/policy/filter"
 	"cordon/policy/phrase"
 	"cordon/policy/yaml"
 )
@@ -141,9 +142,11 @@ var (
 )
 
 // ProcParts returns what a mount of proc hides and what it makes read-only, as names below the mount, or as paths if
-// the profile gives paths.
-func (m *Mount) ProcParts() (masked, readOnly []string) {
-	masked, readOnly = MaskedProc[:], ReadOnlyProc[:]
+// the profile gives paths. bare is Profile.BareProc.
+func (m *Mount) ProcParts(bare bool) (masked, readOnly []string) {
+	if !bare {
+		masked, readOnly = MaskedProc[:], ReadOnlyProc[:]
+	}
 	if m.Mask.Set {
 		masked = m.Mask.V
 	}
@@ -196,6 +199,18 @@ func (d *decoder) network(n *yaml.Node, k *spec, path string) {
 	}
 	if s, ok := d.str(n, path); ok {
 		d.fault(n, path, setWord(k, &net.Mode, s))
+	}
+}
+
+// cache reads a mapping, or the mode alone.
+func (d *decoder) cache(n *yaml.Node, path string) {
+	if n.Kind == yaml.MapNode {
+		decodeKeys(d, n, cacheKeys, d.p, path)
+		return
+	}
+	if s, ok := d.str(n, path); ok {
+		d.fault(n, path, cacheKeys[0].set(&d.p.Cache.Mode, s))
+		d.set(path+".mode", n)
 	}
 }
 
@@ -288,4 +303,29 @@ func (d *decoder) hugetlb(n *yaml.Node, out *[]Hugetlb, path string) {
 		d.fault(it.Val, at, f)
 		*out = setSorted(*out, Hugetlb{PageSize: size, Max: most, Pos: d.pos(it.Val)}, hugetlbKey)
 	})
+}
+
+// This part is about sandboxes that others can be nested in.
+
+// NestCalls are the calls that a launcher inside makes and that the shipped profiles deny: user_namespaces(7),
+// mount_namespaces(7), mount(2), fsopen(2), setns(2), sethostname(2). clone3 is among them because a filter cannot see its
+// flags, and with nest every namespace flag is allowed anyway.
+var NestCalls = [...]string{"clone", "clone3", "unshare", "setns", "mount", "umount", "umount2", "pivot_root", "chroot",
+	"open_tree", "open_tree_attr", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "sethostname",
+	"setdomainname"}
+
+// SectionFilter returns the section of system calls as package filter takes it, with what nest allows in addition. It
+// leaves out the rules about set-id bits, which Filter adds.
+func (p *Profile) SectionFilter() (filter.Spec, error) {
+	spec, err := p.Syscalls.Filter()
+	if err == nil && p.Nest {
+		spec.Lift(NestCalls[:], p.Source("nest").Short())
+	}
+	return spec, err
+}
+
+// BareProc reports whether the mounts of proc have no masks because of nest. The kernel lets a user namespace mount proc
+// if it sees any that nothing covers. So as soon as the profile says itself what one of them masks, none is bare.
+func (p *Profile) BareProc() bool {
+	return p.Nest && !slices.ContainsFunc(p.Mounts, func(m Mount) bool { return m.Kind == MountProc && (m.Mask.Set || m.ReadOnly.Set) })
 }

@@ -365,7 +365,7 @@ func (p *Profile) MaySetID() bool {
 // Filter returns the profile's system calls as package filter takes them: the section, and the rules about set-id
 // bits.
 func (p *Profile) Filter() (filter.Spec, error) {
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.SectionFilter()
 	if err == nil && !p.MaySetID() {
 		spec.Narrow(setIDRules[:])
 	}
@@ -390,7 +390,7 @@ type PrebuiltProgram struct {
 // Holds reports whether the prebuilt filters are those of profile p. It compares the whole section.
 func (b *Prebuilt) Holds(p *Profile) bool {
 	s, t := b.Syscalls, &p.Syscalls
-	return s.Default == t.Default && s.Unknown == t.Unknown && s.Exec == t.Exec && b.SetID == p.MaySetID() &&
+	return !p.Nest && s.Default == t.Default && s.Unknown == t.Unknown && s.Exec == t.Exec && b.SetID == p.MaySetID() &&
 		slices.Equal(s.Arches, t.Arches) && slices.Equal(s.Allow, t.Allow) && slices.Equal(s.Deny, t.Deny) && slices.Equal(s.Rules, t.Rules)
 }
 

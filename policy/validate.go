@@ -202,9 +202,24 @@ func (v *validator) lists() {
 	check(v, "landlock.read", p.Landlock.Read.V, paths)
 	check(v, "landlock.write", p.Landlock.Write.V, paths)
 	check(v, "landlock.execute", p.Landlock.Execute.V, paths)
+	for _, l := range [...]struct {
+		key  string
+		list *Opt[[]PathItem]
+	}{{"landlock.read", &p.Landlock.Read}, {"landlock.write", &p.Landlock.Write}, {"landlock.execute", &p.Landlock.Execute}} {
+		if p.Nest && l.list.Set {
+			v.fault(v.from("nest", l.key), l.key, bad("nest: true leaves no Landlock rule for files, because Landlock forbids every mount where there is one",
+				"leave out nest, or say landlock: off or landlock: {scope: […]}"))
+		}
+	}
 	check(v, "landlock.scope", p.Landlock.Scope.V, func(s string) (*fault, Pos) {
 		return (&spec{words: scopeWords}).word(new(string), s), v.from("landlock.scope", "landlock")
 	})
+	check(v, "cache.tools", p.Cache.Tools.V, func(s string) (*fault, Pos) {
+		return (&spec{words: CacheWords}).word(new(string), s), v.from("cache.tools")
+	})
+	if mode, _ := p.CacheMode(); p.Cache.Size.Set && mode == CacheProject {
+		v.fail(v.from("cache.size"), "cache.size", "a project's caches are on the disk and have no size", "cache: {mode: overlay, size: …}")
+	}
 }
 
 func check[T any](v *validator, path string, list []T, f func(T) (*fault, Pos)) {

@@ -88,20 +88,24 @@ var directions = []struct {
 	{"cordon/sandbox/report", rooms("policy"), []string{"os", "syscall", "unsafe", "log", "golang.org/x/sys"}},
 	{"cordon/sandbox/host", rooms("policy", "plan", "ledger", "internal/child", "internal/fail", "internal/passwd", "internal/paths", "internal/proc",
 		"internal/walk"), []string{"unsafe", "log", "os/exec"}},
+	{"cordon/sandbox/internal/cache", rooms("policy", "internal/paths"), []string{"os", "syscall", "unsafe", "log", "golang.org/x/sys"}},
+	{"cordon/sandbox/caches", rooms("policy", "ledger", "internal/cache", "internal/fail", "internal/passwd", "internal/paths"), []string{"unsafe", "log", "os/exec"}},
 	{"cordon/sandbox/internal/cause", rooms("policy", "host"), []string{"unsafe", "log", "os/exec"}},
 	{"cordon/sandbox/internal/attach", rooms("policy", "host", "internal/fail", "internal/loop", "internal/proc", "internal/walk"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/output", rooms("internal/fail", "internal/loop"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/terminal", rooms("host", "internal/fail", "internal/loop", "internal/output", "internal/proc"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/picture", rooms("policy", "plan", "host", "internal/fail", "internal/paths"), []string{"os", "unsafe", "log"}},
 	{"cordon/sandbox/internal/grant", rooms("internal/paths", "internal/picture"), []string{"os", "syscall", "unsafe", "log", "golang.org/x/sys"}},
-	{"cordon/sandbox/internal/compile", rooms("policy", "plan", "ledger", "report", "host", "internal/attach", "internal/cgroup", "internal/fail",
-		"internal/git", "internal/grant", "internal/passwd", "internal/paths", "internal/picture", "internal/proc", "internal/walk"), []string{"os", "syscall", "net", "unsafe", "log"}},
+	{"cordon/sandbox/internal/search", rooms("host", "internal/fail", "internal/paths", "internal/picture", "internal/walk"),
+		[]string{"os", "syscall", "unsafe", "log"}},
+	{"cordon/sandbox/internal/compile", rooms("policy", "plan", "ledger", "report", "host", "internal/attach", "internal/cache", "internal/cgroup", "internal/fail",
+		"internal/git", "internal/grant", "internal/passwd", "internal/paths", "internal/picture", "internal/proc", "internal/search", "internal/walk"), []string{"os", "syscall", "net", "unsafe", "log"}},
 	// The relay reads what a program sends: it knows the rules and the messages of netlink, and nothing of launches.
 	{"cordon/sandbox/internal/egress", append(rooms("plan", "report"), "cordon/policy/endpoint"), []string{"unsafe", "log", "os/exec", "net/http"}},
 	{"cordon/sandbox/internal/why", rooms("policy", "host", "internal/compile", "internal/fail", "internal/paths", "internal/picture"), []string{"os", "unsafe", "log"}},
 	{"cordon/sandbox/internal/state", rooms("policy", "report", "host", "internal/attach", "internal/cgroup", "plan",
 		"internal/fail", "internal/loop", "internal/paths", "internal/proc"), []string{"unsafe", "log"}},
-	{"cordon/sandbox/internal/launch", rooms("policy", "plan", "ledger", "report", "host", "internal/attach", "internal/cgroup",
+	{"cordon/sandbox/internal/launch", rooms("policy", "plan", "ledger", "report", "host", "caches", "internal/attach", "internal/cache", "internal/cgroup",
 		"internal/cause", "internal/child", "internal/compile", "internal/egress", "internal/fail", "internal/helper", "internal/loop",
 		"internal/output", "internal/paths", "internal/picture", "internal/proc", "internal/state",
 		"internal/terminal", "internal/walk", "internal/why"), []string{"unsafe", "log"}},
@@ -125,7 +129,7 @@ var most = []struct {
 	{"cordon/policy", 25},
 	{"cordon/sandbox", 25},
 	{"cordon/sandbox/internal/launch", 26},
-	{"cordon/sandbox/internal/compile", 31}, // a file for each facility of the kernel
+	{"cordon/sandbox/internal/compile", 32}, // a file for each facility of the kernel, and one for runs in place
 }
 
 // maxFace is how many files package sandbox itself may have: it only names what is in the rooms below.

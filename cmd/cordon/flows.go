@@ -86,5 +86,5 @@ func quotedFlag(s string) string {
 	if !ok {
 		return s
 	}
-	return flag + " " + shellQuote(value)
+	return flag + " " + shellWords([]string{value})
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy"
 	"cordon/policy/phrase"
 	"cordon/sandbox/report"
 )
@@ -51,6 +52,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 		for _, w := range r.Ways {
 			u.line("way on", string(w.Layer)+": "+w.Why+"; "+w.How)
 		}
+		u.showCaches(r.Caches)
 		u.showEnforced(r)
 	}
 	for i := range r.Limits {
@@ -68,6 +70,18 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 	for _, h := range r.Hints {
 		u.line("hint", h.Text+phrase.Prefixed(" (", closed(h.Rule.Short()))+phrase.Prefixed("; try ", h.Flag))
 	}
+}
+
+// showCaches prints which caches the task had.
+func (u *ui) showCaches(c *report.Caches) {
+	if c == nil {
+		return
+	}
+	text := strings.Join(c.Tools, ", ") + phrase.Prefixed("; in ", c.Dir)
+	if c.Mode == policy.CacheOverlay && c.Dir == "" {
+		text += "; changes are lost"
+	}
+	u.line("caches", text+phrase.Prefixed("; reads ", strings.Join(c.Reads, ", ")))
 }
 
 // note prints something that may surprise the user in this sandbox, before the program runs.
@@ -127,8 +141,16 @@ func (u *ui) showEnforced(r *report.Report) {
 	for _, e := range r.Enforced {
 		u.line("enforced", string(e.Layer)+": "+e.Found+phrase.Prefixed(" (", closed(e.Where)))
 	}
-	u.line("used", "wall "+r.Wall.Round(time.Microsecond).String()+", "+atLeast(r)+"user "+r.User.String()+", system "+r.System.String()+
+	u.line("used", "wall "+r.Wall.Round(time.Microsecond).String()+searchTime(r)+", "+atLeast(r)+"user "+r.User.String()+", system "+r.System.String()+
 		", peak memory "+strconv.FormatInt(r.PeakRSS>>10, 10)+" KiB")
+}
+
+// searchTime says how much of the time went to looking for what hide rules and git: protect mean.
+func searchTime(r *report.Report) string {
+	if r.Names == 0 {
+		return ""
+	}
+	return " (" + r.Search.Round(time.Microsecond).String() + " to look through " + plural(uint64(r.Names), "name", "names") + ")"
 }
 
 func closed(s string) string {

@@ -74,6 +74,7 @@ func (u *ui) runWith(f *runFlags, args []string, out *outFiles) error {
 		return err
 	}
 	c.Note = u.note
+	c.Progress = u.progress
 	if out.recording != nil {
 		c.RecordTTY = out.recording
 	}

@@ -64,15 +64,17 @@ func weigh(k policy.Scalar, p *policy.Profile) int {
 		return slices.Index([]policy.TTY{policy.TTYNone, policy.TTYBroker, policy.TTYInherit}, p.TTY)
 	case "git":
 		return slices.Index([]policy.Git{policy.GitProtect, policy.GitFree}, p.Git)
+	case "cache.mode":
+		mode, _ := p.CacheMode()
+		return slices.Index([]policy.CacheMode{policy.CacheOff, policy.CacheProject, policy.CacheOverlay}, mode)
 	case "syscalls.exec":
 		return slices.Index([]policy.Exec{policy.ExecOnce, policy.ExecAny}, p.Syscalls.Exec)
 	case "user.host":
 		return slices.Index([]policy.HostUser{policy.HostAuto, policy.HostCaller}, p.User.Host)
+	case "nest":
+		return rank(p.Nest)
 	case "user.ranges":
-		if p.User.Ranges {
-			return 1
-		}
-		return 0
+		return rank(p.User.Ranges)
 	case "user.uid":
 		return isRoot(p.User.UID)
 	case "user.gid":
@@ -115,6 +117,14 @@ func weigh(k policy.Scalar, p *policy.Profile) int {
 }
 
 const unlimited = 1<<63 - 1
+
+// rank is 1 for true: what the key switches on gives more.
+func rank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
 
 func isRoot(id policy.Opt[uint32]) int {
 	if id.Set && id.V == 0 {

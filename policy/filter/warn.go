@@ -162,3 +162,46 @@ func (s *Spec) Narrow(rules []Rule) {
 	}
 	s.Rules = out
 }
+
+// Lift allows calls without conditions: it drops the denials and rules about them, and leaves the rest of a group that
+// a denial or an action names. from is the place in the profile that asks for it. Names that are not calls have no
+// effect.
+func (s *Spec) Lift(calls []string, from string) {
+	deny := make([]Item, 0, len(s.Deny))
+	for _, x := range s.Deny {
+		for _, name := range without(x.Name, calls) {
+			deny = append(deny, Item{Name: name, From: x.From})
+		}
+	}
+	rules := make([]Rule, 0, len(s.Rules))
+	for i := range s.Rules {
+		for _, name := range without(s.Rules[i].Call, calls) {
+			r := s.Rules[i]
+			r.Call = name
+			rules = append(rules, r)
+		}
+	}
+	allow := slices.Clone(s.Allow)
+	for _, name := range calls {
+		if callID(name) != noCall && s.Default.Kind != Allow {
+			allow = append(allow, Item{Name: name, From: from})
+		}
+	}
+	s.Deny, s.Rules, s.Allow = deny, rules, allow
+}
+
+// without returns a call, or a group, without some calls. A group that holds none of them stays a group.
+func without(name string, calls []string) []string {
+	if slices.Contains(calls, name) {
+		return nil
+	}
+	if groupIndex(name) < 0 {
+		return []string{name}
+	}
+	members := Members(name)
+	rest := slices.DeleteFunc(slices.Clone(members), func(m string) bool { return slices.Contains(calls, m) })
+	if len(rest) == len(members) {
+		return []string{name}
+	}
+	return rest
+}

@@ -91,11 +91,11 @@ func Learn(f *Facts, opts Options) (*Result, error) {
 	}
 	l := &learner{f: f, w: newWorld(f), opts: opts, parent: opts.Parent, own: &policy.Profile{Version: 1, Name: opts.Name}, comments: map[string][]string{}}
 	var err error
-	if l.parentSpec, err = l.parent.Syscalls.Filter(); err != nil {
+	if l.parentSpec, err = l.parent.SectionFilter(); err != nil {
 		return nil, err
 	}
 	if opts.Ordinary != nil {
-		if l.ordinary, err = opts.Ordinary.Syscalls.Filter(); err != nil {
+		if l.ordinary, err = opts.Ordinary.SectionFilter(); err != nil {
 			return nil, err
 		}
 	}

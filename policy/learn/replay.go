@@ -49,7 +49,7 @@ type replay struct {
 func (r *replay) deny(d Denial) { r.denials = append(r.denials, d) }
 
 func (r *replay) calls() (err error) {
-	if r.spec, err = r.p.Syscalls.Filter(); err != nil {
+	if r.spec, err = r.p.SectionFilter(); err != nil {
 		return err
 	}
 	if r.program, err = filter.Compile(r.spec, r.f.arch()); err != nil {

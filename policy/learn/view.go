@@ -176,7 +176,7 @@ func (v *view) inMount(m *policy.Mount, p string, access recording.Access, kind 
 }
 
 func (v *view) inProc(m *policy.Mount, target, p string, writes bool) refusal {
-	masks, readOnly := m.ProcParts()
+	masks, readOnly := m.ProcParts(v.p != nil && v.p.BareProc())
 	has := func(list []string) bool {
 		return slices.ContainsFunc(list, func(x string) bool { return within(target+"/"+strings.TrimPrefix(x, target+"/"), p) })
 	}

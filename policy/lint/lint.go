@@ -194,6 +194,9 @@ func (l *linter) passes(call string) (at policy.Pos, yes bool) {
 		return policy.Pos{}, false
 	}
 	for _, o := range found {
+		if name, _, _ := strings.Cut(call, "("); o.Action.Passes() && l.p.Nest && slices.Contains(policy.NestCalls[:], name) {
+			return l.p.Source("nest"), true
+		}
 		if o.Action.Passes() {
 			return l.placeOf(o.From), true
 		}

@@ -211,12 +211,17 @@ var rules = [...]Rule{
 		Why:   "Another user can put into such a file what a program outside reads or runs later.",
 		Fix:   "process: {umask: \"0022\"}",
 		find:  func(l *linter) { l.openUmask() }},
-	{Code: "CL037", Name: "wide-network", Level: LevelWarning,
+	{Code: "CL037", Name: "overlaid-caches", Level: LevelNote,
+		About: "the program reads your own caches of compilers and package managers",
+		Why:   "They hold code of your other projects. And go changes the times of what it uses, so that an overlay copies it at each run.",
+		Fix:   "cache: project",
+		find:  func(l *linter) { l.overlaidCaches() }},
+	{Code: "CL038", Name: "wide-network", Level: LevelWarning,
 		About: "an item of network.allow covers hosts of strangers",
 		Why:   "Anybody can have a name below a top-level domain or a hosting service, or an address in a wide range, and receive what the program sends.",
 		Fix:   "name the hosts: network: {allow: [\"*.example.org:443\"]}",
 		find:  func(l *linter) { l.wideNetwork() }},
-	{Code: "CL038", Name: "metadata-service", Level: LevelError,
+	{Code: "CL039", Name: "metadata-service", Level: LevelError,
 		About: "the program can ask a cloud about the machine",
 		Why:   "The metadata service of a cloud gives whoever asks the machine's credentials.",
 		Fix:   "leave the range out, or network: {deny: [\"169.254.169.254\"]}",
@@ -437,7 +442,11 @@ func (l *linter) proc() {
 		if m.Kind != policy.MountProc {
 			continue
 		}
-		if m.Mask.Set && len(m.Mask.V) == 0 || m.ReadOnly.Set && len(m.ReadOnly.V) == 0 {
+		switch masked, readOnly := m.ProcParts(l.p.BareProc()); {
+		case len(masked) > 0 && len(readOnly) > 0:
+		case l.p.BareProc():
+			l.say(l.p.Source("nest"), mountAt(i)+": with nest proc has no masks")
+		default:
 			l.say(m.Pos, mountAt(i)+": proc has no masks")
 		}
 		if l.p.Namespaces.PID.Mode == policy.NSHost && m.Hidepid != "invisible" && m.Hidepid != "ptraceable" {

@@ -65,6 +65,7 @@ const (
 	Setsockopt
 	Bind
 	Listen
+	Kill
 	NumCalls
 )
 
@@ -79,7 +80,7 @@ var callNames = [NumCalls]string{
 	Setresgid: "setresgid", Setresuid: "setresuid", Setsid: "setsid", SocketCall: "socket", Symlinkat: "symlinkat", Umask: "umask",
 	Umount2: "umount2", Unshare: "unshare", Write: "write",
 	Recvmsg: "recvmsg", Execveat: "execveat", Futex: "futex", Sendmsg: "sendmsg", SetRobustList: "set_robust_list",
-	Setpgid: "setpgid", Setsockopt: "setsockopt", Bind: "bind", Listen: "listen",
+	Setpgid: "setpgid", Setsockopt: "setsockopt", Bind: "bind", Listen: "listen", Kill: "kill",
 }
 
 func (c Call) String() string { return callNames[c] }

@@ -96,7 +96,7 @@ func (h *Host) Confinement() string {
 // RemedySeccomp is the remedy if an unknown program has installed a filter that denies the calls that cordon needs.
 const RemedySeccomp = "start the container with --security-opt seccomp=unconfined (docker, podman), " +
 	"or securityContext.seccompProfile.type: Unconfined (kubernetes), the unit without RestrictNamespaces= and SystemCallFilter=, " +
-	"or leave the sandbox of cordon that is around this; cordon filters the task by itself"
+	"or start the sandbox that is around this so that others can be nested in it (cordon run --nest); cordon filters the task by itself"
 
 // byFilter returns the cause of a call that a seccomp filter denies. The remedy depends on who has installed the
 // filter, as far as that is known.
@@ -104,6 +104,8 @@ func (h *Host) byFilter() Cause {
 	const seen = "a seccomp filter is on this process (Seccomp: 2 in /proc/self/status), "
 	unit := h.unit()
 	switch {
+	case h.Nested():
+		return Cause{seen + "which the sandbox of cordon around this has installed", Nest}
 	case h.there("/run/secrets/kubernetes.io/serviceaccount/namespace"), h.there("/var/run/secrets/kubernetes.io/serviceaccount/namespace"):
 		return Cause{seen + "which the container runtime of this pod has installed", "securityContext: {seccompProfile: {type: Unconfined}}; cordon filters the task by itself"}
 	case h.there("/.dockerenv"):
@@ -115,6 +117,12 @@ func (h *Host) byFilter() Cause {
 	}
 	return Cause{seen + "as container runtimes, systemd's RestrictNamespaces= and sandboxes install it", RemedySeccomp}
 }
+
+// Nest is the remedy where a sandbox of cordon is around this process.
+const Nest = "cordon run --nest, or nest: true in the profile, for the sandbox around this"
+
+// Nested reports whether pid 1 is that of a sandbox of cordon.
+func (h *Host) Nested() bool { return h.Line("/proc/1/comm") == "cordon-init" }
 
 // there reports whether a file exists and can be read.
 func (h *Host) there(path string) bool {

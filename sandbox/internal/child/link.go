@@ -23,7 +23,7 @@ type op struct {
 	to   plan.Reg
 	from plan.Reg
 	kind uint8
-	some bool // a result of 0 is an error: the other end of the socket is closed
+	some bool // a result of 0 is an error: the other end of the socket is closed, or a signal would be sent
 }
 
 const (
@@ -114,7 +114,7 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Symlinkat: unix.SYS_SYMLINKAT, plan.Umask: unix.SYS_UMASK, plan.Umount2: unix.SYS_UMOUNT2, plan.Unshare: unix.SYS_UNSHARE,
 	plan.Write: unix.SYS_WRITE, plan.Execveat: unix.SYS_EXECVEAT, plan.Futex: unix.SYS_FUTEX,
 	plan.Sendmsg: unix.SYS_SENDMSG, plan.SetRobustList: unix.SYS_SET_ROBUST_LIST, plan.Recvmsg: unix.SYS_RECVMSG,
-	plan.Setpgid: unix.SYS_SETPGID, plan.Setsockopt: unix.SYS_SETSOCKOPT, plan.Bind: unix.SYS_BIND, plan.Listen: unix.SYS_LISTEN,
+	plan.Setpgid: unix.SYS_SETPGID, plan.Setsockopt: unix.SYS_SETSOCKOPT, plan.Bind: unix.SYS_BIND, plan.Listen: unix.SYS_LISTEN, plan.Kill: unix.SYS_KILL,
 }
 
 // Link makes an image of a whole plan. files maps the names in p.Files to descriptors.
@@ -196,7 +196,7 @@ func (im *Image) pointer(p uintptr) unsafe.Pointer {
 
 func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
 	// recvfrom returns 0 if the launcher has ended. That is an error, because nobody would supervise the program.
-	*o = op{nr: numbers[s.Call], to: s.To, or: uint16(s.Or), kind: opCall, some: s.Call == plan.Recvfrom}
+	*o = op{nr: numbers[s.Call], to: s.To, or: uint16(s.Or), kind: opCall, some: s.Call == plan.Recvfrom || s.Call == plan.Kill}
 	if s.Call == plan.Fork || s.Call == plan.Respawn {
 		o.nr, o.kind = unix.SYS_CLONE, opFork
 		if s.Call == plan.Respawn {

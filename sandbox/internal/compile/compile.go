@@ -48,14 +48,15 @@ type Compilation struct {
 	layers   []keptLayer
 	covered  []string           // paths of the host's sockets that are covered
 	lost     []host.BoundSocket // bound sockets whose files were not found
+	noDiag   bool               // sock_diag(7) is refused
 	hidden   int                // number of files that hide rules match
 	spared   map[string]bool    // links to hidden things that a hide rule did not follow
 	outdoors picture.Tree       // the host's own file tree: see hostTree
 	table    *hostMounts        // see mountsOfHost
 	homeList []string           // see homes
 	bounds   []picture.Bound    // see bound
-	followed map[string]string  // the targets of links in the home: see bindSource
-	searched *finder            // see search
+	followed map[string]string  // what links in the home lead to: see bindSource
+	searched *searched          // see search
 	lifted   []lifted           // see findLifted
 	GitSeen  *gitSeen           // see git
 	callers  map[string]string  // see variable
@@ -73,6 +74,7 @@ type Compilation struct {
 	// Private lists the directories that the task may write and nobody else can reach. There the task may make files
 	// with set-id bits and capabilities.
 	Private []string
+	Caches  taken // see AddCaches
 	Missing []report.Missing
 	Ways    []report.Way
 	Added   []report.Added
@@ -108,6 +110,8 @@ var errStopped = errors.New("nobody asks for more")
 
 // order lists the phases of a new sandbox's plan. If the place of a phase matters, its comment says why.
 var order = [...]func(*Compilation) error{
+	// The caches come before everything that looks at the profile's mounts and variables, because they add some.
+	(*Compilation).AddCaches,
 	(*Compilation).settleSetID,
 	(*Compilation).CheckSupport,
 	(*Compilation).FindArch,
@@ -243,9 +247,6 @@ func (c *Compilation) give() error {
 	}
 	return nil
 }
-
-// Forget drops the data that nobody needs once the plan has been executed.
-func (c *Compilation) Forget() { c.Plan.Steps, c.Plan.Init, c.Tree.Known = nil, nil, nil }
 
 // taskBegins tells the launcher the task's pid: the kernel adds the sender's pid to the message.
 func (c *Compilation) taskBegins() error {

@@ -4,6 +4,7 @@ package compile
 // (ioctl on devices), 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1 (named sockets).
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 
@@ -12,6 +13,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/phrase"
+	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
@@ -89,6 +91,9 @@ func (c *Compilation) LandlockRules() error {
 	if err := c.landlockScopes(where); err != nil {
 		return err
 	}
+	if c.Profile.Nest {
+		return c.landlockForNest(where)
+	}
 	c.Land.On = true
 	// If the kernel does not know landUnix, CoverSockets mounts over the host's sockets instead.
 	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI)
@@ -100,8 +105,7 @@ func (c *Compilation) LandlockRules() error {
 		}
 	}
 	c.deriveRules()
-	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, c.rulesetSize()).Into(plan.Ruleset))
-	c.Land.ruleset = plan.R(plan.Ruleset)
+	c.createRuleset()
 	// The rules are added after the child has entered the new root, by the sandbox's paths. A rule is about an inode.
 	// If a mount hides an inode of the host, a rule by the host's path would not be about the file that the task sees.
 	for i := range c.Land.Rules {
@@ -114,6 +118,27 @@ func (c *Compilation) LandlockRules() error {
 	// The ruleset is passed to the launcher once it has all rules.
 	c.keepRuleset()
 	return nil
+}
+
+// signalsInit reports whether the task could signal init, which is outside of the task's domain and has the task's id, if
+// the scope did not prevent it.
+func (c *Compilation) signalsInit() bool { return c.Land.Scoped&ScopeSignal != 0 && c.OwnsPID() }
+
+// LandlockTried says what showed that Landlock is in force, and how: see landlockEnforce.
+func (c *Compilation) LandlockTried() (found, by string) {
+	switch {
+	case !c.Profile.Nest:
+		return "opening what no rule allows: EACCES", "tried before exec"
+	case c.signalsInit():
+		return "the scopes; signalling pid 1, which is outside of the domain: EPERM", "tried before exec"
+	}
+	return "the scopes", "landlock_restrict_self(2)"
+}
+
+// createRuleset makes the ruleset.
+func (c *Compilation) createRuleset() {
+	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, c.rulesetSize()).Into(plan.Ruleset))
+	c.Land.ruleset = plan.R(plan.Ruleset)
 }
 
 // rulesetSize returns the length of the structure that describes a ruleset. If the structure is longer than the kernel
@@ -213,8 +238,12 @@ func (c *Compilation) deriveRules() {
 		// file can be created in /proc, so this rule grants only the rights for existing files.
 		case p.What == "proc":
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
-		// A list in the profile does not forbid the devices and terminals of the sandbox's /dev.
-		case p.Write && (!l.Write.Set || p.What == "a device" || p.What == "devpts"):
+		case p.What == aDevice && !p.File:
+			if p.Write {
+				c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
+			}
+		// A list of the profile does not take away the devices and terminals of the sandbox's /dev.
+		case p.Write && (!l.Write.Set || p.What == aDevice || p.What == "devpts"):
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landWrite, file: p.File, from: derived})
 		}
 	}
@@ -271,6 +300,13 @@ func (c *Compilation) landlockEnforce() error {
 	if !c.Land.On {
 		return nil
 	}
+	if c.Profile.Nest { // see landlockForNest
+		c.do(c.scalar("landlock"), plan.RestrictSelf(c.Land.ruleset))
+		if c.signalsInit() {
+			c.do(c.scalar("landlock"), plan.MaySignal(1).OrElse(plan.EPERM))
+		}
+		return nil
+	}
 	forbidden := plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if c.InPlace() {
 		forbidden = c.tryForbidden()
@@ -279,5 +315,49 @@ func (c *Compilation) landlockEnforce() error {
 		plan.RestrictSelf(c.Land.ruleset),
 		forbidden.Into(plan.File).OrElse(plan.EACCES),
 		plan.ReadStep(plan.R(plan.File), 1).OrElse(plan.EBADF))
+	return nil
+}
+
+// This part plans what lets a launcher inside make a sandbox of its own: user_namespaces(7).
+
+// nestID is the task's id inside if root starts a sandbox that others are nested in.
+const nestID = 1000
+
+// nestIdentity gives the task another id inside than 0, unless the profile names one: since Linux 5.12 a launcher inside
+// cannot map the id 0 again without CAP_SETFCAP (user_namespaces(7)), so no sandbox could be made inside.
+func (c *Compilation) nestIdentity() error {
+	u, id := &c.Profile.User, &c.IDs
+	if !c.Profile.Nest || id.InUID != 0 || c.Keep&(1<<unix.CAP_SETFCAP) != 0 || slices.ContainsFunc(c.Profile.Capabilities.Keep, isSetFCap) {
+		return nil
+	}
+	if u.UID.Set && c.Profile.Source("user.uid") != (policy.Pos{}) {
+		return &fail.Error{Op: "nest", Err: errors.New("a launcher inside could not map root's id, which needs CAP_SETFCAP since Linux 5.12"), From: c.Where("user.uid"),
+			Hint: "name another id: user: {uid: 1000, gid: 1000}, --uid 1000 --gid 1000"}
+	}
+	id.InUID = nestID
+	if !u.GID.Set {
+		id.InGID = nestID
+	}
+	c.Notes = append(c.Notes, "nest: the task has the id "+strconv.Itoa(nestID)+" inside, because a launcher inside cannot map root's")
+	return nil
+}
+
+func isSetFCap(k policy.Capability) bool { return k.Name == "SETFCAP" }
+
+// landlockForNest makes a ruleset that handles no right over files. In a domain that handles one, the kernel refuses
+// every mount(2), move_mount(2), umount(2) and pivot_root(2) with EPERM (security/landlock/fs.c), also in a user
+// namespace of the task's own. The scopes stay: a domain that has only these mounts as it likes (Linux 6.12).
+func (c *Compilation) landlockForNest(where string) error {
+	if err := c.lacking(policy.LayerLandlock, "nest: no rule for files, because Landlock forbids every mount in a domain that has one",
+		"the mounts, which are read-only as the profile says, and which a user namespace inside cannot undo", where,
+		"list landlock under missing, or leave out nest"); err != nil {
+		return err
+	}
+	if c.Land.Scoped == 0 {
+		return nil
+	}
+	c.Land.On = true
+	c.createRuleset()
+	c.keepRuleset()
 	return nil
 }

@@ -60,7 +60,7 @@ func (c *Compilation) CoverSockets() error {
 
 // LandlockResolves reports whether Landlock restricts to which named sockets the task may connect.
 func (c *Compilation) LandlockResolves() bool {
-	return !c.Profile.Landlock.Off && c.Host.LandlockABI >= resolveUnixABI
+	return !c.Profile.Landlock.Off && !c.Profile.Nest && c.Host.LandlockABI >= resolveUnixABI
 }
 
 // listens reports whether a program may listen at a socket that /proc/net/unix does not name. A socket that an earlier
@@ -94,6 +94,14 @@ func (c *Compilation) coverSocket(windows []window, host string) error {
 	return nil
 }
 
+// SocketsBy says how the sockets were found.
+func (c *Compilation) SocketsBy() string {
+	if c.noDiag {
+		return "/proc/net/unix alone; sock_diag is refused, so one that was renamed is not known"
+	}
+	return "sock_diag, /proc/net/unix"
+}
+
 // boundSockets lists the sockets of the launcher's network namespace that have a path.
 func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 	if diag, ok := c.launcherFiles().(interface {
@@ -104,6 +112,7 @@ func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 		}
 	}
 	// Without sock_diag(7) only the paths are known, not the inodes.
+	c.noDiag = true
 	text, err := c.launcherFiles().Read("/proc/net/unix", maxSocketTable)
 	if err != nil {
 		return nil, err
@@ -241,13 +250,17 @@ func (c *Compilation) isLost(path string) bool {
 	return len(c.lost) < n
 }
 
-// walkForSockets searches writable binds for sockets that /proc/net/unix does not list, because they belong to another
-// network namespace, or were bound by a relative path, or were renamed. It stops after socketLooks entries in each
-// bind.
+// walkForSockets looks for sockets in the writable binds that /proc/net/unix does not name, because they belong to
+// another network namespace, or were bound by a relative name, or renamed. It stops after socketLooks entries of each
+// bind, unless the search for the hide rules or for repositories has been through the bind and has seen them all.
 func (c *Compilation) walkForSockets() (found []string) {
+	whole := map[string]bool{}
+	if c.searched != nil {
+		whole, found = c.searched.whole, c.searched.Sockets
+	}
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
-		if !p.HostsWrites() || c.Tree.At(p.Target) != p {
+		if !p.HostsWrites() || c.Tree.At(p.Target) != p || whole[p.Target] {
 			continue
 		}
 		looks, dirs := 0, []string{p.Source}

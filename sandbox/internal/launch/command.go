@@ -41,6 +41,7 @@ type Command struct {
 	Exclusive bool
 	Brief     bool
 	Note      func(text string)
+	Progress  func(names int)
 	Observer  Observer
 
 	WhyInPlace string // why the host makes no namespaces, if the profile permits that; see WithoutNamespaces

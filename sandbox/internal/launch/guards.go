@@ -214,6 +214,11 @@ func (p *Process) look(suspects []int) {
 		if len(lost) == 0 {
 			return
 		}
+		// A sandbox inside has copies of the mounts, in which nothing can be mounted again.
+		if p.Comp.Profile.Nest {
+			p.unguarded(&p.guards.list[lost[0]].part, errors.New("a sandbox inside may show what has its name now (nest)"))
+			return
+		}
 		// If a tracer outside stops the helper process, the run ends at once, because it could stop the next helper
 		// too.
 		if err := p.restore(lost); err != nil && (try == maxRestores || err == child.ErrHeld) || try > maxRestores {

@@ -275,12 +275,14 @@ func (p *Process) checkEntered(dir string) error {
 // lacks.
 func (p *Process) checkConfined() error {
 	c := p.Comp
-	// With a new user namespace, checkNamespaces has already checked the ids.
-	if c.Into == nil && c.IDs.NewUser {
+	switch {
+	case c.Into != nil:
+	case c.IDs.NewUser && !c.Profile.Nest: // checkNamespaces has checked the ids already
 		return nil
-	}
-	if c.Into == nil {
+	case !c.Profile.Nest:
 		return p.checkIDs()
+	default:
+		return p.checkNested()
 	}
 	if p.Cmd.Hold != nil {
 		p.Cmd.Hold()
@@ -298,15 +300,50 @@ func (p *Process) checkConfined() error {
 		}
 	}
 	for _, x := range [...]struct{ key, want string }{
-		{"Uid", uids}, {"Gid", gids},
-		{"CapBnd", proc.Hex16(c.Keep)}, {"CapPrm", proc.Hex16(c.Keep)}, {"CapEff", proc.Hex16(c.Keep)},
-		{"CapInh", proc.Hex16(c.Ambient)}, {"CapAmb", proc.Hex16(c.Ambient)}, {"NoNewPrivs", "1"},
+		{"Uid", uids}, {"Gid", gids}, {"NoNewPrivs", "1"},
 	} {
 		if got := proc.StatusField(text, x.key); got != x.want {
 			return &fail.Error{Op: "read back the task's status", Err: errors.New(x.key + " is " + got + ", not " + x.want)}
 		}
 	}
+	if err := p.checkSets(text); err != nil {
+		return err
+	}
 	p.around = proc.Number(proc.StatusField(text, "Seccomp_filters"))
+	return nil
+}
+
+// checkNested reads back, while the task waits, what checkStatus cannot read of a task that may make a user namespace of
+// its own as soon as its program runs.
+func (p *Process) checkNested() error {
+	if !p.Comp.IDs.NewUser {
+		if err := p.checkIDs(); err != nil {
+			return err
+		}
+	}
+	text, err := p.taskStatus()
+	if err != nil {
+		return &fail.Error{Op: "read back the task's status", Err: err}
+	}
+	return p.checkSets(text)
+}
+
+// checkSets compares the capability sets of a task that waits. With nest it also reports them: then it is the last time
+// that they can be read.
+func (p *Process) checkSets(text []byte) error {
+	c := p.Comp
+	for _, x := range [...]struct {
+		key  string
+		want uint64
+	}{{"CapBnd", c.Keep}, {"CapPrm", c.Keep}, {"CapEff", c.Keep}, {"CapInh", c.Ambient}, {"CapAmb", c.Ambient}} {
+		got := proc.StatusField(text, x.key)
+		if got != proc.Hex16(x.want) {
+			return &fail.Error{Op: "read back the task's status", Err: errors.New(x.key + " is " + got + ", not " + proc.Hex16(x.want))}
+		}
+		if c.Profile.Nest {
+			p.enforced(policy.LayerCaps, x.key+"="+got, "/proc/PID/status before exec")
+		}
+	}
 	return nil
 }
 

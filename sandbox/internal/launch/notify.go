@@ -346,7 +346,7 @@ func (d *Denials) prepare() {
 	if d.Comp.Profile.MaySetID() {
 		return
 	}
-	if spec, err = d.Comp.Profile.Syscalls.Filter(); err == nil {
+	if spec, err = d.Comp.Profile.SectionFilter(); err == nil {
 		d.free, _ = filter.Compile(spec, d.Comp.Arch) // nil if this fails: then no call is made in the task's place
 	}
 }

@@ -56,7 +56,8 @@ type Process struct {
 
 	loop.Loop
 	began    time.Time
-	limit    string    // the limit that has ended the run, or is about to; "" if none has
+	limit    string // the limit that has ended the run, or is about to; "" for none
+	search   searching
 	wallEnds time.Time // when limits.wall is reached
 	gone     bool      // init has ended, and with it every process
 	told     bool      // a signal or a limit has told the run to end
@@ -124,7 +125,8 @@ func (p *Process) Kill() {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
 	if p.pidfd >= 0 {
-		// SIGKILL comes before the thaw, so that init does nothing more. A guard kills the rest first.
+		// SIGKILL comes before the thaw, so that init does nothing more. The init of a program in place kills the
+		// other processes first.
 		_ = unix.PidfdSendSignal(p.pidfd, p.killSignal(), nil, 0) // init may have ended already
 	}
 	p.thaw()
@@ -218,7 +220,9 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.Drain()
 	p.terminal.Finish()
 	typed := p.terminal.TypedBreak()
-	p.shown = p.terminal.Last()
+	if p.shown = p.terminal.Last(); p.shown == nil {
+		p.shown = p.messages()
+	}
 	p.terminal = nil
 	if p.guardErr != nil {
 		p.abort()
@@ -227,7 +231,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.reportGuards()
 	p.lookForRepositories()
 	r := &p.Report
-	r.Wall = time.Since(p.began)
+	r.Wall, r.Search, r.Names = time.Since(p.began), p.search.took, p.search.names
 	if p.Comp.Into != nil {
 		// The kernel may have reaped the child itself (see joined). But init has recorded the task's usage.
 		usage = p.Image.Page().Usage

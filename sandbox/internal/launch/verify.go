@@ -56,7 +56,7 @@ func (p *Process) checkMounts() error {
 	}
 	p.enforced(policy.LayerMount, strconv.Itoa(len(visible))+" mounts, read-only but for "+p.Comp.Tree.Writable(), "/proc/PID/mountinfo")
 	if found := p.Comp.SocketsText(); found != "" {
-		p.enforced(policy.LayerMount, found, "sock_diag, /proc/net/unix")
+		p.enforced(policy.LayerMount, found, p.Comp.SocketsBy())
 	}
 	return nil
 }
@@ -251,7 +251,8 @@ func (p *Process) confirm() error {
 		return err
 	}
 	if p.Comp.Land.On {
-		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+strconv.Itoa(p.Comp.Host.LandlockABI), "tried before exec")
+		found, by := p.Comp.LandlockTried()
+		p.enforced(policy.LayerLandlock, found+"; ABI "+strconv.Itoa(p.Comp.Host.LandlockABI), by)
 	}
 	p.Report.Version, p.Report.Profile, p.Report.Args = 1, p.Comp.Profile.Name, p.Cmd.Args
 	p.Report.InPlace = p.Comp.InPlace()
@@ -356,6 +357,9 @@ func (p *Process) checkStatus(text []byte) error {
 		got := proc.StatusField(text, f.key)
 		if f.layer == policy.LayerSeccomp && c.Observed() {
 			continue // a filter that allows every call enforces nothing
+		}
+		if f.layer == policy.LayerCaps && c.Profile.Nest {
+			continue // the program may be in a user namespace of its own by now: see checkSets
 		}
 		// A task that its filter has killed had the filter.
 		if f.key == "Seccomp" && got == seccompDead {

@@ -10,6 +10,9 @@ func (d *StateDir) KeepLast(data []byte) error {
 	const fresh = ".last"
 	err := d.root.WriteFile(fresh, data, 0o600)
 	if err == nil {
+		err = d.root.Chmod(fresh, 0o600) // whatever the umask is
+	}
+	if err == nil {
 		err = d.root.Rename(fresh, lastFile)
 	}
 	if err != nil {
@@ -19,4 +22,4 @@ func (d *StateDir) KeepLast(data []byte) error {
 }
 
 // Last returns the data of KeepLast, or fs.ErrNotExist if no run has failed since the machine started.
-func (d *StateDir) Last() ([]byte, error) { return d.root.ReadFile(lastFile) }
+func (d *StateDir) Last() ([]byte, error) { return readRegular(d.root, lastFile) }
