@@ -99,7 +99,7 @@ var (
 	gitWords      = []string{"free", "protect"}
 	denialWords   = []string{"silent", "report"}
 	scopeWords    = []string{"signal", "abstract-unix-socket"}
-	missingWords  = []string{"cgroup", "landlock", "time"}
+	missingWords  = []string{"cgroup", "landlock", "landlock-rights", "time"}
 	generateWords = []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf",
 		"/etc/resolv.conf"}
 )
@@ -203,7 +203,8 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.OnDenial }},
 	{spec: spec{name: "missing", typ: tLayer, list: true, words: missingWords, def: "[]", example: "[cgroup, landlock]",
 		doc: "Layers that this host may lack. If one is missing, the run starts and the report lists it. " +
-			"If any other layer cannot be enforced, cordon refuses to run.",
+			"If any other layer cannot be enforced, cordon refuses to run. `landlock-rights` means rights and scopes that an older " +
+			"kernel's Landlock does not know, if the sandbox's mounts and namespaces restrict the same.",
 		flags: []flag{{"missing", "LAYER", "start even if this host lacks LAYER"}}},
 		at: func(p *Profile) any { return &p.Missing }},
 }

@@ -97,6 +97,8 @@ type Cmd struct {
 	Brief bool
 	// Note, unless nil, is called with each of Report.Notes before the program runs.
 	Note func(text string)
+	// Missing, unless nil, is called before the program runs with each entry of Report.Missing that is known by then.
+	Missing func(report.Missing)
 	// Observer, unless nil, watches the task. The profile's system call filter does not confine the task then.
 	Observer Observer
 
@@ -190,7 +192,7 @@ func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launc
 	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: files, ExtraFiles: c.ExtraFiles,
 		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
 		KillAfter: c.KillAfter, WaitDelay: c.WaitDelay, State: c.State, Profiles: c.Profiles, Search: c.Search,
-		Exclusive: c.Exclusive, Brief: c.Brief, Note: c.Note,
+		Exclusive: c.Exclusive, Brief: c.Brief, Note: c.Note, Missing: c.Missing,
 		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold, Ran: c.ran}
 }
 

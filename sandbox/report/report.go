@@ -66,6 +66,7 @@ type Missing struct {
 	Layer   policy.Layer `json:"layer"`
 	Why     string       `json:"why"`
 	Instead string       `json:"instead,omitempty"` // what replaces the layer: "RLIMIT_DATA, for each process"
+	Usual   bool         `json:"-"`                 // Instead restricts all that Layer would: the command shows it once a day, or with -v
 }
 
 // Way is something that the host refuses to the launcher, and what the launcher did instead to the same end.

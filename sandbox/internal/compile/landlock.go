@@ -6,12 +6,15 @@ package compile
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 	"cordon/policy/phrase"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
@@ -80,27 +83,17 @@ func (c *Compilation) LandlockRules() error {
 	if c.Profile.Landlock.Off {
 		return nil
 	}
-	where := c.Where("landlock")
-	if c.Host.LandlockABI == 0 {
-		why, instead := c.unscoped("landlock: this kernel has no Landlock, or it is not enabled")
-		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only as the profile says"+phrase.Prefixed(", ", instead), where,
-			"Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing")
+	c.Land.Scoped = c.wantedScopes()
+	if c.Land.On = c.Host.LandlockABI > 0; !c.Land.On {
+		return c.lackLandlock()
 	}
-	if err := c.landlockScopes(where); err != nil {
-		return err
-	}
-	c.Land.On = true
 	// If landUnix is lost, CoverSockets covers the host's sockets instead.
 	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI)
-	// An older ABI handles fewer rights. What it does not handle it does not restrict, so the profile must permit
-	// that.
-	if lost := (landRead | LandExec | landWrite) &^ c.Land.Handled; lost != 0 {
-		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+strconv.Itoa(c.Host.LandlockABI)+" does not know every right (5 does)",
-			"the mounts, which are read-only as the profile says", where, "Linux 6.10; or list landlock under missing"); err != nil {
-			return err
-		}
-	}
 	c.deriveRules()
+	// The rules come first: they say which writable mounts an older ABI leaves open to truncate(2).
+	if err := c.lackLandlock(); err != nil {
+		return err
+	}
 	// If a structure is longer than the kernel knows, and the rest is not zero, the kernel refuses it with E2BIG. So
 	// each ABI gets its own length, and a plan for an old kernel has no field that only a new one knows. The second
 	// field came with ABI 4, the third with 6.
@@ -108,7 +101,7 @@ func (c *Compilation) LandlockRules() error {
 	if c.Host.LandlockABI >= 4 {
 		size = 16
 	}
-	if c.Host.LandlockABI >= 6 {
+	if c.Host.LandlockABI >= scopeABI {
 		size = 24
 	}
 	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, size).Into(plan.Ruleset))
@@ -126,53 +119,21 @@ func (c *Compilation) LandlockRules() error {
 	return nil
 }
 
-// landlockScopes decides which scopes the ruleset has, and reports them as missing on a kernel without them. Without
-// a list in the profile the ruleset has both scopes; an empty list means none.
-func (c *Compilation) landlockScopes(where string) error {
-	c.Land.Scoped = ScopeAbstract | ScopeSignal
-	if s := c.Profile.Landlock.Scope; s.Set {
-		c.Land.Scoped = 0
-		for _, name := range s.V {
-			if name == "signal" {
-				c.Land.Scoped |= ScopeSignal
-			} else {
-				c.Land.Scoped |= ScopeAbstract
-			}
+// wantedScopes returns the scopes that the profile asks for. Without a list in the profile these are both; an empty
+// list means none.
+func (c *Compilation) wantedScopes() (scopes uint64) {
+	s := c.Profile.Landlock.Scope
+	if !s.Set {
+		return ScopeAbstract | ScopeSignal
+	}
+	for _, name := range s.V {
+		if name == "signal" {
+			scopes |= ScopeSignal
+		} else {
+			scopes |= ScopeAbstract
 		}
 	}
-	if c.Land.Scoped != 0 && c.Host.LandlockABI < 6 {
-		c.Land.Scoped = 0
-		why, instead := c.unscoped("landlock.scope: ABI " + strconv.Itoa(c.Host.LandlockABI) + " has no scopes (6 has)")
-		return c.lacking(policy.LayerLandlock, why, instead, where, "Linux 6.12; landlock: {scope: []}; or list landlock under missing")
-	}
-	return nil
-}
-
-// unscoped says, for a kernel without scopes, what restricts signals and abstract sockets instead, and which of the
-// two nothing restricts.
-func (c *Compilation) unscoped(why string) (all, instead string) {
-	wanted := func(name string) bool {
-		s := c.Profile.Landlock.Scope
-		return !s.Set || slices.Contains(s.V, name)
-	}
-	for _, x := range [...]struct {
-		scope, what, by string
-		own             bool
-	}{
-		{"signal", "signals to processes outside", "the pid namespace", c.ownPID()},
-		{"abstract-unix-socket", "abstract sockets outside", "the network namespace", c.OwnNet},
-	} {
-		switch {
-		case !wanted(x.scope):
-		case !x.own:
-			why += "; nothing holds back " + x.what
-		case instead == "":
-			instead = x.by
-		default:
-			instead += " and " + x.by
-		}
-	}
-	return why, instead
+	return scopes
 }
 
 // ownPID reports whether the task sees no processes but the sandbox's. Then kill(2) reaches no process
@@ -273,4 +234,189 @@ func (c *Compilation) landlockEnforce() error {
 		plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EACCES),
 		plan.ReadStep(plan.R(plan.File), 1).OrElse(plan.EBADF))
 	return nil
+}
+
+// What an older kernel's Landlock lacks, and what of this plan restricts the same instead: landlock(7), "VERSIONS". The
+// words are computed from the plan, because the same kernel leaves more open to a sandbox with the host's network or
+// processes.
+
+// These ABIs are the first that know a right or a scope.
+const (
+	truncateABI = 3 // Linux 6.2
+	ioctlABI    = 5 // Linux 6.10
+	scopeABI    = 6 // Linux 6.12
+)
+
+// A lostRight is something that the profile asks Landlock to restrict and that this kernel's Landlock cannot restrict.
+type lostRight struct {
+	what  string // "signals"
+	since string // the first kernel that can: "6.12"
+	by    string // what of this plan restricts the same: "the pid namespace"; "" if nothing does
+	open  string // what nothing restricts: "signals to processes of the host"; "" if by restricts all
+	shut  string // what would restrict it: "namespaces: {pid: new}"
+}
+
+// lostRights lists what this kernel's Landlock cannot restrict. The rules must have been derived. ABI 1 is not listed
+// for links and renames between directories, because it refuses them all.
+func (c *Compilation) lostRights() (list []lostRight) {
+	const mounts = "the mounts"
+	if c.Host.LandlockABI < truncateABI {
+		r := lostRight{what: "truncate", since: "6.2", by: mounts,
+			shut: "mounts that are read-only where landlock.write does not allow writing"}
+		if r.open = c.truncatable(); r.open != "" {
+			r.by = ""
+		}
+		list = append(list, r)
+	}
+	if c.Host.LandlockABI < ioctlABI {
+		r := lostRight{what: "ioctl on devices", since: "6.10", by: mounts} // every mount but the sandbox's /dev is nodev
+		if c.Joined(unix.CLONE_NEWNS) != nil {
+			r.by, r.open = "", "ioctls on the devices of the joined mount namespace"
+			r.shut = "a mount namespace of the sandbox's own"
+		}
+		list = append(list, r)
+	}
+	if c.Host.LandlockABI < scopeABI {
+		list = append(list, c.lostScopes()...)
+	}
+	return list
+}
+
+// lostScopes lists the scopes that the profile asks for, for a kernel without scopes.
+func (c *Compilation) lostScopes() (list []lostRight) {
+	signals := lostRight{what: "signals", since: "6.12", by: "the pid namespace",
+		shut: "namespaces: {pid: new} (--ns pid=new)"}
+	if !c.ownPID() {
+		signals.by, signals.open = "", "signals to processes outside"
+	}
+	sockets := lostRight{what: "abstract sockets", since: "6.12", by: "the network namespace",
+		shut: "network: none (--net none)"}
+	if !c.OwnNet {
+		sockets.by, sockets.open = "", "connections to abstract sockets outside"
+	}
+	wanted := c.wantedScopes()
+	if wanted&ScopeSignal != 0 {
+		list = append(list, signals)
+	}
+	if wanted&ScopeAbstract != 0 {
+		list = append(list, sockets)
+	}
+	return list
+}
+
+// truncatable says which files the task could truncate although no rule allows writing to them, on a kernel whose
+// Landlock does not know truncate(2). It returns "" if the mounts keep the task from all of them: a read-only mount
+// refuses truncate(2) with EROFS.
+func (c *Compilation) truncatable() string {
+	if c.Joined(unix.CLONE_NEWNS) != nil {
+		return "truncate(2) on the mounts of the joined mount namespace"
+	}
+	var open []string
+	for i := range c.Tree.Parts {
+		p := &c.Tree.Parts[i]
+		if !p.Write || p.Absent || c.Tree.At(p.Target) != p || p.Opaque || p.Guard == picture.GuardPin || c.mayTruncate(p.Target) {
+			continue
+		}
+		open = append(open, p.Target)
+	}
+	if len(open) > 0 {
+		return "truncate(2) below " + strings.Join(open, ", ") + ", where landlock.write does not allow writing"
+	}
+	for i := range c.Req.Extra {
+		if f := &c.Req.Extra[i]; f.Regular != nil && !f.Written {
+			return "truncate(2) of the file that is descriptor " + strconv.Itoa(3+i)
+		}
+	}
+	if c.Req.Stdio[0].Regular != nil && c.Stdin == "" && c.Into == nil {
+		return "truncate(2) of the file that is standard input"
+	}
+	return ""
+}
+
+// mayTruncate reports whether a rule allows the task to truncate every file at and below a path.
+func (c *Compilation) mayTruncate(path string) bool {
+	return slices.ContainsFunc(c.Land.Rules, func(r landRule) bool {
+		return r.Access&uint64(ll.AccessFSTruncate) != 0 && paths.Below(path, r.Path)
+	})
+}
+
+// lackLandlock says what this kernel's Landlock lacks, if the profile allows that. Otherwise it returns an error. It
+// takes the scopes from the ruleset if the kernel does not know them.
+func (c *Compilation) lackLandlock() error {
+	if c.Host.LandlockABI < scopeABI {
+		defer func() { c.Land.Scoped = 0 }()
+	}
+	m, since := report.Missing{Layer: policy.LayerLandlock}, "5.13 with landlock in the lsm= boot parameter"
+	var what, by, open, remedies []string
+	lost := c.lostScopes()
+	if c.Land.On {
+		lost = c.lostRights()
+	} else {
+		by, open = []string{"the mounts, which are read-only as the profile says"}, c.lostLists()
+	}
+	for _, r := range lost {
+		what = append(what, r.what)
+		if c.Land.On {
+			since = r.since
+		}
+		if r.by != "" && !slices.Contains(by, r.by) {
+			by = append(by, r.by)
+		}
+		if r.open != "" {
+			open, remedies = append(open, r.open), append(remedies, r.shut)
+		}
+	}
+	switch {
+	case !c.Land.On:
+		m.Why = "this kernel has no Landlock, or it is not enabled"
+	case lost == nil:
+		return nil
+	default:
+		m.Why = "ABI " + strconv.Itoa(c.Host.LandlockABI) + " cannot restrict " + series(what)
+	}
+	for _, x := range open {
+		m.Why += "; nothing restricts " + x
+	}
+	m.Instead = series(by)
+	// If the same is restricted by other means, that is a fact about the host, and not about this run.
+	m.Usual = c.Land.On && open == nil
+	if c.mayLack(policy.LayerLandlock) || m.Usual && c.mayLack(policy.MissingLandlockRights) {
+		c.Missing = append(c.Missing, m)
+		return nil
+	}
+	remedy := "Linux " + since + phrase.Prefixed(", or ", strings.Join(remedies, ", and "))
+	if m.Usual {
+		remedy += "; or list landlock-rights under missing (--missing landlock-rights): " + m.Instead + " restrict the same"
+	} else {
+		remedy += "; or list landlock under missing (--missing landlock)"
+	}
+	return &fail.UnsupportedError{Layer: policy.LayerLandlock, Why: m.Why, From: c.Where("landlock"), Remedy: remedy}
+}
+
+// lostLists names the lists of the profile that allow less than the mounts do. Without Landlock nothing stands in for
+// them.
+func (c *Compilation) lostLists() (open []string) {
+	l := &c.Profile.Landlock
+	for _, x := range [...]struct {
+		name string
+		set  bool
+	}{{"landlock.read", l.Read.Set}, {"landlock.write", l.Write.Set}, {"landlock.execute", l.Execute.Set}} {
+		if x.set {
+			open = append(open, "what "+x.name+" forbids and the mounts allow")
+		}
+	}
+	return open
+}
+
+// mayLack reports whether the profile lists a word under missing.
+func (c *Compilation) mayLack(layer policy.Layer) bool {
+	return slices.ContainsFunc(c.Profile.Missing, func(m policy.MissingLayer) bool { return m.Layer == layer })
+}
+
+// series joins words to a series: "a, b and c".
+func series(words []string) string {
+	if n := len(words); n > 1 {
+		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
+	}
+	return strings.Join(words, "")
 }

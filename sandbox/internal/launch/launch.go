@@ -65,6 +65,11 @@ func (p *Process) launch() error {
 			p.Cmd.Note(text)
 		}
 	}
+	if p.Cmd.Missing != nil {
+		for _, m := range p.Comp.Missing {
+			p.Cmd.Missing(m)
+		}
+	}
 	// The launcher becomes undumpable only now, because a child of an undumpable launcher cannot write its id maps.
 	// From here on only a process with CAP_SYS_PTRACE can trace the launcher: ptrace(2).
 	if p.Cmd.Exclusive {
