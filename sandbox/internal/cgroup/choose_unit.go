@@ -2,10 +2,7 @@ package cgroup
 
 // The functions in this file let systemd make the group, as a scope.
 
-import (
-	"strconv"
-	"strings"
-)
+import "strings"
 
 // preferUnit reports whether systemd should make the group. It returns false if systemd, or the user's bus, is not
 // there. Otherwise systemd makes the group in three cases:
@@ -20,14 +17,7 @@ func (d *finder) preferUnit(t *Tree, s *seat, need []string) bool {
 	if complete && !holdsUnits(t, s.dir) && (d.who.UID != 0 || len(s.enable) == 0) {
 		return false
 	}
-	if _, err := d.f.Stat("/run/systemd/system"); err != nil {
-		return false
-	}
-	if d.who.UID == 0 {
-		return true
-	}
-	_, err := d.f.Stat("/run/user/" + strconv.Itoa(d.who.UID) + "/bus")
-	return err == nil
+	return d.bus()
 }
 
 // holdsUnits reports whether systemd puts its units into a group: a slice, or the root group of a systemd manager
@@ -39,7 +29,7 @@ func holdsUnits(t *Tree, dir string) bool {
 
 // unit lets systemd make the group.
 func (d *finder) unit(settings []setting, need []string) {
-	if _, err := d.f.Stat("/run/systemd/system"); err != nil {
+	if !d.systemd() {
 		why, remedy := "systemd does not run here", "leave limits.cgroup (--cgroup-parent) out, or name a path in the cgroup tree"
 		for _, s := range settings {
 			d.c.lack(s.limit, why, remedy)

@@ -24,10 +24,13 @@ func (p *Process) makeGroups() *compile.Groups {
 		p.Cgroup, err = g.Choice.Make(name)
 	}
 	if err != nil {
-		g.Fail(err)
+		g.Fail(p.Cmd.Profile, err)
 		return g
 	}
 	g.Lacking = append(g.Lacking, p.Cgroup.Lacking...)
+	if g.Choice.Empty() { // no group could be made
+		g.Choice, p.Cgroup = nil, nil
+	}
 	return g
 }
 
@@ -68,7 +71,7 @@ func (p *Process) adoptChild() error {
 		return nil
 	}
 	if err := p.Cgroup.Adopt(p.PID); err != nil {
-		p.groups.Fail(err)
+		p.groups.Fail(p.Cmd.Profile, err)
 		// If there are directories, a scope without its limits exists. It ends with the child.
 		if len(p.Cgroup.Dirs) == 0 {
 			p.Cgroup = nil
