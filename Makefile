@@ -1,6 +1,6 @@
 # cordon. `make run` sets up what is missing, builds, and runs a command in the default profile; `make test` tests it.
 
-VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
+VERSION  := $(word 1,$(shell packaging/version))
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME := 30s
 GOTEST   ?= go test
@@ -11,7 +11,9 @@ CMD      := sh -c 'id; hostname; ls -A ~; cat /proc/net/dev'
 # The binary that the tests are about.
 export CORDON_BIN := $(CURDIR)/bin/cordon
 
-.PHONY: build guard run test test-system race lint bench soak attacks attacks-peers hosts fuzz generate vm vm-tools clean
+PREFIX   ?= /usr/local
+
+.PHONY: build man install uninstall dist guard run test test-system race lint bench soak attacks attacks-peers hosts fuzz generate vm vm-tools clean
 
 # One static binary. It is pure Go always: with cgo the dynamic loader and libc cost 0.3 ms at every start. Where
 # libseccomp's headers are, its helper for `profile check --reference` too, a program of its own. The binary is copied, as
@@ -108,6 +110,28 @@ vm-tools:
 generate:
 	go generate ./...
 	go test ./tests -run TestPicture -update
+
+# The manual pages and completions, into bin. Their date is that of the commit.
+man: build
+	@rm -rf bin/man bin/completions && mkdir -p bin/man bin/completions
+	@set -e; set -- $$(packaging/version); \
+	SOURCE_DATE_EPOCH=$$2 bin/cordon manual bin/man; \
+	CGO_ENABLED=0 go run profiles/man.go bin/man/cordon-profile.5 $$1 $$2
+	@bin/cordon completion bash >bin/completions/cordon.bash
+	@bin/cordon completion zsh >bin/completions/_cordon
+	@bin/cordon completion fish >bin/completions/cordon.fish
+
+# The binary, manual pages, completions, readable copies of the shipped profiles, the schema, and the profile for AppArmor.
+# What is built as an ordinary user is installed as root: `make man && sudo make install CORDON_BUILT=1`.
+install: $(if $(CORDON_BUILT),,man)
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' packaging/install install
+
+uninstall:
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' packaging/install uninstall
+
+# Tarballs, packages, lists of components and checksums, for amd64 and arm64, into bin/dist.
+dist: man
+	packaging/dist
 
 clean:
 	rm -rf bin

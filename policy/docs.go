@@ -61,6 +61,7 @@ func Language() []Key {
 		case "network":
 			out[i].Other = "^(none|host)$"
 		case "namespaces":
+			out[i].Other = "^none$"
 			time := &out[i].Keys[len(out[i].Keys)-1]
 			time.Keys, time.Other = describeAll(timeKeys, time.Path), "^(new|host|/.*)$"
 		}

@@ -31,6 +31,7 @@ var setters = [...]setter{
 	{"ro", func(p *Profile, v string, at Pos) *fault { return bindFlag(p, v, at, false) }},
 	{"tmpfs", tmpfsFlag}, {"mount", mountFlag}, {"root", rootFlag}, {"net", netFlag}, {"ns", nsFlag}, {"env", envFlag},
 	{"rule", ruleFlag}, {"landlock", landlockFlag}, {"no-landlock", landlockFlag}, {"io", ioFlag},
+	{"in-place", inPlaceFlag},
 	{"hugetlb", hugetlbFlag}, {"rlimit", rlimitFlag}, {"remove", removeFlag}, {"volume", volumeFlag}, {"user", userFlag},
 	{"cap-drop", capDropFlag},
 }

@@ -138,7 +138,19 @@ func netFlag(p *Profile, v string, at Pos) *fault {
 	return nil
 }
 
+func inPlaceFlag(p *Profile, v string, at Pos) *fault {
+	if v != "true" && v != "none" {
+		return bad("--in-place has no value "+Quote(v), "leave it out to use namespaces")
+	}
+	p.Namespaces.None = true
+	p.mark("namespaces", at)
+	return nil
+}
+
 func nsFlag(p *Profile, v string, at Pos) *fault {
+	if v == "none" {
+		return inPlaceFlag(p, v, at)
+	}
 	kind, mode, ok := strings.Cut(v, "=")
 	k := findKey("namespaces." + kind)
 	if !ok || k == nil {

@@ -99,7 +99,7 @@ var (
 	gitWords      = []string{"free", "protect"}
 	denialWords   = []string{"silent", "report"}
 	scopeWords    = []string{"signal", "abstract-unix-socket"}
-	missingWords  = []string{"cgroup", "landlock", "landlock-rights", "time"}
+	missingWords  = []string{"cgroup", "landlock", "landlock-rights", "time", "hide", "namespaces"}
 	generateWords = []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf",
 		"/etc/resolv.conf"}
 )
@@ -149,10 +149,13 @@ var language = []key[Profile]{
 		doc:   "The host name inside, at most 64 bytes.",
 		flags: []flag{{"hostname", "NAME", "set the host name inside"}}},
 		at: func(p *Profile) any { return &p.Hostname }},
-	{spec: spec{name: "namespaces",
-		flags: []flag{{"ns", "KIND=new|host|PATH", "use a new namespace, the host's, or join the one at PATH"}},
-		doc:   "For each kind of namespace: a new one, the host's, or an existing one to join."},
-		keys: namespaceKeys},
+	{spec: spec{name: "namespaces", def: "new", example: "none",
+		flags: []flag{
+			{"in-place", "", "make no namespace: confine the program where it is, as far as Landlock and seccomp can"},
+			{"ns", "none|KIND=new|host|PATH", "use a new namespace, the host's, or join the one at PATH; none is --in-place"},
+		},
+		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: in place, without any."},
+		at: func(p *Profile) any { return &p.Namespaces }, keys: namespaceKeys},
 	{spec: spec{name: "user",
 		doc: "The task's user and group ids, inside the sandbox and on the host."},
 		keys: userKeys},

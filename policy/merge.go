@@ -28,6 +28,9 @@ func Merge(base, over *Profile) *Profile {
 	p.mergeLists(over)
 	p.mergeLandlock(over)
 	p.mergeNetwork(over)
+	if over.has("", "namespaces") {
+		p.Namespaces.None = over.Namespaces.None
+	}
 	p.Sources = mergeSources(base, over, &p)
 	return &p
 }

@@ -198,6 +198,8 @@ func (d *decoder) value(n *yaml.Node, k *spec, ptr any, path string) {
 		d.mounts(n, p, path)
 	case *Landlock:
 		d.landlock(n, path)
+	case *Namespaces:
+		d.namespaces(n, path)
 	case *Network:
 		d.network(n, k, path)
 	case *TimeNamespace:

@@ -158,6 +158,8 @@ type Namespace struct {
 type Namespaces struct {
 	User, Mount, PID, IPC, UTS, Cgroup, Net Namespace
 	Time                                    TimeNamespace
+
+	None bool // namespaces: none: the program runs in place, in the caller's namespaces and tree
 }
 
 // TimeNamespace describes the time namespace: time_namespaces(7), since Linux 5.6. Unlike for the other kinds, the
@@ -400,6 +402,7 @@ const (
 	LayerRlimits   Layer = "rlimits"
 	LayerDenials   Layer = "on-denial" // no protection: the mechanism that reports denied calls
 	LayerHide      Layer = "hide"      // only in a report: paths that a hide rule means and does not reach
+	LayerInPlace   Layer = "namespaces"
 )
 
 // MissingLandlockRights is a part of a layer that MissingLayer may name: rights and scopes that an older kernel's

@@ -175,6 +175,18 @@ func (d *decoder) landlock(n *yaml.Node, path string) {
 	}
 }
 
+func (d *decoder) namespaces(n *yaml.Node, path string) {
+	d.set(path, n)
+	switch {
+	case n.Kind == yaml.MapNode:
+		decodeKeys(d, n, namespaceKeys, d.p, path)
+	case n.Kind == yaml.ScalarNode && n.Text == "none":
+		d.p.Namespaces.None = true
+	default:
+		d.fail(n, path, "want none or a mapping, not "+n.What(), "")
+	}
+}
+
 func (d *decoder) network(n *yaml.Node, k *spec, path string) {
 	net := &d.p.Network
 	d.set(path, n)

@@ -40,6 +40,8 @@ func (p *Profile) encodeTop(k *key[Profile]) (*yaml.Node, string) {
 		return p.encodeMounts(), ""
 	case "landlock":
 		return p.encodeLandlock(k)
+	case "namespaces":
+		return p.encodeNamespaces(k)
 	case "network":
 		return p.encodeNetwork(k)
 	}
@@ -301,6 +303,13 @@ func (p *Profile) encodeLandlock(k *key[Profile]) (*yaml.Node, string) {
 		n = &yaml.Node{Kind: yaml.MapNode, Flow: true}
 	}
 	return n, ""
+}
+
+func (p *Profile) encodeNamespaces(k *key[Profile]) (*yaml.Node, string) {
+	if p.Namespaces.None {
+		return &yaml.Node{Text: "none", Scalar: yaml.OddScalar}, p.from("namespaces")
+	}
+	return p.encodeSection(k), ""
 }
 
 func (p *Profile) encodeNetwork(k *key[Profile]) (*yaml.Node, string) {

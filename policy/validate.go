@@ -215,6 +215,9 @@ func check[T any](v *validator, path string, list []T, f func(T) (*fault, Pos)) 
 
 func (v *validator) namespaces() {
 	p, ns := v.p, &v.p.Namespaces
+	if ns.None && (*ns != Namespaces{None: true}) {
+		v.fail(v.from("namespaces"), "namespaces", "none, but a kind of namespace is named too", "drop one of the two")
+	}
 	if ns.UTS.Mode != NSNew && p.Hostname != "" {
 		v.fail(v.from("hostname", "namespaces.uts"), "hostname", "it needs a new uts namespace", "drop it, or namespaces.uts")
 	}

@@ -1,7 +1,12 @@
 package sandbox
 
 import (
+	"cordon/policy"
+	"errors"
 	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -48,4 +53,59 @@ func TestControlSocketsOfOthers(t *testing.T) {
 	if none := count("/" + host.ControlFile); none <= control {
 		t.Errorf("%d directories listed for a socket that has only the name, %d for a control socket", none, control)
 	}
+}
+
+// vanishing is a host on which a directory with a socket is removed after the launcher has looked at the socket.
+type vanishing struct {
+	oneSocket
+	dir string
+	std *int
+}
+
+func (f vanishing) Lstat(path string) (fs.FileInfo, error) {
+	info, err := f.oneSocket.Lstat(path)
+	if path == f.dir+"/sock" && err == nil {
+		*f.std++
+		_ = os.RemoveAll(f.dir) // the run says the rest
+	}
+	return info, err
+}
+
+// TestSocketGoes: a socket may go, with its directory, between the plan and the mount that would cover it. It is no
+// matter whether the task could have searched the directory, and how the launcher opens paths.
+func TestSocketGoes(t *testing.T) {
+	for _, closed := range []bool{false, true} {
+		for _, byName := range []bool{false, true} {
+			dir := filepath.Join(publicDir(t), "dir")
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			l, err := net.Listen("unix", dir+"/sock")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			var st syscall.Stat_t
+			if err := syscall.Stat(dir+"/sock", &st); err != nil {
+				t.Fatal(err)
+			}
+			if closed && os.Getuid() == 0 { // an ordinary user's task may search what the user may
+				if err := errors.Join(os.Chown(dir, 4711, 4711), os.Chmod(dir, 0o700)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var listed, seen int
+			dev := uint32(st.Dev>>8&0xfff<<20 | st.Dev&0xff) //nolint:gosec // small numbers
+			h := withoutSockets(t)
+			h.NoOpenat2 = byName
+			h.Files = vanishing{oneSocket{socket: host.BoundSocket{Name: dir + "/sock", Dev: dev, Ino: uint32(st.Ino)}, listed: &listed}, dir, &seen} //nolint:gosec // as the kernel cuts it
+			p := sandboxtest.HostRoot()
+			p.User.Host = policy.HostCaller
+			text, _ := output(t, &Cmd{Profile: p, Host: h, Args: []string{"echo", "runs"}, Env: []string{"PATH=/usr/bin:/bin"}})
+			if text != "runs\n" || seen == 0 {
+				t.Errorf("closed %v, by name %v: seen %d times: %q", closed, byName, seen, text)
+			}
+		}
+	}
+	asUserToo(t)
 }

@@ -58,8 +58,20 @@ func (c *Cmd) start() error {
 	}
 	command := c.command(c.profile(), host, files)
 	c.proc = proc
+	err = c.launch(command)
+	if p := launch.WithoutNamespaces(command.Profile, err); p != nil {
+		// The failed launch has undone everything.
+		command.Profile, command.WhyInPlace = p, err.Error()
+		c.proc = launch.New()
+		return c.launch(command)
+	}
+	return err
+}
+
+// launch starts the command on this thread, if the process is a launcher and nothing else, or on one of its own.
+func (c *Cmd) launch(command *launch.Command) error {
 	if c.Exclusive {
-		return proc.Start(command)
+		return c.proc.Start(command)
 	}
 	return c.startApart(command)
 }

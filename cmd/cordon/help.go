@@ -44,9 +44,9 @@ func writeUsage(w io.Writer, c *cobra.Command) {
 	writeFlags(w, c.LocalFlags())
 }
 
-// writeFlags lists the flags. It lists the flags for fields of the profile separately.
-func writeFlags(w io.Writer, all *pflag.FlagSet) {
-	own, fields := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
+// splitFlags separates a command's own flags from those for fields of the profile. It keeps their order.
+func splitFlags(all *pflag.FlagSet) (own, fields *pflag.FlagSet) {
+	own, fields = pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
 	own.SortFlags, fields.SortFlags = false, false
 	all.VisitAll(func(f *pflag.Flag) {
 		if _, ok := f.Value.(*field); ok {
@@ -55,6 +55,12 @@ func writeFlags(w io.Writer, all *pflag.FlagSet) {
 			own.AddFlag(f)
 		}
 	})
+	return own, fields
+}
+
+// writeFlags lists the flags. It lists the flags for fields of the profile separately.
+func writeFlags(w io.Writer, all *pflag.FlagSet) {
+	own, fields := splitFlags(all)
 	for _, s := range []struct {
 		title string
 		set   *pflag.FlagSet

@@ -39,6 +39,7 @@ var commands = [...]struct {
 	{"doctor", newDoctor},
 	{"version", newVersion},
 	{"completion", newCompletion},
+	{"manual", newManual},
 }
 
 func main() {
@@ -112,7 +113,7 @@ func newRoot(u *ui, args []string) *cobra.Command {
 	root.SetUsageFunc(usage)
 	root.SetFlagErrorFunc(flagError)
 	for i := range commands {
-		if len(args) == 0 || !named(args[0]) || args[0] == commands[i].name {
+		if len(args) == 0 || !named(args[0]) || args[0] == "manual" || args[0] == commands[i].name {
 			root.AddCommand(commands[i].make(u))
 		}
 	}

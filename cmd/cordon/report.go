@@ -35,6 +35,9 @@ func (u *ui) showRestored(r *report.Report) {
 // showRun prints the messages of a run: see THE USER INTERFACE.
 func (u *ui) showRun(r *report.Report, verbose bool) {
 	u.broken = r.Break
+	if r.InPlace {
+		u.line("in place", "no namespaces")
+	}
 	for _, a := range r.Added {
 		if !a.Usual || verbose {
 			u.line("added", a.Path+": "+a.Why)

@@ -81,7 +81,7 @@ func (u *ui) runWith(f *runFlags, args []string, out *outFiles) error {
 		return u.runKept(f, c, out)
 	}
 	rep, err := ended(c, c.Run())
-	return u.finish(f, args, rep, out, err)
+	return u.finish(f, args, rep, out, offer(c, err))
 }
 
 // ended returns the report of a command that has run. It drops an *ExitError, because the report says how the program

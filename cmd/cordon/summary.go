@@ -19,6 +19,7 @@ type fact struct{ name, text string }
 // facts returns the results of a run in few words. It leaves out numbers that nothing counted.
 func facts(r *report.Report) []fact {
 	list := []fact{
+		{"in place", noNamespaces(r)},
 		{"ended", ending(r)},
 		{"time", joined("wall "+short(&r.Wall), "user "+short(&r.User), "system "+short(&r.System), span("held back ", r.Throttled),
 			span("waited for a processor ", r.CPUStall), span("for memory ", r.MemoryStall), span("for disks ", r.IOStall))},
@@ -45,6 +46,14 @@ func facts(r *report.Report) []fact {
 		}
 	}
 	return list[:n]
+}
+
+// noNamespaces says that the program ran in place, or returns "".
+func noNamespaces(r *report.Report) string {
+	if r.InPlace {
+		return "no namespaces"
+	}
+	return ""
 }
 
 // ending returns how the task ended.

@@ -106,10 +106,3 @@ func list(names []string) string {
 	}
 	return strings.Join(names, ", ")
 }
-
-// Simple reports whether none of the flags needs an expression.
-func Simple(flags []Flag) bool {
-	return !slices.ContainsFunc(flags, func(f Flag) bool {
-		return f.Name == "rule" || f.Name == "remove" && strings.Contains(f.Value, ":")
-	})
-}

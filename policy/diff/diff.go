@@ -269,6 +269,14 @@ func (d *differ) order(section, from, to string, x, y int) {
 // namespaces compares the namespaces. A new namespace is the narrowest. A change to another one to join counts both
 // as wider and as narrower, because it gives what is in the one and takes what is in the other.
 func (d *differ) namespaces() {
+	if a, b := d.a.Namespaces.None, d.b.Namespaces.None; a != b {
+		c := Change{Effect: Widens, Section: "namespaces", From: "new", To: "none", Old: d.a.Source("namespaces"),
+			New: d.b.Source("namespaces")}
+		if a {
+			c.Effect, c.From, c.To = Narrows, "none", "new"
+		}
+		d.add(c)
+	}
 	for k := range policy.Scalars {
 		name := k.Path
 		a, aok := k.At(d.a).(*policy.Namespace)

@@ -280,6 +280,9 @@ func (l *linter) capabilities() {
 
 func (l *linter) hostNamespaces() {
 	n := &l.p.Namespaces
+	if n.None {
+		l.say(l.p.Source("namespaces"), "namespaces: none: the program runs in the host's")
+	}
 	for _, x := range [...]struct {
 		name string
 		ns   *policy.Namespace

@@ -78,6 +78,7 @@ var doctorChecks = [...]doctorCheck{
 	{"seccomp", "syscalls: …", probeSeccomp},
 	{"seccomp-notify", "on-denial: report, and network: {allow: …}", probeNotify},
 	{"landlock", "landlock: …", probeLandlock},
+	{"in-place", "cordon run --in-place: a program without any namespace", probeInPlace},
 	{"idmap-ranges", "user: ranges through newuidmap(1)", probeRanges},
 	{"cgroup", "limits for the whole sandbox: limits: {memory, swap, cpus, pids, io, …}", probeCgroup},
 	{"sys-resource", "raising a hard rlimit, lowering oom_score_adj", probeSysResource},

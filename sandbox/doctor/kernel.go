@@ -129,6 +129,34 @@ func probeLandlock(m *Machine) Finding {
 	return fine("ABI " + strconv.Itoa(abi) + ": " + landlockAdds(1, abi))
 }
 
+// landlockInPlace is the first ABI of Landlock that serves without namespaces: it has a right to truncate files.
+const landlockInPlace = 3
+
+// inPlaceLine is what doctor offers where no namespace can be made.
+const inPlaceLine = "cordon run --in-place -- CMD"
+
+// probeInPlace looks for what a program needs that runs in place: Landlock, and the list of a process's children.
+func probeInPlace(m *Machine) Finding {
+	v, e := m.Call(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION, 0, 0)
+	if e != 0 || int(v) < landlockInPlace {
+		return lacking("no Landlock with ABI 3", "in place nothing but Landlock protects files, and ABI 3 is the first with a right to truncate them",
+			"Linux 6.2 or newer, with landlock in the lsm= boot parameter")
+	}
+	if _, err := m.ReadFile("/proc/thread-self/children"); err != nil {
+		return lacking("no /proc/thread-self/children", "the kernel was built without CONFIG_PROC_CHILDREN, or /proc is not mounted",
+			"mount -t proc proc /proc, or run a kernel built with CONFIG_PROC_CHILDREN=y")
+	}
+	return fine("Landlock ABI " + strconv.Itoa(int(v)) + "; " + inPlaceLine)
+}
+
+// orInPlace adds to a finding about namespaces what runs without them, where that can be done.
+func (m *Machine) orInPlace(f Finding) Finding {
+	if probeInPlace(m).State == OutcomeOK {
+		f.Remedy += "; or, without namespaces: " + inPlaceLine
+	}
+	return f
+}
+
 // landlockAdds lists what the ABIs from a to b add, as far as landlockLevels knows them.
 func landlockAdds(a, b int) string {
 	b = min(b, len(landlockLevels)-1)

@@ -29,7 +29,7 @@ func probeNamespace(m *Machine, name string) Finding {
 		if flag != 0 && m.Namespaces(0) != nil {
 			return Finding{State: OutcomeUnknown, Found: "not tried", Cause: "not tried, because no user namespace can be made", Remedy: "see userns"}
 		}
-		return m.refused(k, err)
+		return m.orInPlace(m.refused(k, err))
 	}
 	return Finding{State: OutcomeUnknown, Found: "no such kind"}
 }

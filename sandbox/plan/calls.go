@@ -84,8 +84,14 @@ func (c Call) String() string { return callNames[c] }
 // Into returns the step with r as the register that gets its result.
 func (s Step) Into(r Reg) Step { s.To = r; return s }
 
-// OrElse returns the step with one error that counts as success.
-func (s Step) OrElse(e Errno) Step { s.Or = e; return s }
+// OrElse returns the step with an error that counts as success. A step has at most two of them, each at most 255.
+// An error of 0 changes nothing.
+func (s Step) OrElse(e Errno) Step {
+	if e != 0 {
+		s.Or = s.Or<<8 | e
+	}
+	return s
+}
 
 // CWD is AT_FDCWD as an argument.
 var CWD = Arg{Kind: AtFDCWD}
@@ -116,6 +122,9 @@ func step(c Call, args ...Arg) Step {
 // ForkStep returns a step that makes a process. The new process, the task, runs the steps that follow. The caller
 // runs Plan.Init and then only reaps. They share their table of descriptors until one of them leaves it.
 func ForkStep() Step { return step(Fork, num(CloneFlags, cloneFiles)) }
+
+// Apart returns a Fork step whose processes have tables of descriptors of their own from the beginning.
+func (s Step) Apart() Step { s.Args[0].Int &^= cloneFiles; return s }
 
 // OwnedFork does the same as ForkStep, and also stores the task's pid, as both processes see it, in the owner word of
 // the shared page. get_robust_list(2) calls this word the owner of a futex.

@@ -306,8 +306,14 @@ func (s Step) Result() string {
 	return r
 }
 
-// String returns the error's name.
-func (e Errno) String() string { return string(appendValue(nil, uint64(e), errnos[:])) }
+// String returns the names of the one or two errors.
+func (e Errno) String() string {
+	text := appendValue(nil, uint64(e&0xff), errnos[:])
+	if first := e >> 8; first != 0 {
+		text = append(append(appendValue(nil, uint64(first), errnos[:]), " or "...), text...)
+	}
+	return string(text)
+}
 
 // WriteText prints the plan, one step per line, with the numbers that errors use.
 func (p *Plan) WriteText(w io.Writer) error {

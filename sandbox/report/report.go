@@ -29,6 +29,7 @@ type Report struct {
 	PeakRSS int64         `json:"peak_rss_bytes,omitempty"` // of the largest process: getrusage(2), ru_maxrss; 0, and absent, if unknown
 	Usage
 
+	InPlace  bool       `json:"in_place,omitempty"` // the task ran in the caller's namespaces: namespaces: none
 	Enforced []Enforced `json:"enforced"`
 	Missing  []Missing  `json:"missing,omitempty"`
 	Ways     []Way      `json:"ways_on,omitempty"` // what this host refuses, and what the launcher did instead; the sandbox is no weaker

@@ -161,6 +161,7 @@ type box struct {
 	flags   []string // for the launcher, after the profile's
 	wrap    []string // a program to run the launcher with
 	env     []string // more environment for the launcher
+	place   bool     // without namespaces
 	dir     string   // the launcher's working directory; "" the site's
 }
 
@@ -252,6 +253,12 @@ func (b *box) argv(args []string) []string {
 		}
 		if b.profile == "strict" && !since(6, 12) { // Landlock has no scopes, and the profile does not start without them
 			run = append(run, "--missing", "landlock")
+		}
+		if b.place {
+			run = append(run, "--in-place")
+		}
+		if b.place && b.who.uid == 0 && slices.Contains(b.flags, "--rw") { // root's files can be written by root's id alone
+			run = append(run, "--host-user", "caller")
 		}
 		args = append(append(append(run, b.flags...), "--"), args...)
 	}

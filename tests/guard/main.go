@@ -82,7 +82,14 @@ func watch(args []string) (int, error) {
 	if err := os.Chmod(tmp, 0o777|os.ModeSticky); err != nil { // tests also run as other users
 		return 1, err
 	}
-	pid, err := start(args, append(os.Environ(), "TMPDIR="+tmp, scratch.Var+"="+run))
+	// A guard may run below another one, which has set both. A second value in the list would not count: Go programs
+	// take the first, and shells the last.
+	for name, value := range map[string]string{"TMPDIR": tmp, scratch.Var: run} {
+		if err := os.Setenv(name, value); err != nil {
+			return 1, err
+		}
+	}
+	pid, err := start(args)
 	if err != nil {
 		return 1, err
 	}
@@ -105,8 +112,8 @@ func watch(args []string) (int, error) {
 }
 
 // start starts the command. If the guard is root, and a new mount namespace is allowed, the command runs in one.
-func start(args, env []string) (int, error) {
-	attr := &os.ProcAttr{Env: env, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{}}
+func start(args []string) (int, error) {
+	attr := &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{}}
 	if os.Getuid() == 0 && os.MkdirAll(stateDir, 0o700) == nil {
 		attr.Sys.Unshareflags = unix.CLONE_NEWNS // package syscall makes its mounts private
 		if p, err := os.StartProcess("/proc/self/exe", append([]string{"guard", inside}, args...), attr); err == nil {

@@ -30,8 +30,28 @@ const (
 func hosts() []host {
 	docker := strings.Fields(dockerCaps)
 	named := strings.Fields("run -v --rm --name hosts -- true")
+	place := strings.Fields("run -v --in-place -- true")
 	hostProc := strings.Fields("run -v --ns pid=host -- true")
-	return []host{
+	placed := []host{
+		{name: "user.max_user_namespaces=0, --in-place", own: true, apply: "sysctl /proc/sys/user/max_user_namespaces 0"},
+		{name: "a filter on clone3: ENOSYS, --in-place", apply: "deny noclone3"},
+		{name: "a filter on unshare, --in-place", apply: "deny unshare"},
+		{name: "a filter on mounts, --in-place", apply: "deny mount"},
+		{name: "a filter on openat2: ENOSYS, --in-place", apply: "deny openat2"},
+		{name: "a filter like Docker's, --in-place", apply: "deny docker"},
+		{name: "the capabilities of Docker's root, --in-place", apply: "keep " + dockerCaps},
+		{name: "a container: Docker's filter, --in-place", container: &bundle{filter: "docker", caps: docker}, need: "runc"},
+		{name: "unshare -Ur, --in-place", before: strings.Fields("unshare -Ur"), need: "unshare"},
+		{name: "a sandbox of cordon, --in-place", before: strings.Fields("BASE/bin/cordon run -q -p default --ro BASE/bin --")},
+		{name: "a sandbox in place, --in-place", before: strings.Fields("BASE/bin/cordon run -q --in-place -p default --ro BASE/bin --")},
+	}
+	for i := range placed {
+		placed[i].args, placed[i].root, placed[i].user = place, "missing mount", "missing mount"
+		if strings.HasPrefix(placed[i].name, "unshare") {
+			placed[i].root = unmapped
+		}
+	}
+	return append(placed, []host{
 		{name: "an unrestricted host", root: "full", user: "full"},
 		{name: "/proc with hidepid=invisible", apply: "proc hidepid=2", root: "full", user: "full"},
 		{name: "/proc with hidepid=ptraceable", apply: "proc hidepid=4", root: "full", user: "full"},
@@ -87,5 +107,5 @@ func hosts() []host {
 		{name: "unshare -Ur", before: strings.Fields("unshare -Ur"), need: "unshare", root: unmapped, user: "full"},
 		{name: "a sandbox of cordon, -p default", before: strings.Fields("BASE/bin/cordon run -q -p default --ro BASE/bin --"), root: filtered, user: filtered},
 		{name: "a sandbox of cordon, -p build", before: strings.Fields("BASE/bin/cordon run -q -p build --ro BASE/bin --"), root: filtered, user: filtered},
-	}
+	}...)
 }

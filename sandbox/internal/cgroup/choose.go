@@ -107,50 +107,6 @@ func (c *Choice) lack(limit, why, remedy string) {
 // controllers is the remedy if the user's systemd manager does not have a controller.
 const controllers = "systemctl edit user@.service, with [Service] Delegate=cpu cpuset io memory pids, and log in again"
 
-// A remedy names a command of systemd only where systemd runs, and the user's manager only where the user has a bus.
-const (
-	namedGroup = "name a group that this user owns: limits.cgroup (--cgroup-parent)"
-	ownGroup   = "let root make a group and give it to this user: cgroups(7), \"Cgroups v2 delegation\"; then start cordon in it, and " + namedGroup
-)
-
-// systemd reports whether systemd manages this machine: sd_booted(3).
-func (d *finder) systemd() bool {
-	_, err := d.f.Stat("/run/systemd/system")
-	return err == nil
-}
-
-// bus reports whether the caller can ask a systemd manager for a scope.
-func (d *finder) bus() bool {
-	if d.who.UID == 0 || !d.systemd() {
-		return d.systemd()
-	}
-	_, err := d.f.Stat("/run/user/" + strconv.Itoa(d.who.UID) + "/bus")
-	return err == nil
-}
-
-// delegate is the remedy if no group is delegated to the caller.
-func (d *finder) delegate() string {
-	switch {
-	case d.who.UID == 0 && d.systemd():
-		return "systemd-run --scope -p Delegate=yes cordon run …; or name a group: limits.cgroup (--cgroup-parent)"
-	case d.who.UID == 0:
-		return "name a group in which there are no processes: limits.cgroup (--cgroup-parent)"
-	case d.bus():
-		return "systemd-run --user --scope -p Delegate=yes cordon run …; or " + namedGroup
-	case d.systemd():
-		return "log in through a session of systemd's, with a bus of the user's (Debian: dbus-user-session), or run cordon in a unit with Delegate=yes; or " + namedGroup
-	}
-	return ownGroup
-}
-
-// undelegated is the remedy if a group lacks a controller.
-func (d *finder) undelegated(dir string) string {
-	if d.systemd() && d.who.UID != 0 {
-		return controllers
-	}
-	return "let root write the controller to cgroup.subtree_control of every group above " + dir
-}
-
 // named returns the path in the tree that the profile names, or "" if the profile names none.
 func (d *finder) named() string {
 	if strings.HasPrefix(d.at, "/") {

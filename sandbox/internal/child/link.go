@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -75,6 +74,7 @@ type Page struct {
 	Init, Task Fault  // Init is also the child's before the child forks
 	Next       int32  // the pid of the process that Respawn made, which is the launcher's child; 0 for none
 	Done       uint32 // 1 once the task was reaped
+	Guard      uint32 // 1: init is a guard: see guard
 	Linger     uint32 // 1: init waits for one more word at descriptor 0 before it ends, and the terminal with it
 	Status     int32  // the task's wait status
 	Usage      unix.Rusage
@@ -82,6 +82,12 @@ type Page struct {
 	self       int32  // the task's pid as it sees it: see plan.WithSelf
 	scratch    int32
 	scratchUse unix.Rusage
+
+	// For guard: the signals that it waits for, a limit of 0 processes, a pause, and the list of its children.
+	signals  uint64
+	noneMore [2]uint64
+	pause    [2]int64
+	children [2048]byte
 }
 
 // Fault is the step that failed or, if Errno is 0, the step that is running.
@@ -400,34 +406,6 @@ func (im *Image) sendRights(text string, fd int32) (*message, []byte, error) {
 	m.control.Level, m.control.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
 	m.control.SetLen(unix.CmsgLen(4))
 	return m, b, nil
-}
-
-// owner returns the address of the owner word.
-func (im *Image) owner() uintptr { return uintptr(unsafe.Pointer(&im.page.owner)) }
-
-// Released reports whether the kernel has released the memory in which the task ran the plan: the task runs the
-// program, or has ended. It is always false if the plan has no plan.HoldOwner.
-func (p *Page) Released() bool {
-	const ownerDied = 0x40000000 // FUTEX_OWNER_DIED: get_robust_list(2)
-	return atomic.LoadUint32(&p.owner)&ownerDied != 0
-}
-
-// self returns the address of the word for the task's own pid.
-func (im *Image) self() uintptr { return uintptr(unsafe.Pointer(&im.page.self)) }
-
-// robustList builds struct robust_list_head with one entry, whose lock is the owner word. The lowest bit of the
-// entry's address is clear. If it were set, the kernel would wake only waiters with priority inheritance
-// (kernel/futex/core.c, fetch_robust_entry), and the kernel finds those without the list.
-func (im *Image) robustList() ([]byte, error) {
-	b, err := im.alloc(32)
-	if err != nil {
-		return nil, err
-	}
-	head, entry := addr(b), addr(b[24:])
-	*(*uintptr)(unsafe.Pointer(&b[0])) = entry
-	*(*uintptr)(unsafe.Pointer(&b[8])) = im.owner() - entry // futex_offset, from the entry to its lock
-	*(*uintptr)(unsafe.Pointer(&b[24])) = head              // the end of the list
-	return b, nil
 }
 
 // Fail makes step i of the child and the task, or of init, fail with ENOSYS, for tests of errors. Call it before the

@@ -26,13 +26,18 @@ func afterFork()
 // know it, so it is passed only with CLONE_INTO_CGROUP.
 type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+
+	// plain is not the kernel's: clone(2) is called instead, because a container's filter answers ENOSYS to clone3(2).
+	// clone(2) cannot reset the signal handlers. In the child they never run, because every signal is blocked, and
+	// execve resets them.
+	plain bool
 }
 
 func (a *cloneArgs) size() uintptr {
 	if a.flags&unix.CLONE_INTO_CGROUP == 0 {
 		return unsafe.Offsetof(a.cgroup)
 	}
-	return unsafe.Sizeof(*a)
+	return unsafe.Offsetof(a.plain)
 }
 
 // Start clones and returns the child's pid and pidfd. The calling thread must outlive the sandbox: the child's
@@ -46,6 +51,10 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 	// Only one fork at a time may say which parts of the heap the next process gets.
 	syscall.ForkLock.Lock()
 	n, errno := run(im, args)
+	if errno == unix.ENOSYS && im.page.Guard != 0 && im.clone == 0 {
+		args.plain = true
+		n, errno = run(im, args)
+	}
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(im)
 	runtime.KeepAlive(args)
@@ -134,7 +143,11 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	}
 	// There is no CLONE_VM: the child has copies of the pages that are not shared. So its writes reach nothing of the
 	// launcher's but the image.
-	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), argSize, 0, 0, 0, 0)
+	if args.plain {
+		pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), 0, uintptr(args.pidfd), 0, 0, 0)
+	} else {
+		pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), argSize, 0, 0, 0, 0)
+	}
 	if pid != 0 || e != 0 {
 		syscall.RawSyscall6(unix.SYS_MADVISE, heap, 3*arenaSize, unix.MADV_DOFORK, 0, 0, 0)
 		if kept > above {
@@ -164,7 +177,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		if r == 0 && o.some {
 			e = syscall.EPIPE
 		}
-		if e != 0 && uint16(e) != o.or {
+		if e != 0 && uint16(e) != o.or&0xff && uint16(e) != o.or>>8 {
 			goto failed
 		}
 		// The new process is the task, and goes on with the plan. Its faults stand apart from init's, because both
@@ -187,6 +200,10 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	}
 	// Only init, and a child without a fork, come here: the task's last step is execve, which does not return.
 	fault.Step = 0
+	if pid != 0 && page.Guard != 0 {
+		guard(page, pid)
+		goto done
+	}
 	for pid != 0 { // init reaps until the task is gone; what is left dies with init
 		r, _, e = syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&page.scratch)), unix.WALL,
 			uintptr(unsafe.Pointer(&page.scratchUse)), 0, 0)

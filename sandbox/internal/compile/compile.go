@@ -4,7 +4,6 @@ import (
 	"errors"
 	"iter"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -214,8 +213,11 @@ func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compila
 	// If the child held the launcher's end of the socket, it would wait for ever for a launcher that was killed.
 	c.do(own("launcher"), plan.CloseStep(plan.F(FileLauncher)))
 	phases := order[:]
-	if c.Into != nil {
+	switch {
+	case c.Into != nil:
 		phases = execOrder[:]
+	case p.Namespaces.None:
+		phases = placeOrder[:]
 	}
 	for _, phase := range phases {
 		if err := phase(c); err != nil {
@@ -250,7 +252,6 @@ func (c *Compilation) taskBegins() error {
 
 // The messages of the child: a letter each, since a seqpacket socket keeps them apart.
 const (
-	// The messages of the child: one letter each, because a seqpacket socket keeps messages apart.
 	MsgBorn    = 'N' // the child is another process than the one that was cloned
 	MsgBegin   = 'B' // the task has begun
 	MsgRoot    = 'R' // the child has entered the root: nothing is mounted any more, and the old root is about to go
@@ -327,12 +328,18 @@ func (c *Compilation) keyring() error {
 // process that has the old one.
 func (c *Compilation) fork() error {
 	from := own("init")
-	twoFiles := [...]plan.Step{
+	itsFiles := []plan.Step{
 		plan.Dup(plan.F(FileGate), plan.Number(0), 0),
 		plan.Dup(plan.F(FileSync), plan.Number(1), 0),
 		plan.CloseFrom(2, 0),
 	}
+	if c.InPlace() {
+		itsFiles = append(itsFiles[:2], plan.Dup(plan.R(plan.File), plan.Number(2), 0), plan.CloseFrom(3, 0))
+	}
 	fork := plan.ForkStep()
+	if c.InPlace() { // a container's filter may deny unshare(2)
+		fork = fork.Apart()
+	}
 	if c.Reports {
 		fork = plan.OwnedFork()
 	}
@@ -345,14 +352,17 @@ func (c *Compilation) fork() error {
 		if c.OwnsPID() {
 			c.do(c.scalar("on-denial"), plan.MarkOwner().OrElse(plan.EINVAL))
 		}
-	} else {
+	} else if !c.InPlace() {
 		c.doInit(from, plan.UnshareStep(unix.CLONE_FILES))
 	}
 	c.tieToInit()
 	c.doInit(from,
 		plan.WipeArgs(plan.F(FileZero))) // otherwise /proc/1/cmdline would show paths of the host
+	if c.InPlace() {
+		c.guardSteps()
+	}
 	if !c.Reports {
-		c.doInit(from, twoFiles[:]...)
+		c.doInit(from, itsFiles...)
 	}
 	c.doInit(from,
 		plan.ChdirStep("/"),
@@ -361,10 +371,10 @@ func (c *Compilation) fork() error {
 		plan.CapsetStep(0, 0, 0))
 	if c.Reports {
 		c.sendListener()
-		c.doInit(from, twoFiles[:]...)
-		c.doInit(from, plan.SetFilter(0, initFilter(c.Arch, initCalls[:])))
+		c.doInit(from, itsFiles...)
+		c.doInit(from, plan.SetFilter(0, initFilter(c.Arch, c.initCalls())))
 	} else {
-		c.doInit(from, plan.SetFilter(0, initFilter(c.Arch, initCalls[:])), plan.SendByte(plan.Number(1), string(rune(MsgInit))))
+		c.doInit(from, plan.SetFilter(0, initFilter(c.Arch, c.initCalls())), plan.SendByte(plan.Number(1), string(rune(MsgInit))))
 	}
 	c.doInit(from,
 		plan.CloseStep(plan.Number(1)),
@@ -425,26 +435,4 @@ func (c *Compilation) changeDir() error {
 		c.do(own("process.workdir"), plan.ChdirStep(c.Workdir).OrElse(plan.EACCES))
 	}
 	return nil
-}
-
-// adjust sets the nice value and the OOM score. The score is written through one of the child's own files in the
-// host's /proc.
-func (c *Compilation) adjust() error {
-	p := &c.Profile.Process
-	if p.Nice.Set {
-		c.do(c.scalar("process.nice"), plan.Nice(p.Nice.V))
-	}
-	if p.OOMScoreAdj.Set {
-		c.writeFile(c.scalar("process.oom-score-adj"), "self/oom_score_adj", strconv.Itoa(p.OOMScoreAdj.V))
-	}
-	return nil
-}
-
-// writeFile writes a short text to one of the child's own files in the host's /proc.
-func (c *Compilation) writeFile(from plan.From, name, text string) {
-	dir, path := c.ownProc(name)
-	c.do(from,
-		plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File),
-		plan.WriteStep(plan.R(plan.File), text),
-		plan.CloseStep(plan.R(plan.File)))
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io/fs"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -125,20 +126,34 @@ func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
 	switch {
 	case c.Host.NoOpenat2:
 		closed := 0
-		if p.Absent && !p.Fleeting {
+		if p.Absent {
 			closed = c.closedDirs(path)
 		}
-		c.openSteps(from, c.rootFD, path, flags, plan.Target, closed)
+		c.openSteps(from, c.rootFD, path, flags, plan.Target, closed, p.Fleeting)
 	default:
 		open := plan.Open2(c.rootFD, path, flags, walk.ResolveInRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
-		switch {
-		case p.Fleeting:
-			open = open.OrElse(plan.ENOENT)
-		case p.Absent:
+		if p.Absent {
 			open = open.OrElse(plan.EACCES)
+		}
+		if p.Fleeting { // its directory may be gone too, whether the task may search it or not
+			open = open.OrElse(plan.ENOENT)
 		}
 		c.do(from, open)
 	}
+}
+
+// closedDirs returns the number, from 1, of the first name on the way to a path of the picture that lies in a
+// directory which the task may not search, or 0 if there is none.
+func (c *Compilation) closedDirs(path string) int {
+	n, dir := 0, ""
+	for name := range strings.SplitSeq(c.resolved(path)[1:], "/") {
+		n++
+		if dir != "" && !c.searchable(dir) {
+			return n
+		}
+		dir += "/" + name
+	}
+	return 0
 }
 
 // moveToTarget mounts a guard. If the host has replaced the file since the child opened it, nothing can be mounted on
@@ -205,8 +220,8 @@ func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos,
 		Guard: picture.GuardHide, Behind: c.Tree.HostPath(target),
 		What: "hidden", Rule: rule}
 	// The program that listens at a socket may remove it at any time. Then there is nothing to cover.
-	if info, err := c.Tree.Lstat(p.Behind); err == nil && info.Mode()&fs.ModeSocket != 0 && !p.Absent {
-		p.Absent, p.Fleeting = true, true
+	if info, err := c.Tree.Lstat(p.Behind); err == nil && info.Mode()&fs.ModeSocket != 0 {
+		p.Fleeting = true
 	}
 	shown := c.liftedBelow(&p)
 	if len(shown) > 0 {

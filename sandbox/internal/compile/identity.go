@@ -91,17 +91,6 @@ func (c *Compilation) hostIdentity() error {
 	return nil
 }
 
-// leaveRoot gives up root's ids in a sandbox without a user namespace. The mounts needed these ids.
-func (c *Compilation) leaveRoot() bool {
-	id := &c.IDs
-	if c.Into != nil || id.NewUser || id.InUID == c.Host.UID && id.InGID == c.Host.GID {
-		return false
-	}
-	c.do(c.scalar("user.uid"), plan.PrctlStep(unix.PR_SET_KEEPCAPS, 1), plan.NoGroups(), plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)),
-		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
-	return true
-}
-
 // IDMap returns a line of an id map: user_namespaces(7).
 func IDMap(inside, outside, count int) string {
 	return strconv.Itoa(inside) + " " + strconv.Itoa(outside) + " " + strconv.Itoa(count)
@@ -163,6 +152,10 @@ func (c *Compilation) rootOfContainer() {
 func (c *Compilation) writesAsRoot(path string, info fs.FileInfo, from string) error {
 	if !c.IDs.Own || c.IDs.Idmapped || ownerOf(info) != 0 && info.Mode().Perm()&0o002 != 0 {
 		return nil
+	}
+	if c.InPlace() {
+		return &fail.UnsupportedError{Layer: policy.LayerMount, From: from, Remedy: c.OrRoot() + "; or start cordon as the directory's owner",
+			Why: path + ": the task cannot write it: root gives the task an unprivileged id, and in place there are no idmapped mounts"}
 	}
 	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: path + ": the task cannot write it: without CAP_SYS_ADMIN, root gives the task an unprivileged id but no idmapped mounts",
 		From: from, Remedy: c.OrRoot() + "; or give the launcher CAP_SYS_ADMIN, or the directory to another user who runs cordon"}
@@ -359,6 +352,9 @@ func (c *Compilation) BoundingSet() error {
 		c.Ambient |= 1 << n
 	}
 	from := own("capabilities")
+	if c.Unbound() {
+		return nil
+	}
 	for n := 0; n <= c.Host.LastCap; n++ {
 		if c.Keep>>n&1 == 0 {
 			c.do(from, plan.PrctlStep(unix.PR_CAPBSET_DROP, uint64(n)))
@@ -403,7 +399,10 @@ func (c *Compilation) capabilities() error {
 		c.do(from, plan.PrctlStep(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL))
 	}
 	// The secure bits come before the last capset, because that takes CAP_SETPCAP away.
-	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, c.secureBits()), plan.CapsetStep(c.Keep, c.Keep, c.Ambient))
+	if !c.Unbound() {
+		c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, c.secureBits()))
+	}
+	c.do(from, plan.CapsetStep(c.Keep, c.Keep, c.Ambient))
 	return nil
 }
 

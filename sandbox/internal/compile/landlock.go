@@ -94,17 +94,7 @@ func (c *Compilation) LandlockRules() error {
 	if err := c.lackLandlock(); err != nil {
 		return err
 	}
-	// If a structure is longer than the kernel knows, and the rest is not zero, the kernel refuses it with E2BIG. So
-	// each ABI gets its own length, and a plan for an old kernel has no field that only a new one knows. The second
-	// field came with ABI 4, the third with 6.
-	size := uint64(8)
-	if c.Host.LandlockABI >= 4 {
-		size = 16
-	}
-	if c.Host.LandlockABI >= scopeABI {
-		size = 24
-	}
-	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, size).Into(plan.Ruleset))
+	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, c.rulesetSize()).Into(plan.Ruleset))
 	c.Land.ruleset = plan.R(plan.Ruleset)
 	// The rules are added after the root is entered, by paths inside: a rule is about an inode, and if a mount covers
 	// an inode of the host, the task does not see that one.
@@ -117,6 +107,19 @@ func (c *Compilation) LandlockRules() error {
 	// The launcher gets the ruleset after the last rule was added.
 	c.keepRuleset()
 	return nil
+}
+
+// rulesetSize returns the length of the structure that describes a ruleset. If the structure is longer than the kernel
+// knows, and the rest is not zero, the kernel refuses it with E2BIG. So each ABI gets its own length, and a plan for an
+// old kernel has no field that only a new one knows. The second field came with ABI 4, the third with 6.
+func (c *Compilation) rulesetSize() uint64 {
+	switch {
+	case c.Host.LandlockABI >= scopeABI:
+		return 24
+	case c.Host.LandlockABI >= 4:
+		return 16
+	}
+	return 8
 }
 
 // wantedScopes returns the scopes that the profile asks for. Without a list in the profile these are both; an empty
@@ -229,9 +232,13 @@ func (c *Compilation) landlockEnforce() error {
 	if !c.Land.On {
 		return nil
 	}
+	forbidden := plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if c.InPlace() {
+		forbidden = c.tryForbidden()
+	}
 	c.do(c.scalar("landlock"),
 		plan.RestrictSelf(c.Land.ruleset),
-		plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EACCES),
+		forbidden.Into(plan.File).OrElse(plan.EACCES),
 		plan.ReadStep(plan.R(plan.File), 1).OrElse(plan.EBADF))
 	return nil
 }
@@ -270,7 +277,9 @@ func (c *Compilation) lostRights() (list []lostRight) {
 	}
 	if c.Host.LandlockABI < ioctlABI {
 		r := lostRight{what: "ioctl on devices", since: "6.10", by: mounts} // every mount but the sandbox's /dev is nodev
-		if c.Joined(unix.CLONE_NEWNS) != nil {
+		if c.InPlace() {
+			r.by, r.open, r.shut = "", "ioctls on devices that the task may open", "namespaces of the sandbox's own"
+		} else if c.Joined(unix.CLONE_NEWNS) != nil {
 			r.by, r.open = "", "ioctls on the devices of the joined mount namespace"
 			r.shut = "a mount namespace of the sandbox's own"
 		}
@@ -291,7 +300,10 @@ func (c *Compilation) lostScopes() (list []lostRight) {
 	}
 	sockets := lostRight{what: "abstract sockets", since: "6.12", by: "the network namespace",
 		shut: "network: none (--net none)"}
-	if !c.OwnNet {
+	switch {
+	case c.InPlace() && c.Profile.Network.Mode == policy.NetworkNone && !c.LandlockResolves():
+		sockets.by = "the filter" // which denies every socket but pairs
+	case !c.OwnNet:
 		sockets.by, sockets.open = "", "connections to abstract sockets outside"
 	}
 	wanted := c.wantedScopes()

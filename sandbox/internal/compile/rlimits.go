@@ -288,3 +288,25 @@ const OomTries = 50
 
 // Positive reports whether a counter is known and above 0.
 func Positive(n *uint64) bool { return n != nil && *n > 0 }
+
+// adjust sets the nice value and the OOM score. The score is written through one of the child's own files in the
+// host's /proc.
+func (c *Compilation) adjust() error {
+	p := &c.Profile.Process
+	if p.Nice.Set {
+		c.do(c.scalar("process.nice"), plan.Nice(p.Nice.V))
+	}
+	if p.OOMScoreAdj.Set {
+		c.writeFile(c.scalar("process.oom-score-adj"), "self/oom_score_adj", strconv.Itoa(p.OOMScoreAdj.V))
+	}
+	return nil
+}
+
+// writeFile writes a short text to one of the child's own files in the host's /proc.
+func (c *Compilation) writeFile(from plan.From, name, text string) {
+	dir, path := c.ownProc(name)
+	c.do(from,
+		plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File),
+		plan.WriteStep(plan.R(plan.File), text),
+		plan.CloseStep(plan.R(plan.File)))
+}

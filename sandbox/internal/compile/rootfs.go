@@ -366,7 +366,7 @@ func (c *Compilation) openInside(from plan.From, path string, flags uint64, to p
 		c.do(from, plan.Open2(c.rootFD, path, flags, walk.ResolveInRoot).Into(to))
 		return
 	}
-	c.openSteps(from, c.rootFD, c.resolved(path), flags, to, 0)
+	c.openSteps(from, c.rootFD, c.resolved(path), flags, to, 0, false)
 }
 
 // resolved returns what the picture says that a path means. If the picture cannot resolve the path, it stays as it
@@ -400,14 +400,14 @@ func (c *Compilation) openWithLinks(from plan.From, path string, flags uint64, t
 // openFromTop opens an absolute path of the child's own root name by name.
 func (c *Compilation) openFromTop(from plan.From, path string, flags uint64, to plan.Reg) {
 	c.do(from, plan.OpenStep(plan.CWD, "/", walk.OpenDir, 0).Into(plan.Top))
-	c.openSteps(from, plan.R(plan.Top), path, flags, to, 0)
+	c.openSteps(from, plan.R(plan.Top), path, flags, to, 0, false)
 	c.do(from, plan.CloseStep(plan.R(plan.Top)))
 }
 
 // openSteps opens a path below dir name by name. Two registers take turns, so that the last name's descriptor ends in
 // to. If closed is not 0, the name with that number, from 1, may lie in a directory that the child may not search;
-// then the opens after it may fail as well.
-func (c *Compilation) openSteps(from plan.From, dir plan.Arg, path string, flags uint64, to plan.Reg, closed int) {
+// then the opens after it may fail as well. If fleeting is set, any name may be gone.
+func (c *Compilation) openSteps(from plan.From, dir plan.Arg, path string, flags uint64, to plan.Reg, closed int, fleeting bool) {
 	if path == "/" {
 		c.do(from, plan.OpenStep(dir, ".", flags, 0).Into(to))
 		return
@@ -420,31 +420,21 @@ func (c *Compilation) openSteps(from plan.From, dir plan.Arg, path string, flags
 		} else if left%2 == 1 {
 			next = plan.Between
 		}
-		var denied, gone plan.Errno
+		var gone plan.Errno
+		if i > 0 && fleeting || closed != 0 && closed <= i {
+			gone = plan.EBADF // a directory above could not be opened
+		}
+		open := plan.OpenStep(dir, name, how|unix.O_NOFOLLOW, 0).Into(next).OrElse(gone)
 		switch {
 		case closed == i+1:
-			denied = plan.EACCES
-		case closed != 0 && closed <= i:
-			denied, gone = plan.EBADF, plan.EBADF
+			open = open.OrElse(plan.EACCES)
+		case fleeting:
+			open = open.OrElse(plan.ENOENT)
 		}
-		c.do(from, plan.OpenStep(dir, name, how|unix.O_NOFOLLOW, 0).Into(next).OrElse(denied))
+		c.do(from, open)
 		if i > 0 {
 			c.do(from, plan.CloseStep(dir).OrElse(gone))
 		}
 		dir = plan.R(next)
 	}
-}
-
-// closedDirs returns the number, from 1, of the first name on the way to a path of the picture that lies in a
-// directory which the task may not search, or 0 if there is none.
-func (c *Compilation) closedDirs(path string) int {
-	n, dir := 0, ""
-	for name := range strings.SplitSeq(c.resolved(path)[1:], "/") {
-		n++
-		if dir != "" && !c.searchable(dir) {
-			return n
-		}
-		dir += "/" + name
-	}
-	return 0
 }

@@ -82,10 +82,10 @@ func (c *Compilation) FindArch() error {
 	return nil
 }
 
-// initCalls are the calls of Plan.Init after its filter, and of init's loop.
-var initCalls = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN}
+// callsOfInit are the calls of Plan.Init after its filter, and of init's loop.
+var callsOfInit = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN}
 
-// initCallsBefore are initCalls, and what init calls after it has said that it is confined and before its loop: see
+// initCallsBefore are callsOfInit, and what init calls after it has said that it is confined and before its loop: see
 // sendListener. futex(2) waits until the task's memory is gone, and sendmsg(2) sends the listener.
 var initCallsBefore = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN,
 	unix.SYS_FUTEX, unix.SYS_SENDMSG, unix.SYS_DUP3, unix.SYS_CLOSE_RANGE, unix.SYS_SECCOMP}
@@ -173,7 +173,7 @@ func (c *Compilation) sendListener() {
 	c.doInit(own("init"),
 		// A filter can be followed by another, but never be taken away (seccomp(2)). So this one allows seccomp(2)
 		// itself, and the second filter, that of the loop, no longer does.
-		plan.SetFilter(0, initFilter(c.Arch, initCallsBefore[:])),
+		plan.SetFilter(0, initFilter(c.Arch, append(c.guardCalls(), initCallsBefore[:]...))),
 		plan.SendByte(plan.F(FileSync), string(rune(MsgInit))))
 	if c.OwnsPID() { // sleep, because AwaitOwner spins on a processor while the task runs on another
 		c.doInit(c.scalar("on-denial"), plan.SleepForOwner(firstTask).OrElse(plan.EAGAIN))
@@ -181,4 +181,73 @@ func (c *Compilation) sendListener() {
 	c.doInit(c.scalar("on-denial"),
 		plan.AwaitOwner().OrElse(plan.ESRCH),                                                    // ESRCH: the task was gone before HoldOwner
 		plan.SendFile(plan.F(FileSync), string(rune(MsgReady)), c.FirstFD()).OrElse(plan.EBADF)) // EBADF: the task was gone before it had a listener
+}
+
+// initCalls returns the calls of Plan.Init after its filter, and of init's loop.
+func (c *Compilation) initCalls() []uint32 { return append(c.guardCalls(), callsOfInit[:]...) }
+
+// guardCalls returns the calls that init makes in addition if it is the guard of a program that runs in place.
+func (c *Compilation) guardCalls() []uint32 {
+	if !c.InPlace() {
+		return nil
+	}
+	return []uint32{unix.SYS_RT_SIGTIMEDWAIT, unix.SYS_PREAD64, unix.SYS_PRLIMIT64, unix.SYS_KILL}
+}
+
+// guardSteps make init the guard of the task's processes. It takes the task's ids, which clears the parent-death
+// signal. The launcher's death wakes the guard: see child.
+func (c *Compilation) guardSteps() {
+	from := own("guard")
+	c.doInit(from,
+		plan.PrctlStep(unix.PR_SET_CHILD_SUBREAPER, 1),
+		plan.OpenStep(plan.CWD, "/proc/thread-self/children", unix.O_RDONLY|unix.O_CLOEXEC, 0).Into(plan.File))
+	if c.IDs.Own {
+		c.doInit(from, plan.NoGroups(), plan.SetGID(uint64(c.IDs.OutGID)), plan.SetUID(uint64(c.IDs.OutUID)))
+	}
+	c.doInit(from, plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGTERM)))
+}
+
+// placeFilter denies what no namespace holds: sockets, System V IPC, and what reaches the user's other processes by
+// their numbers. It is a filter of its own, before the profile's: of two filters the stricter answer counts.
+func (c *Compilation) placeFilter() error {
+	if c.Observed() {
+		return nil
+	}
+	spec, err := c.Spec()
+	if err != nil {
+		return err
+	}
+	pass := filter.Action{Kind: filter.Allow}
+	errno := func(n unix.Errno) filter.Action { return filter.Action{Kind: filter.Errno, Errno: uint16(n)} }
+	mine := filter.Spec{Default: pass, Unknown: pass, Foreign: spec.Foreign}
+	add := func(call, expr string, otherwise filter.Action) {
+		mine.Rules = append(mine.Rules, filter.Rule{Call: call, Expr: expr, Else: otherwise})
+	}
+	deny := func(call, expr string) { add(call, expr, filter.Action{}) }
+	narrow := func(call, expr string) { add(call, expr, errno(unix.EPERM)) }
+	switch none := c.Profile.Network.Mode == policy.NetworkNone; {
+	case none && c.LandlockResolves():
+		add("socket", "family == AF_UNIX", errno(unix.EAFNOSUPPORT))
+	case none:
+		deny("socket", "errno(EAFNOSUPPORT)")
+	case !c.LandlockResolves():
+		add("socket", "family != AF_UNIX", errno(unix.EAFNOSUPPORT))
+	}
+	for _, call := range [...]string{"socketcall", "ipc", "io_uring_setup", "shmget", "shmat", "shmctl", "semget", "semop",
+		"semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink"} {
+		deny(call, "errno(ENOSYS)")
+	}
+	// These act on any process of the same user, and no rule of Landlock asks.
+	narrow("prlimit64", "pid == 0")
+	narrow("setpriority", "which == 0 && who == 0")
+	narrow("ioprio_set", "which == 1 && who == 0")
+	for _, call := range [...]string{"sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"} {
+		narrow(call, "pid == 0")
+	}
+	prog, err := filter.Compile(mine, c.Arch)
+	if err != nil {
+		return err
+	}
+	c.do(own("in place"), plan.SetFilter(0, filter.Encode(prog.Insns)))
+	return nil
 }

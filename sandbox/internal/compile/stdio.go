@@ -179,9 +179,15 @@ func (c *Compilation) allowOutput() {
 		if c.Passes(i) {
 			file = plan.Number(uint64(i))
 		}
+		// Without OPEN_TREE_CLONE this opens the file itself, as O_PATH does.
+		open := plan.Clone(file, "", unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+		if c.InPlace() && c.Passes(i) { // a container's filter may deny open_tree(2)
+			open = plan.OpenStep(plan.CWD, "/proc/self/fd/"+strconv.Itoa(i), unix.O_PATH|unix.O_CLOEXEC, 0)
+		} else if c.InPlace() {
+			continue // the launcher opened the file elsewhere: the task has its descriptor, and no name
+		}
 		c.do(own("stdio"),
-			// Without OPEN_TREE_CLONE this opens the file itself, as O_PATH does.
-			plan.Clone(file, "", unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH).Into(plan.Target),
+			open.Into(plan.Target),
 			plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, landFile&landOfFile&c.Land.Handled),
 			plan.CloseStep(plan.R(plan.Target)))
 	}

@@ -45,6 +45,8 @@ type Command struct {
 	Missing   func(report.Missing)
 	Observer  Observer
 
+	WhyInPlace string // why the host makes no namespaces, if the profile permits that; see WithoutNamespaces
+
 	// The fields below are for tests.
 	FailStep, FailInit int    // the step of the child and task, or of init, that is made to fail; from 1
 	Exposed            bool   // a program that joins a sandbox is not concealed from the processes inside

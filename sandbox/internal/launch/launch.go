@@ -123,6 +123,12 @@ func (p *Process) compile() (err error) {
 	}
 	// The launcher makes the groups before it compiles the plan, because the plan depends on the groups that this
 	// host lets the launcher have.
+	if p.Cmd.Profile.Namespaces.None {
+		if r.Private, err = p.makePrivate(r.TaskID); err != nil {
+			return err
+		}
+		r.WhyInPlace = p.Cmd.WhyInPlace
+	}
 	if r.MakeDir = makeOwnDir; r.Into == nil {
 		p.groups = p.makeGroups()
 		r.Groups = p.groups
@@ -230,11 +236,7 @@ func (p *Process) open() error {
 	if err := unix.SetsockoptInt(p.Link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return &fail.Error{Op: "setsockopt SO_PASSCRED", Err: err}
 	}
-	// The gate is a semaphore, because init may wait at it twice, and one read must not take what is meant for both.
-	if p.gate, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_SEMAPHORE); err != nil {
-		return &fail.Error{Op: "eventfd", Err: err}
-	}
-	if err := p.files.Dup(compile.FileGate, p.gate); err != nil {
+	if err := p.openGate(); err != nil {
 		return err
 	}
 	// The plan overwrites the copy of the launcher's arguments with zeros, because /proc/1/cmdline would show them in
@@ -256,6 +258,9 @@ func (p *Process) open() error {
 	// In a library's process other mappings may be somebody else's, so only a launcher hides them from the child.
 	if p.Cmd.Exclusive {
 		p.Image.Alone()
+	}
+	if p.Comp.InPlace() {
+		p.Image.Guard()
 	}
 	p.Image.Fail(p.Cmd.FailStep - 1)
 	p.Image.FailInit(p.Cmd.FailInit - 1)

@@ -101,7 +101,10 @@ type Process struct {
 	used     TreeUse // what the sandbox had used before EndNow killed it
 	watched  []int   // descriptors that tell of limits
 
-	writes *ledger.Run // nil if the task can write nothing of the host
+	guardTold time.Time // when the guard of a program in place was told to end; Mu guards it
+
+	private *privateDir // for a program in place; nil if there is none
+	writes  *ledger.Run // nil if the task can write nothing of the host
 
 	ways    []report.Way      // for the report: ways that the plan did not know
 	missing []report.Missing  // for the report: what the launcher knows to be missing only since the plan was compiled
@@ -120,8 +123,8 @@ func (p *Process) Kill() {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
 	if p.pidfd >= 0 {
-		// SIGKILL comes before the thaw, so that init does nothing more when it is thawed.
-		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // init may be gone already
+		// SIGKILL comes before the thaw, so that init does nothing more when it is thawed. A guard kills the rest first.
+		_ = unix.PidfdSendSignal(p.pidfd, p.killSignal(), nil, 0) // init may be gone already
 	}
 	p.thaw()
 }
@@ -178,6 +181,7 @@ func (p *Process) release() {
 	p.modes.end()
 	p.leaveStdin()
 	p.removeGroups()
+	p.removePrivate()
 	p.writes.End()
 	p.writes = nil
 	p.Link, p.gate, p.netstat, p.statusFD, p.userNS, p.Listener, p.sandbox, p.ids = -1, -1, -1, -1, -1, -1, -1, -1

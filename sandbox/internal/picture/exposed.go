@@ -17,7 +17,7 @@ func (t *Tree) Exposed() []*Part {
 	list := make([]*Part, 0, len(t.Parts)+len(t.awaited))
 	for i := range t.Parts {
 		p := &t.Parts[i]
-		if p.Target == "/" || p.Absent && !p.Fleeting || t.At(p.Target) != p {
+		if p.Target == "/" || p.Absent || t.At(p.Target) != p {
 			continue
 		}
 		if t.OnHost(p.Target) {
@@ -95,7 +95,7 @@ type AwaitedGlob struct {
 // Gone returns the error that a step may have because its descriptor could not be opened. It returns 0 if the part
 // must exist.
 func (p *Part) Gone() plan.Errno {
-	if p.Absent {
+	if p.Absent || p.Fleeting {
 		return plan.EBADF
 	}
 	return 0

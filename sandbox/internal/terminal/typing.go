@@ -34,11 +34,11 @@ func (t *Terminal) typed(revents int16) {
 		n = copy(buf[:], t.began.Cc[unix.VEOF:unix.VEOF+1])
 	}
 	t.remember(buf[:n])
-	t.countInterrupts(buf[:n])
+	ended := t.countInterrupts(buf[:n])
 	t.expectEcho(buf[:n])
 	t.pending = append(t.pending, buf[:n]...)
 	t.feed()
-	if !t.late && t.sandbox.HasEnded() { // the task has ended meanwhile, so nobody got the key
+	if !ended && !t.late && t.sandbox.HasEnded() { // the task has ended meanwhile, so nobody got the key
 		t.countInterrupts(buf[:n])
 	}
 	t.Expect(time.Now())
@@ -152,27 +152,29 @@ func (t *Terminal) ownsGroup() bool {
 // countInterrupts kills the sandbox if its task ignores Ctrl-C. This is the case if Ctrl-C makes a signal in the
 // task's terminal, if it is typed a second time within the limits of IsSecond, and if the task has written at most
 // the echo since the first time. A program that handles Ctrl-C answers at least with a prompt. A program that reads
-// Ctrl-C as a key has switched the signal off.
-func (t *Terminal) countInterrupts(b []byte) {
+// Ctrl-C as a key has switched the signal off. countInterrupts reports whether it has killed the sandbox.
+func (t *Terminal) countInterrupts(b []byte) (killed bool) {
 	mode, ended := &t.began, t.sandbox.HasEnded()
 	if !ended {
 		var err error
 		if mode, err = unix.IoctlGetTermios(t.Master, unix.TCGETS); err != nil {
-			return
+			return false
 		}
 	}
 	if mode.Lflag&unix.ISIG == 0 || bytes.IndexByte(b, mode.Cc[unix.VINTR]) < 0 {
-		return
+		return false
 	}
 	if ended {
 		t.late = t.ownsGroup()
-		return
+		return false
 	}
 	const echo = int64(len("^C\r\n"))
 	now := time.Now()
 	if IsSecond(t.interrupted, now) && t.written.Load() <= echo {
 		t.sandbox.EndNow()
+		killed = true
 	}
 	t.interrupted = now
 	t.written.Store(0)
+	return killed
 }

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"cordon/policy"
+	"cordon/sandbox"
+)
+
+// namespaceLayers are the layers that namespaces are for. Where a filter around cordon refuses one, the layer is seccomp.
+var namespaceLayers = [...]policy.Layer{policy.LayerUser, policy.LayerMount, policy.LayerPID, policy.LayerIPC, policy.LayerUTS, policy.LayerNet,
+	policy.LayerCgroupNS, policy.LayerSeccomp}
+
+// offer adds to the error of a launch without namespaces the command line that runs the program in place, if that can
+// be done here.
+func offer(c *sandbox.Cmd, err error) error {
+	var x *sandbox.UnsupportedError
+	if err == nil || !errors.As(err, &x) || x.Err == nil || !slices.Contains(namespaceLayers[:], x.Layer) || c.Profile.Namespaces.None {
+		return err
+	}
+	line, ok := inPlaceLine(os.Args)
+	placed := *c.Profile
+	placed.Namespaces.None = true
+	if _, fault := sandbox.Compile(&placed, c.Host, c); fault != nil || !ok {
+		return err
+	}
+	offered := *x
+	offered.Remedy += "; or, without namespaces: " + line
+	return &offered
+}
+
+// inPlaceLine returns a command line of cordon run with --in-place.
+func inPlaceLine(args []string) (string, bool) {
+	at := slices.Index(args, "run")
+	if at < 1 || at > 1 {
+		return "", false
+	}
+	words := []string{"cordon", "run", "--in-place"}
+	for _, a := range args[2:] {
+		words = append(words, shellQuote(a))
+	}
+	return strings.Join(words, " "), true
+}

@@ -1,0 +1,170 @@
+// Package grant turns a picture into what Landlock can say of it: a list of paths with rights. A program that runs in
+// place sees the host's own tree, and may use what the list allows: landlock(7).
+//
+// A rule of Landlock allows what lies below a path, and no rule takes anything away again. So a directory with a hidden
+// entry is granted entry by entry, without the directory itself: it cannot be listed, and what appears in it later is
+// not granted. In a writable directory that does not serve: new files could not be made, and an editor that saves by a
+// rename would lose the file. So such an entry is lost, and the caller decides what that means.
+package grant
+
+import (
+	"io/fs"
+	"strings"
+
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+)
+
+// Right is what a rule allows.
+type Right uint8
+
+// The rights.
+const (
+	Read Right = 1 << iota // read files, list directories
+	Exec
+	Write // write files; make, rename and remove entries
+)
+
+// Rule allows access to a file, or to everything below a directory.
+type Rule struct {
+	Path  string
+	Right Right
+	File  bool
+	Part  *picture.Part // what it comes from
+}
+
+// Lost is a part of a picture that gives less than the writable directory around it, which no rule can say.
+type Lost struct {
+	Path  string
+	Part  *picture.Part // the hidden or read-only part
+	Above string        // the writable directory
+}
+
+// grants derives the rules of one picture.
+type grants struct {
+	tree    *picture.Tree
+	split   map[string]bool // directories that are granted entry by entry
+	rules   []Rule
+	lost    []Lost
+	skipped map[string]bool // hidden names
+}
+
+// Derive returns the rules for a picture, and what no rule can say. The root is always granted entry by entry, so that
+// there is a directory which no rule allows, and which shows that the rules hold.
+func Derive(t *picture.Tree) (rules []Rule, lost []Lost) {
+	g := &grants{tree: t, split: map[string]bool{"/": true}, skipped: map[string]bool{}}
+	for i := range t.Parts {
+		if p := &t.Parts[i]; p.Target != "/" && t.At(p.Target) == p {
+			g.narrower(p, g.rights(p))
+		}
+	}
+	// A hidden name that does not exist yet: what appears there is not granted.
+	for _, p := range t.Exposed() {
+		if p.Opaque && t.At(p.Target) != p {
+			g.narrower(p, 0)
+		}
+	}
+	for i := range t.Globs {
+		x := &t.Globs[i]
+		g.narrower(&picture.Part{Target: paths.Join(x.Dir, x.Pattern), Opaque: true, Guard: picture.GuardHide, Rule: x.Part.Rule}, 0)
+	}
+	for i := range t.Parts {
+		p := &t.Parts[i]
+		if r := g.rights(p); r != 0 && t.At(p.Target) == p {
+			g.grant(p.Target, p, r, p.File)
+		}
+	}
+	return g.rules, g.lost
+}
+
+// rights returns what a part gives. It gives nothing unless it shows the host's file or directory at its own path.
+func (g *grants) rights(p *picture.Part) Right {
+	switch {
+	case p.Opaque || p.Source != p.Target || p.Upper != "" || p.Layer || p.Text != nil || p.Link != "":
+		return 0
+	case InProc(p):
+		return Read
+	case p.What == "a device":
+		return Read | Write
+	}
+	r := Read | Exec
+	if p.Noexec {
+		r &^= Exec
+	}
+	if p.Write {
+		r |= Write
+	}
+	return r
+}
+
+// InProc reports whether a part is proc, or lies in it. Proc is granted whole or not at all: a process has a directory
+// of its own there, for which no rule can be made before the process exists.
+func InProc(p *picture.Part) bool { return paths.Below(p.Target, "/proc") }
+
+// narrower notes a part that gives less than the directory around it.
+func (g *grants) narrower(p *picture.Part, right Right) {
+	dir, _ := paths.Split(p.Target)
+	around := g.tree.At(dir)
+	if around == nil || InProc(p) && p.Target != "/proc" || g.tree.HostPath(dir) != dir {
+		return
+	}
+	outer := g.rights(around)
+	// A part that only pins a name, or shows a link, changes no right to read.
+	if outer&^right == 0 || p.Guard == picture.GuardPin && outer&Write == 0 || p.Link != "" && outer&Write == 0 {
+		return
+	}
+	if outer&Write != 0 {
+		g.lost = append(g.lost, Lost{p.Target, p, around.Target})
+		return
+	}
+	if p.Opaque {
+		g.skipped[p.Target] = true
+	}
+	for ; !g.split[dir]; dir, _ = paths.Split(dir) {
+		g.split[dir] = true
+	}
+}
+
+// grant allows a path, or the entries of a directory that has to be split.
+func (g *grants) grant(path string, p *picture.Part, right Right, file bool) {
+	if !g.split[path] || file {
+		g.rules = append(g.rules, Rule{path, right, file, p})
+		return
+	}
+	add := func(name string, kind fs.FileMode) {
+		name = paths.Join(path, name)
+		// A link needs no rule: Landlock asks about what it leads to. A socket has nothing to read.
+		if kind&(fs.ModeSymlink|fs.ModeSocket) == 0 && g.tree.At(name) == p && !g.skipped[name] {
+			g.grant(name, p, right, !kind.IsDir())
+		}
+	}
+	entries, err := g.tree.Files.ReadDir(path)
+	for _, e := range entries {
+		add(e.Name(), e.Type())
+	}
+	if err == nil {
+		return
+	}
+	// Who may not list a directory is granted the names in it that are the same on every system: so a program can run in
+	// place in another that does.
+	for _, name := range strings.Fields(known(path)) {
+		if info, err := g.tree.Lstat(paths.Join(path, name)); err == nil {
+			add(name, info.Mode().Type())
+		}
+	}
+}
+
+// known returns the names in a directory of the system that are the same everywhere: hier(7).
+func known(dir string) string {
+	switch dir {
+	case "/":
+		return "bin boot etc gnu home lib lib32 lib64 libx32 media mnt nix opt root run sbin srv sys usr var"
+	case "/etc":
+		return "alternatives bash.bashrc ca-certificates fonts gai.conf group host.conf hostname hosts inputrc ld.so.cache " +
+			"ld.so.conf ld.so.conf.d locale.alias localtime login.defs machine-id magic mime.types nsswitch.conf os-release " +
+			"passwd pki profile profile.d protocols python3 resolv.conf services shells ssl terminfo timezone"
+	case "/var":
+		return "cache lib opt"
+	}
+	return ""
+}
