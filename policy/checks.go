@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// The functions in this file check the values of the types.
+// The functions in this file check values of the profile language by their types.
 
 func checkText(s string) *fault {
 	if strings.ContainsRune(s, 0) {

@@ -10,28 +10,28 @@ func Schema() []byte { return []byte(schema) }
 
 // Key describes a key of the language, for the reference, the JSON Schema and completion.
 type Key struct {
-	Path    string // "limits.memory"; "mounts[bind].mode" for the keys of a form
+	Path    string // "limits.memory"; "mounts[bind].mode" for a key of one form of an item
 	Name    string
 	Type    string // one of the Type constants
-	List    bool   // a list of Type
-	Dict    bool   // a mapping from names to Type
+	List    bool   // the value is a list of items of Type
+	Dict    bool   // the value is a mapping from names to items of Type
 	Words   []string
 	Min     int64
 	Max     int64
 	Doc     string
 	Default string
 	Example string
-	Flag    string // the twin that can say all that the key can; "" for none
-	Apart   string // why the key has no twin
+	Flag    string // the flag that can set everything that the key can; "" if there is none
+	Apart   string // why no flag can set the key
 	Keys    []Key  // the keys of a section
-	Forms   []Form // the forms of a value that is one of several mappings
-	Other   string // a pattern for the text that may stand in place of the mapping
+	Forms   []Form // the forms of a value that may be one of several mappings
+	Other   string // a pattern for text that may stand in place of the mapping
 }
 
 // Form is one of the mappings that a root or a mount may be.
 type Form struct {
 	Doc  string
-	Keys []Key // the first tells the forms apart
+	Keys []Key // the first key tells which form a mapping has
 }
 
 // typeNames lists the names of the types in the reference.

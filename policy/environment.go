@@ -2,7 +2,7 @@ package policy
 
 import "strings"
 
-// Keeps reports whether the task gets a variable of this name from the caller: the name is listed, and no value is set
+// Keeps reports whether the task gets the caller's variable of this name: the profile keeps the name, and sets no value
 // for it.
 func (e *Env) Keeps(name string) bool {
 	for i := range e.Set {

@@ -10,13 +10,12 @@ import (
 // Error describes one thing that is wrong with a profile.
 type Error struct {
 	Pos  Pos
-	Msg  string // "mounts[3]: unknown key \"mdoe\""
-	Hint string // what to do about it: "did you mean \"mode\"?"
+	Msg  string // such as "mounts[3]: unknown key \"mdoe\""
+	Hint string // what to do about it, such as "did you mean \"mode\"?"
 	Line string // the offending line of the file; "" if there is none
 }
 
-// Error returns the message, preceded by its place. Below the message stand the offending line and a mark under the
-// column.
+// Error returns the message after its position. The offending line follows, with a mark below the column.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if at := e.Pos.String(); at != "" {
@@ -65,7 +64,7 @@ func (e Errors) err() error {
 	return e
 }
 
-// String returns file:line:col. For a flag it returns the flag as it was written, and for a built-in default "".
+// String returns file:line:col. For a flag it returns the flag as the user wrote it, and "" for a built-in default.
 func (p Pos) String() string {
 	if p.Flag != "" {
 		return p.Flag
@@ -73,7 +72,7 @@ func (p Pos) String() string {
 	return p.at(p.Col)
 }
 
-// Short returns what String returns, without the column.
+// Short is String without the column.
 func (p Pos) Short() string {
 	if p.Flag != "" {
 		return p.Flag
@@ -117,7 +116,7 @@ func writeExcerpt(b *strings.Builder, line string, col int) {
 	b.WriteByte('^')
 }
 
-// printable escapes everything that a terminal would obey: control characters, bidirectional overrides and invalid
+// printable escapes everything that a terminal would interpret: control characters, bidirectional overrides and invalid
 // UTF-8. In CVE-2023-28101 such characters let an application rewrite the permission prompt about itself.
 func printable(s string) string {
 	plain := true
@@ -156,7 +155,7 @@ func Quote(s string) string {
 
 // suggest returns the candidate that the user probably meant by name, or "" if no candidate is similar.
 func suggest(name string, candidates []string) string {
-	const longest = 40 // a longer text is no misspelt word
+	const longest = 40 // a longer text is not a misspelt word
 	if len(name) > longest {
 		return ""
 	}

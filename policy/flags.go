@@ -6,26 +6,26 @@ import (
 	"unicode/utf8"
 )
 
-// Flag is the twin on the command line of something that a profile can say.
+// Flag is a flag of the command line that sets something in a profile.
 type Flag struct {
-	Name  string // without --
-	Arg   string // "PATH[:TARGET]"; "" for a flag without a value
+	Name  string // the name without --
+	Arg   string // the value in the help: "PATH[:TARGET]"; "" for a flag without a value
 	Doc   string
-	Key   string // the key that it sets: "limits.memory"; "" if it sets only a part of a key, or several keys
-	Short string // its one-letter form; "" for none
-	For   string // the flag of which this is another tool's name; help texts leave such a flag out
+	Key   string // the key that it sets, such as "limits.memory"; "" if it sets a part of a key, or several keys
+	Short string // the one-letter form; "" if there is none
+	For   string // for another tool's name: cordon's own flag, which means the same; the help omits such names
 }
 
-// CommandLine is the File of a position that stands for a flag.
+// CommandLine is the File of a position that is a flag.
 const CommandLine = "command line"
 
-// setter reads the value of a flag into a profile.
+// setter stores the value of a flag in a profile.
 type setter struct {
 	name string
 	set  func(p *Profile, value string, at Pos) *fault
 }
 
-// setters are the flags whose meaning does not follow from their key and its type.
+// setters are the flags whose effect does not follow from their key and its type.
 var setters = [...]setter{
 	{"rw", func(p *Profile, v string, at Pos) *fault { return bindFlag(p, v, at, true) }},
 	{"ro", func(p *Profile, v string, at Pos) *fault { return bindFlag(p, v, at, false) }},
@@ -36,7 +36,7 @@ var setters = [...]setter{
 	{"cap-drop", capDropFlag},
 }
 
-// more lists the flags that are not the twin of a single key.
+// more lists the flags that do not belong to a single key.
 var more = [...]Flag{
 	{Name: "remove", Arg: "SECTION=VALUE", Doc: "remove VALUE from the list SECTION of the profile"},
 
@@ -53,7 +53,7 @@ var more = [...]Flag{
 	{Name: "chdir", Arg: "PATH", Key: "process.workdir", For: "workdir"},
 }
 
-// shortOf returns the one-letter form that other tools give a flag, or "" for none.
+// shortOf returns the one-letter form that other tools give to a flag, or "".
 func shortOf(name string) string {
 	switch name {
 	case "env":
@@ -75,7 +75,7 @@ func AllFlags(yield func(Flag) bool) {
 	}
 }
 
-// flagsOf yields the flags of keys. path is the section that contains the keys. flagsOf returns false if yield did.
+// flagsOf yields the flags of keys. path is the section that contains the keys. It returns false if yield did.
 func flagsOf[T any](keys []key[T], path string, yield func(Flag) bool) bool {
 	for i := range keys {
 		k := &keys[i]
@@ -114,8 +114,8 @@ func Flags() []Flag {
 	return out
 }
 
-// FromFlag adds to a profile what a flag says. The caller merges this profile over all others, as the last. For a
-// flag without a value, pass "" or "true". The error is an *Error.
+// FromFlag stores in the profile over what a flag says. The caller merges over on top of all other profiles. For a flag
+// without a value, value is "" or "true". The error is an *Error.
 func FromFlag(over *Profile, name, value string) error {
 	var f Flag
 	AllFlags(func(x Flag) bool {
@@ -147,7 +147,7 @@ func (f *Flag) apply(over *Profile, value string, at Pos) *fault {
 		return bad("invalid UTF-8", "a profile could not say this")
 	}
 	name := f.Name
-	for range 2 { // by its own name, or by the name of the flag that it stands for
+	for range 2 { // first by its own name, then by the name of the flag for which it stands
 		if i := slices.IndexFunc(setters[:], func(s setter) bool { return s.name == name }); i >= 0 {
 			return setters[i].set(over, value, at)
 		}
@@ -182,8 +182,8 @@ func setKey(p *Profile, path, value string, at Pos) *fault {
 	return nil
 }
 
-// addTo appends to a list. A list of endpoints also sets the network mode. If the items of a list have no positions
-// of their own, addTo records one position for the whole list.
+// addTo appends to a list. A list of endpoints also sets the network mode. If items of a list have no positions of
+// their own, addTo records one position for the whole list.
 func (p *Profile) addTo(k *key[Profile], path, value string, at Pos) *fault {
 	if f := k.add(k.at(p), value, at); f != nil {
 		return f
@@ -220,7 +220,7 @@ func findKey(path string) *key[Profile] {
 	return nil
 }
 
-// setRootKey sets a key of the form of root that names a directory. The other forms have no further keys.
+// setRootKey sets a key of a root that is a directory. The other forms of root have no further keys.
 func setRootKey(p *Profile, name, value string, at Pos) *fault {
 	for _, f := range rootForms {
 		if f.kind != string(RootDir) {

@@ -66,7 +66,7 @@ func tmpfsFlag(p *Profile, v string, at Pos) *fault {
 	return p.addMount(m)
 }
 
-// mountFlag reads an item of mounts:, written as in a file.
+// mountFlag parses an item of mounts:, written as in a profile.
 func mountFlag(p *Profile, v string, at Pos) *fault {
 	d, f := flow(v)
 	if f != nil {
@@ -94,7 +94,7 @@ func flow(v string) (*decoder, *fault) {
 }
 
 func rootFlag(p *Profile, v string, at Pos) *fault {
-	r := Root{Write: p.Root.Write, Overlay: p.Root.Overlay, Enter: p.Root.Enter} // values of flags that came earlier
+	r := Root{Write: p.Root.Write, Overlay: p.Root.Overlay, Enter: p.Root.Enter} // keep what earlier flags have set
 	switch v {
 	case "host":
 		r.Kind = RootHost
@@ -111,7 +111,7 @@ func rootFlag(p *Profile, v string, at Pos) *fault {
 	return nil
 }
 
-// netFlag sets the network, and the network namespace that belongs to it.
+// netFlag sets the network, and the network namespace that follows from it.
 func netFlag(p *Profile, v string, at Pos) *fault {
 	net, ns := NetworkNone, Namespace{}
 	switch {

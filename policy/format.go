@@ -29,7 +29,7 @@ func Format(file string, data []byte) ([]byte, error) {
 	return out, nil
 }
 
-// sameAs checks that the printed text means the same, because a formatter must never change a policy.
+// sameAs checks that the printed text means the same as the original, because a formatter must never change a policy.
 func sameAs(d *yaml.Document, file string, out []byte) *Error {
 	again, err := readYAML(file, out)
 	if err != nil || len(d.SortedComments()) != d.Comments || again.Comments != d.Comments || !yaml.Equal(d.Root, again.Root) || !slices.Equal(d.SortedComments(), again.SortedComments()) {
@@ -42,8 +42,8 @@ func sameAs(d *yaml.Document, file string, out []byte) *Error {
 	return nil
 }
 
-// quotedAnew finds a path or a name that has no quotes in a and has quotes in b. Formatting would turn this error
-// into a value.
+// quotedAnew finds a path or a name that has no quotes in a but has quotes in b, because formatting would then turn an
+// error into a valid value.
 func quotedAnew(a, b *yaml.Node) *yaml.Node {
 	if a == nil {
 		return nil
@@ -103,10 +103,10 @@ func sortRules(section *yaml.Node) {
 	}
 }
 
-// rulePlace returns the position of a key in a rule: the call comes first.
+// rulePlace returns the sort position of a key in a rule: the call comes first.
 func rulePlace(key string) int { return slices.Index([]string{"else", "quiet"}, key) }
 
-// sortForm sorts the keys of a mapping in the order of the form that the mapping has.
+// sortForm sorts the keys of a mapping in the order of the mapping's form.
 func sortForm[T any](n *yaml.Node, forms []form[T]) {
 	for i := range forms {
 		if slices.ContainsFunc(n.Items, func(it *yaml.Item) bool { return it.Key != nil && it.Key.Text == forms[i].keys[0].name }) {
@@ -129,7 +129,7 @@ func sortKeys(n *yaml.Node, names []string) {
 	slices.SortStableFunc(n.Items, func(a, b *yaml.Item) int { return rank(a) - rank(b) })
 }
 
-// unflow makes the printer write the top of a file as a block, even if the file is a single pair of braces.
+// unflow makes the printer write the file as a block, even if it is a single pair of braces.
 func unflow(root *yaml.Node) {
 	root.Flow = false
 	for _, it := range root.Items {
@@ -146,7 +146,7 @@ func readYAML(file string, data []byte) (*yaml.Document, *Error) {
 	return doc, nil
 }
 
-// located turns an error of package yaml into an error of a profile.
+// located converts an error of package yaml to an error of a profile.
 func located(e *yaml.Error) *Error {
 	return &Error{Pos: Pos{File: e.File, Line: e.Line, Col: e.Col}, Msg: e.Msg, Hint: e.Hint, Line: e.Text}
 }

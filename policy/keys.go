@@ -1,24 +1,24 @@
 package policy
 
-// The language is one table. It drives the decoding, formatting and display of profiles, the suggestions, the flags,
-// the reference and the JSON Schema. Nothing in it is computed at start-up.
+// The profile language is one table of keys. The decoding, formatting and display of profiles, the suggestions, the
+// flags, the reference and the JSON Schema all follow from it. Nothing in it is computed at start-up.
 
-// typ is the type of a value.
+// typ is the type of a value in the profile language.
 type typ uint8
 
 const (
 	tSection    typ = iota // a mapping with its own keys
 	tText                  // any text
 	tName                  // a profile's name
-	tExtends               // a profile's name, or a file with a slash
+	tExtends               // a profile's name, or a path with a slash
 	tVersion               // 1
 	tBool                  // true, false
 	tWord                  // one of the key's words
 	tInt                   // a whole number in the key's range
 	tNumber                // a positive number
 	tSize                  // bytes
-	tDuration              // a time span
-	tOffset                // a time span, which may be negative
+	tDuration              // a duration
+	tOffset                // a duration, which may be negative
 	tPerm                  // octal permission bits, quoted
 	tID                    // a uid or gid, or keep
 	tPath                  // a path in the sandbox
@@ -47,30 +47,30 @@ const (
 	tLayer                 // a layer's name
 )
 
-// spec is a key without its place in Go.
+// spec describes a key, without its field in Go.
 type spec struct {
 	name     string
 	typ      typ
-	list     bool     // a list of typ
-	dict     typ      // not 0: the key is a mapping from names of this type to typ
-	words    []string // tWord: the words; the first is the zero value
-	min, max int64    // the range of a tInt; min is also the least value of a tSize
-	doc      string   // one sentence
-	def      string   // what holds if the file does not contain the key
+	list     bool     // the value is a list of typ
+	dict     typ      // if not 0, the value is a mapping from names of this type to typ
+	words    []string // for tWord: the allowed words; the first is the zero value
+	min, max int64    // the range of a tInt; min is also the smallest tSize
+	doc      string   // the description, in one sentence
+	def      string   // the default, if the profile does not contain the key
 	example  string
-	flags    []flag // its twins on the command line; the last one can say all that the key can
-	twin     string // the twin, without --, that another key already has
-	apart    string // why the key has no twin
+	flags    []flag // the flags that set it; the last one can set everything that the key can
+	twin     string // the flag, without --, of another key that sets this one too
+	apart    string // why no flag sets it
 }
 
-// flag is the twin of a key. The key's type says what the flag's value means, or a setter in flags.go does.
+// flag is a flag that sets a key. Its value has the key's type, or a setter in flags.go interprets it.
 type flag struct {
-	name string // without --
-	arg  string // how a help text shows the value; "" for a flag without a value
-	doc  string // a few words, in addition to the key's sentence
+	name string // the name without --
+	arg  string // how the help shows the value; "" for a flag without a value
+	doc  string // the description in the help
 }
 
-// key is a key of a mapping that is decoded into a T. at returns a pointer to the field. at is nil if the key only
+// key is a key of a mapping that is decoded into a T. at returns a pointer to the field of T. It is nil if the key only
 // selects the form (root: {empty: true}).
 type key[T any] struct {
 	spec
@@ -78,14 +78,14 @@ type key[T any] struct {
 	keys []key[T] // the keys of a section
 }
 
-// form is one of the shapes that a mapping may take. Its first key tells the forms apart.
+// form is one of the shapes that a mapping may have. Its first key tells which.
 type form[T any] struct {
 	kind string
 	doc  string
 	keys []key[T]
 }
 
-// These lists are the words of the keys whose value is a word. The first word of each list is the zero value in Go.
+// The allowed words of keys whose value is a word. The first of each list is the zero value in Go.
 var (
 	boolWords     = []string{"false", "true"}
 	modeWords     = []string{"ro", "rw"}
@@ -124,8 +124,8 @@ var language = []key[Profile]{
 			"file, relative to this profile's file."},
 		at: func(p *Profile) any { return &p.Extends }},
 	{spec: spec{name: "root", def: "{empty: true}", example: "{host: ro}",
-		doc:   "The tree that the mounts are put on. A later `root:` replaces the whole section.",
-		flags: []flag{{"root", "DIR|host|empty", "the tree that the mounts are put on"}}},
+		doc:   "The file tree in which the mounts are made. A later `root:` replaces the whole section.",
+		flags: []flag{{"root", "DIR|host|empty", "the file tree in which the mounts are made"}}},
 		at: func(p *Profile) any { return &p.Root }},
 	{spec: spec{name: "mounts", typ: tMount, list: true, def: "[]", example: "[{bind: ., mode: rw}]",
 		doc: "What cordon mounts or creates in the tree, in this order. A later mount covers an earlier " +
@@ -154,7 +154,7 @@ var language = []key[Profile]{
 			{"in-place", "", "make no namespace: confine the program where it is, as far as Landlock and seccomp can"},
 			{"ns", "none|KIND=new|host|PATH", "use a new namespace, the host's, or join the one at PATH; none is --in-place"},
 		},
-		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: in place, without any."},
+		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: no new namespaces (docs/in-place.md)."},
 		at: func(p *Profile) any { return &p.Namespaces }, keys: namespaceKeys},
 	{spec: spec{name: "user",
 		doc: "The task's user and group ids, inside the sandbox and on the host."},
@@ -199,6 +199,12 @@ var language = []key[Profile]{
 			"ordinary files.",
 		flags: []flag{{"git", "free|protect", "whether git repositories in writable paths are read-only"}}},
 		at: func(p *Profile) any { return &p.Git }},
+	{spec: spec{name: "nest", typ: tWord, words: boolWords, def: "false", example: "true",
+		doc: "Let a launcher inside make a sandbox of its own: the filter allows user namespaces and mounts, " +
+			"/proc is not masked, and Landlock has no rules for files, because they forbid every mount. The " +
+			"report lists what is missing for it.",
+		flags: []flag{{"nest", "", "let a launcher inside make a sandbox of its own"}}},
+		at: func(p *Profile) any { return &p.Nest }},
 	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, def: "silent", example: "report",
 		doc: "What happens when the filter denies a system call with an errno. `report`: stderr and the " +
 			"report list the call with its arguments. `silent`: nothing is listed.",

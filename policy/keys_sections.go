@@ -51,7 +51,7 @@ var userKeys = []key[Profile]{
 	{spec: spec{name: "host", typ: tWord, words: hostUserWords, def: "auto", example: "caller",
 		doc: "The task's id on the host. `auto` is the caller's id, or an unprivileged id if root starts " +
 			"cordon. `caller` is always the caller's id, even root's.",
-		flags: []flag{{"host-user", "auto|caller", "set the id on the host"}}},
+		flags: []flag{{"host-user", "auto|caller", "choose the task's id on the host"}}},
 		at: func(p *Profile) any { return &p.User.Host }},
 	{spec: spec{name: "ranges", typ: tWord, words: boolWords, def: "false", example: "true",
 		doc:   "Also map the caller's ranges in /etc/subuid and /etc/subgid, with newuidmap(1).",
@@ -62,7 +62,7 @@ var userKeys = []key[Profile]{
 var envKeys = []key[Profile]{
 	{spec: spec{name: "keep", typ: tEnvPattern, list: true, def: "[]", example: `[PATH, "LC_*"]`,
 		doc:   "Variables that the task gets from the caller: names, or a prefix and `*`.",
-		flags: []flag{{"keep-env", "NAME|PREFIX*", "pass a variable of the caller on"}}},
+		flags: []flag{{"keep-env", "NAME|PREFIX*", "pass on a variable of your environment"}}},
 		at: func(p *Profile) any { return &p.Env.Keep }},
 	{spec: spec{name: "set", typ: tText, dict: tEnvName, def: "{}", example: `{CI: "true"}`,
 		doc:   "Variables with new values.",
@@ -78,7 +78,7 @@ var capabilityKeys = []key[Profile]{
 		at: func(p *Profile) any { return &p.Capabilities.Keep }},
 	{spec: spec{name: "ambient", typ: tCapability, list: true, def: "[]", example: "[NET_BIND_SERVICE]",
 		doc:   "Capabilities of `keep` that a task that is not root inside keeps across execve(2).",
-		flags: []flag{{"ambient-cap", "NAME", "keep a kept capability across execve(2) without root inside"}}},
+		flags: []flag{{"ambient-cap", "NAME", "let a capability of --cap survive execve(2) without root inside"}}},
 		at: func(p *Profile) any { return &p.Capabilities.Ambient }},
 }
 
@@ -86,11 +86,11 @@ var syscallKeys = []key[Profile]{
 	{spec: spec{name: "default", typ: tAction, def: "errno(EPERM)", example: "kill",
 		doc: "What happens when the task makes a system call that the profile does not allow: `allow`, " +
 			"`errno(NAME)`, `kill` or `log`.",
-		flags: []flag{{"syscall-default", "ACTION", "what happens to a call that is not allowed"}}},
+		flags: []flag{{"syscall-default", "ACTION", "the action for calls that are not allowed"}}},
 		at: func(p *Profile) any { return &p.Syscalls.Default }},
 	{spec: spec{name: "unknown", typ: tAction, def: "errno(ENOSYS)", example: "errno(ENOSYS)",
 		doc:   "What happens when the task makes a call whose number is newer than cordon's table.",
-		flags: []flag{{"syscall-unknown", "ACTION", "what happens to a number newer than cordon's table"}}},
+		flags: []flag{{"syscall-unknown", "ACTION", "the action for call numbers that cordon does not know"}}},
 		at: func(p *Profile) any { return &p.Syscalls.Unknown }},
 	{spec: spec{name: "arches", typ: tArch, list: true, def: "[native]", example: "[native]",
 		doc: "Architectures whose calls the task may make, besides the machine's own. A call of any other " +
@@ -134,7 +134,7 @@ var landlockKeys = []key[Profile]{
 		example: "[signal]",
 		doc: "Keep the task's signals, or its connections to abstract sockets, inside the sandbox. Needs " +
 			"Linux 6.12.",
-		flags: []flag{{"landlock-scope", "signal|abstract-unix-socket", "what Landlock keeps inside the sandbox"}}},
+		flags: []flag{{"landlock-scope", "signal|abstract-unix-socket", "keep signals, or abstract sockets, inside the sandbox"}}},
 		at: func(p *Profile) any { return &p.Landlock.Scope }},
 }
 
@@ -238,6 +238,6 @@ var processKeys = []key[Profile]{
 	{spec: spec{name: "oom-score-adj", typ: tInt, min: -1000, max: 1000, def: "the caller's", example: "500",
 		doc: "How readily the kernel kills the task when memory runs out; see /proc/PID/oom_score_adj in " +
 			"proc(5).",
-		flags: []flag{{"oom-score-adj", "N", "how readily the kernel kills it for memory, -1000 to 1000"}}},
+		flags: []flag{{"oom-score-adj", "N", "how readily the kernel kills the task if memory runs out, -1000 to 1000"}}},
 		at: func(p *Profile) any { return &p.Process.OOMScoreAdj }},
 }

@@ -1,6 +1,6 @@
 package policy
 
-// This file has the keys of root: and mounts:, for each form that the mapping may take.
+// This file contains the keys of root: and mounts:, for each form that the mapping may have.
 
 var rootForms = []form[Root]{
 	{kind: string(RootHost), doc: "the host's own tree, read-only with all its mounts", keys: []key[Root]{

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// rlimitNames lists the resources of getrlimit(2), sorted by name, because their numbers differ between
-// architectures.
+// rlimitNames lists the resources of getrlimit(2) by name, because their numbers differ between architectures.
 var rlimitNames = [...]string{
 	"as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
 	"rttime", "sigpending", "stack",
@@ -22,7 +21,7 @@ func checkRlimitName(s string) *fault {
 	return bad(Quote(s)+" is not an rlimit", didYouMean(s, rlimitNames[:]))
 }
 
-// checkRlimit refuses values that the kernel accepts but does not apply as they say.
+// checkRlimit refuses values that the kernel accepts but applies differently than they read.
 func checkRlimit(name string, n uint64) *fault {
 	switch {
 	case name == "rss" && n != Unlimited:
@@ -92,7 +91,7 @@ func formatRlimit(r Rlimit) string {
 	return strconv.FormatUint(r.Value, 10)
 }
 
-// setSorted replaces the item with the key of x, or inserts x. The list stays sorted by key.
+// setSorted replaces the item that has the same key as x, or inserts x. The list stays sorted by key.
 func setSorted[T any, K cmp.Ordered](list []T, x T, key func(*T) K) []T {
 	i, found := slices.BinarySearchFunc(list, key(&x), func(y T, k K) int { return cmp.Compare(key(&y), k) })
 	if found {
@@ -119,7 +118,7 @@ func rlimitKey(r *Rlimit) string  { return r.Name }
 func hugetlbKey(h *Hugetlb) int64 { return h.PageSize }
 func ioMaxKey(m *IOMax) string    { return m.Path }
 
-// minMemory is one page, because the kernel rounds down to whole pages.
+// minMemory is one page, because the kernel rounds memory limits down to whole pages.
 const minMemory = 4096
 
 // checkCPUSet accepts a list of processors as the kernel spells it: numbers and ranges, separated by commas.
@@ -191,7 +190,8 @@ func (m *IOMax) fields() [4]*int64 {
 	return [...]*int64{&m.ReadBytes, &m.WriteBytes, &m.Reads, &m.Writes}
 }
 
-// parseIOMax reads the words of cgroup v2's io.max, "rbps=10MiB wiops=200", with spaces or commas between them.
+// parseIOMax parses limits in the form of cgroup v2's io.max, "rbps=10MiB wiops=200", with spaces or commas between
+// them.
 func parseIOMax(path, s string) (IOMax, *fault) {
 	m := IOMax{Path: cleanPath(path)}
 	parts := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' })
@@ -206,7 +206,7 @@ func parseIOMax(path, s string) (IOMax, *fault) {
 			return m, bad(Quote(key)+" is not known here", hint)
 		}
 		n, f := parseSize(value)
-		if i >= 2 { // operations have no unit
+		if i >= 2 { // riops and wiops have no unit
 			n, f = parseInt(value, 1, 1<<31-1)
 		}
 		switch {
@@ -225,7 +225,7 @@ func parseIOMax(path, s string) (IOMax, *fault) {
 	return m, nil
 }
 
-// text returns the text that parseIOMax reads.
+// text returns the limits as text that parseIOMax can parse.
 func (m *IOMax) text() string {
 	var parts []string
 	for i, n := range m.fields() {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Merge merges the profile over into base. A scalar that over sets replaces base's scalar. Lists are appended, and
-// maps are merged by key. Merge first removes from base what over removes. It changes neither argument.
+// Merge merges the profile over into base. A scalar that over sets replaces base's scalar. Lists are appended, and maps
+// are merged by key. Merge first removes from base what over removes. It changes neither argument.
 //
 // A scalar counts as set if it has a Source or is not its zero value. A removal applies only to base, never to over
 // itself. Merge keeps a removal that matches nothing, so that Validate can report it or a further base can match it.
@@ -43,7 +43,7 @@ func (p *Profile) mergeScalars(over *Profile) {
 	})
 }
 
-// eachScalar calls f for every key that holds one value of the profile.
+// eachScalar calls f for every key of a profile that holds a single value.
 func eachScalar(f func(section string, k *key[Profile])) {
 	for i := range language {
 		if k := &language[i]; k.isScalar() {
@@ -57,7 +57,7 @@ func eachScalar(f func(section string, k *key[Profile])) {
 	}
 }
 
-// isScalar reports whether the key holds one value. It is false for lists and for sections, which include root,
+// isScalar reports whether the key holds a single value. It is false for lists and for sections, which include root,
 // landlock and network.
 func (k *spec) isScalar() bool { return k.typ != tSection && k.dict == 0 && !k.list }
 
@@ -114,11 +114,12 @@ func unset(ptr any) bool {
 	return true
 }
 
-// namesTree reports whether a root section says which tree it is. A section that was made from flags may only add to
+// namesTree reports whether a root section says which tree is the root. A section that comes from flags may only change
 // a tree.
 func (p *Profile) namesTree() bool { return p.Root.Kind != RootEmpty || p.has("", "root") }
 
-// mergeRoot replaces the whole section if over names a tree. Otherwise it only sets the fields that over sets.
+// mergeRoot replaces the whole section root if over says which tree is the root. Otherwise it only sets the fields that
+// over sets.
 func (p *Profile) mergeRoot(over *Profile) {
 	if over.namesTree() {
 		p.Root = over.Root
@@ -163,7 +164,7 @@ func (p *Profile) mergeMaps(over *Profile) {
 	p.Limits.Hugetlb = mergeInto(p.Limits.Hugetlb, over.Limits.Hugetlb, hugetlbKey)
 }
 
-// mergeInto returns base with every item of over set in it. It changes a copy of base.
+// mergeInto returns a copy of base in which every item of over is set.
 func mergeInto[T any, K cmp.Ordered](base, over []T, key func(*T) K) []T {
 	if len(over) == 0 {
 		return base
@@ -228,8 +229,8 @@ func (p *Profile) mergeNetwork(over *Profile) {
 	p.Network = o
 }
 
-// mergeSources returns the sources of base and over, sorted by path. If both have a path, over wins. It leaves out
-// the sources of values that a new root section or a removal took away.
+// mergeSources returns the sources of base and over, sorted by path. If both have a path, that of over counts. Sources
+// of values that a new root section or a removal has removed are left out.
 func mergeSources(base, over, merged *Profile) []Source {
 	if len(over.Sources) == 0 && len(over.Remove) == 0 {
 		return base.Sources
@@ -252,7 +253,7 @@ func mergeSources(base, over, merged *Profile) []Source {
 		}
 	}
 	if len(out) == 0 {
-		return nil // as in a profile that sets no scalar
+		return nil // the same as for a profile that sets no scalar
 	}
 	return out
 }
@@ -264,11 +265,11 @@ func stale(path string, over, merged *Profile) bool {
 	return len(over.Remove) > 0 && merged.removedLimit(path)
 }
 
-// maxProfiles is how many profiles a profile may extend, directly or indirectly.
+// maxProfiles bounds how many profiles a profile may extend, directly or indirectly.
 const maxProfiles = 64
 
-// Extend loads the profiles that p extends, and the profiles that those extend in turn. It merges each profile once,
-// in the given order, and then p over them. The result extends nothing. load reads one profile by its name.
+// Extend loads the profiles that p extends, and those that these extend in turn. It merges each profile once, in the
+// given order, and then p over them. The result extends nothing. load reads one profile by its name.
 func Extend(p *Profile, load func(name string) (*Profile, error)) (*Profile, error) {
 	e := extender{load: load}
 	if err := e.add(p); err != nil {
@@ -284,7 +285,7 @@ func Extend(p *Profile, load func(name string) (*Profile, error)) (*Profile, err
 type extender struct {
 	load   func(string) (*Profile, error)
 	merged *Profile
-	chain  []string // names being resolved, outermost first
+	chain  []string // names of the profiles that are being loaded, outermost first
 	done   []string
 }
 
@@ -327,8 +328,8 @@ func (e *extender) fail(p *Profile, msg, hint string) error {
 	return Errors{{Pos: p.Source("extends"), Msg: msg, Hint: hint}}
 }
 
-// wrap adds to an error of load the place that asked for the profile. Errors within the loaded file keep their own
-// places.
+// wrap adds to an error of load the position that names the profile. Errors within the loaded file keep their own
+// positions.
 func (e *extender) wrap(p *Profile, name string, err error) error {
 	var inside Errors
 	if errors.As(err, &inside) {

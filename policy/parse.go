@@ -37,7 +37,7 @@ func (e Errors) sort() {
 // maxErrors is how many errors of one file Parse returns.
 const maxErrors = 50
 
-// decoder reads a tree into p. The table of keys tells it how.
+// decoder decodes a YAML tree into p, by the table of keys.
 type decoder struct {
 	doc  *yaml.Document
 	p    *Profile
@@ -288,7 +288,7 @@ func (d *decoder) scalar(n *yaml.Node, k *spec, ptr any, path string) {
 	d.set(path, n)
 }
 
-// single returns the text of a scalar, if YAML reads the scalar as the type that the key wants.
+// single returns the text of a scalar, if YAML reads the scalar as the type that the key needs.
 func (d *decoder) single(n *yaml.Node, k *spec, path string) (string, bool) {
 	if n.Kind != yaml.ScalarNode {
 		return "", d.wants(n, yaml.ScalarNode, path)
@@ -379,7 +379,7 @@ func (p *Profile) source(path string) (Pos, bool) {
 	return p.Sources[i].Pos, true
 }
 
-// odd refuses a word that different readers of YAML understand differently.
+// odd refuses a word that YAML parsers interpret differently.
 func (d *decoder) odd(n *yaml.Node, path string) {
 	if n.Text == "=" {
 		d.fail(n, path, "= is no text to some readers of YAML", `write "="`)
@@ -389,9 +389,9 @@ func (d *decoder) odd(n *yaml.Node, path string) {
 		"write "+Quote(n.Text)+" if it is text; a number in plain decimal, true or false")
 }
 
-// wholly refuses a scalar without quotes that may contain more or less than its writer thinks. If the writer forgot a
-// ':' or a bracket, a blank or a comma in a path belongs to the next entry. If " #x" follows the path, it may belong
-// to the path.
+// wholly refuses a scalar without quotes that may contain more or less than its writer means. If a ':' or a bracket is
+// missing, a blank or a comma in a path belongs to the next entry. If " #x" follows a path, it may have been meant as a
+// part of the path.
 func (d *decoder) wholly(n *yaml.Node, t typ, path string) bool {
 	long := n.Folded && !slices.Contains(wordy[:], t)
 	if n.Kind != yaml.ScalarNode || n.Style != 0 || !long && !slices.Contains(opaque[:], t) {
@@ -415,5 +415,5 @@ func (d *decoder) wholly(n *yaml.Node, t typ, path string) bool {
 // wordy lists the types whose values may contain blanks.
 var wordy = [...]typ{tText, tContent, tRule, tAction, tIOMax}
 
-// opaque lists the types that accept almost any text, so that they would also accept a mistake.
+// opaque lists the types that accept almost any text, and therefore most mistakes.
 var opaque = [...]typ{tPath, tSource, tUpper, tLink, tPattern, tExtends, tEnvPattern, tEnvName}

@@ -9,8 +9,8 @@ import (
 // maxPath is PATH_MAX in bytes, without the NUL that ends a path.
 const maxPath = 4095
 
-// checkPath accepts only what every path of a profile must be: absolute, or below the working directory or the home
-// directory. It refuses "..", because the meaning of ".." depends on the links that the path passes through.
+// checkPath accepts only paths that are absolute, or below the working directory or the home. It refuses "..", because
+// its meaning depends on links in the path.
 func checkPath(s string) *fault {
 	if f := checkPathText(s); f != nil {
 		return f
@@ -49,7 +49,7 @@ func checkPathText(s string) *fault {
 	return nil
 }
 
-// cleanPath removes what does not change the meaning: trailing and doubled slashes, and inner dots.
+// cleanPath removes what does not change the meaning of a path: trailing and doubled slashes, and inner dots.
 func cleanPath(s string) string {
 	if s == "." || s == "./" || s == "~" || path.Clean(s) == s && s[0] == '/' {
 		return strings.TrimSuffix(s, "/") + rootSlash(s)
@@ -99,15 +99,15 @@ func checkPattern(s string) *fault {
 	return checkMeaning(s)
 }
 
-// checkMeaning refuses patterns that mean something in other pattern languages, but here would match nothing or
-// something else.
+// checkMeaning refuses patterns that mean something in other pattern languages, but match nothing or something else
+// here.
 func checkMeaning(s string) *fault {
 	for name := range strings.SplitSeq(s, "/") {
 		if strings.TrimRight(name, " ") != name {
 			return bad(Quote(s)+": a blank at the end of a name", "leave it out, or write [ ] if it is meant")
 		}
 	}
-	depth := -1 // where a brace is open
+	depth := -1 // the position of an open brace; -1 if there is none
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case '\\':
@@ -129,7 +129,7 @@ func checkMeaning(s string) *fault {
 	return nil
 }
 
-// Beneath returns the part of p below dir. ok is false if p is neither dir nor below dir.
+// Beneath returns the part of p below dir. ok is false if p is neither dir nor below it.
 func Beneath(dir, p string) (rest string, ok bool) {
 	if dir == "/" {
 		return strings.TrimSuffix(p, "/"), strings.HasPrefix(p, "/")
@@ -140,7 +140,8 @@ func Beneath(dir, p string) (rest string, ok bool) {
 
 // The functions below refuse patterns that mean something in a shell or in POSIX, and nothing here.
 
-// notAbsolute refuses a pattern that does not say where it begins, and says what the writer may have meant.
+// notAbsolute refuses a pattern that does not say where it begins, with a hint that names what the writer may have
+// meant.
 func notAbsolute(s string) *fault {
 	const begin = "a pattern begins with /, ~/ or **/"
 	first, rest, _ := strings.Cut(s, "/")
@@ -177,8 +178,8 @@ func classSet(name string) string {
 	return ""
 }
 
-// checkClass refuses a class that matches nothing, or something else than it seems to. The class begins at i.
-// checkClass returns the end of the class. The caller has checked that path.Match accepts the pattern.
+// checkClass refuses a class such as [a-z] that matches nothing, or something else than it seems to. The class begins
+// at i. It returns the end of the class. The caller has checked that path.Match accepts the pattern.
 func checkClass(s string, i int) (end int, f *fault) {
 	if strings.HasPrefix(s[i:], "[!") {
 		return 0, bad(Quote(s)+": [!…] is not known", "write [^…]")

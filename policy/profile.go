@@ -16,7 +16,7 @@ type Profile struct {
 	Root         Root
 	Mounts       []Mount // in order
 	Hide         []Hide  // applied after the mounts
-	Lifted       []Hide  // rules that a profile removed, and paths that a profile shows below a hidden path
+	Lifted       []Hide  // rules that a profile has removed, and paths that it shows below a hidden one
 	Hostname     string  // "" means "cordon"
 	Namespaces   Namespaces
 	User         User
@@ -30,25 +30,26 @@ type Profile struct {
 	TTY          TTY
 	OnDenial     OnDenial
 	Git          Git
-	Missing      []MissingLayer // layers that the host may lack; if the host lacks one, the report lists it
+	Nest         bool           // another launcher can make a sandbox inside: user namespaces and mounts
+	Missing      []MissingLayer // layers that this host may lack; the report lists those that it does
 
-	Remove  []Removal // what Merge removes from the profiles below this one; empty in an effective profile
+	Remove  []Removal // what Merge removes from the profiles that this one extends; empty in an effective profile
 	Sources []Source  // sorted by Path
 
-	Prebuilt *Prebuilt // filters of the profile's system calls, compiled when cordon was built; nil if there are none
+	Prebuilt *Prebuilt // filters for the profile's system calls that were compiled when cordon was built; or nil
 }
 
 // Removal removes an entry of an inherited list or map. Merge applies it. If a removal matches nothing, Merge keeps
 // it and Validate reports it.
 type Removal struct {
 	Section string // "mounts", "hide", "env", "capabilities", "syscalls", "landlock", "limits" or "missing"
-	Value   string // the exact value: a mount's target, a name, a path, a rule's call; ALL for every capability
-	Expr    string // syscalls: the expression of a rule; "" removes from allow and arches
+	Value   string // the exact value to remove: a mount's target, a name, a path, a rule's call; ALL for every capability
+	Expr    string // for syscalls: the expression of a rule; "" to remove from allow and arches
 	Pos     Pos
 }
 
-// Pos is a place in a profile. The zero Pos stands for a built-in default. For a flag, File is "command line", Line
-// is 0 and Flag is the flag as it was written.
+// Pos is a position in a profile. The zero Pos stands for a built-in default. For a flag, File is "command line", Line
+// is 0 and Flag is the flag as the user wrote it.
 type Pos struct {
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"` // from 1
@@ -62,7 +63,7 @@ type Source struct {
 	Pos  Pos
 }
 
-// Opt is a scalar that may be unset. Its zero value is unset.
+// Opt is a value that may be unset. Its zero value is unset.
 type Opt[T any] struct {
 	Set bool
 	V   T
@@ -77,12 +78,12 @@ const (
 	RootDir   RootKind = "dir"  // a directory that holds a root file system
 )
 
-// Root is the tree in which cordon puts the mounts.
+// Root is the file tree in which cordon makes the mounts.
 type Root struct {
 	Kind    RootKind
-	Dir     string // for RootDir
-	Write   bool   // for RootDir: writable
-	Overlay string // "" none; "tmp": writes go to a tmpfs and vanish; or the directory that keeps the upper layer
+	Dir     string // for RootDir: the directory
+	Write   bool   // for RootDir: the task may write to it
+	Overlay string // "" for none; "tmp": writes go to a tmpfs and vanish; or the directory that stores the changes
 	Enter   Enter
 }
 
@@ -101,7 +102,7 @@ const (
 	MountBind     MountKind = "bind"     // a file or directory of the host
 	MountTmpfs    MountKind = "tmpfs"    // an empty tmpfs
 	MountEmpty    MountKind = "empty"    // an empty read-only directory that belongs to the sandbox
-	MountProc     MountKind = "proc"     // proc of the sandbox's pid namespace, masked as the OCI runtime spec lists
+	MountProc     MountKind = "proc"     // proc of the sandbox's pid namespace; by default it hides what the OCI runtime spec lists
 	MountDev      MountKind = "dev"      // a minimal /dev
 	MountMqueue   MountKind = "mqueue"   // the POSIX message queues of the sandbox's ipc namespace
 	MountSysfs    MountKind = "sysfs"    // sysfs, read-only
@@ -112,46 +113,46 @@ const (
 	MountGenerate MountKind = "generate" // /etc/passwd, group, hosts, hostname, nsswitch.conf or resolv.conf, made for the sandbox
 )
 
-// A Mount is one thing that cordon puts into the tree, at Target.
+// A Mount is one thing that cordon mounts or creates in the tree, at Target.
 type Mount struct {
 	Kind     MountKind
-	Source   string        // bind, overlay: host path, "." and "~" not yet expanded; symlink: its text
-	Target   string        // inside the root; "" means the expanded source (bind)
+	Source   string        // bind, overlay: path on the host, with "." and "~" not yet expanded; symlink: the link's text
+	Target   string        // the path inside the sandbox; "" means the expanded source (bind)
 	Write    bool          // bind: writable (mode: rw)
-	NoExec   bool          // bind, tmpfs
-	Unfit    string        // bind: "", or "skip" or "refuse" a source that is no place to work in
-	Live     bool          // bind: a read-only directory that cordon does not show through an overlay
-	Optional bool          // start without the mount if its source is missing, its target cannot be made, or it cannot work
+	NoExec   bool          // bind, tmpfs: nothing on it can be executed
+	Unfit    string        // bind: "", or "skip" or "refuse" if the source is unfit as a working directory
+	Live     bool          // bind: show a read-only directory directly, and not through an overlay
+	Optional bool          // start without this mount if it cannot be made
 	Size     int64         // tmpfs: bytes; 0 means the kernel's default, half of memory
 	Perm     Opt[uint32]   // tmpfs, empty, dir, file: permission bits
-	Content  string        // file
-	Upper    string        // overlay: "tmp" or a directory
+	Content  string        // file: the text
+	Upper    string        // overlay: "tmp", or the directory that stores the changes
 	Hidepid  string        // proc: "", "noaccess", "invisible", "ptraceable" (proc(5); the names need Linux 5.8)
-	Mask     Opt[[]string] // proc: paths to mask; unset means the OCI runtime spec's list
-	ReadOnly Opt[[]string] // proc: paths to make read-only; unset means the OCI runtime spec's list
+	Mask     Opt[[]string] // proc: paths to hide; unset means the list of the OCI runtime spec
+	ReadOnly Opt[[]string] // proc: paths to make read-only; unset means the list of the OCI runtime spec
 	Pos      Pos
 }
 
-// Hide makes a path, or every match of a glob, unreadable and unwritable.
+// Hide makes a path, or every path that a pattern matches, unreadable and unwritable.
 type Hide struct {
-	Pattern string // absolute, ~/…, or **/…, which applies to every writable or named bind
-	Empty   bool   // the task can open the path and finds it empty
+	Pattern string // absolute, ~/…, or **/…, which applies within every bind that is writable or that the profile names
+	Empty   bool   // the task can open the path, and finds it empty
 	Pos     Pos
 }
 
-// NSMode says whether a namespace is new, the host's, or joined.
+// NSMode says whether a namespace is new, the host's, or an existing one.
 type NSMode string
 
 const (
 	NSNew  NSMode = ""
 	NSHost NSMode = "host"
-	NSJoin NSMode = "join" // setns(2) on Path
+	NSJoin NSMode = "join" // the sandbox joins the namespace at Path: setns(2)
 )
 
 // Namespace is one namespace(7).
 type Namespace struct {
 	Mode NSMode
-	Path string // for NSJoin, e.g. /run/netns/x
+	Path string // for NSJoin, such as /run/netns/x
 }
 
 // Namespaces says for each kind whether the namespace is new (the zero value), the host's, or joined.
@@ -166,9 +167,9 @@ type Namespaces struct {
 // zero value means the host's namespace, because a new one without offsets changes nothing.
 type TimeNamespace struct {
 	New       bool
-	Path      string        // to join; "" otherwise
-	Monotonic time.Duration // offset of CLOCK_MONOTONIC
-	Boottime  time.Duration // offset of CLOCK_BOOTTIME
+	Path      string        // the namespace to join; "" if none is joined
+	Monotonic time.Duration // offset that is added to CLOCK_MONOTONIC
+	Boottime  time.Duration // offset that is added to CLOCK_BOOTTIME
 }
 
 // HostUser says which host id the task gets.
@@ -181,7 +182,7 @@ const (
 	HostCaller HostUser = "caller"
 )
 
-// User says which ids the task has, inside and outside. If an id is unset, the task keeps the caller's number inside.
+// User says which ids the task has, inside and on the host. If an id is unset, the task has the caller's id inside.
 type User struct {
 	UID    Opt[uint32]
 	GID    Opt[uint32]
@@ -189,7 +190,7 @@ type User struct {
 	Ranges bool // also map the caller's ranges in /etc/subuid and /etc/subgid, with newuidmap(1) and newgidmap(1)
 }
 
-// Env says which variables the task sees. The task gets only the variables that Env names.
+// Env says which variables the task gets. It gets no others.
 type Env struct {
 	Keep []EnvKeep
 	Set  []EnvVar
@@ -211,7 +212,7 @@ type EnvVar struct {
 // Names are in upper case and without CAP_.
 type Capabilities struct {
 	Keep    []Capability
-	Ambient []Capability // a subset of Keep, for a task that is not root inside
+	Ambient []Capability // a subset of Keep, which survives execve(2) although the task is not root inside
 }
 
 // Capability is a name such as NET_BIND_SERVICE.
@@ -222,9 +223,9 @@ type Capability struct {
 
 // Syscalls is the seccomp section. Actions are written as in the file ("errno(EPERM)"); package filter parses them.
 type Syscalls struct {
-	Default string   // for calls that cordon knows and the profile does not allow; "" means errno(EPERM)
-	Unknown string   // for numbers that cordon's table lacks; "" means errno(ENOSYS)
-	Arches  []string // empty or [native]: the machine's own; further architectures by name, e.g. i386, x32
+	Default string   // the action for calls that cordon knows and the profile does not allow; "" means errno(EPERM)
+	Unknown string   // the action for numbers that cordon's table lacks; "" means errno(ENOSYS)
+	Arches  []string // empty or [native] for the machine's own; further architectures by name, such as i386 or x32
 	Allow   []SyscallItem
 	Deny    []SyscallItem
 	Rules   []SyscallRule
@@ -235,7 +236,7 @@ type Syscalls struct {
 type Exec string
 
 const (
-	ExecAny  Exec = ""     // as the other keys say
+	ExecAny  Exec = ""     // if the other keys allow it
 	ExecOnce Exec = "once" // execve(2) and execveat(2) are denied once the program runs
 )
 
@@ -271,13 +272,13 @@ type PathItem struct {
 	Pos  Pos
 }
 
-// NetworkMode is the network section's scalar form.
+// NetworkMode is the value of the key network, if it is a word.
 type NetworkMode string
 
 const (
 	NetworkNone  NetworkMode = ""      // a new namespace with only a loopback device
 	NetworkHost  NetworkMode = "host"  // the host's network
-	NetworkAllow NetworkMode = "allow" // only Allow; no layer enforces it yet
+	NetworkAllow NetworkMode = "allow" // only the endpoints in Allow; no layer enforces it yet
 )
 
 // Network says what the task can reach.
@@ -294,18 +295,18 @@ type NetworkAllowItem struct {
 
 // Limits bounds what the task uses. All sizes are in bytes.
 type Limits struct {
-	Memory     Opt[int64]         // bytes of the whole sandbox
+	Memory     Opt[int64]         // of the whole sandbox
 	MemoryHigh Opt[int64]         // bytes above which the kernel slows the sandbox down and reclaims its memory
 	Swap       Opt[int64]         // bytes
 	OOMGroup   bool               // if memory runs out, the kernel kills the whole sandbox and not only one process
-	CPUs       Opt[float64]       // cores
+	CPUs       Opt[float64]       // number of processors; 1.5 is one and a half
 	CPUWeight  Opt[int64]         // share against other cgroups, 1 to 10000; the usual share is 100
 	CPUSet     string             // numbers of the processors that the sandbox may use: "0-3,6"
-	PIDs       Opt[int64]         // tasks
+	PIDs       Opt[int64]         // number of processes and threads
 	IO         []IOMax            // sorted by path
 	IOWeight   Opt[int64]         // share against other cgroups, 1 to 10000; the usual share is 100
 	Hugetlb    []Hugetlb          // sorted by page size
-	Cgroup     string             // where the sandbox's cgroup goes; "" is like CgroupAuto, if a cgroup is needed
+	Cgroup     string             // where the sandbox's cgroup is made; "" is like CgroupAuto, if a cgroup is needed
 	Wall       Opt[time.Duration] // after this time cordon sends SIGTERM and, after a grace period, SIGKILL
 	CPUTime    Opt[time.Duration]
 	Output     Opt[int64] // bytes of stdout and stderr together
@@ -322,7 +323,7 @@ const (
 // IOMax limits how much the sandbox may read and write on a device per second. Path names the device, or a file on
 // it. 0 means no limit.
 type IOMax struct {
-	Path       string // on the host, "." and "~" not yet expanded
+	Path       string // a path on the host, with "." and "~" not yet expanded
 	ReadBytes  int64
 	WriteBytes int64
 	Reads      int64
@@ -350,7 +351,7 @@ type Rlimit struct {
 
 // Process holds attributes of the task's process.
 type Process struct {
-	Workdir     string // inside; "" means the caller's directory if it exists inside, otherwise /
+	Workdir     string // the path inside; "" means the caller's directory if it exists inside, and otherwise /
 	Umask       Opt[uint32]
 	Nice        Opt[int] // -20..19
 	OOMScoreAdj Opt[int] // -1000..1000
@@ -382,7 +383,7 @@ const (
 	DenialReport OnDenial = "report" // list each kind of call at the end of the run, decoded
 )
 
-// Layer is one mechanism of protection, by the name that reports use.
+// Layer is one mechanism of protection, by its name in reports.
 type Layer string
 
 const (
@@ -400,8 +401,8 @@ const (
 	LayerLandlock  Layer = "landlock"
 	LayerCgroup    Layer = "cgroup"
 	LayerRlimits   Layer = "rlimits"
-	LayerDenials   Layer = "on-denial" // no protection: the mechanism that reports denied calls
-	LayerHide      Layer = "hide"      // only in a report: paths that a hide rule means and does not reach
+	LayerDenials   Layer = "on-denial" // not a protection: the mechanism that reports denied calls
+	LayerHide      Layer = "hide"      // only in a report: paths that a hide rule means and that stay visible
 	LayerInPlace   Layer = "namespaces"
 )
 

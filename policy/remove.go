@@ -8,8 +8,8 @@ import (
 	"cordon/policy/yaml"
 )
 
-// removable reports whether a section can remove inherited entries with a remove: key. Sections that are lists do so
-// with an item {remove: VALUE}. syscalls.deny only grows.
+// removable reports whether a section can remove inherited entries by a key remove:. Sections that are lists do so by
+// an item {remove: VALUE}. Nothing can be removed from syscalls.deny.
 func removable(path string) bool {
 	switch path {
 	case "env", "capabilities", "syscalls", "landlock", "limits":
@@ -121,8 +121,8 @@ func (p *Profile) remove(r *Removal) bool {
 	return false
 }
 
-// lift removes a hide rule, or shows a path below a path that a rule hides. A flag cannot do this. Lint, diff and the
-// report list what was lifted, so that nobody who looks at the profile misses it.
+// lift removes a hide rule, or shows a path although a rule hides a directory above it. No flag does this. Lint, diff
+// and the report list what was lifted, so that nobody who examines the profile overlooks it.
 func (p *Profile) lift(x Hide) bool {
 	found := drop(&p.Hide, func(h Hide) bool { return h.Pattern == x.Pattern })
 	if !found && !strings.ContainsAny(x.Pattern, `*?[\`) {
@@ -136,8 +136,7 @@ func (p *Profile) lift(x Hide) bool {
 	return found
 }
 
-// drop removes from a list the items for which f is true. It makes a new list, because others may share the old one's
-// memory.
+// drop removes the items for which f is true. It makes a new list, because others may share the memory of the old one.
 func drop[T any](list *[]T, f func(T) bool) bool {
 	if !slices.ContainsFunc(*list, f) {
 		return false
@@ -174,7 +173,7 @@ func (p *Profile) removeLimit(name string) bool {
 	return false
 }
 
-// removedLimit reports whether path names a limit that p does not set. The caller has removed limits from p.
+// removedLimit reports whether path names a limit that p does not set, because Merge has removed it.
 func (p *Profile) removedLimit(path string) bool {
 	const section = "limits."
 	if len(path) < len(section) || path[:len(section)] != section {

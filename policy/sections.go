@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"cordon/policy/filter"
 	"cordon/policy/phrase"
 	"cordon/policy/yaml"
 )
@@ -44,7 +45,7 @@ func (d *decoder) mount(n *yaml.Node, path string) (Mount, bool) {
 		return Mount{}, false
 	}
 	m := Mount{Kind: MountKind(f.kind), Pos: d.pos(n)}
-	sub := &decoder{doc: d.doc, p: &Profile{}} // a mount has one position, that of its item
+	sub := &decoder{doc: d.doc, p: &Profile{}} // a mount has a single position, that of its item
 	decodeKeys(sub, n, f.keys, &m, path)
 	d.errs = append(d.errs, sub.errs...)
 	if len(sub.errs) == 0 {
@@ -131,9 +132,8 @@ func leads[T any](forms []form[T]) []string {
 	return names
 }
 
-// MaskedProc and ReadOnlyProc are names below a mount of proc. If a profile says nothing else, cordon masks the
-// former and makes the latter read-only, as the defaults of the OCI runtime specification do. cordon skips a name
-// that the kernel does not have.
+// MaskedProc and ReadOnlyProc are names below a mount of proc. Unless a profile says otherwise, cordon hides the former
+// and makes the latter read-only, like the OCI runtime specification. Names that the kernel lacks are skipped.
 var (
 	MaskedProc = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "locks", "sched_debug", "scsi",
 		"timer_list", "timer_stats"}
@@ -141,10 +141,12 @@ var (
 	ReadOnlyProc = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
 )
 
-// ProcParts returns what a mount of proc masks and what it makes read-only. The entries are names below the mount, or
-// paths if the profile gives paths.
-func (m *Mount) ProcParts() (masked, readOnly []string) {
-	masked, readOnly = MaskedProc[:], ReadOnlyProc[:]
+// ProcParts returns what a mount of proc hides and what it makes read-only, as names below the mount, or as paths if
+// the profile gives paths. bare is Profile.BareProc.
+func (m *Mount) ProcParts(bare bool) (masked, readOnly []string) {
+	if !bare {
+		masked, readOnly = MaskedProc[:], ReadOnlyProc[:]
+	}
 	if m.Mask.Set {
 		masked = m.Mask.V
 	}
@@ -154,7 +156,7 @@ func (m *Mount) ProcParts() (masked, readOnly []string) {
 	return masked, readOnly
 }
 
-// Place returns the mount's path in the sandbox: its target, or its source if it has no target of its own.
+// Place returns the mount's path in the sandbox: its target, or its source if it has none.
 func (m *Mount) Place() string {
 	if m.Target == "" {
 		return m.Source
@@ -289,4 +291,29 @@ func (d *decoder) hugetlb(n *yaml.Node, out *[]Hugetlb, path string) {
 		d.fault(it.Val, at, f)
 		*out = setSorted(*out, Hugetlb{PageSize: size, Max: most, Pos: d.pos(it.Val)}, hugetlbKey)
 	})
+}
+
+// This part is about sandboxes that others can be nested in.
+
+// NestCalls are the calls that a launcher inside makes and that the shipped profiles deny: user_namespaces(7),
+// mount_namespaces(7), mount(2), fsopen(2), setns(2), sethostname(2). clone3 is among them because a filter cannot see its
+// flags, and with nest every namespace flag is allowed anyway.
+var NestCalls = [...]string{"clone", "clone3", "unshare", "setns", "mount", "umount", "umount2", "pivot_root", "chroot",
+	"open_tree", "open_tree_attr", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "sethostname",
+	"setdomainname"}
+
+// SectionFilter returns the section of system calls as package filter takes it, with what nest allows in addition. It
+// leaves out the rules about set-id bits, which Filter adds.
+func (p *Profile) SectionFilter() (filter.Spec, error) {
+	spec, err := p.Syscalls.Filter()
+	if err == nil && p.Nest {
+		spec.Lift(NestCalls[:], p.Source("nest").Short())
+	}
+	return spec, err
+}
+
+// BareProc reports whether the mounts of proc have no masks because of nest. The kernel lets a user namespace mount proc
+// if it sees any that nothing covers. So as soon as the profile says itself what one of them masks, none is bare.
+func (p *Profile) BareProc() bool {
+	return p.Nest && !slices.ContainsFunc(p.Mounts, func(m Mount) bool { return m.Kind == MountProc && (m.Mask.Set || m.ReadOnly.Set) })
 }

@@ -7,8 +7,8 @@ import (
 	"cordon/policy/yaml"
 )
 
-// Show writes a profile as YAML. A comment after each value names the place where it was set. Parse reads the result
-// back to the same profile, except for the positions.
+// Show writes a profile as YAML. A comment after each value names the position at which it was set. Parse reads the
+// result back as the same profile, except for positions.
 func Show(p *Profile) []byte { return tree(p).Print() }
 
 func tree(p *Profile) *yaml.Document {
@@ -51,7 +51,7 @@ func (p *Profile) encodeTop(k *key[Profile]) (*yaml.Node, string) {
 	return p.encodeKey(k, k.name)
 }
 
-// encodeSection writes a section. It returns nil if the section says nothing.
+// encodeSection writes a section. It returns nil if the section is empty.
 func (p *Profile) encodeSection(k *key[Profile]) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MapNode}
 	if removable(k.name) {
@@ -85,7 +85,7 @@ func (p *Profile) encodeRemovals(n *yaml.Node, section string) {
 	}
 }
 
-// encodeKey writes a key. It returns nil if the key says nothing.
+// encodeKey writes a key. It returns nil if the key is not set.
 func (p *Profile) encodeKey(k *key[Profile], path string) (*yaml.Node, string) {
 	ptr := k.at(p)
 	if k.list || k.dict != 0 {
@@ -245,7 +245,7 @@ func (p *Profile) encodeMounts() *yaml.Node {
 	return n
 }
 
-// encodeForm writes those keys of a form that say something.
+// encodeForm writes those keys of a form that are set.
 func encodeForm[T any](forms []form[T], kind string, t *T) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MapNode, Flow: true}
 	for _, f := range forms {
@@ -326,9 +326,9 @@ func (p *Profile) encodeNetwork(k *key[Profile]) (*yaml.Node, string) {
 	return yaml.Text(s), p.from("network")
 }
 
-// Annotate writes what Show writes, with other comments. head stands at the top. The comments of a path, such as
-// "network", "mounts[2]" or "syscalls.rules", stand above that key or item. A line "" becomes an empty line. The
-// lines may contain any text, because Annotate escapes everything that would end a comment.
+// Annotate writes the same as Show, with other comments. head is put at the top. The comments for a path, such as
+// "network", "mounts[2]" or "syscalls.rules", are put above that key or item. A line "" becomes an empty line. Annotate
+// escapes everything in the lines that would end a comment.
 func Annotate(p *Profile, head []string, comments map[string][]string) []byte {
 	d := tree(p)
 	d.Head = commentLines(head)

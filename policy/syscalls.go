@@ -149,8 +149,8 @@ func checkArch(s string) *fault {
 	return bad(Quote(s)+" is not an architecture", hint)
 }
 
-// FilterOnce returns what Filter returns, and adds what exec: once means for a launcher that passes the nonce. The
-// filter denies execve. It also denies execveat, unless the sixth argument, which the kernel ignores, is the nonce.
+// FilterOnce is Filter, and adds the effect of exec: once for a launcher that passes the nonce. The filter denies
+// execve. It also denies execveat, unless the sixth argument, which the kernel ignores, is the nonce.
 func (p *Profile) FilterOnce(nonce uint64) (filter.Spec, error) {
 	spec, err := p.Filter()
 	if err == nil && p.Syscalls.Exec == ExecOnce {
@@ -160,8 +160,8 @@ func (p *Profile) FilterOnce(nonce uint64) (filter.Spec, error) {
 	return spec, err
 }
 
-// ProgramFilter returns the filter as the program meets it. With exec: once the program cannot make execve or
-// execveat calls, because it does not have the launcher's nonce.
+// ProgramFilter returns the filter as it applies to the program: with exec: once it cannot call execve or execveat,
+// because it does not know the launcher's nonce.
 func (p *Profile) ProgramFilter() (filter.Spec, error) {
 	spec, err := p.Filter()
 	if err == nil && p.Syscalls.Exec == ExecOnce {
@@ -204,10 +204,10 @@ func (s *Syscalls) Filter() (filter.Spec, error) {
 	return spec, nil
 }
 
-// selfFilter returns the rule for prctl(PR_SET_SECCOMP), which does the same work as seccomp(2). If a profile does
-// not let a program install a filter with seccomp(2), the older call must not let it do so either. Otherwise the
-// program could answer its own calls before the launcher sees them. selfFilter returns no rule if seccomp passes with
-// all arguments, or if prctl never passes.
+// selfFilter returns the rule for prctl(PR_SET_SECCOMP), which does the same as seccomp(2). If a profile does not let a
+// program install a filter with seccomp(2), the older call must not let it do so either; otherwise the program could
+// answer its own calls before the launcher sees them. It returns no rule if seccomp is allowed with all arguments, or
+// if prctl is never allowed.
 func selfFilter(spec *filter.Spec) []filter.Rule {
 	seccomp, from := whenPasses(spec, "seccomp")
 	if seccomp == always {
@@ -219,7 +219,7 @@ func selfFilter(spec *filter.Spec) []filter.Rule {
 	return []filter.Rule{{Call: "prctl", Expr: "op != PR_SET_SECCOMP", From: from}}
 }
 
-// passes says for which arguments a call passes.
+// passes says for which arguments a call is allowed.
 type passes uint8
 
 const (
@@ -228,8 +228,8 @@ const (
 	always
 )
 
-// whenPasses says for which arguments a call passes, and which line keeps it from passing always. The line is "" if
-// only the default action does.
+// whenPasses says for which arguments a call is allowed, and which line prevents others. from is "" if only the default
+// action does.
 func whenPasses(spec *filter.Spec, call string) (p passes, from string) {
 	for _, x := range spec.Deny {
 		if filter.Names(x.Name, call) {
@@ -317,8 +317,7 @@ func (r *SyscallRule) checkQuiet() *fault {
 	return bad("quiet: true does nothing here: a run cannot name what "+denies+" ends", "leave it out, or write errno(NAME)")
 }
 
-// SetIDPlace is the source that cordon shows for the rules about set-id bits, because they come from no line of a
-// profile.
+// SetIDPlace is the position that cordon shows for the rules about set-id bits, which come from no line of a profile.
 const SetIDPlace = "set-id bits"
 
 // SetIDRemedy says how a task can still make files with set-id bits.
@@ -366,7 +365,7 @@ func (p *Profile) MaySetID() bool {
 // Filter returns the profile's system calls as package filter takes them: the section, and the rules about set-id
 // bits.
 func (p *Profile) Filter() (filter.Spec, error) {
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.SectionFilter()
 	if err == nil && !p.MaySetID() {
 		spec.Narrow(setIDRules[:])
 	}
@@ -376,7 +375,7 @@ func (p *Profile) Filter() (filter.Spec, error) {
 // Prebuilt holds the filters of a section of system calls. They are compiled when cordon is built, so that a launch
 // need not compile them. [filter.Compile] makes them from [Profile.Filter], and [filter.Encode] encodes them.
 type Prebuilt struct {
-	Syscalls *Syscalls // the section that they were made from
+	Syscalls *Syscalls // the section from which they were made
 	SetID    bool      // what MaySetID returns for the profile
 	Programs []PrebuiltProgram
 }
@@ -388,14 +387,14 @@ type PrebuiltProgram struct {
 	Insns  string
 }
 
-// Holds reports whether the filters are right for the profile p. It compares the whole section.
+// Holds reports whether the prebuilt filters are those of profile p. It compares the whole section.
 func (b *Prebuilt) Holds(p *Profile) bool {
 	s, t := b.Syscalls, &p.Syscalls
-	return s.Default == t.Default && s.Unknown == t.Unknown && s.Exec == t.Exec && b.SetID == p.MaySetID() &&
+	return !p.Nest && s.Default == t.Default && s.Unknown == t.Unknown && s.Exec == t.Exec && b.SetID == p.MaySetID() &&
 		slices.Equal(s.Arches, t.Arches) && slices.Equal(s.Allow, t.Allow) && slices.Equal(s.Deny, t.Deny) && slices.Equal(s.Rules, t.Rules)
 }
 
-// PrebuiltFilter returns the prebuilt filter if it still fits the profile; otherwise "".
+// PrebuiltFilter returns the prebuilt filter if it is that of the profile, and otherwise "".
 func (p *Profile) PrebuiltFilter(arch filter.Arch, report bool) string {
 	if p.Prebuilt == nil || p.Syscalls.Exec == ExecOnce || !p.Prebuilt.Holds(p) {
 		return ""

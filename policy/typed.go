@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// This file reads values as people type them on the command line. It accepts the spelling of other tools if that is
-// unambiguous. A file is stricter, because its reader does not know which tool its writer had in mind.
+// This file parses values as people type them on the command line. It accepts other tools' spellings if they are
+// unambiguous. In a file cordon is stricter, because a reader does not know which tool its writer had in mind.
 
 // typed returns a value from the command line as a file would contain it.
 func typed(t typ, s string) string {
@@ -21,7 +21,7 @@ func typed(t typ, s string) string {
 		return typedSize(s)
 	case tDuration:
 		if _, ok := decimal(s); ok && s != "0" {
-			return s + "s" // as timeout(1) reads it
+			return s + "s" // like timeout(1)
 		}
 	case tPerm:
 		return typedMode(s)
@@ -87,7 +87,7 @@ func TypedDuration(s string) (time.Duration, error) {
 	return d, f.err()
 }
 
-// otherNetwork returns a hint for a network that only another tool has, or "".
+// otherNetwork returns a hint for a network mode of another tool, or "".
 func otherNetwork(v string) string {
 	switch {
 	case v == "bridge" || v == "default" || v == "slirp4netns" || v == "pasta" || v == "private":
@@ -141,12 +141,10 @@ func userFlag(p *Profile, v string, at Pos) *fault {
 	return setKey(p, "user.gid", gid, at)
 }
 
-// capDrop begins the position of a --cap-drop flag. Such a flag removes a capability whether or not the profile keeps
-// it.
+// capDrop begins the position of a flag --cap-drop, which removes a capability whether or not the profile keeps it.
 const capDrop = "--cap-drop "
 
-// capDropFlag removes capabilities. It accepts a capability that the profile does not keep, because that capability
-// is dropped already.
+// capDropFlag removes capabilities. A capability that the profile does not keep is no error.
 func capDropFlag(p *Profile, v string, at Pos) *fault {
 	name := typed(tCapability, v)
 	if name != "ALL" {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// fault says what is wrong with a value, without its position.
+// fault says what is wrong with a value, without a position.
 type fault struct{ msg, hint string }
 
 func bad(msg, hint string) *fault { return &fault{msg: msg, hint: hint} }
@@ -153,7 +153,7 @@ func parseNumber(s string) (float64, *fault) {
 	return n, nil
 }
 
-// longest is ten years. No deadline needs more, and it is far from overflowing.
+// longest is ten years, the longest duration. It is far from an overflow.
 const longest = 10 * 365 * 24 * time.Hour
 
 func parseDuration(s string) (time.Duration, *fault) {
@@ -179,7 +179,7 @@ func parseOffset(s string) (time.Duration, *fault) {
 	return d, nil
 }
 
-// spanOf reads what time.ParseDuration reads. It also accepts whole days at the beginning: 2d, 1d12h.
+// spanOf is time.ParseDuration, and also accepts whole days at the beginning: 2d, 1d12h.
 func spanOf(s string) (time.Duration, error) {
 	abs, minus := strings.CutPrefix(s, "-")
 	first, rest, found := strings.Cut(abs, "d")

@@ -8,13 +8,13 @@ import (
 	"cordon/policy/yaml"
 )
 
-// Update adds the content of a profile to the text of an existing one, as a person would by hand. It adds missing
-// list items and keys, each with its source in a comment. Everything else stays as it is written, including comments.
-// head and comments have the same meaning as for Annotate.
+// Update adds the content of a profile to the text of an existing one, as a person would by hand. It adds missing list
+// items and keys, each with its source in a comment. Everything else stays as it is, including comments. head and
+// comments have the same meaning as for Annotate.
 //
-// An earlier Update or Annotate left comments with sources, by which Update recognizes its own text. It changes such
+// By the comments with sources, Update recognizes text that an earlier Update or Annotate has written. It changes such
 // text if the text would deny what the new profile allows: a mount becomes writable, a limit grows, and of two rules
-// for a call either one may hold. It never changes text that a person wrote.
+// for a call either may hold. It never changes text that a person has written.
 func Update(file string, old []byte, p *Profile, head []string, comments map[string][]string) ([]byte, error) {
 	was, err := readYAML(file, old)
 	if err != nil {
@@ -50,7 +50,7 @@ func Update(file string, old []byte, p *Profile, head []string, comments map[str
 	return out, nil
 }
 
-// lostComment returns a comment that a person wrote and that is missing in the new text, or "" if none is missing.
+// lostComment returns a comment of a person's that is missing in the new text, or "" if none is.
 func lostComment(file string, out []byte, comments []string) string {
 	again, err := readYAML(file, out)
 	if err != nil {
@@ -66,14 +66,14 @@ func lostComment(file string, out []byte, comments []string) string {
 	return ""
 }
 
-// shutComment is a part of the comment that learn writes above a rule for a call that it did not see.
+// shutComment is a part of the comment that learn writes above a rule for a call that it has not seen.
 const shutComment = "was not called; the rule for it that is inherited"
 
 type updater struct {
 	changed bool // something was added or replaced
 }
 
-// generated reports whether the comment after an item names a place in a recording: FILE:LINE.
+// generated reports whether the comment after an item names a position in a recording: FILE:LINE.
 func generated(it *yaml.Item) bool {
 	text, ok := strings.CutPrefix(it.Tail, "# ")
 	i := strings.LastIndexByte(text, ':')
@@ -144,8 +144,8 @@ func (u *updater) top(was, now *yaml.Node) {
 	}
 }
 
-// dropNarrower removes the new rules for calls that the profile allows, by name or group, and has no rule for: the profile would
-// allow less than before.
+// dropNarrower removes new rules for calls that the profile already allows without a rule, by name or group, because
+// with the rule it would allow less than before.
 func dropNarrower(was, now *yaml.Node) {
 	allow, rules, fresh := find(was, "allow"), find(was, "rules"), find(now, "rules")
 	if allow == nil || fresh == nil {
@@ -162,8 +162,8 @@ func dropNarrower(was, now *yaml.Node) {
 	}
 }
 
-// openRules removes conditions that learn put on a call. It removes them if the new recording shows the call and
-// needs no condition.
+// openRules removes conditions that learn has put on a call, if the new recording contains the call and needs no
+// condition.
 func (u *updater) openRules(was, now *yaml.Node) {
 	rules, allow, fresh := find(was, "rules"), find(now, "allow"), find(now, "rules")
 	if rules == nil || allow == nil {
@@ -249,8 +249,8 @@ func subject(n *yaml.Node) string {
 	return first.Key.Text
 }
 
-// shownAlready reports whether a directory that the profile binds at its own path shows what a new mount would show: a
-// link, a directory, or a file to read. There the host's own link is in the way of a new one.
+// shownAlready reports whether a directory that the profile binds at its own path already shows what a new mount would
+// show: a link, a directory, or a file to read. There the host's own link would be in the way of a new one.
 func shownAlready(was []*yaml.Item, it *yaml.Item) bool {
 	first := it.Val.Items[0]
 	if mode := find(it.Val, "mode"); mode != nil || find(it.Val, "target") != nil ||
@@ -266,7 +266,7 @@ func shownAlready(was []*yaml.Item, it *yaml.Item) bool {
 	})
 }
 
-// mount makes a mount writable that learn made read-only earlier.
+// mount makes a mount writable that learn has made read-only before.
 func (u *updater) mount(old, it *yaml.Item) {
 	mode := find(it.Val, "mode")
 	if !generated(old) || it.Val.Items[0].Key.Text == "bind" && (mode == nil || mode.Val.Text != "rw") || it.Val.Items[0].Key.Text == "dir" {
@@ -299,7 +299,7 @@ func (u *updater) rule(old, it *yaml.Item) {
 	u.changed = true
 }
 
-// learnedAction reports whether a rule denies a call because learn did not see it.
+// learnedAction reports whether a rule denies a call because learn has not seen it.
 func learnedAction(it *yaml.Item) bool {
 	return len(it.Val.Items) == 1 && strings.HasPrefix(it.Val.Items[0].Val.Text, "errno(") &&
 		slices.ContainsFunc(it.Head, func(line string) bool {

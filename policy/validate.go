@@ -7,9 +7,9 @@ import (
 	"cordon/policy/phrase"
 )
 
-// Validate checks an effective profile. It checks every value by itself, as Parse does, because a profile need not
-// come from Parse. Then it checks what only shows if several sections are compared. The error is an Errors with
-// everything that Validate found.
+// Validate checks an effective profile. It checks every value by itself, as Parse does, because a profile need not come
+// from Parse. Then it checks rules that involve several sections. The error is an Errors with everything that Validate
+// has found.
 func Validate(p *Profile) error {
 	v := &validator{p: p}
 	v.removals()
@@ -43,7 +43,7 @@ func (v *validator) fault(at Pos, path string, f *fault) {
 	}
 }
 
-// from returns the position of the first of the paths that has a position.
+// from returns the position of the first of these paths that has one.
 func (v *validator) from(paths ...string) Pos {
 	for _, path := range paths {
 		if at, ok := v.p.source(path); ok {
@@ -95,7 +95,7 @@ func texts[T any](out []string, list []T, text func(T) string) []string {
 	return out
 }
 
-// scalars writes every value and reads it back. So it finds every value that a file could not contain.
+// scalars formats every value and parses it again, and so finds every value that a file could not contain.
 func (v *validator) scalars() {
 	eachScalar(func(section string, k *key[Profile]) {
 		ptr := k.at(v.p)
@@ -200,6 +200,15 @@ func (v *validator) lists() {
 	check(v, "landlock.read", p.Landlock.Read.V, paths)
 	check(v, "landlock.write", p.Landlock.Write.V, paths)
 	check(v, "landlock.execute", p.Landlock.Execute.V, paths)
+	for _, l := range [...]struct {
+		key  string
+		list *Opt[[]PathItem]
+	}{{"landlock.read", &p.Landlock.Read}, {"landlock.write", &p.Landlock.Write}, {"landlock.execute", &p.Landlock.Execute}} {
+		if p.Nest && l.list.Set {
+			v.fault(v.from("nest", l.key), l.key, bad("nest: true leaves no Landlock rule for files, because Landlock forbids every mount where there is one",
+				"leave out nest, or say landlock: off or landlock: {scope: […]}"))
+		}
+	}
 	check(v, "landlock.scope", p.Landlock.Scope.V, func(s string) (*fault, Pos) {
 		return (&spec{words: scopeWords}).word(new(string), s), v.from("landlock.scope", "landlock")
 	})
@@ -243,7 +252,7 @@ func (v *validator) namespaces() {
 	}
 }
 
-// net returns the network namespace that network and namespaces.net mean together.
+// net returns the network namespace that network and namespaces.net together mean.
 func (v *validator) net() Namespace {
 	if v.p.Network.Mode == NetworkHost {
 		return Namespace{Mode: NSHost}

@@ -23,13 +23,13 @@ import (
 // Cmd runs a program in a sandbox, once. Command returns one, or the caller fills in a value. Its fields and methods
 // mean the same as those of os/exec.Cmd; the fields after Report have no counterpart there.
 type Cmd struct {
-	// Profile says what the program may do. It must be effective, which means extended, merged and valid, as
-	// profiles.Load returns it. nil means the zero profile, which allows next to nothing.
+	// Profile says what the program may do. It must be effective (extended, merged and valid), as profiles.Load returns
+	// it. nil means the zero profile, which allows next to nothing.
 	Profile *policy.Profile
 	// Args holds the program's name and arguments. Start looks up a name without a slash in PATH, inside the sandbox.
 	Args []string
-	// Env holds the variables that Profile.Env picks from, each NAME=VALUE. The last of a name counts. nil means
-	// os.Environ().
+	// Env holds the variables from which Profile.Env selects, each NAME=VALUE. Of two with one name the last counts.
+	// nil means os.Environ().
 	Env []string
 	// Dir is the working directory, a path inside the sandbox. "" means the directory of the profile, or of Into.
 	Dir string
@@ -88,9 +88,9 @@ type Cmd struct {
 	// Search lists the directories in which profiles are looked up by name. The sandbox can neither write nor make
 	// them.
 	Search []string
-	// Exclusive says that the process is a launcher and nothing else. Start and Wait then run on the caller's
-	// goroutine, the launcher passes signals that reach the process on to the task, and the process is non-dumpable
-	// while it holds more rights than the task.
+	// Exclusive says that the process is a dedicated launcher. Start and Wait then run on the caller's goroutine, the
+	// launcher passes signals that reach the process on to the task, and the process is non-dumpable while it holds
+	// more rights than the task.
 	Exclusive bool
 	// Brief says that nobody reads what the run has used. The report then has only those counters of the run's groups
 	// that show whether a limit was reached. If one was, the report has all of them.
@@ -102,18 +102,18 @@ type Cmd struct {
 	// Observer, unless nil, watches the task. The profile's system call filter does not confine the task then.
 	Observer Observer
 
-	failStep, failInit int // for tests: the step that fails, from 1: of the child and task, or of init
+	failStep, failInit int // for tests: number of the step that fails, from 1: one of the child and task, one of init
 
-	exposed bool   // for tests: processes inside can see a program that joins the sandbox, and it is run by its path
+	exposed bool   // for tests: a joining program is not hidden from processes inside, and is run by its path
 	hold    func() // for tests: called while the program waits before its filter is in place
 	ran     func() // for tests: called when the program runs, before its state is read back
 
-	ctx     context.Context // of CommandContext; otherwise nil
+	ctx     context.Context // the context of CommandContext; otherwise nil
 	streams streams
 	proc    *launch.Process
-	ended   bool         // Wait was called
-	done    chan waited  // from the goroutine that owns the thread; nil with Exclusive
-	watched chan watched // from the goroutine that waits for the context; nil without a context
+	ended   bool         // Wait has been called
+	done    chan waited  // the result of the goroutine that keeps the thread; nil with Exclusive
+	watched chan watched // the result of the goroutine that waits for the context; nil without a context
 }
 
 type waited struct {
@@ -156,8 +156,8 @@ func (c *Cmd) Plan() (*plan.Plan, error) {
 	return Compile(c.profile(), host, c)
 }
 
-// Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: h holds all that it knows
-// of the machine. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
+// Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: everything it knows of the
+// machine is in h. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
 func Compile(p *policy.Profile, h *host.Host, c *Cmd) (*plan.Plan, error) {
 	r, err := c.request(p, h)
 	if err != nil {
@@ -167,7 +167,8 @@ func Compile(p *policy.Profile, h *host.Host, c *Cmd) (*plan.Plan, error) {
 	return pl, found(err)
 }
 
-// NewQuery compiles only what questions need. c.Args may be empty. The errors are those of Compile.
+// NewQuery makes a Query, for which it compiles only part of the plan. c.Args may be empty. The errors are those of
+// Compile.
 func NewQuery(p *policy.Profile, h *host.Host, c *Cmd) (*Query, error) {
 	r, err := c.request(p, h)
 	if err != nil {
@@ -176,7 +177,8 @@ func NewQuery(p *policy.Profile, h *host.Host, c *Cmd) (*Query, error) {
 	return why.NewQuery(c.inDir(p), h, r)
 }
 
-// request describes the command as data. It opens the pipes of the command and closes them before it returns.
+// request describes the command as data for the compiler. It opens the command's pipes, and closes them before it
+// returns.
 func (c *Cmd) request(p *policy.Profile, h *host.Host) (*compile.Request, error) {
 	var s streams
 	defer s.close()
@@ -187,7 +189,7 @@ func (c *Cmd) request(p *policy.Profile, h *host.Host) (*compile.Request, error)
 	return c.command(c.inDir(p), h, files).Request(), nil
 }
 
-// command returns what the launcher starts. files stand for Stdin, Stdout and Stderr.
+// command returns the description of the command for the launcher. files stand for Stdin, Stdout and Stderr.
 func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launch.Command {
 	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: files, ExtraFiles: c.ExtraFiles,
 		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
@@ -196,7 +198,7 @@ func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launc
 		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold, Ran: c.ran}
 }
 
-// profile returns the profile of the sandbox: with Into the joined sandbox's, otherwise the command's.
+// profile returns the command's profile, or the joined sandbox's if Into is set.
 func (c *Cmd) profile() *policy.Profile {
 	if c.Into != nil {
 		return c.Into.Profile
@@ -204,8 +206,8 @@ func (c *Cmd) profile() *policy.Profile {
 	return c.inDir(c.Profile)
 }
 
-// inDir returns p with Dir as its working directory. A relative Dir starts at the caller's directory, as in os/exec.
-// With Into, inDir leaves p alone, because the launcher changes to Dir.
+// inDir returns p with Dir as its working directory. A relative Dir is relative to the caller's directory, as in
+// os/exec. If Into is set, inDir returns p unchanged, because the launcher itself changes to Dir.
 func (c *Cmd) inDir(p *policy.Profile) *policy.Profile {
 	p = orZero(p)
 	if c.Dir == "" || c.Into != nil {
@@ -219,7 +221,7 @@ func (c *Cmd) inDir(p *policy.Profile) *policy.Profile {
 	return &moved
 }
 
-// orZero returns the zero profile for nil.
+// orZero returns p, or the zero profile if p is nil.
 func orZero(p *policy.Profile) *policy.Profile {
 	if p == nil {
 		return &policy.Profile{}
@@ -227,7 +229,7 @@ func orZero(p *policy.Profile) *policy.Profile {
 	return p
 }
 
-// env returns the environment that the profile picks from.
+// env returns the variables from which the profile selects.
 func (c *Cmd) env() []string {
 	if c.Env == nil && c.Into == nil {
 		return os.Environ()

@@ -70,6 +70,13 @@ func morePlans() map[string]struct {
 		"joined-root-time":  {sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "time", "net") }},
 		"joined-root-mount": {sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
 		"joined-root-net":   {sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "net", "ipc") }},
+		"in-place-user":     {sandboxtest.FakeUser(), inPlace},
+		"in-place-root":     {sandboxtest.FakeRoot(), inPlace},
+		"in-place-abi-2":    {withLandlock(2), inPlace},
+		"in-place-abi-3":    {withLandlock(3), inPlace},
+		"in-place-abi-5":    {withLandlock(5), inPlace},
+		"in-place-abi-9":    {withLandlock(9), inPlace},
+		"in-place-abi-10":   {withLandlock(10), inPlace},
 		"no-openat2":        {noOpenat2(), func(*policy.Profile) {}},
 		"cgroup-v1":         {sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "2:memory:/a\n", 1), limitAll},
 		"cgroup-v2":         {sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), limitAll},
@@ -81,6 +88,15 @@ func morePlans() map[string]struct {
 		"still-landlock-9":  {stillHost(func(h *host.Host) { h.Kernel, h.LandlockABI = [2]int{7, 1}, 9 }), func(*policy.Profile) {}},
 		"overlay-host":      {sandboxtest.TableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "~/layer" }},
 	}
+}
+
+func inPlace(p *policy.Profile) { p.Namespaces.None = true }
+
+// withLandlock is a user's machine with that ABI of Landlock.
+func withLandlock(abi int) *host.Host {
+	h := sandboxtest.FakeUser()
+	h.LandlockABI = abi
+	return h
 }
 
 // noOpenat2 is a machine whose filter refuses openat2(2), which paths are then opened without.

@@ -1,6 +1,6 @@
 package sandbox
 
-// This file presents the task in the form of os.Process, and says how it ended.
+// This file presents the task in the form of os.Process, and tells how it ended.
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 
 // Process is the task of a sandbox: the program that was started, not its launcher and not the sandbox's pid 1.
 type Process struct {
-	Pid  int // in the launcher's pid namespace
+	Pid  int // its pid in the launcher's pid namespace
 	proc *launch.Process
 }
 
@@ -78,7 +78,7 @@ func endedBadly(r *report.Report) bool {
 	return r.Exit != 0 || r.Signal != "" || r.Limit != "" || r.Ended
 }
 
-// signalText returns the words for a signal: "killed" for SIGKILL. If it does not know the name, it returns the name.
+// signalText describes a signal: "killed" for SIGKILL. For an unknown name it returns the name.
 func signalText(name string) string {
 	if sig := unix.SignalNum(name); sig != 0 {
 		return sig.String()

@@ -17,13 +17,13 @@ import (
 
 // streams holds the pipes of a command.
 type streams struct {
-	theirs []*os.File     // the program's ends; once the program runs, it has copies of them
+	theirs []*os.File     // the program's ends; the launcher closes them once the program runs
 	ours   []*os.File     // the other ends
-	input  func() error   // copies stdin; nil if nothing is to be copied, or once it has begun
+	input  func() error   // copies stdin; nil if there is nothing to copy, or once it has been started
 	output []func() error // each copies stdout or stderr
-	read   chan error     // receives the error of input; nil if input was not begun
+	read   chan error     // receives the error of input; nil if input was not started
 	done   chan error     // receives the error of each function of output
-	left   int            // how many functions of output have not ended
+	left   int            // number of functions of output that have not ended
 }
 
 // open makes the pipes, and returns the files that stand for Stdin, Stdout and Stderr of c.
@@ -61,7 +61,7 @@ func (s *streams) pipe(reads bool) (its, our *os.File, err error) {
 	return its, our, nil
 }
 
-// from returns the file that stands for a reader.
+// from returns the file that the program reads in place of a reader.
 func (s *streams) from(r io.Reader) (*os.File, error) {
 	if f, ok := r.(*os.File); ok || r == nil {
 		return f, nil
@@ -80,7 +80,7 @@ func (s *streams) from(r io.Reader) (*os.File, error) {
 	return its, nil
 }
 
-// to returns the file that stands for a writer.
+// to returns the file that the program writes in place of a writer.
 func (s *streams) to(w io.Writer) (*os.File, error) {
 	if f, ok := w.(*os.File); ok || w == nil {
 		return f, nil
@@ -91,13 +91,13 @@ func (s *streams) to(w io.Writer) (*os.File, error) {
 	}
 	s.output = append(s.output, func() error {
 		_, err := io.Copy(w, our)
-		our.Close() // if w takes no more, the program ends with SIGPIPE instead of waiting for ever
+		our.Close() // if w fails, the program ends with SIGPIPE instead of waiting for ever
 		return err
 	})
 	return its, nil
 }
 
-// begin starts the goroutines.
+// begin starts the copying goroutines.
 func (s *streams) begin() {
 	if copy := s.input; copy != nil {
 		s.read = make(chan error, 1)
@@ -112,8 +112,9 @@ func (s *streams) begin() {
 	s.input, s.output = nil, nil
 }
 
-// finish waits for the goroutines, and returns the first error. When over is readable, it closes the pipes that they
-// use. It does not wait for a goroutine that still reads from the caller's reader; what that goroutine reads is lost.
+// finish waits for the copying goroutines, and returns the first error. When over is readable, it closes the pipes that
+// they use. It does not wait for a goroutine that still reads from the caller's reader; what that goroutine reads is
+// lost.
 func (s *streams) finish(over <-chan time.Time) (first error) {
 	for s.left > 0 || s.read != nil {
 		err, ended := s.next(over)
@@ -129,9 +130,9 @@ func (s *streams) finish(over <-chan time.Time) (first error) {
 	return first
 }
 
-// next waits for the end of one goroutine. It returns false if over is readable first.
+// next waits for one goroutine to end. It returns false if over is readable before.
 func (s *streams) next(over <-chan time.Time) (err error, ended bool) {
-	select { // goroutines that have ended count, even if the time is over
+	select { // a goroutine that has ended counts even if the time is over
 	case err = <-s.done:
 		s.left--
 		return err, true
@@ -163,7 +164,7 @@ func (s *streams) close() {
 
 func closeFiles(files *[]*os.File) {
 	for _, f := range *files {
-		_ = f.Close() // the caller, or the goroutine that copies, may have closed it
+		_ = f.Close() // the caller, or the copying goroutine, may already have closed it
 	}
 	*files = nil
 }
@@ -205,7 +206,7 @@ func (c *Cmd) outputPipe(name string, field *io.Writer) (io.ReadCloser, error) {
 	return our, nil
 }
 
-// mayPipe returns an error if the field is set already, or if the command has been started.
+// mayPipe returns an error if the field is already set, or if the command has been started.
 func (c *Cmd) mayPipe(name string, unset bool) error {
 	switch {
 	case !unset:
@@ -260,7 +261,7 @@ func (o *text) Write(p []byte) (int, error) {
 // excerpt keeps the first and the last 32 KiB that are written to it.
 type excerpt struct {
 	head, tail []byte
-	lost       int64 // bytes between them
+	lost       int64 // number of bytes between head and tail
 }
 
 const excerptSide = 32 << 10

@@ -76,9 +76,9 @@ func (c *Cmd) launch(command *launch.Command) error {
 	return c.startApart(command)
 }
 
-// startApart launches on a thread of its own. The child dies with the thread that made it (prctl(2),
-// PR_SET_PDEATHSIG), so one goroutine keeps that thread until the sandbox is gone. The goroutine never gives the
-// thread back, because a thread that has joined namespaces differs from the others.
+// startApart launches the sandbox on a thread of its own. The child dies with the thread that has cloned it (prctl(2),
+// PR_SET_PDEATHSIG), so one goroutine keeps that thread until the sandbox has ended. It never releases the thread,
+// because a thread that has joined namespaces differs from the others.
 func (c *Cmd) startApart(command *launch.Command) error {
 	proc, done, late := c.proc, make(chan waited, 1), c.Terminal
 	c.done = done
@@ -172,8 +172,7 @@ type watched struct {
 	over <-chan time.Time // readable when WaitDelay is over; nil if WaitDelay has not begun
 }
 
-// unwatch ends the goroutine that waits for the context. It stores the goroutine's error in err unless err is set
-// already.
+// unwatch ends the goroutine that waits for the context. It stores that goroutine's error in err if err is nil.
 func (c *Cmd) unwatch(err *error) <-chan time.Time {
 	if c.watched == nil {
 		return nil

@@ -1,10 +1,10 @@
 //go:build cgo && libseccomp
 
-// Command cordon-reference compares a filter with the filter that libseccomp makes of the same rules. It is the helper
-// of `cordon profile check --reference`. It is a separate program because cordon links no C.
+// Command cordon-reference compares a seccomp filter of cordon with the filter that libseccomp makes from the same
+// rules. `cordon profile check --reference` runs it. It is a separate program because cordon links no C.
 //
-// It reads a request as JSON on stdin, {"spec": …, "arch": "amd64"}, and prints reports as JSON. There is a report for
-// the filter of each architecture, the requested one first, and each of libseccomp's two levels of optimization.
+// It reads a request as JSON on stdin, {"spec": …, "arch": "amd64"}, and prints reports as JSON: one for each
+// architecture of the filter, the requested one first, at each of libseccomp's two levels of optimization.
 package main
 
 import (
@@ -46,7 +46,7 @@ func run() error {
 			r, err := reference.Compare(spec, native, optimize, 1)
 			var rules filter.Errors
 			switch {
-			case errors.As(err, &rules) && native != arch: // for example, only the requested architecture has a constant
+			case errors.As(err, &rules) && native != arch: // for example, a constant exists only on the requested architecture
 				r = reference.Skipped(native, optimize, err)
 			case err != nil:
 				return err

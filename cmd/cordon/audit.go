@@ -115,33 +115,33 @@ func (u *ui) audit(f *auditFlags, args []string) error {
 	return u.tellAudit(f.format, list, out)
 }
 
-// audited is the list of denials, and its JSON.
+// audited is the list of what the profile would have denied, and its JSON.
 type audited struct {
 	Version int      `json:"version"`
 	Profile string   `json:"profile"`
 	Command []string `json:"command"`
 	Exit    int      `json:"exit"`    // the exit code of the program, as `cordon run` would return it
-	Looked  []string `json:"looked"`  // what the audit looked at
-	Blind   []string `json:"blind"`   // what the audit did not look at
-	Dropped uint64   `json:"dropped"` // denials of kinds for which there was no room
+	Looked  []string `json:"looked"`  // what the audit has watched
+	Blind   []string `json:"blind"`   // what the audit has not watched
+	Dropped uint64   `json:"dropped"` // number of further denials that did not fit into the list
 	Denials []denial `json:"denials"`
 }
 
-// denial is one kind of thing that the profile would have denied.
+// denial is one kind of operation that the profile would have denied.
 type denial struct {
 	Layer  string   `json:"layer"`
-	Call   string   `json:"call,omitempty"` // "" for a limit that the audit compares only at the end
+	Call   string   `json:"call,omitempty"` // "" for a limit, which audit compares only at the end
 	Arch   string   `json:"arch,omitempty"`
 	Object string   `json:"object,omitempty"`
 	Access string   `json:"access,omitempty"`
-	Result string   `json:"result"` // "EPERM", "kill"; "empty" for a masked file
+	Result string   `json:"result"` // "EPERM", "kill"; "empty" for a file that the profile replaces by an empty one
 	Count  uint64   `json:"count"`
 	Comm   string   `json:"comm,omitempty"`
 	PID    int      `json:"pid,omitempty"`
-	Basis  string   `json:"basis"` // how the audit knows: filter, picture, inferred, measured
+	Basis  string   `json:"basis"` // how audit knows: filter, picture (the model of the mounts), inferred, measured
 	Why    string   `json:"why"`
 	Rule   string   `json:"rule"` // FILE:LINE or a flag; "" for a built-in default
-	Fix    []string `json:"fix"`  // flags
+	Fix    []string `json:"fix"`  // flags that would allow it
 	Grants string   `json:"grants,omitempty"`
 	Note   string   `json:"note,omitempty"`
 
@@ -215,15 +215,15 @@ func (a *audited) headline() string {
 	return "the profile " + a.Profile + " would have denied " + plural(uint64(len(a.Denials))+a.Dropped, "kind of thing", "kinds of things")
 }
 
-// maxSame is how many paths the text shows for one line of the profile. If the profile does not show a directory, that
-// line may decide about hundreds of paths.
+// maxSame bounds how many paths the text lists for one line of the profile: if the profile does not show a directory,
+// one line may decide about hundreds of paths.
 const maxSame = 10
 
 // text returns the list as text for a reader.
 func (a *audited) text() string {
 	var b strings.Builder
 	b.WriteString(a.headline() + "; not looked at: " + strings.Join(a.Blind, ", ") + "\n")
-	same := map[string]int{} // how often, by what decides
+	same := map[string]int{} // counts denials by the line that decides
 	for i := range a.Denials {
 		d := &a.Denials[i]
 		by := d.Layer + " " + d.Result + " " + d.Rule
@@ -249,7 +249,7 @@ func (a *audited) text() string {
 	return b.String()
 }
 
-// what returns the thing that the profile would have denied.
+// what names the operation that the profile would have denied.
 func (d *denial) what() string {
 	if d.Call == "" {
 		return cmp.Or(clean(d.Object), "the run")
@@ -264,7 +264,7 @@ func (d *denial) what() string {
 	return s
 }
 
-// decides returns the part of the profile that decides. For a file's permissions, no part of the profile does.
+// decides returns the line of the profile that denies it. For a file's permissions there is none.
 func (d *denial) decides() string {
 	if d.Layer == layerFile {
 		return d.Why
@@ -285,7 +285,7 @@ func inBraces(comm string, pid int) string {
 	return ", first by " + clean(comm) + "[" + strconv.Itoa(pid) + "]"
 }
 
-// auditLayers lists the rules of the SARIF log: the layers, and what each denies.
+// auditLayers lists the rules of the SARIF log: the layers, each with what it denies.
 var auditLayers = [...]struct{ id, about string }{
 	{string(policy.LayerSeccomp), "a system call that the profile's filter denies"},
 	{string(policy.LayerMount), "a path that the sandbox does not show, hides, or has read-only"},

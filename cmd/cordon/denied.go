@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	shownDenials = 20  // how many kinds of denied calls cordon prints if the user asks for them; the report has them all
-	briefDenials = 5   // how many kinds it prints otherwise
+	shownDenials = 20  // how many kinds of denied calls are printed if the user asks for them; the report has them all
+	briefDenials = 5   // how many kinds are printed otherwise
 	briefColumns = 100 // the width of a short line
 )
 
@@ -52,7 +52,7 @@ func (u *ui) showDenials(r *report.Report, verbose bool) {
 	for _, x := range shown {
 		line, all := briefDenial(x, more)
 		if u.line("denied", line); !all {
-			more = "" // the first line that needs it says it
+			more = "" // only the first line that needs this text gets it
 		}
 	}
 	if left > 0 {
@@ -63,7 +63,7 @@ func (u *ui) showDenials(r *report.Report, verbose bool) {
 // endedWell reports whether the program ended successfully.
 func endedWell(r *report.Report) bool { return r.Exit == 0 && r.Signal == "" && r.Limit == "" }
 
-// whereMore names the command or the flag that shows the rest of the run.
+// whereMore returns the text that names the command or flag for the rest of the denied calls.
 func (u *ui) whereMore(does string) string {
 	if !u.kept {
 		return "--report FILE" + phrase.Prefixed(" ", does)
@@ -71,8 +71,8 @@ func (u *ui) whereMore(does string) string {
 	return "cordon why --last" + phrase.Prefixed(" ", does)
 }
 
-// briefDenial returns a denial on one line. If a simple flag would allow the call, and there is room, the line names
-// the flag and all is true. Otherwise the line ends with more, and all is false.
+// briefDenial formats a denied call in one line. If a simple flag would allow the call, and there is room, the line
+// names the flag, and all is true. Otherwise the line ends with more, and all is false.
 func briefDenial(d *report.Denial, more string) (line string, all bool) {
 	room := briefColumns - len("cordon: denied: ")
 	who := who(d) + phrase.Prefixed("; ", d.Instead)
@@ -85,7 +85,7 @@ func briefDenial(d *report.Denial, more string) (line string, all bool) {
 	return cut(callText(d), room-width(tail)) + tail, false
 }
 
-// fullDenial returns a denial with the rule that decides and what would allow the call.
+// fullDenial formats a denied call with the rule that denies it and what would allow it.
 func fullDenial(d *report.Denial) string {
 	s := callText(d) + who(d) + " — " + d.Rule + phrase.Prefixed("; ", d.Instead)
 	if d.Quiet {
@@ -106,7 +106,7 @@ func callText(d *report.Denial) string {
 	return clean(d.Text)
 }
 
-// who returns how often the call was denied, and the process that made it first.
+// who says how often the call was denied, and which process made it first.
 func who(d *report.Denial) (s string) {
 	if d.Count > 1 {
 		s = " ×" + strconv.FormatUint(d.Count, 10)

@@ -22,14 +22,14 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// keepFlags holds the flags of a run that other commands can find.
+// keepFlags holds the flags of a run that other commands (ps, logs, exec) can find.
 type keepFlags struct {
 	detach   bool
 	name     string
 	remove   bool
 	logSize  string
 	logFiles int
-	handover int // the descriptor through which a detached run reports to its caller; 0: this process is not such a run
+	handover int // by this descriptor a detached run reports to the command that started it; or 0
 }
 
 const (
@@ -38,8 +38,8 @@ const (
 	maxLogFiles     = 100
 )
 
-// addKeepFlags adds the flags of keepFlags. For a launch it leaves out flags that do not occur in the arguments, as
-// addRunFlags does.
+// addKeepFlags adds the flags of keepFlags. For speed, a launch adds only those that occur in the arguments: see
+// addRunFlags.
 func addKeepFlags(u *ui, c *cobra.Command, f *keepFlags) {
 	fs := c.Flags()
 	f.logSize, f.logFiles = defaultLogSize, defaultLogFiles
@@ -55,7 +55,7 @@ func addKeepFlags(u *ui, c *cobra.Command, f *keepFlags) {
 		fs.StringVar(&f.logSize, "log-max-size", defaultLogSize, "with --detach: begin a new log file at this `SIZE`")
 	}
 	if wanted("log-files") {
-		fs.IntVar(&f.logFiles, "log-files", defaultLogFiles, "with --detach: keep this many log files, including the newest")
+		fs.IntVar(&f.logFiles, "log-files", defaultLogFiles, "with --detach: keep `N` log files, including the newest")
 	}
 	if wanted("handover") {
 		fs.IntVar(&f.handover, "handover", 0, "")
@@ -104,7 +104,7 @@ func (u *ui) detach(f *runFlags) error {
 		return err
 	}
 	defer null.Close()
-	// Descriptors of the caller other than the standard files must not stay open as long as the sandbox lives.
+	// Other descriptors of the caller must not stay open as long as the sandbox lives.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return &cliError{err: errors.New("close_range: " + err.Error()), hint: "this needs Linux 5.11"}
 	}
@@ -112,7 +112,7 @@ func (u *ui) detach(f *runFlags) error {
 	if f.interactive {
 		stdin = os.Stdin
 	}
-	u.opened = true // the process that is started here opens the files
+	u.opened = true // the new process opens the output files
 	args := slices.Concat([]string{"cordon", u.args[0], "--handover=3"}, u.args[1:])
 	p, err := os.StartProcess("/proc/self/exe", args, &os.ProcAttr{
 		Files: []*os.File{stdin, null, os.Stderr, w},
@@ -162,15 +162,15 @@ func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *outFiles) error {
 	err = u.finish(f, c.Args, rep, out, err)
 	if f.keep.detach {
 		if err != nil {
-			u.fail(err) // the message goes to the log
+			u.fail(err) // in a detached run this goes to the log
 		}
 		e.Log().Close()
 	}
 	return errors.Join(err, u.end(f, e, rep, err))
 }
 
-// end stores how the run ended, for commands that wait for it. It removes the entry if the run is not detached, or if
-// the user gave --rm.
+// end stores how the run ended, for commands that wait for it. It removes the sandbox's entry if the run is not
+// detached, or with --rm.
 func (u *ui) end(f *runFlags, e *statedir.Entry, rep *report.Report, failed error) error {
 	end := statedir.Ending{Code: u.code}
 	if rep != nil {
@@ -220,8 +220,8 @@ func redirect(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	return nil
 }
 
-// handOver tells the caller that the program runs, closes what belongs to the caller, and frees memory. If the caller
-// is gone, nobody knows about the sandbox, so handOver kills it.
+// handOver tells the command that started this detached run that the program runs, closes the caller's files, and frees
+// memory. If that command has ended, nobody knows about the sandbox, so handOver kills it.
 func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	_, err := unix.Write(f.keep.handover, []byte(e.State.ID+"\n"))
 	unix.Close(f.keep.handover)
@@ -239,7 +239,7 @@ func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	return nil
 }
 
-// leave releases the caller's standard files and working directory.
+// leave closes the caller's standard files, and leaves the caller's working directory.
 func leave() error {
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -271,7 +271,7 @@ func (u *ui) openState() (*statedir.Dir, error) {
 	return d, nil
 }
 
-// label returns the name of a sandbox for messages.
+// label returns the name or id of a sandbox, for messages.
 func label(s *statedir.State) string {
 	if s.Name == "" {
 		return s.ID

@@ -1,8 +1,8 @@
 package main
 
-// This file is the short way of `cordon run`. Most launches name a profile, a few of its fields and a command. For
-// these, building the tree of commands and flags costs more than reading the arguments directly. direct leaves to the
-// tree every flag that is not of the profile language, every other spelling, and every mistake.
+// This file parses the usual arguments of `cordon run` without building the tree of commands and flags, which would
+// take longer than the parsing. Most launches only name a profile, flags for fields of the profile, and a command.
+// direct leaves everything else to the tree: other flags, other spellings, and every mistake.
 
 import (
 	"strings"
@@ -13,8 +13,8 @@ import (
 // flagProfile is the name of the flag that names a profile; shortProfile is its letter.
 const flagProfile, shortProfile = "profile", "p"
 
-// direct reads the arguments of a run whose only flags are -p and those for fields of the profile. It returns the
-// command; ok is false if the tree must read the arguments.
+// direct parses the arguments of a run whose only flags are -p and those for fields of the profile. It returns the
+// command to run. ok is false if the tree must parse the arguments.
 func (f *runFlags) direct(args []string) (command []string, ok bool) {
 	if len(args) == 0 || args[0] != "run" {
 		return nil, false
@@ -50,7 +50,7 @@ func (f *runFlags) direct(args []string) (command []string, ok bool) {
 	return nil, false
 }
 
-// directFlag finds the flag that a word stands for: --NAME, or - and its letter.
+// directFlag returns the flag that a word stands for: --NAME, or - and its letter.
 func directFlag(word string) (policy.Flag, bool) {
 	name, long := strings.CutPrefix(word, "--")
 	letter := word[1:]

@@ -29,14 +29,14 @@ func newDoctor(u *ui) *cobra.Command {
 	return c
 }
 
-// diagnosis is the whole answer of the doctor.
+// diagnosis is the result of `cordon doctor`.
 type diagnosis struct {
 	Version  int              `json:"version"`
 	Checks   []doctor.Finding `json:"checks"`
 	Profiles []started        `json:"profiles"`
 }
 
-// started says whether a shipped profile starts on this machine.
+// started says whether a shipped profile can start on this machine.
 type started struct {
 	Name   string `json:"name"`
 	Starts bool   `json:"starts"`
@@ -66,8 +66,8 @@ func (d diagnosis) code() int {
 	return exitNo
 }
 
-// tryProfile starts a shipped profile with true(1). If the profile has an empty root, tryProfile binds this program
-// into it instead; this program is static, so it needs no other file.
+// tryProfile starts true(1) under a shipped profile. If the profile has an empty root, it starts this program instead,
+// which is static and needs no other file.
 func tryProfile(name string) started {
 	s := started{Name: name}
 	p, err := profiles.Search{}.Load([]string{name}, nil)
@@ -91,13 +91,13 @@ func tryProfile(name string) started {
 	return s
 }
 
-// floor reports whether a profile alone allows only the calls with which a program confines itself further.
+// floor reports whether a profile, by itself, allows only the calls by which a program confines itself further.
 func floor(p *policy.Profile) bool {
 	other := func(x policy.SyscallItem) bool { return !filter.Names("@sandbox", x.Name) }
 	return !slices.ContainsFunc(p.Syscalls.Allow, other) && p.Syscalls.Default != "allow" && p.Syscalls.Default != "log"
 }
 
-// executable returns this program's path. If the file does not exist, the bind reports the error.
+// executable returns this program's path. If the file does not exist, the later bind reports that.
 func executable() string {
 	path, err := os.Executable()
 	if err != nil {
@@ -138,7 +138,7 @@ func detail(b *strings.Builder, name, text string) {
 	}
 }
 
-// pad fills s up to n columns, and leaves at least one space.
+// pad extends s to n columns, and leaves at least one space after it.
 func pad(s string, n int) string {
 	return s + strings.Repeat(" ", max(1, n-len(s)))
 }

@@ -1,7 +1,7 @@
 package main
 
-// This file handles --report and --summary-file of a command line with errors. Nothing runs then, but the report of an
-// earlier run must not be taken for the report of this run. So these two flags are read before all flags are parsed.
+// This file handles --report and --summary-file if the command line has errors. Nothing is run then, but the file must
+// not keep the report of an earlier run. So these two flags are read even if the others cannot be parsed.
 
 import (
 	"strings"
@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// failedEarly writes the files of a run that ended with an error before run opened them.
+// failedEarly writes the output files of a run that failed before run opened them.
 func (u *ui) failedEarly(root *cobra.Command, failure error) {
 	if u.opened || len(u.args) == 0 || u.args[0] != "run" && u.args[0] != "exec" {
 		return
@@ -29,8 +29,8 @@ func (u *ui) failedEarly(root *cobra.Command, failure error) {
 	}
 }
 
-// readFiles finds the two flags in a command line that may contain errors, and returns the command. As in pflag, the
-// first word that belongs to no flag ends the flags. readFiles assumes that an unknown flag has no value.
+// readFiles reads the two flags from a command line that may contain errors, and returns the command. As in pflag, the
+// first word that belongs to no flag ends the flags. It assumes that an unknown flag has no value.
 func (f *runFlags) readFiles(known *pflag.FlagSet, args []string) (command []string) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
@@ -45,7 +45,7 @@ func (f *runFlags) readFiles(known *pflag.FlagSet, args []string) (command []str
 		switch {
 		case strings.HasPrefix(arg, "--"):
 			flag = known.Lookup(name)
-		case len(arg) == 2: // -p NAME; -pNAME has its value
+		case len(arg) == 2: // -p NAME; in -pNAME the value is in the same word
 			flag = known.ShorthandLookup(arg[1:])
 		}
 		if flag == nil {

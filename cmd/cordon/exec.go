@@ -58,7 +58,7 @@ func newExec(u *ui) *cobra.Command {
 	return c
 }
 
-// completeExec offers the running sandboxes. After the name of a sandbox it offers the shell's own completion.
+// completeExec completes the names of running sandboxes. After a sandbox's name it leaves completion to the shell.
 func completeExec(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
@@ -66,7 +66,7 @@ func completeExec(c *cobra.Command, args []string, word string) ([]string, cobra
 	return completeSandboxes(statedir.StatusRunning)(c, args, word)
 }
 
-// exec runs the command in the sandbox, and leaves the exit code in u.
+// exec runs the command in the sandbox, and stores the exit code in u.
 func (u *ui) exec(f *execFlags, args []string) error {
 	if err := checkTerminal(f.interactive, f.terminal); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (u *ui) exec(f *execFlags, args []string) error {
 	})
 }
 
-// joining returns a command that joins a sandbox.
+// joining returns a Cmd that joins a running sandbox.
 func joining(a *sandbox.Attached, args []string) (*sandbox.Cmd, error) {
 	h, err := host.Probe()
 	if err != nil {
@@ -133,7 +133,7 @@ func (u *ui) runJoined(f *execFlags, c *sandbox.Cmd) error {
 	return out.write(rep, u.code)
 }
 
-// execEnv reads the values of -e: NAME=VALUE, or NAME for one of the caller's variables.
+// execEnv parses the values of -e: NAME=VALUE, or NAME for a variable of the caller.
 func execEnv(list []string, lookup func(string) (string, bool)) (env []string, err error) {
 	for _, v := range list {
 		name, _, set := strings.Cut(v, "=")

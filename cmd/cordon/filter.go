@@ -48,7 +48,7 @@ func newFilterGroups(u *ui) *cobra.Command {
 	return c
 }
 
-// lister is a list that can be shown as lines.
+// lister is a list that list can print.
 type lister interface{ lines() [][]string }
 
 type groupLine struct {

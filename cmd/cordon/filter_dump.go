@@ -18,7 +18,7 @@ type dumpFlags struct {
 	format, arch, out string
 }
 
-// formats lists the output formats of a filter.
+// formats lists the output formats of `filter dump`.
 var formats = [...]struct {
 	name, about string
 	make        func(*dumped) ([]byte, error)
@@ -55,13 +55,13 @@ func newFilterDump(u *ui) *cobra.Command {
 	return c
 }
 
-// dumped is a filter to print.
+// dumped is a filter to be printed.
 type dumped struct {
 	profile string
 	spec    filter.Spec
 	prog    *filter.Program
 	notes   []string
-	once    string // the place of exec: once, which the filter leaves out
+	once    string // the position of exec: once in the profile, whose rule the printed filter lacks
 }
 
 func (u *ui) filterDump(f *dumpFlags) error {
@@ -92,7 +92,7 @@ func (u *ui) filterDump(f *dumpFlags) error {
 	return putFile(f.out, "filter dump:", data)
 }
 
-// compile makes the filter that a launch would use.
+// compile compiles the filter that a launch would use.
 func (f *dumpFlags) compile() (*dumped, error) {
 	p, err := load(f.profiles, f.fields)
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"cordon/policy"
 )
 
-// fieldValue is a field of the profile that the command line sets with --NAME VALUE.
+// fieldValue is a value that the command line gives to a field of the profile, by --NAME VALUE.
 type fieldValue struct{ name, value string }
 
 // field is a flag that sets a field of the profile. It collects its values in the order of the command line. Package
-// policy says what the values mean.
+// policy interprets them.
 type field struct {
 	name, arg string
 	into      *[]fieldValue
@@ -21,7 +21,7 @@ type field struct {
 
 func (f *field) String() string { return "" }
 
-// Type returns the text that the help shows for the value. For a bool, pflag shows nothing.
+// Type returns what the help shows as the flag's value. For a bool, pflag shows nothing.
 func (f *field) Type() string {
 	if f.arg == "" {
 		return "bool"
@@ -38,7 +38,7 @@ func (f *field) Set(v string) error {
 // runFlags holds the flags of `run` and `plan`.
 type runFlags struct {
 	profiles []string
-	trust    bool // use profiles that a task may have written
+	trust    bool // use profiles even if a task may have written them
 	fields   []fieldValue
 	report   string
 	summary  bool
@@ -49,13 +49,13 @@ type runFlags struct {
 	json     bool
 
 	interactive, terminal bool   // -i, -t
-	recordTTY             string // the file of --record-tty
+	recordTTY             string // the file named by --record-tty
 	killAfter             time.Duration
 
 	keep keepFlags
 }
 
-// addRunFlags adds -p and the flags for fields of the profile. For the help and for completion it adds all of them,
+// addRunFlags adds -p and the flags for fields of the profile. For help and completion it adds all of them, and
 // otherwise only those that occur in the arguments, because adding fifty flags takes a tenth of a launch's time. The
 // words from the first argument that is not a flag belong to the command.
 func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
@@ -76,8 +76,8 @@ func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
 	}
 }
 
-// addQueryFlags adds -p and flags for fields of the profile to a command that runs nothing: the fields of a section,
-// or all fields if section is "". It leaves out --arch, because there --arch says what the question is about.
+// addQueryFlags adds -p and flags for fields of the profile to a command that runs nothing: the fields of one section,
+// or all fields if section is "". It leaves out --arch, because these commands have a flag --arch of their own.
 func addQueryFlags(c *cobra.Command, f *runFlags, section string) {
 	fs := c.Flags()
 	fs.SortFlags = false
@@ -102,7 +102,7 @@ func addField(c *cobra.Command, f *runFlags, d *policy.Flag) {
 	v.Hidden = d.For != ""
 }
 
-// occursShort reports whether an argument contains a flag's letter, or looks as if it does.
+// occursShort reports whether one of the arguments contains a flag's letter, or may contain it.
 func occursShort(letter string, args []string) bool {
 	for _, a := range args {
 		if strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && strings.Contains(a, letter) {
@@ -112,7 +112,7 @@ func occursShort(letter string, args []string) bool {
 	return false
 }
 
-// occurs reports whether an argument is the flag, or looks like it.
+// occurs reports whether one of the arguments is the flag, or looks like it.
 func occurs(flag string, args []string) bool {
 	for _, a := range args {
 		if rest, found := strings.CutPrefix(a, flag); found && (rest == "" || rest[0] == '=') {
@@ -122,7 +122,8 @@ func occurs(flag string, args []string) bool {
 	return false
 }
 
-// lean reports whether the arguments run or plan something, and do not ask for help.
+// lean reports whether the arguments run or plan something without asking for help, so that only the flags in use need
+// be built.
 func lean(args []string) bool {
 	if len(args) == 0 || args[0] != "run" && args[0] != "plan" {
 		return false
@@ -138,7 +139,7 @@ func lean(args []string) bool {
 	return true
 }
 
-// words returns the literal values of a flag such as "none|host|PATH".
+// words returns the literal values that a flag accepts: none and host for "none|host|PATH".
 func words(arg string) []string {
 	var out []string
 	for w := range strings.SplitSeq(arg, "|") {

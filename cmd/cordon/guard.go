@@ -1,6 +1,6 @@
 package main
 
-// This file says from which files profiles are read, and whether a task may have written them: package ledger.
+// This file decides from which files profiles are read, and whether a task may have written them: see package ledger.
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// search returns a search for profiles that are only shown, so it does not matter who wrote them. It never opens a
+// search returns a search for profiles that are only displayed, so it does not matter who wrote them. It never opens a
 // FIFO or a device.
 func search() profiles.Search {
 	s := profiles.DefaultSearch(os.Getenv)
@@ -30,7 +30,7 @@ func search() profiles.Search {
 	return s
 }
 
-// given returns the number of the descriptor that a name stands for, if the caller has opened that descriptor.
+// given returns the number of the descriptor that a name such as /dev/fd/3 stands for, if the caller has opened it.
 func given(file string) (int, bool) {
 	if file == "/dev/stdin" {
 		return 0, true
@@ -43,7 +43,7 @@ func newGuard(accept bool) *ledger.Guard {
 }
 
 // searched returns the directories in which cordon looks for profiles. Root may have another user's HOME (sudo -E).
-// searched leaves out the profiles there, because they are not root's, and prints a note if there are any.
+// Then searched leaves out the directory there, because its profiles are not root's, and prints a note if it has any.
 func searched() []string {
 	searchDirs.once.Do(func() { searchDirs.dirs = trustedDirs() })
 	return searchDirs.dirs
@@ -78,7 +78,7 @@ func rootsOwn(dir string) bool {
 	return unix.Stat(dir, &st) == nil && st.Uid == 0 && st.Mode&0o022 == 0
 }
 
-// guardedSearch returns a search for profiles that are used.
+// guardedSearch returns a search for profiles that are used for a run. It refuses files that a task may have written.
 func guardedSearch(g *ledger.Guard) profiles.Search {
 	s := profiles.DefaultSearch(os.Getenv)
 	s.Dirs = searched()
@@ -95,13 +95,13 @@ func guardedSearch(g *ledger.Guard) profiles.Search {
 	return s
 }
 
-// sameFile reports whether a path leads to the regular file that a descriptor has open.
+// sameFile reports whether a path leads to the regular file that is open as fd.
 func sameFile(path string, fd int) bool {
 	var a, b unix.Stat_t
 	return unix.Stat(path, &a) == nil && unix.Fstat(fd, &b) == nil && a.Mode&unix.S_IFMT == unix.S_IFREG && a.Dev == b.Dev && a.Ino == b.Ino
 }
 
-// readDescriptor reads a descriptor that the caller has opened: a file or a pipe, for example from <(…) in a shell.
+// readDescriptor reads a file or a pipe that the caller has opened, for example by <(…) in a shell.
 func readDescriptor(fd int, max int64) ([]byte, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -122,8 +122,8 @@ func readDescriptor(fd int, max int64) ([]byte, error) {
 // maxProfile is one byte more than the largest size of a profile.
 const maxProfile = 1<<20 + 1
 
-// readOwn reads a profile that a command will write back. Writing makes the text the user's own, so readOwn refuses a
-// file that a task may have written.
+// readOwn reads a profile that a command will rewrite. Rewriting would make the text count as the user's own, so
+// readOwn refuses a file that a task may have written.
 func readOwn(file string, max int64) ([]byte, error) {
 	g := newGuard(false)
 	defer g.Close()
@@ -139,7 +139,7 @@ type advised struct {
 func (a *advised) Hint() string  { return a.hint }
 func (a *advised) Unwrap() error { return a.error }
 
-// guarded adds hints to the errors of a guard.
+// guarded adds hints to the errors of a ledger.Guard.
 func guarded(data []byte, err error) ([]byte, error) {
 	var refused *ledger.Refused
 	var failed *ledger.Error

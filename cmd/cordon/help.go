@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 )
@@ -30,18 +33,40 @@ func usage(c *cobra.Command) error {
 func writeUsage(w io.Writer, c *cobra.Command) {
 	fmt.Fprintf(w, "Usage:\n  %s\n", c.UseLine())
 	if c.HasAvailableSubCommands() {
-		fmt.Fprint(w, "\nCommands:\n")
-		for _, s := range c.Commands() {
-			if s.IsAvailableCommand() {
-				fmt.Fprintf(w, "  %-11s %s\n", s.Name(), s.Short)
-			}
-		}
+		writeCommands(w, c)
 		fmt.Fprintf(w, "\n%s COMMAND --help says more about a command.\n", c.CommandPath())
 	}
 	if c.HasExample() {
 		fmt.Fprintf(w, "\nExamples:\n%s\n", c.Example)
 	}
 	writeFlags(w, c.LocalFlags())
+}
+
+// writeCommands lists the subcommands. Those of cordon itself stand in groups.
+func writeCommands(w io.Writer, c *cobra.Command) {
+	group := "Commands"
+	for _, s := range c.Commands() {
+		if !c.HasParent() {
+			group = cmp.Or(groupOf(s.Name()), group)
+		}
+		if group != "" {
+			fmt.Fprintf(w, "\n%s:\n", group)
+			group = ""
+		}
+		if s.IsAvailableCommand() {
+			fmt.Fprintf(w, "  %-11s %s\n", s.Name(), s.Short)
+		}
+	}
+}
+
+// groupOf returns the title of the group that begins with a subcommand, or "".
+func groupOf(name string) string {
+	for i := range commands {
+		if commands[i].name == name {
+			return commands[i].group
+		}
+	}
+	return ""
 }
 
 // splitFlags separates a command's own flags from those for fields of the profile. It keeps their order.
@@ -58,17 +83,56 @@ func splitFlags(all *pflag.FlagSet) (own, fields *pflag.FlagSet) {
 	return own, fields
 }
 
-// writeFlags lists the flags. It lists the flags for fields of the profile separately.
+// firstFlags lists the flags that most users need first. They stand apart if a command also has flags for fields.
+var firstFlags = [...]string{"profile", "rw", "ro", "hide", "net", "env", "memory", "timeout", "detach", "verbose"}
+
+// writeFlags lists the flags: the most needed ones, the command's other flags, and the other fields of the profile.
 func writeFlags(w io.Writer, all *pflag.FlagSet) {
 	own, fields := splitFlags(all)
+	first, title := pflag.NewFlagSet("", pflag.ContinueOnError), "Flags"
+	first.SortFlags = false
+	if fields.HasAvailableFlags() {
+		title = "More flags"
+		for _, name := range firstFlags {
+			if f := all.Lookup(name); f != nil {
+				first.AddFlag(f)
+			}
+		}
+		own, fields = without(own, first), without(fields, first)
+	}
 	for _, s := range []struct {
 		title string
 		set   *pflag.FlagSet
-	}{{"Flags", own}, {"Fields of the profile, set after every profile named", fields}} {
+	}{{"Common flags", first}, {title, own}, {"More fields of the profile, set after every profile named", fields}} {
 		if s.set.HasAvailableFlags() {
-			fmt.Fprintf(w, "\n%s:\n%s", s.title, s.set.FlagUsages())
+			fmt.Fprintf(w, "\n%s:\n%s", s.title, s.set.FlagUsagesWrapped(widthOf(w)))
 		}
 	}
+}
+
+// without returns the flags of a set that are not in another one.
+func without(set, other *pflag.FlagSet) *pflag.FlagSet {
+	rest := pflag.NewFlagSet("", pflag.ContinueOnError)
+	rest.SortFlags = false
+	set.VisitAll(func(f *pflag.Flag) {
+		if other.Lookup(f.Name) == nil {
+			rest.AddFlag(f)
+		}
+	})
+	return rest
+}
+
+// widthOf returns the width of the terminal that w is, or 0 if w is none or the terminal is too narrow to break lines.
+func widthOf(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Col < 60 {
+		return 0
+	}
+	return int(size.Col)
 }
 
 // flagError adds a hint to the error of a wrong flag.
@@ -89,8 +153,8 @@ func flagError(c *cobra.Command, err error) error {
 	return usageError(c, err.Error())
 }
 
-// nearestFlag returns the flag that the user probably meant. It looks at the command's own flags and, if the command
-// takes profiles, at the flags for fields.
+// nearestFlag returns the flag that the user probably meant. It compares the command's own flags and, if the command
+// takes profiles, the flags for fields of the profile.
 func nearestFlag(c *cobra.Command, name string) string {
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
@@ -106,7 +170,7 @@ func usageError(c *cobra.Command, msg string) error {
 	return &cliError{err: errors.New(msg), hint: c.CommandPath() + " --help lists the flags"}
 }
 
-// noArgs refuses arguments. For an unknown subcommand, the hint names the subcommand that the user probably meant.
+// noArgs refuses arguments. If the first looks like a misspelt subcommand, the hint names the right one.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -126,7 +190,7 @@ func noArgs(c *cobra.Command, args []string) error {
 	return e
 }
 
-// needArgs refuses fewer than n arguments. what names them in the error.
+// needArgs refuses fewer than n arguments. what names them in the error message.
 func needArgs(n int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < n {

@@ -9,9 +9,9 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// openInput opens a file that will be read as a whole. It opens only a regular file, or a FIFO that the caller has
-// opened and names by its descriptor. Any other FIFO or device could block the reader, or never end. To open exactly
-// the file that it has checked, openInput goes through the descriptor of the check.
+// openInput opens a file that is to be read as a whole. It accepts a regular file, or a FIFO that the caller has opened
+// and names by its descriptor. Any other FIFO or device could block the reader, or never end. openInput opens the file
+// through the descriptor that it has checked, so that it cannot be replaced in between.
 func openInput(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -29,11 +29,11 @@ func newInspect(u *ui) *cobra.Command {
 	return c
 }
 
-// inspected holds everything that is known about a sandbox.
+// inspected is everything that is known about a sandbox.
 type inspected struct {
 	shown
 	Log     *statedir.LogState `json:"log,omitempty"`
-	Kernel  *statedir.Kernel   `json:"kernel,omitempty"` // nil if the sandbox does not run
+	Kernel  *statedir.Kernel   `json:"kernel,omitempty"` // nil if the sandbox is not running
 	Profile string             `json:"effective_profile,omitempty"`
 	Plan    []string           `json:"plan,omitempty"`
 	Report  json.RawMessage    `json:"report,omitempty"`
@@ -135,7 +135,7 @@ func (i *inspected) summary() []string {
 	return s
 }
 
-// lostLine returns a line that says what the log lacks.
+// lostLine returns a line that says how much the log lacks, and why.
 func lostLine(n int64, why string) []string {
 	if n == 0 {
 		return nil

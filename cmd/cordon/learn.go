@@ -104,7 +104,7 @@ func (u *ui) learn(f *learnFlags, files []string) error {
 	return u.tellLearned(f, facts, result, denials)
 }
 
-// readRecording reads a file, or stdin, into facts.
+// readRecording reads a recording from a file or stdin, and adds it to facts.
 func readRecording(facts *learn.Facts, file string) error {
 	in, name := io.Reader(os.Stdin), "stdin"
 	if file != "-" {
@@ -123,7 +123,7 @@ func readRecording(facts *learn.Facts, file string) error {
 	return err
 }
 
-// existing returns the text of the profile to which learn adds, or nil if there is none.
+// existing returns the text of the profile that learn extends, or nil if there is none.
 func (f *learnFlags) existing() ([]byte, error) {
 	if f.out == "-" {
 		return nil, nil
@@ -140,7 +140,7 @@ func (f *learnFlags) existing() ([]byte, error) {
 	return text, nil
 }
 
-// learned makes the profile. If there is an existing profile, learned builds on the same parents.
+// learned makes the profile from the recording. If there is an existing profile, the result has the same parents.
 func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (*learn.Result, error) {
 	search := search()
 	opts := learn.Options{Name: f.name, Extends: f.extends, Granted: absolutes(f.grant), Calls: f.calls, Files: f.files, Names: f.names, Dirs: f.dirs}
@@ -179,7 +179,7 @@ func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (
 	return learn.Learn(facts, opts)
 }
 
-// beside converts names that are relative to the profile's file into names that are relative to the working directory.
+// beside converts names that are relative to the profile's file to names that are relative to the working directory.
 func (f *learnFlags) beside(refs []string) []string {
 	out := slices.Clone(refs)
 	for i, ref := range out {
@@ -205,7 +205,7 @@ func absolutes(list []string) []string {
 	return out
 }
 
-// profileName turns a file's name into a valid name of a profile. It returns "" if nothing valid remains.
+// profileName derives a valid profile name from a file's name, or returns "" if nothing valid remains.
 func profileName(file string) string {
 	base := filepath.Base(file)
 	base, _, _ = strings.Cut(base, ".")
@@ -224,7 +224,7 @@ func profileName(file string) string {
 	return name
 }
 
-// replay plays the recordings against the text that learn is about to write.
+// replay checks the profile that learn is about to write against the recordings, and returns what it would deny.
 func (f *learnFlags) replay(text []byte, facts *learn.Facts) ([]learn.Denial, error) {
 	file := f.out
 	if file == "-" {
@@ -254,7 +254,7 @@ func (u *ui) writeLearned(f *learnFlags, text []byte) error {
 	return putFile(f.out, "learn:", text)
 }
 
-// tellLearned prints the notes, and then what the profile would still deny.
+// tellLearned prints notes on the profile, and what it would still deny.
 func (u *ui) tellLearned(f *learnFlags, facts *learn.Facts, result *learn.Result, denials []learn.Denial) error {
 	failed := 0
 	for _, d := range denials {

@@ -9,11 +9,11 @@ import (
 	"cordon/sandbox/host"
 )
 
-// homesHere returns the home directories of this host's users, and the caller's own HOME. The HOME in a recording
-// cannot be used, because the recorded program chose it.
+// homesHere returns the home directories of this host's users, and the caller's own HOME. It does not use the HOME in a
+// recording, because the recorded program has chosen that.
 func homesHere() []string {
 	homes := []string{}
-	accounts, _ := host.Accounts() // on an error, learn still knows the names of secrets, /home and /root
+	accounts, _ := host.Accounts() // without the list, learn still knows the names of secrets below /home and /root
 	for _, a := range accounts {
 		homes = append(homes, a.Home)
 	}
@@ -24,9 +24,9 @@ func homesHere() []string {
 	return slices.Compact(homes)
 }
 
-// linkedSecrets returns the places on this host to which the names of secrets lead through symbolic links, for example
-// if a user keeps dotfiles elsewhere. It skips names that the caller cannot look at, because the caller cannot give
-// these files away.
+// linkedSecrets returns the files on this host to which names of secrets lead through symbolic links, for example if a
+// user keeps dotfiles elsewhere. It skips names that the caller cannot read, because the caller cannot give these files
+// away.
 func linkedSecrets(homes, patterns []string) (places []string) {
 	for _, p := range patterns {
 		names := []string{p}

@@ -46,7 +46,7 @@ type logsFlags struct {
 	follow, times, json bool
 	tailText, sinceText string
 
-	tail  int // -1 means all
+	tail  int // number of lines; -1 means all
 	since time.Time
 }
 
@@ -70,7 +70,7 @@ func (f *logsFlags) parse(now time.Time) (err error) {
 	return nil
 }
 
-// logs prints a log. With --follow it goes on until the sandbox ends.
+// logs prints a sandbox's log. With --follow it continues until the sandbox ends.
 func (u *ui) logs(e *statedir.Entry, f *logsFlags) error {
 	r, err := e.ReadLog()
 	if notExist(err) {
@@ -85,7 +85,7 @@ func (u *ui) logs(e *statedir.Entry, f *logsFlags) error {
 		return err
 	}
 	for f.follow {
-		over := e.Status() != statedir.StatusRunning && e.Status() != statedir.StatusStarting // asked before the last read
+		over := e.Status() != statedir.StatusRunning && e.Status() != statedir.StatusStarting // before the last read
 		if err := p.rest(r); err != nil {
 			return err
 		}
@@ -104,22 +104,22 @@ func (u *ui) logs(e *statedir.Entry, f *logsFlags) error {
 type logPrinter struct {
 	u     *ui
 	flags *logsFlags
-	open  bool // the last printed line has no end yet
+	open  bool // the last printed line is not finished
 }
 
-// logLine is a line of one stream or, with --json, a record.
+// logLine is a line of one stream of the log or, with --json, a record.
 type logLine struct {
 	rec  *statedir.LogRecord
 	data []byte
 }
 
-// head prints the existing records, or with --tail the last lines of them.
+// head prints the existing records, or with --tail their last lines.
 func (p *logPrinter) head(r *statedir.LogReader) error {
 	if p.flags.tail < 0 {
 		return p.rest(r)
 	}
 	var last []logLine
-	open := map[string]int{} // by stream, the number of its unfinished line
+	open := map[string]int{} // maps a stream to the number of its unfinished line
 	dropped := 0
 	err := p.each(r, func(rec *statedir.LogRecord, line []byte) error {
 		for _, piece := range p.pieces(rec, line) {
@@ -184,7 +184,7 @@ func (p *logPrinter) pieces(rec *statedir.LogRecord, line []byte) [][]byte {
 	return all
 }
 
-// print writes a line, or the available part of one, to the stream that it belongs to.
+// print writes a line, or a part of one, to the stream to which it belongs.
 func (p *logPrinter) print(rec *statedir.LogRecord, data []byte) error {
 	to := p.u.out
 	if rec.Stream != "stdout" && !p.flags.json {
@@ -203,7 +203,7 @@ func (p *logPrinter) print(rec *statedir.LogRecord, data []byte) error {
 	return nil
 }
 
-// onTerminal returns a part of a log in a form that is safe for a terminal.
+// onTerminal makes a part of a log safe for a terminal.
 func onTerminal(data []byte) []byte {
 	var out []byte
 	for line := range bytes.Lines(data) {

@@ -12,34 +12,35 @@ import (
 	"cordon/sandbox"
 )
 
-// commands lists the subcommands in the order of the help text.
+// commands lists the subcommands in the order of the help text. Each belongs to the group whose title stands before it.
 var commands = [...]struct {
-	name string
-	make func(*ui) *cobra.Command
+	group string // the title of the group that begins here
+	name  string
+	make  func(*ui) *cobra.Command
 }{
-	{"run", newRun},
-	{"exec", newExec},
-	{"ps", newPs},
-	{"inspect", newInspect},
-	{"stats", newStats},
-	{"logs", newLogs},
-	{"pause", newPause},
-	{"resume", newResume},
-	{"kill", newKill},
-	{"wait", newWait},
-	{"rm", newRm},
-	{"plan", newPlan},
-	{"learn", newLearn},
-	{"why", newWhy},
-	{"record", newRecord},
-	{"audit", newAudit},
-	{"filter", newFilter},
-	{"profile", newProfile},
-	{"report", newReport},
-	{"doctor", newDoctor},
-	{"version", newVersion},
-	{"completion", newCompletion},
-	{"manual", newManual},
+	{"Run", "run", newRun},
+	{"", "exec", newExec},
+	{"", "plan", newPlan},
+	{"Look at sandboxes", "ps", newPs},
+	{"", "inspect", newInspect},
+	{"", "stats", newStats},
+	{"", "logs", newLogs},
+	{"", "why", newWhy},
+	{"", "pause", newPause},
+	{"", "resume", newResume},
+	{"", "kill", newKill},
+	{"", "wait", newWait},
+	{"", "rm", newRm},
+	{"Write profiles", "profile", newProfile},
+	{"", "record", newRecord},
+	{"", "learn", newLearn},
+	{"", "audit", newAudit},
+	{"", "filter", newFilter},
+	{"", "report", newReport},
+	{"This machine", "doctor", newDoctor},
+	{"", "version", newVersion},
+	{"", "completion", newCompletion},
+	{"", "manual", newManual},
 }
 
 func main() {
@@ -50,8 +51,8 @@ func main() {
 	os.Exit(code)
 }
 
-// roomy grows the stack once to the size that a launch needs, because a launch has large frames that hold steps of a
-// plan. At this moment there is little on the stack that the runtime must move.
+// roomy grows the stack once to the size that a launch needs, because a launch has large frames. At this moment the
+// runtime has little to copy to the new stack.
 //
 //go:noinline
 func roomy(n int) byte {
@@ -95,10 +96,10 @@ func newRoot(u *ui, args []string) *cobra.Command {
 		Use:   "cordon COMMAND [ARG...]",
 		Short: "Run a program in a sandbox that a profile describes",
 		Long: "Run a program in a sandbox that a profile describes.\n\n" +
-			"  cordon run ./tool              run it in the profile \"default\"\n" +
-			"  cordon run -p build -- make    run make in the profile \"build\"\n" +
-			"  cordon plan -p build -- make   show the system calls that this would make\n" +
-			"  cordon doctor                  show what this machine supports",
+			"  cordon run ./tool                 wrap a program: it runs in the profile \"default\"\n" +
+			"  cordon run -p build -- make       run a step of a CI job: make runs in the profile \"build\"\n" +
+			"  cordon record -o r -- ./tool      write a profile: record what the program does,\n" +
+			"  cordon learn r > tool.yaml        and allow just that",
 		SilenceErrors:         true,
 		SilenceUsage:          true,
 		DisableFlagsInUseLine: true,
@@ -120,7 +121,7 @@ func newRoot(u *ui, args []string) *cobra.Command {
 	return root
 }
 
-// needCommand prints the help on stderr if the subcommand is missing. It returns an error.
+// needCommand prints the help on stderr if the subcommand is missing, and returns an error.
 func (u *ui) needCommand(c *cobra.Command, _ []string) error {
 	c.SetOut(u.err)
 	c.HelpFunc()(c, nil)

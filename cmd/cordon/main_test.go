@@ -15,9 +15,9 @@ func TestMainUsage(t *testing.T) {
 		stdout string // a substring; "" means nothing at all
 		stderr string
 	}{
-		{"", 125, "", "Commands:\n  run "},
-		{"--help", 0, "Commands:\n  run ", ""},
-		{"help", 0, "Commands:\n  run ", ""},
+		{"", 125, "", "\nRun:\n  run "},
+		{"--help", 0, "\nRun:\n  run ", ""},
+		{"help", 0, "\nRun:\n  run ", ""},
 		{"--version", 0, "cordon ", ""},
 		{"version", 0, "cordon ", ""},
 		{"version --json", 0, `"platform": "linux/`, ""},

@@ -1,7 +1,7 @@
 package main
 
-// This file handles files that the launcher writes: reports, recordings, profiles, filters. An earlier task may own
-// the directory, and may have put a link, a FIFO or another name of a file there.
+// This file writes output files: reports, recordings, profiles, filters. A task of an earlier run may own the
+// directory, and may have put a link, a FIFO or another hard link there.
 
 import (
 	"errors"
@@ -15,8 +15,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// place opens the directory of the file. If follow is true, it follows a link of that name. It returns an error for a
-// link that a task may have made.
+// place opens the directory of the output file. If follow is true, it follows a symbolic link of the file's name,
+// except one that a task may have made.
 func (r *reportFile) place(follow bool) error {
 	g := newGuard(false)
 	defer g.Close()
@@ -42,9 +42,9 @@ func (r *reportFile) place(follow bool) error {
 	return err
 }
 
-// putFile writes a file that the user named, for example with -o. It writes the whole file or nothing, and never writes
-// through another name of the same file. An existing file keeps its mode. putFile writes directly to anything that is
-// not a regular file.
+// putFile writes a file that the user has named, for example with -o. It writes the whole file or nothing, and never
+// writes to another hard link of an existing file. An existing file keeps its mode. If the path is not a regular file,
+// putFile writes to it directly.
 func putFile(path, what string, text []byte) error {
 	r := &reportFile{dir: -1, path: path, what: what, mode: 0o666 &^ umask()}
 	err := r.open(true)
@@ -78,8 +78,7 @@ func umask() uint32 {
 	return uint32(old)
 }
 
-// removeOld removes the report of an earlier run. Otherwise it could be taken for the report of a run that fails to
-// start.
+// removeOld removes the report of an earlier run, which could be taken for that of a run that fails to start.
 func (r *reportFile) removeOld() error {
 	if r == nil || r.file != nil {
 		return nil
@@ -101,7 +100,7 @@ func (o *outFiles) failed(args []string, failure error) {
 		rep.Hints = []report.Hint{{Text: h}}
 	}
 	if o.report != nil {
-		_ = o.report.write(rep) // the first failure is more important than this error
+		_ = o.report.write(rep) // the first failure matters more than this error
 	}
 	if o.summary != nil {
 		_ = o.summary.add(failureMarkdown(rep))

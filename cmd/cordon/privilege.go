@@ -7,8 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// atSecure is AT_SECURE of getauxval(3). It says that the kernel gave this process rights that its caller does not
-// have.
+// atSecure is AT_SECURE of getauxval(3): the kernel has given this process rights that its caller lacks.
 const atSecure = 23
 
 // refusePrivilege returns an error if the launcher is setuid, setgid or has file capabilities. A sandbox launcher that

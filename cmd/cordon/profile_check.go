@@ -19,7 +19,7 @@ type checkFlags struct {
 	reference, strict, json bool
 }
 
-// checked holds what check found in a profile, and is its JSON.
+// checked is the result of `profile check` for one profile, and its JSON.
 type checked struct {
 	Profile   string             `json:"profile"`
 	OK        bool               `json:"ok"`
@@ -29,7 +29,7 @@ type checked struct {
 	err       error
 }
 
-// found is an error or a warning, with the places that it is about.
+// found is an error or a warning, with the positions that it is about.
 type found struct {
 	From []string `json:"from"`
 	Text string   `json:"text"`
@@ -60,7 +60,7 @@ func newProfileCheck(u *ui) *cobra.Command {
 }
 
 func (u *ui) check(f *checkFlags, refs []string) error {
-	if f.reference { // before check prints anything about a profile
+	if f.reference { // before anything is printed about a profile
 		if _, err := referencePath(); err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (u *ui) check(f *checkFlags, refs []string) error {
 			u.tell(c)
 		}
 		var cli *cliError
-		if errors.As(c.err, &cli) { // cordon-reference could not run
+		if errors.As(c.err, &cli) { // cordon-reference could not be run
 			return c.err
 		}
 		all = append(all, c)
@@ -131,7 +131,7 @@ func places(at string) []string {
 	return []string{at}
 }
 
-// tell prints the errors, the warnings and the comparison of a profile.
+// tell prints the errors, the warnings and the comparison for a profile.
 func (u *ui) tell(c *checked) {
 	if c.err != nil {
 		var cli *cliError
@@ -160,8 +160,8 @@ func (u *ui) tell(c *checked) {
 	}
 }
 
-// warnings lists the parts of a profile's filter that have no effect on this machine, or another effect than they seem
-// to have. It leaves out a warning that is only about shipped profiles, because they are deliberate.
+// warnings lists lines of a profile's filter that have no effect on this machine, or another effect than they seem to
+// have. It leaves out warnings about lines of shipped profiles, which are intended.
 func warnings(ref string, p *policy.Profile) ([]found, error) {
 	out := []found{}
 	if src, err := search().Find(ref); err != nil || strings.HasPrefix(src.File, "embedded:") {
@@ -192,8 +192,8 @@ func warnings(ref string, p *policy.Profile) ([]found, error) {
 	return out, nil
 }
 
-// socketWarnings lists the sockets of the host that a profile shows, and what each gives access to. It leaves out what
-// a shipped profile shows, because that is deliberate.
+// socketWarnings lists the sockets of the host that a profile shows, with what each gives access to. It leaves out
+// those that a shipped profile shows, which is intended.
 func socketWarnings(p *policy.Profile) (out []found) {
 	for _, e := range lint.Exposures(p, os.Getenv("XDG_RUNTIME_DIR")) {
 		if at := e.Pos.Short(); !strings.HasPrefix(at, "embedded:") {

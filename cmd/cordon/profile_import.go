@@ -19,7 +19,7 @@ import (
 	"cordon/policy/phrase"
 )
 
-// conversion holds the flags that import and export have in common.
+// conversion holds the flags that import and export share.
 type conversion struct {
 	out   string
 	arch  string
@@ -122,8 +122,8 @@ func (u *ui) importProfile(file string, t convert.Target, opts convert.ImportOpt
 	return u.converted(res, f, nil)
 }
 
-// keptCaps returns Docker's capabilities and those in named. The word none removes all capabilities before it, and all
-// stands for every capability.
+// keptCaps returns Docker's default capabilities and those in named. The word none removes all before it, and all means
+// every capability.
 func keptCaps(named []string) ([]string, error) {
 	caps := convert.DockerCaps()
 	for _, n := range named {
@@ -150,7 +150,7 @@ func keptCaps(named []string) ([]string, error) {
 	return caps, nil
 }
 
-// kernelOf returns the given release, or the running kernel's.
+// kernelOf parses a kernel release, or returns the running kernel's if none is given.
 func kernelOf(given string) (k convert.Kernel, err error) {
 	if given != "" {
 		if k, err = convert.ParseKernel(given); err != nil {
@@ -173,8 +173,8 @@ func convertError(command, file string, err error) error {
 	return &cliError{err: errors.New("profile " + command + ": " + strconv.Quote(file) + ": " + phrase.Cause(err).Error())}
 }
 
-// converted prints what became of the rules. It writes the result, unless something is lost and the user did not give
-// --lossy. If the result goes to a file, the messages go to stdout.
+// converted prints how the rules were converted, and writes the result, unless something is lost and --lossy is
+// missing. If the result goes to a file, the messages go to stdout.
 func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error {
 	u.listNotes(res.Notes)
 	if f.json {

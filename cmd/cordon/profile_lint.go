@@ -56,7 +56,7 @@ func newProfileLint(u *ui) *cobra.Command {
 	return c
 }
 
-// levels lists the levels, the most serious first.
+// levels lists the levels of findings, the most serious first.
 var levels = []lint.Level{lint.LevelError, lint.LevelWarning, lint.LevelNote}
 
 func (f *lintFlags) check() error {
@@ -98,7 +98,7 @@ func (u *ui) lint(f *lintFlags, refs []string) error {
 	return u.tellFindings(all)
 }
 
-// one returns the findings about a profile.
+// one returns the findings about one profile.
 func (f *lintFlags) one(ref string) ([]lint.Finding, error) {
 	search := search()
 	p, err := search.Load([]string{ref}, nil)
@@ -115,7 +115,7 @@ func (f *lintFlags) one(ref string) ([]lint.Finding, error) {
 	})
 }
 
-// namesOf returns the names under which a bind can show a profile's file. A shipped profile has none.
+// namesOf returns the paths under which a bind could show a profile's file. A shipped profile has none.
 func namesOf(file string) []string {
 	if strings.HasPrefix(file, "embedded:") {
 		return nil
@@ -138,7 +138,7 @@ func namesOf(file string) []string {
 	return names
 }
 
-// lintText returns the text of the profile that file names in a position, or nil if the text cannot be read any more.
+// lintText returns the text of the profile that a position names, or nil if it can no longer be read.
 func lintText(search profiles.Search, src *profiles.Source, file string) []byte {
 	if file == src.File {
 		return src.Data

@@ -26,7 +26,7 @@ func newProfileLs(u *ui) *cobra.Command {
 	return c
 }
 
-// listedProfile is a line of `profile ls`.
+// listedProfile is a row of `profile ls`.
 type listedProfile struct {
 	Name  string `json:"name"`
 	About string `json:"about"`
@@ -45,7 +45,7 @@ func listed(infos []profiles.Info) []listedProfile {
 	return out
 }
 
-// table returns one line for each profile. If a profile has an error, the line shows the error instead of the purpose.
+// table returns a row for each profile. For a profile with an error, the row shows the error instead of the purpose.
 func table(list []listedProfile) string {
 	name, file := 0, 0
 	for _, p := range list {

@@ -88,7 +88,8 @@ func newError(path string, err error) error {
 	return e
 }
 
-// template returns a profile that does the same as the profiles it extends, with comments that show more keys.
+// template returns the text of a new profile that changes nothing in the profiles that it extends, with comments that
+// show further keys.
 func template(name string, extends []string) string {
 	quoted := make([]string, len(extends))
 	for i, e := range extends {

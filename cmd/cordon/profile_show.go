@@ -32,7 +32,7 @@ func newProfileShow(u *ui) *cobra.Command {
 	return c
 }
 
-// profileText returns a valid profile in YAML.
+// profileText returns a valid profile as YAML.
 func profileText(ref string, effective bool) ([]byte, error) {
 	s := search()
 	if effective {

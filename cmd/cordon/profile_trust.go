@@ -57,7 +57,7 @@ func (u *ui) trust(ref string, yes bool) error {
 	return nil
 }
 
-// refusedFiles returns the files of a profile that a task may have written.
+// refusedFiles returns those files of a profile that a task may have written.
 func refusedFiles(ref string) (list []*ledger.Refused, err error) {
 	g := newGuard(false)
 	defer g.Close()
@@ -76,7 +76,7 @@ func refusedFiles(ref string) (list []*ledger.Refused, err error) {
 	return list, err
 }
 
-// changedText returns the differences, or the whole text if the earlier text is unknown.
+// changedText returns what has changed in a file, or the whole text if the earlier text is unknown.
 func changedText(r *ledger.Refused) string {
 	if r.Old != nil && string(r.Old.Data) != string(r.Text.Data) {
 		return lineDiff(r.Text.Path+" used last", r.Text.Path+" now", string(r.Old.Data), string(r.Text.Data))
@@ -89,7 +89,7 @@ func changedText(r *ledger.Refused) string {
 	return b.String()
 }
 
-// ask asks the user whether cordon may use a profile. Any answer but yes is an error.
+// ask asks the user whether cordon may use a profile from now on. Any answer but yes is an error.
 func (u *ui) ask(path string) error {
 	refuse := func(text string) error {
 		return &cliError{err: errors.New("profile trust: " + text), hint: "use cordon profile trust --yes, which does not ask"}

@@ -37,7 +37,7 @@ type shown struct {
 	statedir.State
 	Status    statedir.Status     `json:"status"`
 	Ending    *statedir.Ending    `json:"ending,omitempty"`
-	Processes []*statedir.Process `json:"processes"` // pid 1 first, parents before children; empty if the sandbox has ended
+	Processes []*statedir.Process `json:"processes"` // parents before children; empty after the sandbox's end
 }
 
 type listing struct {
@@ -120,7 +120,7 @@ func psTable(list []shown, tree bool, now time.Time) string {
 	return b.String()
 }
 
-// said returns the status as a word. If the sandbox has ended, it adds the exit code.
+// said returns the status as a word, with the exit code if the sandbox has ended.
 func said(l *shown) string {
 	s := string(l.Status)
 	if l.Ending != nil {
@@ -136,7 +136,7 @@ func orDash(s string) string {
 	return s
 }
 
-// processTree draws the processes: number, number inside, state, memory, command.
+// processTree draws the processes as a tree: pid, pid inside, state, memory, command.
 func processTree(all []*statedir.Process) string {
 	depth := map[int]int{}
 	var b strings.Builder
@@ -155,8 +155,8 @@ func processTree(all []*statedir.Process) string {
 	return b.String()
 }
 
-// commandOf returns the command of a process, as far as the caller may see it. pid 1 of a sandbox is cordon's own, with
-// the launcher's name.
+// commandOf returns the command line of a process, as far as the caller may see it. The first process of a sandbox is
+// cordon's init, which has the launcher's name.
 func commandOf(p *statedir.Process, first bool) string {
 	switch {
 	case first:

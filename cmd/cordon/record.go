@@ -25,9 +25,9 @@ type recordFlags struct {
 	add     bool
 	backend string
 	all     bool
-	running bool   // record a program that already runs:
+	running bool   // record a program that already runs: either
 	pid     int    // a process, or
-	of      string // a sandbox
+	of      string // or a sandbox
 }
 
 func newRecord(u *ui) *cobra.Command {
@@ -121,7 +121,7 @@ func (u *ui) record(f *recordFlags, args []string) error {
 	return nil
 }
 
-// session opens the file, and reads the earlier recording if record adds to one.
+// session opens the output file. With --append it also reads the earlier recording.
 func (f *recordFlags) session(r *record.Recorder) (*session, error) {
 	before, err := f.before()
 	if err != nil {
@@ -139,7 +139,7 @@ func (f *recordFlags) session(r *record.Recorder) (*session, error) {
 	return &session{recorder: r, before: before, out: out}, nil
 }
 
-// before returns the recording to which record adds, or nil if there is none.
+// before returns the earlier recording to which record adds, or nil if there is none.
 func (f *recordFlags) before() (*recording.Recording, error) {
 	if !f.add {
 		return nil, nil
@@ -159,7 +159,7 @@ func (f *recordFlags) before() (*recording.Recording, error) {
 	return rec, nil
 }
 
-// session is a recording in progress.
+// session is a recording that is being made.
 type session struct {
 	recorder *record.Recorder
 	before   *recording.Recording
@@ -167,14 +167,14 @@ type session struct {
 	out      *reportFile
 }
 
-// keepEvery is the time between two writes of an unfinished recording, so that it is not lost if the launcher is
+// keepEvery is the interval at which an unfinished recording is saved, so that little is lost if the launcher is
 // killed.
 const keepEvery = 10 * time.Second
 
-// keep begins to write the unfinished recording every keepEvery; stop ends it. keep ignores errors: the next write
-// tries again, and the final write reports its error.
+// keep saves the unfinished recording every keepEvery, until stop is called. It ignores errors: the next write tries
+// again, and the final write reports its error.
 func (s *session) keep() (stop func()) {
-	if s.out.file != nil { // a file that is not regular cannot be written twice
+	if s.out.file != nil { // only a regular file can be written twice
 		return func() {}
 	}
 	end, ended := make(chan struct{}), make(chan struct{})
@@ -194,13 +194,12 @@ func (s *session) keep() (stop func()) {
 	return func() { close(end); <-ended }
 }
 
-// stopped reports whether somebody ended the run: with ^C, with a time limit, or with a signal as kill and timeout
-// send it.
+// stopped reports whether somebody ended the run: with ^C, by a time limit, or by a signal that kill and timeout send.
 func stopped(end string) bool {
 	return slices.Contains([]string{"interrupted", "signal 1", "signal 2", "signal 3", "signal 9", "signal 15"}, end)
 }
 
-// write writes the recording, the whole file or nothing. last says that this is the final write.
+// write writes the whole recording, or nothing. last says that this is the final write.
 func (s *session) write(last bool) (*recording.Recording, error) {
 	rec := s.recorder.Recording(s.run)
 	if run := &rec.Header.Runs[0]; !last {
@@ -224,7 +223,7 @@ func (s *session) write(last bool) (*recording.Recording, error) {
 	return rec, nil
 }
 
-// showRecording prints what the file contains, and what it lacks.
+// showRecording prints what the recording contains, and what it may lack.
 func (u *ui) showRecording(file string, rec *recording.Recording) {
 	run := &rec.Header.Runs[len(rec.Header.Runs)-1]
 	var n [6]int

@@ -14,10 +14,11 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// whileRunning lists the flags of record that have a meaning for a program that already runs.
+// whileRunning lists the flags of record that apply to a program that already runs.
 var whileRunning = [...]string{"recording", "append", "backend", "pid", "of"}
 
-// arguments accepts either a command, or a running process without any flag of a launch.
+// arguments accepts either a command to run, or a running process (--pid, --of) without flags that only a launch can
+// use.
 func (f *recordFlags) arguments(c *cobra.Command, args []string) error {
 	pid, of, other := c.Flags().Changed("pid"), c.Flags().Changed("of"), ""
 	if !pid && !of {

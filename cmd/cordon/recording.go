@@ -8,17 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ttyRecording is a recording of a terminal. Until the run has ended, the recording is in a file without a name, so
-// that the task finds neither that file nor the final one (see reportFile).
+// ttyRecording is a recording of a terminal. Until the run has ended, it is in a file without a name, so that the task
+// finds neither that file nor the final one (see reportFile).
 type ttyRecording struct {
 	out   *reportFile
-	spool *os.File // or the file itself, if it is not a regular file
+	spool *os.File // or the output file itself, if it is not a regular file
 	buf   *bufio.Writer
-	err   error // the first error
+	err   error // the first error of a write
 }
 
-// openRecording opens the destination of a recording. It fails before anything has happened if the file could not be
-// written.
+// openRecording opens the destination of a recording. It fails before anything is run if the file could not be written.
 func openRecording(path string) (*ttyRecording, error) {
 	out, err := openOutput(path, "recording", "--record-tty")
 	if err != nil {
@@ -34,8 +33,8 @@ func openRecording(path string) (*ttyRecording, error) {
 	return r, nil
 }
 
-// unnamed opens a file without a name in a directory. If the file system does not support O_TMPFILE, the file is in
-// memory: memfd_create(2).
+// unnamed opens a file without a name in a directory. If the file system lacks O_TMPFILE, the file is in memory:
+// memfd_create(2).
 func unnamed(dir int) (*os.File, error) {
 	fd, err := unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err == unix.EOPNOTSUPP || err == unix.EISDIR || err == unix.ENOENT {
@@ -54,7 +53,7 @@ func (r *ttyRecording) Write(b []byte) (int, error) {
 	return len(b), r.err
 }
 
-// finish writes the recording to its file, the whole file or nothing.
+// finish writes the recording to its file as a whole, or not at all.
 func (r *ttyRecording) finish() error {
 	if r == nil {
 		return nil

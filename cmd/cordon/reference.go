@@ -15,14 +15,12 @@ import (
 	"cordon/policy/phrase"
 )
 
-// A separate program compares filters with libseccomp's, because this program links no C. cordon-reference gets the
-// rules on stdin and answers with reports.
-
-// referenceName is the name of that program. cordon looks for it only in its own directory, and not in PATH, where a
-// project could put a program of its own.
+// referenceName is the name of the program that compares filters with libseccomp's, a separate program because this one
+// links no C. cordon looks for it only in its own directory, not in PATH, where a project could put a program of its
+// own.
 const referenceName = "cordon-reference"
 
-// referenceReport is one of the reports of cordon-reference, with only the fields that cordon uses.
+// referenceReport is a report of cordon-reference, with only the fields that cordon uses.
 type referenceReport struct {
 	Summary     string      `json:"summary"`
 	Libseccomp  string      `json:"libseccomp"`
@@ -67,7 +65,7 @@ func referencePath() (string, error) {
 	return path, nil
 }
 
-// ownProgram returns an error if anybody but root and the caller can write to a program or to its directory.
+// ownProgram returns an error if anybody except root and the caller can write to a program or to its directory.
 func ownProgram(path string) error {
 	for _, p := range []string{filepath.Dir(path), path} {
 		info, err := os.Lstat(p)
@@ -82,7 +80,7 @@ func ownProgram(path string) error {
 	return nil
 }
 
-// compareWithReference lets cordon-reference compare the profile's filter.
+// compareWithReference runs cordon-reference on the profile's filter.
 func compareWithReference(p *policy.Profile) ([]*referenceReport, error) {
 	path, err := referencePath()
 	if err != nil {

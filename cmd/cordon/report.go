@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// restoredLines is how many restored guards a run names, because a task can make any number of names that a pattern
+// restoredLines bounds how many restored mounts a run lists, because a task can make any number of names that a pattern
 // hides.
 const restoredLines = 20
 
@@ -32,7 +32,7 @@ func (u *ui) showRestored(r *report.Report) {
 	}
 }
 
-// showRun prints the messages of a run: see THE USER INTERFACE.
+// showRun prints the messages about a run. The comment of type ui lists them.
 func (u *ui) showRun(r *report.Report, verbose bool) {
 	u.broken = r.Break
 	if r.InPlace {
@@ -72,7 +72,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 	}
 }
 
-// note prints, before the program runs, what may surprise the user in this sandbox.
+// note prints something that may surprise the user in this sandbox, before the program runs.
 func (u *ui) note(text string) { u.line("note", text) }
 
 // missing prints that a layer is missing, once for each run. If the same is restricted by other means, it prints the
@@ -110,13 +110,13 @@ func (u *ui) showLimit(r *report.Report, l *report.LimitMet) {
 		text += "; the profile sets no such limit: the launcher was started under it"
 	}
 	flag := l.Flag
-	if strings.Contains(l.Rule, "(--") { // the command line already has the flag
+	if strings.Contains(l.Rule, "(--") { // a flag of the command line sets the limit
 		flag = ""
 	}
 	u.line(l.Limit, text+phrase.Prefixed(": ", l.Rule)+phrase.Prefixed("; to change it: ", flag))
 }
 
-// limitText returns what the limit that ended the run did.
+// limitText says what happened to the run because of the limit.
 func limitText(r *report.Report, l *report.LimitMet) string {
 	switch l.Limit {
 	case report.LimitOOM:
@@ -149,7 +149,7 @@ func plural(n uint64, one, more string) string {
 	return strconv.FormatUint(n, 10) + " " + more
 }
 
-// showEnforced prints every layer as the launcher read it back, and what the run used.
+// showEnforced prints every layer that was read back from the kernel, and what the run has used.
 func (u *ui) showEnforced(r *report.Report) {
 	for _, e := range r.Enforced {
 		u.line("enforced", string(e.Layer)+": "+e.Found+phrase.Prefixed(" (", closed(e.Where)))
@@ -188,11 +188,11 @@ func signalNumber(name string) int {
 	return int(unix.SignalNum(name))
 }
 
-// reportFile is the destination of the report. The directory is opened before anything runs, and the file is made after
-// everything has ended. A task that owns the directory therefore finds no file to fill in, and no name that it could
-// turn into a link.
+// reportFile is the destination of a report or another output file. The directory is opened before anything runs, and
+// the file is made after everything has ended. So a task that owns the directory finds no file to write to, and no name
+// that it could make a link.
 type reportFile struct {
-	dir  int    // the descriptor of the directory; -1 means that file is open
+	dir  int    // a descriptor of the directory; -1 if file is open instead
 	name string // the file's name in dir
 	path string // the path that the user gave
 	what string // the kind of file, for messages: "report"
@@ -200,8 +200,8 @@ type reportFile struct {
 	file *os.File
 }
 
-// wantReport opens the destination of --report. It opens nothing if there is no --report, or if the value is -, which
-// means text.
+// wantReport opens the destination of --report. It opens nothing without --report, or for the value -, which means text
+// on stderr.
 func wantReport(path string, verbose *bool) (*reportFile, error) {
 	switch path {
 	case "":
@@ -213,12 +213,11 @@ func wantReport(path string, verbose *bool) (*reportFile, error) {
 	return openReport(path)
 }
 
-// openReport opens the destination of a report. It fails before anything has happened if the report could not be
-// written. It writes directly to a descriptor (/dev/fd/3), and to an existing file that is not regular, such as a
-// FIFO.
+// openReport opens the destination of a report. It fails before anything is run if the report could not be written. It
+// writes directly to a descriptor (/dev/fd/3) and to an existing file that is not regular, such as a FIFO.
 func openReport(path string) (*reportFile, error) { return openOutput(path, "report", "--report") }
 
-// openOutput does the same as openReport for the file of another flag.
+// openOutput is openReport for another flag.
 func openOutput(path, what, flag string) (*reportFile, error) { return openAt(path, what, flag, false) }
 
 // A fileName is the value of a flag that names a file to write. It refuses an empty value, which mostly comes from a
@@ -244,7 +243,7 @@ func openAt(path, what, flag string, follow bool) (*reportFile, error) {
 	return r, nil
 }
 
-// open finds out whether the file can be written. It follows a link of that name only if follow is true.
+// open checks that the file can be written. It follows a symbolic link of that name only if follow is true.
 func (r *reportFile) open(follow bool) error {
 	if fd, ok := descriptor(r.path); ok {
 		return r.inherit(fd)
@@ -259,7 +258,7 @@ func (r *reportFile) open(follow bool) error {
 	return nil
 }
 
-// descriptor returns the number in one of the names that Linux gives to open files.
+// descriptor returns the number in a name such as /dev/fd/3, which Linux gives to open files.
 func descriptor(path string) (int, bool) {
 	switch path {
 	case "/dev/stdout":
@@ -301,8 +300,8 @@ func (r *reportFile) error(err error) *cliError {
 	return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + phrase.Cause(err).Error())}
 }
 
-// tryWrite finds out whether a file can be made and filled in the directory. It uses a file without a name or, if the
-// file system does not support O_TMPFILE, a file that has a name for a moment.
+// tryWrite checks that a file can be created and written in the directory. It uses a file without a name or, without
+// O_TMPFILE, a file that it removes again.
 func (r *reportFile) tryWrite() error {
 	if err := unix.Faccessat(r.dir, ".", unix.W_OK|unix.X_OK, 0); err != nil {
 		return err
@@ -326,8 +325,8 @@ func (r *reportFile) temporary() string { return "." + r.name + ".cordon-" + str
 // discard removes the temporary file, if it exists.
 func (r *reportFile) discard() { _ = unix.Unlinkat(r.dir, r.temporary(), 0) }
 
-// create makes a new temporary file. It removes an existing file of this name, which comes from a killed launcher with
-// the same pid. It does not remove a directory of that name, but returns an error.
+// create makes a new temporary file. An existing file of this name was left by a killed launcher with the same pid, and
+// is removed. A directory of that name is an error.
 func (r *reportFile) create() (int, error) {
 	r.discard()
 	fd, err := unix.Openat(r.dir, r.temporary(), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
@@ -337,7 +336,7 @@ func (r *reportFile) create() (int, error) {
 	return fd, err
 }
 
-// write writes the report to its file, the whole report or nothing.
+// write writes the whole report to its file, or nothing.
 func (r *reportFile) write(rep *report.Report) error {
 	b, err := json.MarshalIndent(rep, "", "  ")
 	if err != nil {
@@ -351,8 +350,8 @@ func (r *reportFile) write(rep *report.Report) error {
 	return nil
 }
 
-// put writes to the file that the caller opened, or to a new file that replaces the existing one when it is complete.
-// last says that nothing more will be written.
+// put writes to the file that the caller has opened, or to a new file that replaces the existing one when it is
+// complete. last says that nothing more will be written.
 func (r *reportFile) put(write func(io.Writer) error, last bool) error {
 	if r.file != nil {
 		return write(r.file)
@@ -387,8 +386,8 @@ func (r *reportFile) replace(write func(io.Writer) error) error {
 	return r.arrived(&st)
 }
 
-// arrived checks that the given path leads to the file that was written. A task that owns a directory above may have
-// moved that directory and put another file where the reader looks.
+// arrived checks that the given path still leads to the file that was written. A task that owns a directory above may
+// have moved it, and put another file where the reader looks.
 func (r *reportFile) arrived(written *unix.Stat_t) error {
 	var st unix.Stat_t
 	if err := unix.Stat(r.path, &st); err == nil && st.Dev == written.Dev && st.Ino == written.Ino {
@@ -402,7 +401,7 @@ func (r *reportFile) arrived(written *unix.Stat_t) error {
 		strconv.Quote(where))
 }
 
-// atLeast returns the words to print before a processor time that may be incomplete. Without a cgroup, the time of a
+// atLeast returns the words to print before a processor time that may be incomplete: without a cgroup, the time of a
 // child whose parent ignores SIGCHLD is not counted.
 func atLeast(r *report.Report) string {
 	if r.AtLeast {

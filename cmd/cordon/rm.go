@@ -45,13 +45,13 @@ func remove(e *statedir.Entry, force bool) error {
 		return err
 	}
 	err := e.Remove()
-	if notExist(err) { // the launcher itself has removed the entry
+	if notExist(err) { // the launcher itself has already removed the entry
 		return nil
 	}
 	return err
 }
 
-// goneWithin is how long rm waits for the end of a sandbox that it has killed.
+// goneWithin is how long rm waits for a sandbox that it has killed to end.
 const goneWithin = 30 * time.Second
 
 func gone(e *statedir.Entry) error {

@@ -55,7 +55,7 @@ func newRun(u *ui) *cobra.Command {
 	return c
 }
 
-// run runs the command and leaves the exit code in u. A run that does not start also writes its report.
+// run runs the command and stores the exit code in u. It also writes a report if the run does not start.
 func (u *ui) run(f *runFlags, args []string) error {
 	u.opened = true
 	out, err := openFiles(f)
@@ -84,8 +84,7 @@ func (u *ui) runWith(f *runFlags, args []string, out *outFiles) error {
 	return u.finish(f, args, rep, out, offer(c, err))
 }
 
-// ended returns the report of a command that has run. It drops an *ExitError, because the report says how the program
-// ended.
+// ended returns the report of a command that has run. It drops an *ExitError, because the report tells the same.
 func ended(c *sandbox.Cmd, err error) (*report.Report, error) {
 	var exit *sandbox.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -94,7 +93,7 @@ func ended(c *sandbox.Cmd, err error) (*report.Report, error) {
 	return c.Report, nil
 }
 
-// finish prints the messages of a run, writes its files, and stores the data for why --last. It sets the exit code in
+// finish prints the messages about a run, writes its files, and stores what why --last needs. It sets the exit code in
 // u. If there is no report, failed is the reason, and finish returns it.
 func (u *ui) finish(f *runFlags, args []string, rep *report.Report, out *outFiles, failed error) error {
 	if failed != nil {
@@ -154,7 +153,7 @@ func (o *outFiles) write(rep *report.Report, code int) error {
 	return err
 }
 
-// command returns a command, made from the flags and arguments and ready to start.
+// command makes a Cmd from the flags and arguments.
 func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	if err := f.checkTerminal(); err != nil {
 		return nil, err
@@ -184,7 +183,7 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	}, nil
 }
 
-// brief reports whether no flag of the run shows what the run has used.
+// brief reports whether no flag of the run asks for what the run has used.
 func (f *runFlags) brief() bool {
 	return f.report == "" && f.sumFile == "" && !f.summary && !f.verbose && !f.keep.kept()
 }

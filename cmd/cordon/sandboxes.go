@@ -17,9 +17,9 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// This file has what the commands about running sandboxes have in common.
+// This file contains what the commands about running sandboxes share.
 
-// eachSandbox opens each named sandbox and calls do for it. If one sandbox does not exist, eachSandbox goes on with
+// eachSandbox opens each named sandbox and calls do for it. It reports a sandbox that does not exist, and goes on with
 // the others.
 func (u *ui) eachSandbox(refs []string, do func(*statedir.Entry) error) error {
 	d, err := u.openState()
@@ -44,7 +44,7 @@ func (u *ui) oneSandbox(ref string, do func(*statedir.Entry) error) error {
 	return u.eachSandbox([]string{ref}, do)
 }
 
-// completeSandboxes offers the names and IDs of the sandboxes that have one of the wanted states.
+// completeSandboxes completes the names and IDs of sandboxes with one of the wanted states.
 func completeSandboxes(wanted ...statedir.Status) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		d, err := statedir.Open(host.StatePath(os.Getenv))
@@ -68,7 +68,7 @@ func completeSandboxes(wanted ...statedir.Status) cobra.CompletionFunc {
 	}
 }
 
-// status returns the status of a sandbox. It finds in the table of processes whether the sandbox is paused.
+// status returns the status of a sandbox. It needs the process table to tell whether the sandbox is paused.
 func status(e *statedir.Entry, t statedir.ProcTable) statedir.Status {
 	s := e.Status()
 	if s == statedir.StatusRunning && e.Paused(t) {
@@ -77,7 +77,7 @@ func status(e *statedir.Entry, t statedir.ProcTable) statedir.Status {
 	return s
 }
 
-// notExist reports whether err says that a file of an entry does not exist, yet or any more.
+// notExist reports whether err means that a file of a sandbox's entry does not exist yet, or no longer.
 func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // age returns a duration in its largest unit.
@@ -93,7 +93,7 @@ func age(d time.Duration) string {
 	return itoa(int(max(0, d)/time.Second)) + "s"
 }
 
-// size returns a number of bytes in a unit that keeps the text short.
+// size formats a number of bytes in the unit that gives the shortest text.
 func size(n int64) string {
 	for _, u := range [...]struct {
 		factor int64

@@ -79,7 +79,7 @@ type sarifSuppression struct {
 	Justification string `json:"justification"`
 }
 
-// sarifOf returns a log of one run. It finds the rule of a result by its code.
+// sarifOf returns the log of one run. It finds the rule for a result by its code.
 func sarifOf(tool string, rules []sarifRule, results []sarifResult) sarifLog {
 	for i := range results {
 		for j := range rules {
@@ -92,7 +92,7 @@ func sarifOf(tool string, rules []sarifRule, results []sarifResult) sarifLog {
 		Runs: []sarifRun{{sarifTool{sarifDriver{tool, buildVersion().Version, rules}}, results}}}
 }
 
-// sarifAt returns the location of a place in a profile, or nil for a flag.
+// sarifAt returns the location of a position in a profile, or nil for a flag.
 func sarifAt(at policy.Pos) []sarifLocation {
 	if at.File == "" || at.Flag != "" {
 		return nil
@@ -104,8 +104,8 @@ func sarifAt(at policy.Pos) []sarifLocation {
 	return []sarifLocation{{p}}
 }
 
-// uriOf returns a file's name as a relative reference of RFC 3986 or, for an absolute path, with the scheme file. Names
-// of shipped profiles are already URIs.
+// uriOf converts a file's name to a relative reference of RFC 3986, or an absolute path to a file: URI. Names of
+// shipped profiles are URIs already.
 func uriOf(file string) string {
 	if name, ok := strings.CutPrefix(file, "embedded:"); ok {
 		return "embedded:" + name

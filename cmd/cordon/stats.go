@@ -48,12 +48,12 @@ type statsFlags struct {
 	interval   time.Duration
 }
 
-// used is one row of the table.
+// used is one row of `cordon stats`.
 type used struct {
 	ID     string          `json:"id"`
 	Name   string          `json:"name,omitempty"`
 	Status statedir.Status `json:"status"`
-	CPU    *float64        `json:"cpu_percent,omitempty"` // of one processor, since the last update; absent at the first
+	CPU    *float64        `json:"cpu_percent,omitempty"` // of one processor, since the last update
 	statedir.Sample
 }
 
@@ -62,7 +62,7 @@ type statistics struct {
 	Sandboxes []used `json:"sandboxes"`
 }
 
-// stats prints tables until it is told to stop or the named sandboxes have ended.
+// stats prints tables until it is interrupted or the named sandboxes have ended.
 func (u *ui) stats(f *statsFlags, refs []string) error {
 	d, err := u.openState()
 	if err != nil {
@@ -106,8 +106,7 @@ func mustRun(e *statedir.Entry) error {
 	return nil
 }
 
-// usedNow returns a row for each running sandbox, either the named ones or all. before holds their use at the last
-// update.
+// usedNow returns a row for each running sandbox, or for the named ones. before holds their values at the last update.
 func usedNow(d *statedir.Dir, refs []string, before map[string]statedir.Sample) ([]used, error) {
 	all, err := entriesOf(d, refs)
 	if err != nil {
@@ -181,14 +180,14 @@ func ioBytes(n *int64) string {
 	return size(*n)
 }
 
-// screen is the destination of the tables: a terminal's other screen, which is restored at the end, or a stream.
+// screen is where the tables go: the terminal's alternate screen, which is left at the end, or a stream.
 type screen struct {
 	u       *ui
-	tty     int // -1 if it is not a terminal
+	tty     int // -1 if it is no terminal
 	signals chan os.Signal
 }
 
-// statsScreen takes over the terminal if the tables are to be updated in place.
+// statsScreen switches the terminal to its alternate screen if the tables are to be updated in place.
 func (u *ui) statsScreen(f *statsFlags) *screen {
 	s := &screen{u: u, tty: -1, signals: make(chan os.Signal, 1)}
 	out, ok := u.out.(*os.File)
@@ -200,7 +199,7 @@ func (u *ui) statsScreen(f *statsFlags) *screen {
 	}
 	s.tty = int(out.Fd())
 	signal.Notify(s.signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
-	_, _ = io.WriteString(u.out, "\x1b[?1049h\x1b[?25l") // switch to the other screen, without a cursor
+	_, _ = io.WriteString(u.out, "\x1b[?1049h\x1b[?25l") // the alternate screen, without a cursor
 	return s
 }
 
@@ -211,7 +210,7 @@ func (s *screen) leave() {
 	}
 }
 
-// show prints a table over the last one.
+// show prints a table over the previous one.
 func (s *screen) show(rows []used, asJSON bool) error {
 	if asJSON {
 		return s.u.jsonLine(statistics{1, rows})
@@ -223,7 +222,7 @@ func (s *screen) show(rows []used, asJSON bool) error {
 	return s.u.write(text)
 }
 
-// fit cuts a table to the terminal's size, which may have changed, and overwrites the earlier table line by line.
+// fit cuts a table to the terminal's size, which may have changed, and overwrites the previous table line by line.
 func (s *screen) fit(text string) string {
 	width, height := 80, 24
 	if w, err := unix.IoctlGetWinsize(s.tty, unix.TIOCGWINSZ); err == nil && w.Col > 0 && w.Row > 0 {

@@ -13,10 +13,10 @@ import (
 	"cordon/sandbox/report"
 )
 
-// fact is a line of a summary.
+// fact is a line of a run's summary.
 type fact struct{ name, text string }
 
-// facts returns the results of a run in few words. It leaves out numbers that nothing counted.
+// facts returns the result of a run as lines. It leaves out numbers that were not counted.
 func facts(r *report.Report) []fact {
 	list := []fact{
 		{"in place", noNamespaces(r)},
@@ -56,7 +56,7 @@ func noNamespaces(r *report.Report) string {
 	return ""
 }
 
-// ending returns how the task ended.
+// ending says how the task ended.
 func ending(r *report.Report) string {
 	how := "exit status " + strconv.Itoa(r.Exit)
 	if r.Signal != "" {
@@ -98,7 +98,7 @@ func joined(list ...string) string {
 	return strings.Join(list[:n], ", ")
 }
 
-// number formats a count. It returns "" for 0, and if nothing was counted.
+// number formats a count with its unit. It returns "" for 0, and if nothing was counted.
 func number(n *uint64, one, more, behind string) string {
 	if n == nil || *n == 0 {
 		return ""
@@ -106,7 +106,7 @@ func number(n *uint64, one, more, behind string) string {
 	return plural(*n, one, more) + behind
 }
 
-// span formats a time. It returns "" for 0.
+// span formats a duration. It returns "" for 0.
 func span(what string, d *time.Duration) string {
 	if d == nil || *d == 0 {
 		return ""
@@ -114,7 +114,7 @@ func span(what string, d *time.Duration) string {
 	return what + short(d)
 }
 
-// short formats a time with three or four digits.
+// short formats a duration with three or four digits.
 func short(d *time.Duration) string {
 	unit := time.Microsecond
 	switch {
@@ -126,7 +126,7 @@ func short(d *time.Duration) string {
 	return d.Round(unit).String()
 }
 
-// bytesText formats a size with one decimal, in the largest unit of which there is at least one.
+// bytesText formats a size with one decimal, in the largest unit that is not larger than the size.
 func bytesText(what string, n *uint64) string {
 	if n == nil {
 		return ""
@@ -142,7 +142,7 @@ func bytesText(what string, n *uint64) string {
 	return what + strconv.FormatFloat(size, 'f', 1, 64) + " " + units[i]
 }
 
-// showSummary prints the lines of --summary.
+// showSummary prints the summary of --summary.
 func (u *ui) showSummary(r *report.Report) {
 	for _, f := range facts(r) {
 		u.line("summary", f.name+": "+f.text)
@@ -186,7 +186,7 @@ func failureMarkdown(r *report.Report) string {
 	return text + "\n"
 }
 
-// shellWords quotes the words that need it, so that a reader can tell the words apart.
+// shellWords joins words, and quotes those that need it, so that the reader can tell them apart.
 func shellWords(args []string) string {
 	out := make([]string, len(args))
 	for i, a := range args {
@@ -197,7 +197,7 @@ func shellWords(args []string) string {
 	return strings.Join(out, " ")
 }
 
-// maxCommand is how many characters of a command line a summary shows.
+// maxCommand bounds how many characters of a command line a summary shows.
 const maxCommand = 300
 
 func shortened(s string) string {
@@ -208,10 +208,9 @@ func shortened(s string) string {
 	return string(r[:maxCommand]) + "…"
 }
 
-// escape makes text that anybody may have chosen safe for a cell of a Markdown table. The text appears unchanged: it
-// begins nothing, ends nothing, links to nothing and mentions nobody. escape writes unprintable characters as on a
-// terminal. It writes punctuation with a meaning in Markdown, HTML, GitHub or GitLab as numeric character references,
-// which never have one (CommonMark 6.2).
+// escape makes a text that anybody may have chosen safe for a cell of a Markdown table. It shows as it is: it starts no
+// markup, makes no link and mentions nobody. Unprintable characters become Go escapes. Punctuation with a meaning in
+// Markdown, HTML, GitHub or GitLab becomes numeric character references, which never have one (CommonMark 6.2).
 func escape(s string) string {
 	var b strings.Builder
 	s = clean(s)
@@ -225,9 +224,9 @@ func escape(s string) string {
 	return b.String()
 }
 
-// openSummary checks that a summary can be written, before anything else happens. cordon appends the summary to an
-// existing file, as CI systems want it ($GITHUB_STEP_SUMMARY), because a job may run several commands. It opens the
-// file after everything has ended, in the directory that openSummary has opened, and never through a link.
+// openSummary checks, before anything is run, that a summary can be written. cordon appends the summary to an existing
+// file, as CI systems expect ($GITHUB_STEP_SUMMARY), because a job may run several commands. It opens the file after
+// everything has ended, in the directory that openSummary has opened, and never through a link.
 func openSummary(path string) (*reportFile, error) {
 	r, err := openAt(path, "summary-file", "--summary-file", true)
 	if err != nil || r.file != nil {
@@ -240,7 +239,7 @@ func openSummary(path string) (*reportFile, error) {
 	return r, nil
 }
 
-// add appends text to the file, and makes the file if it does not exist.
+// add appends text to the file. It makes the file if it does not exist.
 func (r *reportFile) add(text string) error {
 	var err error
 	if r.file != nil {
@@ -254,8 +253,8 @@ func (r *reportFile) add(text string) error {
 	return nil
 }
 
-// appendTo writes only to a regular file with a single name, because the owner of the directory may have put something
-// else there, or another name of a file elsewhere.
+// appendTo appends only to a regular file with a single hard link, because the owner of the directory may have put
+// something else there.
 func (r *reportFile) appendTo(text string) error {
 	defer unix.Close(r.dir)
 	fd, err := unix.Openat(r.dir, r.name, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0o600)

@@ -99,8 +99,8 @@ type ui struct {
 	out, err io.Writer
 	code     int // the exit code if a command returns no error
 	args     []string
-	opened   bool // the files of run were opened, or another process writes them
-	lean     bool // build only the flags that occur in args
+	opened   bool // the output files of run are open, or another process writes them
+	lean     bool // build only the flags that occur in the arguments
 	kept     bool // why --last can find the run
 	quiet    bool // run --quiet: leave out note, added and denied
 	broken   report.Break
@@ -129,7 +129,7 @@ type quiet int
 
 func (quiet) Error() string { return "" }
 
-// fail prints an error with its excerpt and hint, and returns the exit code.
+// fail prints an error, with the line of the profile and the hint that belong to it, and returns the exit code.
 func (u *ui) fail(err error) int {
 	var q quiet
 	if errors.As(err, &q) {
@@ -144,7 +144,7 @@ func (u *ui) fail(err error) int {
 	return exitCode(err)
 }
 
-// one prints one error. Below an error in a profile it prints the line with the error.
+// one prints one error. For an error in a profile it also prints the line.
 func (u *ui) one(err error) {
 	text, excerpt, advice := err.Error(), "", hint(err)
 	var p *policy.Error
@@ -225,7 +225,7 @@ func hint(err error) string {
 		return a.hint
 	case errors.As(err, &l):
 		return l.Hint
-	case errors.As(err, &x): // before the error that it wraps
+	case errors.As(err, &x): // before the case for the error that it wraps
 		return x.Remedy
 	case errors.As(err, &s):
 		return s.Hint
@@ -237,7 +237,7 @@ func hint(err error) string {
 	return ""
 }
 
-// line writes one message of cordon itself.
+// line writes one message of cordon itself to stderr.
 func (u *ui) line(kind, text string) {
 	if u.quiet && (kind == "note" || kind == "added" || kind == "denied") {
 		return
@@ -245,10 +245,10 @@ func (u *ui) line(kind, text string) {
 	u.raw("cordon: " + kind + ": " + clean(text))
 }
 
-// raw writes a line on stderr. It ignores errors, because without stderr there is nobody to tell.
+// raw writes a line to stderr. It ignores errors, because there is nobody to tell.
 func (u *ui) raw(line string) { _, _ = io.WriteString(u.err, line+"\n") }
 
-// write writes data to stdout. It returns an error if the disk is full or the pipe is closed.
+// write writes data to stdout. It returns an error, for example if the disk is full or the pipe is closed.
 func (u *ui) write(data string) error {
 	if _, err := io.WriteString(u.out, data); err != nil {
 		return &cliError{err: errors.New("stdout: " + phrase.Cause(err).Error())}

@@ -8,10 +8,10 @@ import (
 	"cordon/policy"
 )
 
-// A question is a kind of question that a user can ask.
+// A question is a kind of question that `cordon why` answers.
 type question struct {
-	prefix string // the beginning of the argument: "open:/etc/passwd"; "" for a system call
-	about  string // the text for the help
+	prefix string // the prefix of the argument: "open:" in "open:/etc/passwd"; "" for a system call
+	about  string // the description in the help
 	ask    func(u *ui, f *whyFlags, p *policy.Profile, what string) (*answer, error)
 }
 
@@ -39,7 +39,7 @@ type answer struct {
 	Outcomes []outcome `json:"outcomes"`
 	RuledOut []string  `json:"ruled_out,omitempty"` // layers that were asked and do not deny it
 	Call     *callInfo `json:"call,omitempty"`      // the system call, if the question is about one
-	Path     []step    `json:"path,omitempty"`      // the way through the filter
+	Path     []step    `json:"path,omitempty"`      // the executed instructions of the filter
 	Notes    []string  `json:"notes,omitempty"`
 }
 
@@ -54,11 +54,11 @@ type outcome struct {
 	Fix     *fix     `json:"fix,omitempty"`
 }
 
-// fix is the narrowest change that allows what the question asks; why has tried it. If there is none, Note says why.
+// fix is the narrowest change that would allow what was asked; why has tried it. If there is none, Note says why.
 type fix struct {
-	Flags []string `json:"flags,omitempty"` // --NAME, VALUE, …
+	Flags []string `json:"flags,omitempty"` // flags for the command line: --NAME, VALUE, …
 	YAML  string   `json:"yaml,omitempty"`
-	Also  string   `json:"also,omitempty"` // what the change allows besides
+	Also  string   `json:"also,omitempty"` // what else the change would allow
 	Note  string   `json:"note,omitempty"`
 }
 
@@ -155,8 +155,8 @@ func aboutQuestions() (text string) {
 	return text
 }
 
-// text returns the answer for a reader: first the verdict, then what decides, what would change it, and how it came
-// about.
+// text returns the answer for a reader: the verdict, what decides, what would change that, and how the filter gets
+// there.
 func (a *answer) text() string {
 	var b strings.Builder
 	b.WriteString(clean(a.Question) + ": " + a.headline() + "\n")
@@ -229,7 +229,7 @@ func (f *fix) text(b *strings.Builder) {
 	}
 }
 
-// line returns the flags, quoted for a shell.
+// line joins the flags, quoted for a shell.
 func (f *fix) line() string {
 	s := ""
 	for _, word := range f.Flags {

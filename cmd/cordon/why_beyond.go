@@ -1,6 +1,6 @@
 package main
 
-// This file says what happens to a call after the filter allows it, as far as that is known before a run.
+// This file says what happens to a system call after the filter has allowed it, as far as that is known before a run.
 
 import (
 	"slices"
@@ -9,7 +9,7 @@ import (
 	"cordon/sandbox"
 )
 
-// setsMode reports whether the launcher may make a call in the task's place.
+// setsMode reports whether the launcher may make this call in the task's place (chmod with set-id bits).
 func setsMode(call string) bool {
 	return slices.Contains([]string{"chmod", "fchmod", "fchmodat", "fchmodat2"}, call)
 }
@@ -17,7 +17,7 @@ func setsMode(call string) bool {
 // signals lists the calls whose first argument is the process, or the thread, that gets a signal.
 var signals = [...]string{"kill", "tgkill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"}
 
-// beyond corrects the filter's answer by the effects of the other layers on the call.
+// beyond corrects the filter's answer if another layer also decides about the call.
 func (w *syscallWhy) beyond(a *answer) error {
 	if len(a.Outcomes) != 1 {
 		return nil
@@ -34,7 +34,7 @@ func (w *syscallWhy) beyond(a *answer) error {
 	return nil
 }
 
-// signalled finds out what happens to a signal that the filter lets pass.
+// signalled finds out what happens to a signal that the filter allows.
 func (w *syscallWhy) signalled(a *answer, pid int) error {
 	b, err := whyPlace(w.profile, func(q *sandbox.Query) (*sandbox.Reason, error) { return q.SignalInside(pid), nil })
 	if err != nil {

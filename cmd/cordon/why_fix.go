@@ -8,10 +8,10 @@ import (
 	"cordon/policy/filter"
 )
 
-// maxFixes is how many denying layers fixFor tries to overcome for one question.
+// maxFixes bounds how many denying layers fixFor tries to overcome for one question.
 const maxFixes = 8
 
-// fix looks for flags that allow the call, tries them, and says what else they allow.
+// fix looks for flags that allow the call, tries them, and says what else they would allow.
 func (w *syscallWhy) fix() *fix { return fixOf(w.profile, w.native, w.q) }
 
 // fixOf returns the advice about a call that a profile denies.
@@ -22,7 +22,7 @@ func fixOf(p *policy.Profile, native filter.Arch, q *filter.Query) *fix {
 		return &fix{Note: a.Note}
 	}
 	yaml := string(policy.Show(bare(over)))
-	if len(a.Flags) == 1 && a.Flags[0].Name == "exec" { // exec: any is the zero value, which policy.Show leaves out
+	if len(a.Flags) == 1 && a.Flags[0].Name == "exec" { // any is the zero value of exec, which policy.Show leaves out
 		yaml = "syscalls: {exec: any}\n"
 	}
 	return &fix{Flags: advice.Words(a.Flags), YAML: yaml, Also: a.Opens}
@@ -35,8 +35,7 @@ func flagWords(fields []fieldValue) (words []string) {
 	return words
 }
 
-// bare returns a copy without the positions of its values, because the values come from flags that the user has not
-// written.
+// bare returns a copy of a profile without positions, because its values come from flags that the user has not typed.
 func bare(p *policy.Profile) *policy.Profile {
 	q := &policy.Profile{Network: p.Network, Limits: p.Limits, Namespaces: p.Namespaces}
 	for _, x := range p.Mounts {

@@ -1,8 +1,8 @@
 package main
 
-// This file guesses which files a failed program may have missed. It looks at the files that the command and its
-// script name, and at the files of the working directory that hide rules hide. It must guess, because the kernel
-// reports to nobody which file was not found or could not be written.
+// This file guesses which files a failed program may have missed: the files that the command and its script name, and
+// hidden files of the working directory. It must guess, because the kernel does not report which file was not found or
+// could not be written.
 
 import (
 	"os"
@@ -12,19 +12,19 @@ import (
 	"cordon/policy"
 )
 
-// suspect is a path that a program may have opened.
+// suspect is a path that the program may have opened.
 type suspect struct {
 	path  string
 	write bool
 }
 
 const (
-	maxGuesses = 60       // how many paths to ask about
-	maxGuessed = 10       // how many of them to print
+	maxGuesses = 60       // paths to check
+	maxGuessed = 10       // paths to print
 	maxScript  = 64 << 10 // the largest script to read, in bytes
 )
 
-// names reports whether a word of the command is a path: it contains a slash, or the working directory has a file of
+// names reports whether a word of the command is a path: it contains a slash, or a file in the working directory has
 // this name.
 func (l *lastRun) names(word string) bool {
 	if strings.Contains(word, "/") {
@@ -34,8 +34,8 @@ func (l *lastRun) names(word string) bool {
 	return err == nil && word != ""
 }
 
-// guesses returns the paths in the command's words, and the paths in the script that the command names. The working
-// directory must be the run's.
+// guesses returns the paths in the command and in the script that the command names. The working directory must be the
+// run's.
 func (l *lastRun) guesses() (list []suspect) {
 	script := false
 	for i, arg := range l.Args {
@@ -52,7 +52,7 @@ func (l *lastRun) guesses() (list []suspect) {
 	return append(list, hiddenNames()...)
 }
 
-// scriptText returns the content of a file that may be a script, or "" if the file is not a script or does not exist.
+// scriptText returns the content of a script, or "" if the file is not a script or does not exist.
 func scriptText(path string) string {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxScript {
@@ -65,8 +65,8 @@ func scriptText(path string) string {
 	return string(b)
 }
 
-// suspectsIn finds paths in a text of a shell or another language: words in quotes or between blanks that exist on the
-// host, and words that the text writes to.
+// suspectsIn finds paths in the text of a script: words in quotes or between blanks that exist on the host, and words
+// that the script writes to.
 func suspectsIn(text string) (list []suspect) {
 	const quotes, ends = "'\"`", " \t\r\n;|&<>(){}[],='\"`"
 	for i := 0; i < len(text) && len(list) < maxGuesses; {
@@ -91,7 +91,7 @@ func suspectsIn(text string) (list []suspect) {
 	return list
 }
 
-// add adds a word to the list if the text writes to it, or if the path exists on the host.
+// add adds a word to the list if the script writes to it, or if the path exists on the host.
 func add(list []suspect, word string, write bool) []suspect {
 	path := homePath(word)
 	if path == "" || strings.HasPrefix(path, "/dev/") {
@@ -131,9 +131,10 @@ func homePath(word string) string {
 	return word
 }
 
-// hiddenNames returns names in the working directory that a hide rule is likely to hide: those that begin with a dot.
+// hiddenNames returns those names in the working directory that a hide rule is likely to hide: names that begin with a
+// dot.
 func hiddenNames() (list []suspect) {
-	entries, _ := os.ReadDir(".") // on an error there is nothing to ask about
+	entries, _ := os.ReadDir(".") // on an error there is nothing to check
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") && e.Name() != ".git" && len(list) < maxGuessed {
 			list = append(list, suspect{e.Name(), false})
@@ -142,8 +143,8 @@ func hiddenNames() (list []suspect) {
 	return list
 }
 
-// guessed asks about the guesses. It returns those that the sandbox denies and that known does not contain. It leaves
-// out paths that do not exist on the host, because they are no reason.
+// guessed checks the guessed paths. It returns those that the sandbox denies and that are not in known. It leaves out
+// paths that do not exist on the host, because these would fail without a sandbox too.
 func (l *lastRun) guessed(p *policy.Profile, known []*answer) (all []*answer) {
 	seen := map[string]bool{}
 	for _, a := range known {
@@ -168,7 +169,7 @@ func (l *lastRun) guessed(p *policy.Profile, known []*answer) (all []*answer) {
 	return all
 }
 
-// unknown returns the note for a run in which nothing is known to have been denied.
+// unknown returns the note for a failed run of which no denial is known.
 func (l *lastRun) unknown(p *policy.Profile) string {
 	note := "nothing that the sandbox denied is known of"
 	if len(l.asked(p, "open:.:w")) > 0 {
@@ -177,7 +178,7 @@ func (l *lastRun) unknown(p *policy.Profile) string {
 	return note + ". " + auditAdvice(l.Profiles, l.Args) + " runs it unconfined and lists what would be denied"
 }
 
-// auditAdvice returns the command line that audits a command.
+// auditAdvice returns the command line that would audit a command.
 func auditAdvice(profiles, args []string) string {
 	words := []string{"cordon", "audit"}
 	for _, p := range profiles {

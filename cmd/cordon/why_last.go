@@ -21,22 +21,22 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// lastRun holds the stored data of a failed run.
+// lastRun is what is stored about the last failed run.
 type lastRun struct {
 	Version  int            `json:"version"` // the version of this format: 1
 	At       time.Time      `json:"at"`
 	Cwd      string         `json:"cwd"`
 	Profiles []string       `json:"profiles"`
-	Fields   [][2]string    `json:"fields"` // the flags for fields of the profile
+	Fields   [][2]string    `json:"fields"` // the flags that set fields of the profile
 	Args     []string       `json:"args"`
 	Code     int            `json:"code"`
-	Error    string         `json:"error,omitempty"` // why the launch failed
+	Error    string         `json:"error,omitempty"` // why the launch failed; "" if it did not
 	Hint     string         `json:"hint,omitempty"`
-	Lookup   bool           `json:"lookup,omitempty"` // the error is about the program
+	Lookup   bool           `json:"lookup,omitempty"` // the error is about finding the program
 	Report   *report.Report `json:"report,omitempty"`
 }
 
-// keepLast stores a failed run for `why --last`. It ignores an error, because `why --last` reports it.
+// keepLast stores a failed run for `why --last`. It ignores an error, because `why --last` will report that.
 func (u *ui) keepLast(f *runFlags, args []string, rep *report.Report, failed error) {
 	code := u.code
 	if failed != nil {
@@ -68,7 +68,7 @@ func (u *ui) keepLast(f *runFlags, args []string, rep *report.Report, failed err
 	}
 }
 
-// readLast reads the stored run and changes to the directory in which it was started, so that "." and relative names
+// readLast reads the stored run, and changes to the directory in which it was started, so that "." and relative names
 // mean the same.
 func readLast() (*lastRun, error) {
 	d, err := statedir.Open(host.StatePath(os.Getenv))
@@ -103,7 +103,7 @@ type lastAnswer struct {
 	Args    []string  `json:"args"`
 	Profile string    `json:"profile"`
 	Code    int       `json:"code"`
-	Reasons []*answer `json:"reasons"` // what denied something, the likeliest first
+	Reasons []*answer `json:"reasons"` // what was denied, the likeliest reason first
 	Note    string    `json:"note,omitempty"`
 }
 
@@ -149,7 +149,7 @@ func (a *lastAnswer) text() string {
 	return b.String()
 }
 
-// known returns the reasons that the launcher has seen, except denied calls: why the program did not start, and
+// known returns the reasons that the launcher has observed, except denied calls: why the program did not start, and
 // limits.
 func (l *lastRun) known(p *policy.Profile) (all []*answer) {
 	if l.Error != "" && l.Lookup {
@@ -176,8 +176,8 @@ func (l *lastRun) known(p *policy.Profile) (all []*answer) {
 	return all
 }
 
-// calls returns the denied calls, each with what would allow it and what that allows besides. Calls that the profile
-// expects to be denied come last. These reasons come after others, because a program mostly goes on after a denied
+// calls returns the denied calls, each with what would allow it and what else that would allow. Calls that the profile
+// expects to be denied come last. All of them come after other reasons, because a program often goes on after a denied
 // call, but ends if a file is missing.
 func (l *lastRun) calls(p *policy.Profile) (all []*answer) {
 	if l.Report == nil || l.Report.Denials == nil {
@@ -208,7 +208,7 @@ func order(last bool) int {
 	return 0
 }
 
-// fix returns the advice about a denied call, or nil if the report does not say which call it was.
+// fix returns the advice about a denied call, or nil if the report does not name the call.
 func (l *lastRun) fix(p *policy.Profile, x *report.Denial) *fix {
 	native, abi, err := archesOf(x.Arch)
 	if err != nil || len(x.Args) != 6 {
@@ -224,7 +224,7 @@ func (l *lastRun) fix(p *policy.Profile, x *report.Denial) *fix {
 	return fixOf(p, native, filter.QueryOf(&filter.Data{Nr: int32(nr), Arch: abi.Audit(), Args: [6]uint64(x.Args)})) //nolint:gosec // numbers of calls are small
 }
 
-// denied returns an answer about something that was seen, so nobody has asked.
+// denied returns an answer about something that was observed, without a question.
 func denied(question, layer, why, remedy string) *answer {
 	o := outcome{Action: verdictDeny, Why: why, From: []string{}}
 	if remedy != "" {
@@ -233,7 +233,7 @@ func denied(question, layer, why, remedy string) *answer {
 	return &answer{Version: 1, Question: question, Layer: layer, Verdict: verdictDeny, Outcomes: []outcome{o}}
 }
 
-// likely returns the reasons that follow from the command: the program itself, and the paths that the command names.
+// likely returns the reasons that follow from the command: the program itself, and the paths in its arguments.
 func (l *lastRun) likely(p *policy.Profile) (all []*answer) {
 	if l.Report == nil || l.Code == 0 {
 		return nil
@@ -253,7 +253,7 @@ func (l *lastRun) likely(p *policy.Profile) (all []*answer) {
 	return append(all, l.guessed(p, all)...)
 }
 
-// hinted returns the reasons that the run has given as hints, except those that are in known.
+// hinted returns the reasons that the run's hints have named, except those in known.
 func (l *lastRun) hinted(p *policy.Profile, known []*answer) (all []*answer) {
 	for _, h := range l.Report.Hints {
 		path, _, _ := strings.Cut(h.Text, " ")
@@ -275,8 +275,8 @@ func (l *lastRun) hinted(p *policy.Profile, known []*answer) (all []*answer) {
 // writers lists programs that write to the paths in their arguments.
 var writers = [...]string{"chmod", "chown", "cp", "dd", "install", "ln", "mkdir", "mktemp", "mv", "rm", "rmdir", "tee", "touch", "truncate"}
 
-// askedPath asks whether a path can be read. If the path does not exist or the program writes, it also asks whether the
-// path can be written.
+// askedPath asks whether a path can be read. If the path does not exist, or the program is a writer, it also asks
+// whether it can be written.
 func (l *lastRun) askedPath(p *policy.Profile, path string) []*answer {
 	read := l.asked(p, "open:"+path+":r")
 	gone := len(read) > 0 && read[0].Layer == "file"

@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/host"
 )
 
-// asker asks one question about a profile. It is called again for each change that fixFor tries.
+// asker answers one question about a profile. fixFor calls it again for each change that it tries.
 type asker func(q *sandbox.Query) (*sandbox.Reason, error)
 
 func (u *ui) whyOpen(_ *whyFlags, p *policy.Profile, what string) (*answer, error) {
@@ -68,7 +68,7 @@ func (u *ui) whyLimit(_ *whyFlags, p *policy.Profile, what string) (*answer, err
 	})
 }
 
-// whyPlace answers from the model of the sandbox.
+// whyPlace answers a question from the model of the sandbox, without starting it.
 func whyPlace(p *policy.Profile, ask asker) (*answer, error) {
 	h, err := host.Probe()
 	if err != nil {

@@ -3,32 +3,35 @@ package main
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
 	"cordon/policy"
 	"cordon/policy/advice"
 	"cordon/policy/filter"
+	"cordon/sandbox"
+	"cordon/sandbox/host"
 )
 
-// callInfo is the system call that the question is about.
+// callInfo is the system call in the question.
 type callInfo struct {
-	Name  string  `json:"name,omitempty"` // absent for a number that is in no table
+	Name  string  `json:"name,omitempty"` // absent for an unknown number
 	Arch  string  `json:"arch"`
-	Nr    uint32  `json:"nr"`              // for x32 without its bit
-	Since string  `json:"since,omitempty"` // the kernel release; absent for the oldest
+	Nr    uint32  `json:"nr"`              // for x32 without the x32 bit
+	Since string  `json:"since,omitempty"` // the kernel release that introduced it; absent for the oldest
 	Args  []asked `json:"args"`
 }
 
-// asked is an argument, known or not.
+// asked is an argument of the call, with or without a value.
 type asked struct {
 	Name      string  `json:"name"`
 	Text      string  `json:"text,omitempty"`
-	Value     *uint64 `json:"value,omitempty"` // the register; absent if unknown
-	Inspected bool    `json:"inspected"`       // whether a condition that could decide looks at it; never at what a pointer points to
+	Value     *uint64 `json:"value,omitempty"` // its value in the register; absent if unknown
+	Inspected bool    `json:"inspected"`       // a condition that could decide uses it; not what a pointer points to
 }
 
-// step is an instruction of the filter that was executed.
+// step is an executed instruction of the filter.
 type step struct {
 	Index int    `json:"index"`
 	Asm   string `json:"asm"`
@@ -48,7 +51,7 @@ func (c *callInfo) String() string {
 	return s
 }
 
-// whySyscall answers a question about a system call from the filter.
+// whySyscall answers a question about a system call by running the filter.
 func (u *ui) whySyscall(f *whyFlags, p *policy.Profile, what string) (*answer, error) {
 	native, abi, err := archesOf(f.arch)
 	if err != nil {
@@ -61,6 +64,17 @@ func (u *ui) whySyscall(f *whyFlags, p *policy.Profile, what string) (*answer, e
 	spec, err := p.ProgramFilter()
 	if err != nil {
 		return nil, err
+	}
+	if p.Namespaces.None { // a filter of its own stands before the profile's
+		h, err := host.Probe()
+		if err != nil {
+			return nil, err
+		}
+		placed, err := sandbox.NewQuery(p, h, &sandbox.Cmd{})
+		if err != nil {
+			return nil, err
+		}
+		spec.Rules = append(slices.Clip(spec.Rules), placed.PlaceRules()...)
 	}
 	found, err := filter.Ask(spec, native, q)
 	if err != nil {
@@ -87,7 +101,7 @@ func (u *ui) whySyscall(f *whyFlags, p *policy.Profile, what string) (*answer, e
 	return a, err
 }
 
-// archesOf returns the architecture that the filter is for, and the ABI of the call that the question is about.
+// archesOf returns the architecture of the filter, and the ABI of the call in the question.
 func archesOf(name string) (native, abi filter.Arch, err error) {
 	if name == "" {
 		name = runtime.GOARCH
@@ -105,7 +119,7 @@ func archesOf(name string) (native, abi filter.Arch, err error) {
 	return abi, abi, nil
 }
 
-// queryError returns an error that shows the call, with a mark under the wrong place.
+// queryError returns an error that shows the call, with a mark below the wrong place.
 func queryError(what string, err error) error {
 	var e *filter.Error
 	if !errors.As(err, &e) {
@@ -114,7 +128,7 @@ func queryError(what string, err error) error {
 	return &policy.Error{Msg: "why: " + e.Msg, Hint: e.Hint, Line: what, Pos: policy.Pos{Col: e.Col}}
 }
 
-// verdict returns one word for all outcomes.
+// verdict sums up all outcomes in one word.
 func verdict(all []outcome) string {
 	yes := 0
 	for _, o := range all {
@@ -140,7 +154,7 @@ type syscallWhy struct {
 	q       *filter.Query
 }
 
-// rules returns the texts of the rules that are about the call.
+// rules returns the texts of the profile's rules about the call.
 func (w *syscallWhy) rules(v *filter.Verdict) (texts []string) {
 	for _, i := range v.Rules {
 		r := &w.spec.Rules[i]
@@ -193,7 +207,7 @@ func (w *syscallWhy) outcome(o *filter.Outcome) outcome {
 	return out
 }
 
-// sourceOf returns the position at which a scalar was set, or "" for a built-in default.
+// sourceOf returns the position at which a value of the profile was set, or "" for a built-in default.
 func sourceOf(p *policy.Profile, path string) []string {
 	if at := p.Source(path); at != (policy.Pos{}) {
 		return []string{at.Short()}
@@ -201,7 +215,7 @@ func sourceOf(p *policy.Profile, path string) []string {
 	return nil
 }
 
-// example returns the call with values for its missing arguments.
+// example returns the call with example values for its missing arguments.
 func (w *syscallWhy) example(o *filter.Outcome) string {
 	var exprs []string
 	for _, r := range w.spec.Rules {
@@ -240,12 +254,13 @@ func (w *syscallWhy) notes() (notes []string) {
 	return notes
 }
 
-// once reports whether exec: once decides the call.
+// once reports whether exec: once decides about the call.
 func (w *syscallWhy) once() bool {
 	return w.profile.Syscalls.Exec == policy.ExecOnce && (w.q.Call == "execve" || w.q.Call == "execveat")
 }
 
-// path returns the way through the filter: to its end, or up to the instruction that depends on a missing argument.
+// path returns the executed instructions of the filter: to its end, or to the instruction that depends on a missing
+// argument.
 func (w *syscallWhy) path(found []filter.Outcome) ([]step, error) {
 	prog, err := filter.Compile(w.spec, w.native)
 	if err != nil {
@@ -273,7 +288,7 @@ func (w *syscallWhy) path(found []filter.Outcome) ([]step, error) {
 	return common, nil
 }
 
-// shared returns how many instructions two ways have in common at their beginning.
+// shared returns how many instructions two paths have in common at their beginning.
 func shared(a, b []step) int {
 	n := 0
 	for n < len(a) && n < len(b) && a[n].Index == b[n].Index {

@@ -1,7 +1,7 @@
 package main
 
-// This file handles words that people guess because other tools have them. cordon accepts a word that means the same
-// here: the table of package policy has the flags, and this file has the commands. For every other such word the error
+// This file handles words that users type because other tools have them. cordon accepts a word that means the same
+// here: the table of package policy has such flags, and this file such commands. For any other such word the error
 // names the right one.
 
 import (
@@ -33,7 +33,7 @@ func guessedFlag(name string) string {
 	return lookUp(guessedFlags[:], name)
 }
 
-// lookUp finds a word in a table. An entry that ends with * matches the beginning of a word.
+// lookUp finds a word in a table. An entry that ends with * matches every word with that beginning.
 func lookUp(table []guess, word string) string {
 	for _, g := range table {
 		prefix, open := strings.CutSuffix(g.word, "*")
@@ -55,7 +55,7 @@ func guessedCommand(c *cobra.Command, args []string) string {
 	return ""
 }
 
-// guessedProgram returns the hint for a program in place of a command.
+// guessedProgram returns the hint if a program is given in place of a command.
 func guessedProgram(c *cobra.Command, args []string) string {
 	if c.HasParent() {
 		return ""
@@ -66,8 +66,8 @@ func guessedProgram(c *cobra.Command, args []string) string {
 	return "to run a program: cordon run -- " + shellWords(args)
 }
 
-// guessedProfileCommand returns the hint for a command that would edit or remove a profile. A profile is a file, so
-// the hint names the file.
+// guessedProfileCommand returns the hint for a command that would edit or remove a profile. A profile is a file, so the
+// hint names that file.
 func guessedProfileCommand(args []string) string {
 	verb := args[0]
 	switch verb {
@@ -116,8 +116,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// bareQuestion adds the kind to a question of why if only one kind is possible: a path, an address with a port, or a
-// capability with its prefix CAP_.
+// bareQuestion adds the prefix to a question of why if only one kind is possible: a path, an address with a port, or a
+// capability that begins with CAP_.
 func bareQuestion(what string) string {
 	i := strings.LastIndexByte(what, ':')
 	host, port := what[:max(i, 0)], what[i+1:]
@@ -134,7 +134,7 @@ func bareQuestion(what string) string {
 
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
-// volumeMeant finds "-v SOURCE:TARGET", which cordon would take for --verbose and a command.
+// volumeMeant refuses "-v SOURCE:TARGET" as docker has it, which cordon would take for --verbose and a command.
 func volumeMeant(verbose bool, args []string) error {
 	if !verbose || len(args) == 0 {
 		return nil
@@ -155,9 +155,9 @@ func volumeMeant(verbose bool, args []string) error {
 		hint: "to bind: " + flag + shellWords([]string{source + ":" + target}) + ", or --volume " + shellWords(args[:1])}
 }
 
-// rising makes a path that begins with ".." absolute. A profile cannot contain "..", and only the command knows the
-// shell's directory. rising handles ".." only at the beginning, because only the kernel knows the parent of a link
-// within a path.
+// rising makes a path that begins with ".." absolute, because a profile cannot contain "..". It handles ".." only at
+// the beginning, where the shell's directory is known to be its meaning; within a path, only the kernel knows the
+// parent of a link.
 func rising(name, value string) string {
 	if !upwards(value) || !takesPath(name) {
 		return value
@@ -198,7 +198,7 @@ func takesPath(name string) bool {
 	return false
 }
 
-// timeValue is the value of a flag for a time span. It has the same form as the value of --timeout.
+// timeValue is a flag for a duration, in the same form as --timeout.
 type timeValue struct{ d *time.Duration }
 
 func (v timeValue) String() string {

@@ -15,14 +15,14 @@ import (
 // Advice says how to allow a call.
 type Advice struct {
 	Flags []Flag // flags to add to the command line; empty if Note says why there are none
-	Opens string // what passes with the flags: "socket with family AF_VSOCK, whatever the rest"
+	Opens string // the calls that the flags allow: "socket with family AF_VSOCK, whatever the rest"
 	Note  string // why package advice advises no flag
 }
 
 // Flag is a flag with its value: "allow-syscall", "keyctl".
 type Flag struct{ Name, Value string }
 
-// maxRounds limits how many obstacles to one call find removes, one after the other.
+// maxRounds bounds how many obstacles to one call find tries to remove, one after the other.
 const maxRounds = 8
 
 // nothing is the note if no flag allows the call and only that call.
@@ -39,7 +39,7 @@ func For(p *policy.Profile, native filter.Arch, q *filter.Query) Advice {
 	return a.checked(with)
 }
 
-// Find returns what For returns, but without Opens, which takes a hundred times as long to compute.
+// Find is For without Opens, which takes a hundred times as long to compute.
 func Find(p *policy.Profile, native filter.Arch, q *filter.Query) Advice {
 	a := &adviser{start: p, native: native, q: q}
 	with, note := a.find()
@@ -72,7 +72,7 @@ func (a *adviser) find() (with *policy.Profile, note string) {
 	return nil, nothing
 }
 
-// Overlay applies the flags to an empty profile and returns it.
+// Overlay returns an empty profile to which the flags are applied.
 func Overlay(flags []Flag) (*policy.Profile, error) {
 	over := &policy.Profile{}
 	for _, f := range flags {
@@ -91,13 +91,13 @@ func Words(flags []Flag) (words []string) {
 	return words
 }
 
-// adviser answers one question.
+// adviser answers one question: which flags allow this call?
 type adviser struct {
 	start  *policy.Profile
 	native filter.Arch
 	q      *filter.Query
 	flags  []Flag
-	looked []int // the arguments that the widened rules look at
+	looked []int // indices of the arguments that the widened rules compare
 }
 
 // ask asks the filter of a profile about the call. ok is false if the filter has no answer, or several.
@@ -118,7 +118,7 @@ func (a *adviser) once(p *policy.Profile) bool {
 	return p.Syscalls.Exec == policy.ExecOnce && (a.q.Call == "execve" || a.q.Call == "execveat")
 }
 
-// next adds the flags against what denies the call now, or says why nothing helps.
+// next adds flags against what denies the call now, or says why no flag helps.
 func (a *adviser) next(p *policy.Profile, v filter.Verdict) (note string) {
 	if a.once(p) {
 		a.flags = append(a.flags, Flag{"exec", "any"})
@@ -141,7 +141,7 @@ func (a *adviser) next(p *policy.Profile, v filter.Verdict) (note string) {
 	return "a number that no table has cannot be allowed alone; --syscall-unknown decides all of them"
 }
 
-// remover says where the user can remove a denial. from lists the places that contain it.
+// remover says from which files the user can remove a denial.
 func remover(from []string) string {
 	var inherited []string
 	for _, at := range from {
@@ -158,9 +158,9 @@ func remover(from []string) string {
 	return "Write a profile that does not extend " + strings.Join(inherited, ", ") + "."
 }
 
-// widen replaces every rule that denies the call by a rule that also allows this very call. It replaces them all at
-// once. Then each new rule compares every argument that any of them looks at, so that no other values of these
-// arguments pass.
+// widen replaces every rule that denies the call by one that also allows this very call. It replaces all of them at
+// once, so that each new rule compares every argument that any of them compares, and allows no other values of these
+// arguments.
 func (a *adviser) widen(p *policy.Profile, v filter.Verdict) (note string) {
 	if slices.Contains(v.From, policy.SetIDPlace) {
 		return setID(a.q.Call)
@@ -183,7 +183,7 @@ func (a *adviser) widen(p *policy.Profile, v filter.Verdict) (note string) {
 	return ""
 }
 
-// itself handles a call that is denied by a rule outside the profile: prctl(PR_SET_SECCOMP) counts as seccomp, see
+// itself handles a call that is denied without a rule of its own: prctl(PR_SET_SECCOMP) is treated like seccomp, see
 // policy.Syscalls.Filter.
 func (a *adviser) itself(p *policy.Profile, v filter.Verdict) (note string) {
 	if a.q.Call != "prctl" {
@@ -222,15 +222,15 @@ func (a *adviser) replace(p *policy.Profile, r policy.SyscallRule, also string) 
 	return ""
 }
 
-// onlyErrno reports whether a rule without its else action would return only another error number.
+// onlyErrno reports whether a rule without its else action would only change the errno.
 func onlyErrno(other, deflt string) bool {
 	x, err := filter.ParseAction(other)
 	y, errDefault := filter.ParseAction(cmp.Or(deflt, "errno(EPERM)"))
 	return err == nil && errDefault == nil && x.Kind == filter.Errno && y.Kind == filter.Errno
 }
 
-// exactly returns the condition that holds for the call's arguments, as far as any of the rules looks at them. It
-// returns "" if one of these arguments is not known.
+// exactly returns the condition that the call's arguments satisfy, with as many arguments as any of the rules compares.
+// It returns "" if one of these is unknown.
 func (a *adviser) exactly(rules []policy.SyscallRule) string {
 	var terms []string
 	for i := range a.q.Args {

@@ -11,11 +11,11 @@ import (
 	"cordon/policy/filter"
 )
 
-// maxNamed is how many other calls the text names.
+// maxNamed bounds how many other calls the text names.
 const maxNamed = 5
 
-// checked compares what the filter decides without and with the flags, for every call and every class of arguments.
-// It says what passes only with the flags.
+// checked compares the filter's decisions without and with the flags, for every call and every class of arguments, and
+// says what only the flags allow.
 func (a *adviser) checked(p *policy.Profile) Advice {
 	before, err := a.start.ProgramFilter()
 	if err != nil {
@@ -51,8 +51,7 @@ func (a *adviser) checked(p *policy.Profile) Advice {
 	return out
 }
 
-// warned returns the warnings about the filter that the flags cause: that the call leads round a rule for another
-// call.
+// warned returns the warnings that the flags cause, for example that the call can evade a rule for another call.
 func (a *adviser) warned(before, after filter.Spec) (texts []string) {
 	old, err := filter.Compile(before, a.native)
 	if err != nil {
@@ -71,7 +70,8 @@ func (a *adviser) warned(before, after filter.Spec) (texts []string) {
 	return texts
 }
 
-// about describes which uses of the call itself pass now: the values of the arguments that the rules look at.
+// about describes which uses of the call itself are newly allowed, by the values of the arguments that the rules
+// compare.
 func (a *adviser) about(o *filter.Opening) string {
 	var with []string
 	for _, i := range slices.Compact(a.looked) {
@@ -92,7 +92,7 @@ func (a *adviser) about(o *filter.Opening) string {
 	return o.Call + " with " + strings.Join(with, ", ") + ", whatever the rest"
 }
 
-// pinned reports whether the call passes now only with argument i as the question gave it.
+// pinned reports whether the flags allow the call only with argument i as in the question.
 func (a *adviser) pinned(o *filter.Opening, i int) bool {
 	width := a.q.Width(i)
 	return !slices.ContainsFunc(o.Cases, func(c filter.Case) bool {

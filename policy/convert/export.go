@@ -29,7 +29,7 @@ func Formats() []string {
 type ExportOptions struct {
 	Format Format
 	Arch   filter.Arch // decides the sizes of arguments and the values of constants
-	Lossy  bool        // if the format cannot express a rule, let the call pass with all arguments
+	Lossy  bool        // if the format cannot express a rule, allow the call with all arguments
 }
 
 // Export writes the syscalls section of an effective profile in another format. If a note calls a rule exact, the
@@ -129,8 +129,8 @@ func (e *exporter) decision(call string) *filter.Decision {
 	return &e.decisions[i]
 }
 
-// noteItems says for every item and rule of the section what became of it. of judges one call. It returns a zero Note
-// if the call is exact.
+// noteItems adds a note for every item and rule of the section. of judges one call, and returns a zero Note if the
+// conversion is exact.
 func (e *exporter) noteItems(of func(*filter.Decision) Note) {
 	s := &e.profile.Syscalls
 	for _, x := range s.Allow {

@@ -40,8 +40,7 @@ type ociArg struct {
 }
 
 // oci writes one entry for all calls with the same action. If the arguments of a call decide, it writes one entry for
-// each case. The cases exclude each other, because libseccomp does not try a second rule after the first one failed
-// late.
+// each case. The cases exclude each other, because libseccomp does not try a second rule after the first has failed.
 func (e *exporter) oci() ([]byte, error) {
 	out := ociProfile{Syscalls: []ociEntry{}}
 	out.DefaultAction, out.DefaultErrnoRet = e.scmp(e.deflt)
@@ -96,7 +95,7 @@ func (e *exporter) entry(a filter.Action, call string) (out ociEntry) {
 	return out
 }
 
-// source returns the places of the rules for a call.
+// source returns the positions of the rules about a call.
 func (e *exporter) source(call string) string {
 	var at []string
 	for _, r := range e.profile.Syscalls.Rules {
@@ -136,9 +135,9 @@ func high(k *filter.Case) bool {
 	return slices.ContainsFunc(k.Args[:], func(m filter.Masked) bool { return m.Value>>32 != 0 })
 }
 
-// fit handles ABIs on which libseccomp compares only low halves of arguments. It leaves out cases that need a bit of
-// the high half, if the low halves alone are decided otherwise. These values then get the default. If the default
-// would let refused values pass, the most severe action of the call holds for all values.
+// fit handles ABIs on which libseccomp compares only the low halves of arguments. It omits cases that need a bit of the
+// high half, if other cases decide about the same low halves. These values then get the default. If the default would
+// allow values that the profile refuses, the most severe action of the call is used for all values.
 func (e *exporter) fit(d *filter.Decision) (cases []filter.Case, all bool) {
 	if !e.narrow() {
 		return d.Cases, true
@@ -254,7 +253,7 @@ func (e *exporter) fits(d *filter.Decision) bool {
 	return all
 }
 
-// opens reports whether libseccomp would let a call pass that cordon refuses because it does the work of other calls.
+// opens reports whether libseccomp would allow a call that cordon denies because it can do the work of other calls.
 func (e *exporter) opens(d *filter.Decision) bool {
 	a, ok := fixed(d)
 	return slices.Contains(e.foreign, filter.I386) && (d.Call == "socketcall" || d.Call == "ipc") && (!ok || !a.Passes())

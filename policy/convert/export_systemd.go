@@ -28,7 +28,7 @@ func (e *exporter) systemd() []byte {
 		}
 	} else {
 		names := append(allow, logged...)
-		if len(names) == 0 { // without a line every call would pass; exit_group passes anyway, see noteSystemd
+		if len(names) == 0 { // without a line systemd would allow every call; exit_group is always allowed, see noteSystemd
 			names = []string{"exit_group"}
 		}
 		fill(&b, "SystemCallFilter=", names)
@@ -51,8 +51,8 @@ func systemdArch(a filter.Arch) string {
 	return a.String()
 }
 
-// passing returns the calls that pass, and the calls that pass and are logged. If the arguments of a call decide, the
-// call passes only with the option Lossy.
+// passing returns the calls that are allowed, and those that are allowed and logged. If the arguments of a call decide,
+// the call is allowed only with the option Lossy.
 func (e *exporter) passing() (allow, logged []string) {
 	for i := range e.decisions {
 		d := &e.decisions[i]
@@ -73,7 +73,7 @@ func mayBe(d *filter.Decision, k filter.Kind) bool {
 
 func mayPass(d *filter.Decision) bool { return mayBe(d, filter.Allow) || mayBe(d, filter.Log) }
 
-// refuse writes the calls that are refused in another way than by default.
+// refuse writes the calls that are denied with another action than the default.
 func (e *exporter) refuse(b *strings.Builder) {
 	var names []string
 	for i := range e.decisions {
@@ -184,7 +184,7 @@ func (e *exporter) judgeSystemd(d *filter.Decision) Note {
 	return Note{Class: Dropped, Effect: Tighter, How: "systemd does not look at arguments: " + d.Call + " is refused" + beside(d.Call)}
 }
 
-// beside names another setting of systemd that does part of what the usual rule for a call does.
+// beside names another setting of systemd that has part of the effect of the usual rule for a call.
 func beside(call string) string {
 	switch call {
 	case "socket":

@@ -26,8 +26,8 @@ func number(n uint64) string {
 	return "0x" + strconv.FormatUint(n, 16)
 }
 
-// any returns an expression that holds if one of the conditions holds. Several equalities of one argument become a
-// list of values.
+// any returns an expression that is true if one of the conditions is. Several equalities of one argument become a list
+// of values.
 func any(conds []cond) string {
 	var out []string
 	for i := 0; i < len(conds); i++ {
@@ -82,7 +82,7 @@ func (c *cond) expr(among bool) string {
 	return s
 }
 
-// not returns an expression that holds if none of the conditions holds.
+// not returns an expression that is true if none of the conditions is.
 func not(conds []cond) string {
 	if len(conds) == 1 && len(conds[0].all) == 1 {
 		a := conds[0].all[0]
@@ -100,7 +100,7 @@ func not(conds []cond) string {
 	return "!(" + any(conds) + ")"
 }
 
-// disjoint reports whether two lists of comparisons never hold together. It returns false if that is not obvious.
+// disjoint reports whether two lists of comparisons are never true together. It returns false if that is not obvious.
 func disjoint(a, b []arg) bool {
 	for i := range a {
 		for j := range b {

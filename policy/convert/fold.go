@@ -9,14 +9,14 @@ import (
 // folded is an item of an allow list: a call, or a group that stands for several calls.
 type folded struct {
 	name string
-	from []int // the lines of the entries that it comes from
+	from []int // the lines of the entries from which it comes
 }
 
 // leastGain is how many names a group must replace to make the list easier to read.
 const leastGain = 4
 
-// fold replaces calls by groups. A group fits if each of its members is one of the calls, or is free: decided
-// elsewhere, or no call of the ABIs that the profile is for.
+// fold replaces calls by groups. A group fits if each of its calls is in the list, or is free: decided elsewhere, or
+// absent from the profile's ABIs.
 func fold(calls []*call, free func(string) bool) []folded {
 	left := map[string]*call{}
 	for _, c := range calls {

@@ -49,14 +49,14 @@ func Import(file string, data []byte, target Target, opts ImportOptions) (*Resul
 	return &Result{Text: out, Notes: d.notes}, nil
 }
 
-// maxSuggested is for how many unknown names Import looks for the name that was meant. maxConds is how many
-// conditions a call may have, because no filter can hold more.
+// maxSuggested bounds for how many unknown names Import looks for a similar name. maxConds bounds how many conditions a
+// call may have, because no filter can hold more.
 const (
 	maxSuggested = 50
 	maxConds     = filter.MaxInsns
 )
 
-// importer turns entries into rules for each call.
+// importer turns entries of the file into rules for each call.
 type importer struct {
 	*decoder
 	*seccomp
@@ -136,7 +136,7 @@ func (im *importer) collect() {
 	}
 }
 
-// withoutName says what becomes of an entry if cordon leaves out the unknown name n.
+// withoutName returns the effect on an entry of omitting the unknown name n.
 func (im *importer) withoutName(e *entry, n *value) (Class, Effect) {
 	switch {
 	case elsewhere(n.text):
@@ -246,7 +246,7 @@ func (im *importer) arrange() {
 	}
 }
 
-// denyExactly turns a denial into a rule if the denial would extend to calls that the file does not refuse too.
+// denyExactly turns a denial into a rule if the denial would also deny calls that the file does not deny.
 func (im *importer) denyExactly() {
 	kept := im.deny[:0]
 	for _, c := range im.deny {
@@ -262,7 +262,7 @@ func (im *importer) denyExactly() {
 	im.deny = kept
 }
 
-// own adds rules for calls to which another rule would extend, because a name in the file means that call alone.
+// own adds rules for calls that another rule would affect too, because a name in the file means that call alone.
 func (im *importer) own() {
 	spec := filter.Spec{}
 	for _, r := range im.rules {
@@ -279,10 +279,10 @@ func (im *importer) own() {
 	}
 }
 
-// conditional makes the rules of a call that has only conditions. A filter allows a call if the conditions of all its
-// rules hold. Otherwise the call gets the most severe action of the rules that fail. So for each action except allow,
-// conditional makes a rule that holds if none of the action's conditions holds, with the action as else. The last
-// rule holds if any of the conditions holds, with the default as else.
+// conditional makes the rules for a call that has only conditions. A filter allows a call if the conditions of all its
+// rules are true. Otherwise the call gets the most severe action of the rules that fail. So for each action except
+// allow, it makes a rule that is true if none of the action's conditions is, with the action as else. The last rule is
+// true if any of the conditions is, with the default as else.
 func (im *importer) conditional(c *call) {
 	if len(c.conds) > maxConds {
 		im.fail(c.conds[maxConds].e.at, c.conds[maxConds].e.path, c.name+" has more than "+strconv.Itoa(maxConds)+" conditions", "no filter can hold them")
@@ -344,7 +344,7 @@ func (im *importer) noteWidths(c *call) {
 	}
 }
 
-// compare adds notes about calls about which the filter decides otherwise than libseccomp, whatever the profile says.
+// compare adds notes about calls that cordon's filter decides otherwise than libseccomp, whatever the profile says.
 func (im *importer) compare() {
 	if slices.Contains(im.abis, filter.I386) {
 		im.compareI386()

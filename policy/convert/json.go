@@ -10,8 +10,8 @@ import (
 	"cordon/policy/phrase"
 )
 
-// This file reads JSON as RFC 8259 describes it. It does not use encoding/json, because that accepts equal keys (and
-// uses the last one), keys in any case and broken UTF-8, and does not say where a value stands.
+// This file parses JSON as RFC 8259 describes it. It does not use encoding/json, because that accepts duplicate keys
+// (and uses the last), keys in any case and invalid UTF-8, and does not tell the position of a value.
 
 // MaxFile is how many bytes a file may have. A config.json contains more than its seccomp section.
 const MaxFile = 4 << 20
@@ -91,7 +91,7 @@ func parseJSON(file, text string) (*value, error) {
 
 func (s *scanner) here() *value { return &value{off: s.pos, line: s.line} }
 
-// fail returns an error at the current place. path is the path of the value that contains the place.
+// fail returns an error at the current position. path is the path of the value that contains the position.
 func (s *scanner) fail(path, msg, hint string) *policy.Error {
 	return errorAt(s.file, s.src, path, s.here(), msg, hint)
 }

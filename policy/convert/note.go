@@ -6,32 +6,31 @@ import (
 	"cordon/policy"
 )
 
-// Class says what became of a rule: exact, approximated or dropped.
+// Class says how well a rule was converted: exact, approximated or dropped.
 type Class string
 
 // These are the classes, from the best to the worst.
 const (
 	Exact        Class = "exact"        // it decides the same calls in the same way
-	Approximated Class = "approximated" // Note.How says what differs, Note.Effect in which direction
+	Approximated Class = "approximated" // Note.How says what differs, and Note.Effect in which direction
 	Dropped      Class = "dropped"      // it has no counterpart
 )
 
 // Effect is the direction of an approximation.
 type Effect string
 
-// These are the effects. Same means that the same calls pass, and only the others may be refused or logged in another
-// way.
+// The effects. Same means that the same calls are allowed, and only the others may be denied or logged in another way.
 const (
 	Same    Effect = ""
-	Tighter Effect = "tighter" // some calls are refused that passed before
-	Wider   Effect = "wider"   // some calls pass that were refused before
+	Tighter Effect = "tighter" // some calls are denied that were allowed before
+	Wider   Effect = "wider"   // some calls are allowed that were denied before
 )
 
-// Note says what became of one rule.
+// Note says how one rule was converted.
 type Note struct {
 	At     string     // the rule's path in the file: "syscalls[3].args[0]", "syscalls.rules"
 	Pos    policy.Pos // the rule's place; the zero Pos if it has none
-	Rule   string     // what the rule says, in short
+	Rule   string     // a short form of the rule
 	Class  Class
 	Effect Effect
 	How    string // what differs, or why; "" for an exact rule
@@ -46,7 +45,7 @@ type Result struct {
 	Notes []Note // in the order of the source
 }
 
-// Lossy counts the notes that need the user's consent: rules that are dropped, or that let more calls pass.
+// Lossy counts the notes that need the user's consent: rules that are dropped, or that allow more calls.
 func (r *Result) Lossy() int {
 	n := 0
 	for i := range r.Notes {

@@ -20,10 +20,10 @@ type seccomp struct {
 	entries []*entry
 }
 
-// decided is an action, and the place that says so.
+// decided is an action, with its position in the file.
 type decided struct {
 	filter.Action
-	as string // the action in the file, if cordon uses another one instead: "SCMP_ACT_NOTIFY"
+	as string // the action in the file, if cordon uses another one: "SCMP_ACT_NOTIFY"
 	at *value
 }
 
@@ -46,10 +46,10 @@ type arg struct {
 	path       string
 }
 
-// condition includes or excludes an entry.
+// condition says to which targets an entry applies, or does not.
 type condition struct {
 	include bool
-	caps    []string // without CAP_; an entry is included if all are kept, and excluded if one is
+	caps    []string // without CAP_; included if the container keeps all of them, excluded if it keeps one
 	arches  []string // native architectures, by libseccomp's names
 	kernel  *Kernel  // the oldest kernel
 }
@@ -101,8 +101,8 @@ func (d *decoder) section(root *value) (v *value, path string) {
 	return nil, ""
 }
 
-// keys checks that v is an object with no keys besides the known ones. It accepts keys that begin with _, because
-// people write comments so and no runtime reads them.
+// keys checks that v is an object with only known keys. It accepts keys that begin with _, which people use for
+// comments and no runtime reads.
 func (d *decoder) keys(v *value, path string, known ...string) bool {
 	if !d.wants(v, path, kindObject) {
 		return false

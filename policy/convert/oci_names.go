@@ -45,7 +45,7 @@ var nativeNames = []string{
 	"mipsel64n32", "mips3l64n32", "parisc", "parisc64", "ppc", "ppc64", "ppc64le", "s390", "s390x", "sh", "sheb",
 }
 
-// flags lists the flags of seccomp(2), and what becomes of each. how is "" for a flag that changes nothing in cordon.
+// flags lists the flags of seccomp(2), and what becomes of each. how is "" for a flag that has no effect in cordon.
 var flags = []struct {
 	name, how string
 	effect    Effect

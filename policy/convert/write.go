@@ -135,7 +135,7 @@ func (im *importer) writeSyscalls(b *strings.Builder, opts ImportOptions) {
 	b.WriteString("\nsyscalls:\n")
 	b.WriteString("  default: " + im.deflt.String() + lines([]int{im.deflt.at.line}) + "\n")
 	b.WriteString("  unknown: " + im.unknown().String() + "\n")
-	b.WriteString("  arches: [" + im.target.Arch.String()) // by name, so that another machine refuses the profile
+	b.WriteString("  arches: [" + im.target.Arch.String()) // naming it makes other machines refuse the profile
 	for _, a := range im.foreign {
 		b.WriteString(", " + a.String())
 	}
@@ -150,8 +150,8 @@ func (im *importer) writeSyscalls(b *strings.Builder, opts ImportOptions) {
 	}
 }
 
-// writeList writes the calls. A comment names the lines of the file that a call comes from, if they differ from those
-// of the call before.
+// writeList writes the calls. A comment names the lines of the file from which a call comes, if they differ from those
+// of the previous call.
 func (im *importer) writeList(b *strings.Builder, key string, calls []*call, names bool) {
 	if len(calls) == 0 {
 		return
@@ -181,7 +181,7 @@ func (im *importer) writeList(b *strings.Builder, key string, calls []*call, nam
 	}
 }
 
-// free reports whether allow may also name a call without any effect.
+// free reports whether naming a call in allow would have no effect.
 func (im *importer) free(name string) bool {
 	if slices.ContainsFunc(im.rules, func(r rule) bool { return r.call == name }) {
 		return true

@@ -14,9 +14,9 @@ type Effect string
 
 // The effects of a change.
 const (
-	Widens  Effect = "widens"  // something is possible that was not
-	Narrows Effect = "narrows" // something is no longer possible
-	Alters  Effect = "alters"  // neither: another name, another value, another errno
+	Widens  Effect = "widens"  // something becomes possible
+	Narrows Effect = "narrows" // something becomes impossible
+	Alters  Effect = "alters"  // neither: a name, a value or an errno changes
 )
 
 // A Change is one difference between two effective profiles, from the first to the second.
@@ -26,8 +26,8 @@ type Change struct {
 	What    string     // what it is about: a call, a path, a variable
 	From    string     // what the first profile says
 	To      string     // what the second profile says
-	Old     policy.Pos // where the first profile says it; zero if it does not
-	New     policy.Pos // where the second profile says it; zero if it does not
+	Old     policy.Pos // the position in the first profile; zero if there is none
+	New     policy.Pos // the position in the second profile; zero if there is none
 }
 
 // String returns the change on one line: "widens: syscalls: ptrace: errno(EPERM) → allow".
@@ -85,7 +85,7 @@ type differ struct {
 func (d *differ) add(c Change) { d.changes = append(d.changes, c) }
 
 // set compares two lists. gives is the effect of an item that only b has. An item that only a has has the opposite
-// effect; the opposite of Alters is Alters.
+// effect; Alters is its own opposite.
 func (d *differ) set(section string, gives Effect, a, b []named) {
 	takes := Narrows
 	if gives == Narrows {
@@ -152,7 +152,7 @@ func (d *differ) lists() {
 	d.set("missing", Widens, missing(d.a), missing(d.b))
 }
 
-// withNames returns the variables that choose code if code is true, and otherwise the others.
+// withNames returns the variables that choose which code runs if code is true, and otherwise the others.
 func withNames(list []named, code bool) []named {
 	return slices.DeleteFunc(slices.Clone(list), func(n named) bool {
 		name, _, _ := strings.Cut(n.name, "=")
@@ -166,7 +166,7 @@ func choosesCode(name string) bool {
 		strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "GIT_CONFIG")
 }
 
-// withoutCovered returns list without the variables that a pattern in both lists covers.
+// withoutCovered returns list without the variables that match a pattern in both lists.
 func withoutCovered(list, other []named) []named {
 	return slices.DeleteFunc(slices.Clone(list), func(n named) bool {
 		in := func(list []named) bool {
@@ -210,7 +210,7 @@ func (d *differ) landlock() {
 	d.set("landlock.scope", Narrows, scope(a.Scope), scope(b.Scope))
 }
 
-// narrowing compares lists that allow only their items. An unset list allows everything.
+// narrowing compares lists that allow only what they contain. An unset list allows everything.
 func (d *differ) narrowing(section string, hadList, hasList bool, a, b []named) {
 	switch {
 	case hadList && hasList:
@@ -254,7 +254,7 @@ func (d *differ) network() {
 	}
 }
 
-// order compares values whose ranks are x and y. A higher rank gives more.
+// order compares values by their ranks x and y. A higher rank gives more.
 func (d *differ) order(section, from, to string, x, y int) {
 	switch {
 	case x < y:
@@ -266,8 +266,8 @@ func (d *differ) order(section, from, to string, x, y int) {
 	}
 }
 
-// namespaces compares the namespaces. A new namespace is the narrowest. A change to another one to join counts both
-// as wider and as narrower, because it gives what is in the one and takes what is in the other.
+// namespaces compares the namespaces. A new namespace is the narrowest. Joining another namespace than before counts as
+// both wider and narrower, because it gives access to one and takes away the other.
 func (d *differ) namespaces() {
 	if a, b := d.a.Namespaces.None, d.b.Namespaces.None; a != b {
 		c := Change{Effect: Widens, Section: "namespaces", From: "new", To: "none", Old: d.a.Source("namespaces"),

@@ -57,8 +57,7 @@ func prefixOffset(what string, d time.Duration) string {
 	return what + d.String()
 }
 
-// weigh returns how much the value of a key gives, as a rank. It returns 0 for every value of a key that has no
-// order.
+// weigh returns the rank of a key's value: how much it gives. It returns 0 for every value of a key that has no order.
 func weigh(k policy.Scalar, p *policy.Profile) int {
 	switch k.Path {
 	case "tty":
@@ -69,11 +68,10 @@ func weigh(k policy.Scalar, p *policy.Profile) int {
 		return slices.Index([]policy.Exec{policy.ExecOnce, policy.ExecAny}, p.Syscalls.Exec)
 	case "user.host":
 		return slices.Index([]policy.HostUser{policy.HostAuto, policy.HostCaller}, p.User.Host)
+	case "nest":
+		return rank(p.Nest)
 	case "user.ranges":
-		if p.User.Ranges {
-			return 1
-		}
-		return 0
+		return rank(p.User.Ranges)
 	case "user.uid":
 		return isRoot(p.User.UID)
 	case "user.gid":
@@ -116,6 +114,14 @@ func weigh(k policy.Scalar, p *policy.Profile) int {
 }
 
 const unlimited = 1<<63 - 1
+
+// rank is 1 for true: what the key switches on gives more.
+func rank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
 
 func isRoot(id policy.Opt[uint32]) int {
 	if id.Set && id.V == 0 {
@@ -197,7 +203,7 @@ func (d *differ) ioMax() {
 	for _, path := range slices.Compact(paths) {
 		a, b := of(d.a, path), of(d.b, path)
 		for _, bound := range ioBounds {
-			x, y := uint64(bound.of(&a)-1), uint64(bound.of(&b)-1) // 0 becomes the largest
+			x, y := uint64(bound.of(&a)-1), uint64(bound.of(&b)-1) // so that 0 (no limit) becomes the largest
 			from, to := ioText(x), ioText(y)
 			d.limit(Change{Section: "limits.io", What: path + " " + bound.name, From: from, To: to, Old: a.Pos, New: b.Pos}, x, y)
 		}

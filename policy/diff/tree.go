@@ -14,19 +14,19 @@ import (
 
 // A scene describes what the task sees at a path.
 type scene struct {
-	host    string // the path on the host that the task sees; "" for none
-	private string // what it sees that belongs to the sandbox: "an empty tmpfs"; "" for none
-	kernel  string // what it sees of the kernel: "proc", "sysfs", "dev", "mqueue"; "" for none
+	host    string // the path on the host that the task sees; "" if it sees none
+	private string // what it sees of the sandbox's own: "an empty tmpfs"; "" if nothing
+	kernel  string // the kernel's file system that it sees: "proc", "sysfs", "dev", "mqueue"; "" if none
 	masked  []string
 	hidepid int
 	write   bool
 	noexec  bool
 	live    bool
-	unfit   int    // what happens if the place is unfit: an index into UnfitWords
+	unfit   int    // what happens if the directory is unfit to work in: an index into UnfitWords
 	spare   bool   // the sandbox may start without the mount
-	changes string // for an overlay: tmp, or the host's directory that keeps what the task writes
-	size    int64  // for a tmpfs; 0 is half of memory
-	perm    uint32 // of something that belongs to the sandbox; equal to usual if the profile sets none
+	changes string // for an overlay: tmp, or the host's directory that stores what the task writes
+	size    int64  // size of a tmpfs; 0 means half of memory
+	perm    uint32 // permission bits of the sandbox's own file or directory; equal to usual if the profile sets none
 	usual   uint32
 	at      policy.Pos
 }
@@ -71,8 +71,7 @@ func (s *scene) String() string {
 	return said
 }
 
-// tree compares what the task sees at the root and at every mount of either profile, because nothing changes in
-// between.
+// tree compares what the task sees at the root and at every mount of either profile. In between nothing changes.
 func (d *differ) tree() {
 	paths := []string{"/"}
 	for _, p := range []*policy.Profile{d.a, d.b} {
@@ -96,8 +95,8 @@ var enters = [...]string{"pivot", "chroot"}
 
 func enterText(p *policy.Profile) string { return cmp.Or(string(p.Root.Enter), enters[0]) }
 
-// orders finds mounts whose order differs between the profiles. It reports two mounts only if one may cover the other
-// and the paths do not tell, because it does not know where the home and the working directory are.
+// orders finds mounts whose order differs between the profiles. It reports two mounts only if one may hide the other
+// and the paths do not show whether it does, because it does not know where the home and the working directory are.
 func (d *differ) orders() {
 	for i := range d.b.Mounts {
 		for j := range d.b.Mounts[i+1:] {
@@ -116,7 +115,7 @@ func (d *differ) orders() {
 	}
 }
 
-// lastMount returns the index of the last mount at a place, or -1 if there is none.
+// lastMount returns the index of the last mount at a path, or -1 if there is none.
 func lastMount(p *policy.Profile, place string) int {
 	for i := len(p.Mounts) - 1; i >= 0; i-- {
 		if p.Mounts[i].Place() == place {
@@ -129,7 +128,7 @@ func lastMount(p *policy.Profile, place string) int {
 // apart lists directories that contain neither a home nor a working directory.
 var apart = []string{"/proc", "/sys", "/dev", "/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/boot"}
 
-// mayOverlap reports whether one of two paths may be above the other, although their texts do not show it.
+// mayOverlap reports whether one of two paths may lie above the other, although their texts do not show it.
 func mayOverlap(x, y string) bool {
 	away := func(p string) bool {
 		return slices.ContainsFunc(apart, func(dir string) bool { _, in := policy.Beneath(dir, p); return in })
@@ -171,7 +170,7 @@ func (s *scene) gives(o *scene) bool {
 	switch {
 	case !s.noexec && o.noexec, s.live && !o.live && !o.write, keeps, s.spare && !o.spare && o.String() != "nothing":
 		return true
-	case s.unfit == 0 && o.unfit > 0 && s.host != "": // s shows it; o shows nothing, or does not start
+	case s.unfit == 0 && o.unfit > 0 && s.host != "": // s shows the directory, whereas o shows nothing or does not start
 		return true
 	case own && (s.perm&^o.perm != 0 || s.room() > o.room()):
 		return true
@@ -190,7 +189,7 @@ const (
 	nothing  = -1
 )
 
-// room returns how much a tmpfs may hold.
+// room returns how much a tmpfs can hold.
 func (s *scene) room() int64 {
 	if s.size == 0 {
 		return unlimited
@@ -257,7 +256,7 @@ func sceneOf(m *policy.Mount, rest string) scene {
 	return s
 }
 
-// permOf returns the permission bits of a mount, and the bits that it would have if the profile set none.
+// permOf returns the permission bits of a mount, and those that it would have if the profile set none.
 func permOf(m *policy.Mount, usual uint32) (perm, same uint32) {
 	if m.Perm.Set {
 		return m.Perm.V, usual
@@ -265,7 +264,7 @@ func permOf(m *policy.Mount, usual uint32) (perm, same uint32) {
 	return usual, usual
 }
 
-// contentText returns a short text as it is. For a long text it returns the length and a checksum.
+// contentText returns a short text unchanged, and for a long text its length and a checksum.
 func contentText(s string) string {
 	if len(s) <= 40 {
 		return policy.Quote(s)
@@ -275,10 +274,10 @@ func contentText(s string) string {
 	return strconv.Itoa(len(s)) + " bytes, checksum " + strconv.FormatUint(sum.Sum64(), 16)
 }
 
-// usualMasks stands for what cordon masks in proc if the profile sets nothing.
+// usualMasks stands for the list of what cordon hides in proc by default.
 const usualMasks = "the usual masks"
 
-// maskText says what is masked if the profile sets it.
+// maskText lists what is hidden, if the profile sets that.
 func maskText(list []string) string {
 	if len(list) == 0 {
 		return " with nothing masked or read-only"
@@ -286,7 +285,7 @@ func maskText(list []string) string {
 	return " with " + strings.Join(list, ", ") + " and no more"
 }
 
-// masksOf lists what a mount of proc masks or makes read-only. The list is never empty.
+// masksOf lists what a mount of proc hides or makes read-only. The list is never empty.
 func masksOf(m *policy.Mount) []string {
 	if !m.Mask.Set && !m.ReadOnly.Set {
 		return []string{usualMasks}

@@ -22,8 +22,8 @@ const (
 // maxErrno is MAX_ERRNO of linux/err.h: if a filter returns a greater error number, the kernel uses this one.
 const maxErrno = 4095
 
-// These are EPERM and ENOSYS as the kernel numbers them on every architecture. The numbers in package syscall depend
-// on the OS for which the package is built.
+// EPERM and ENOSYS as the kernel numbers them on every architecture. In package syscall, the numbers depend on the OS
+// for which it is built.
 const (
 	eperm  = 1
 	enosys = 38
@@ -35,7 +35,7 @@ var kinds = [...]struct {
 	kind Kind
 	ret  uint32
 }{
-	Unset:      {"", Unset, retKill}, // if an unset action reaches a filter, it must not let a call pass
+	Unset:      {"", Unset, retKill}, // an unset action in a filter must not let a call pass
 	Allow:      {"allow", Allow, retAllow},
 	Log:        {"log", Log, retLog},
 	Trace:      {"trace", Trace, retTrace},
@@ -46,7 +46,7 @@ var kinds = [...]struct {
 	Kill:       {"kill", Kill, retKill},
 }
 
-// Ret is the action's SECCOMP_RET_* value with its data. An unset action kills.
+// Ret returns the action's SECCOMP_RET_* value with its data. An unset action kills.
 func (a Action) Ret() uint32 {
 	if int(a.Kind) >= len(kinds) {
 		return retKill
@@ -64,7 +64,7 @@ func ActionOf(ret uint32) Action {
 	return Action{Kind: Kill} // the kernel also kills for a value that it does not know
 }
 
-// Passes reports whether the kernel carries out the call.
+// Passes reports whether the action lets the kernel execute the call.
 func (a Action) Passes() bool { return a.Kind == Allow || a.Kind == Log }
 
 // valid reports whether the action can be compiled.
@@ -78,8 +78,8 @@ func (a Action) valid() bool {
 	return int(a.Kind) < len(kinds) && a.Errno == 0
 }
 
-// isAction reports whether a rule's text is an action, not a condition. No condition can be mistaken for an action,
-// because no argument has the name of an action.
+// isAction reports whether a rule's text is an action and not a condition. The two cannot be confused, because no
+// argument has the name of an action.
 func isAction(s string) bool {
 	name, _, _ := strings.Cut(strings.TrimSpace(s), "(")
 	if name == "" {
@@ -134,7 +134,7 @@ func actionData(k Kind, arg string) (Action, error) {
 	return Action{}, e
 }
 
-// quote is like strconv.Quote, but shortens a long text.
+// quote is strconv.Quote, but shortens a long text.
 func quote(s string) string {
 	if len(s) > 60 {
 		return strconv.Quote(s[:60]) + "…"

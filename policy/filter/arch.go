@@ -27,7 +27,7 @@ func (a Arch) String() string {
 	return "none"
 }
 
-// ParseArch returns the ABI of a name. It knows Go's names (amd64, arm64, riscv64, 386, arm), the kernel's names
+// ParseArch returns the ABI with a name. It knows Go's names (amd64, arm64, riscv64, 386, arm), the kernel's names
 // (x86_64, aarch64, i386) and x32.
 func ParseArch(name string) (Arch, bool) {
 	switch name {

@@ -8,10 +8,10 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Outcome is one of the answers to a Query, and the arguments for which it is the answer.
+// Outcome is one possible answer to a Query, with arguments for which it is the answer.
 type Outcome struct {
 	Verdict
-	Args  [6]uint64 // registers that lead to this outcome; the registers that the Query knows are the Query's
+	Args  [6]uint64 // registers that lead to this outcome; known registers have the values in the Query
 	Found bool      // whether such registers were found; false only for an outcome that may be impossible
 }
 
@@ -33,7 +33,7 @@ func Ask(spec Spec, arch Arch, q *Query) ([]Outcome, error) {
 	}
 	id := callID(first.Call)
 	parts, known := c.parts(id), q.known()
-	var open []ref // conditions that may decide, and that depend on unknown arguments
+	var open []ref // conditions that depend on unknown arguments and may decide
 	possible := []int(nil)
 	for i := range parts {
 		switch c.eval3(parts[i].cond, &d, known) {
@@ -61,7 +61,7 @@ func Ask(spec Spec, arch Arch, q *Query) ([]Outcome, error) {
 	return outcomes, nil
 }
 
-// verdictOf returns the verdict if part i is the first that fails; len(parts) means that none fails.
+// verdictOf returns the verdict if part i is the first whose condition fails; len(parts) means that none fails.
 func (c *compiler) verdictOf(id uint16, parts []part, i int) Verdict {
 	var v Verdict
 	if i < len(parts) {
@@ -88,7 +88,7 @@ func triOf(b bool) tri {
 	return no
 }
 
-// eval3 decides r if only some registers are known. It returns maybe if the unknown registers make a difference.
+// eval3 evaluates r with only some registers known. It returns maybe if the unknown registers make a difference.
 func (c *conds) eval3(r ref, d *Data, known [6]bool) tri {
 	if r < refNodes {
 		return triOf(r == refTrue)
@@ -138,7 +138,7 @@ func (c *conds) eval3(r ref, d *Data, known [6]bool) tri {
 // maxTries is how many combinations of registers search tries at most.
 const maxTries = 1 << 17
 
-// search looks for registers that lead to each outcome. It tries the values at which the conditions change.
+// search looks for registers that lead to each outcome, by trying values at which conditions change.
 func (c *compiler) search(parts []part, possible []int, open []ref, d Data, known [6]bool, outcomes []Outcome) {
 	var words [12][]uint32
 	for _, r := range open {
@@ -157,7 +157,7 @@ func (c *compiler) search(parts []part, possible []int, open []ref, d Data, know
 		}
 		total = min(total*len(choices[i]), 4*maxTries)
 	}
-	random := uint64(1) // xorshift64: the same answer each time
+	random := uint64(1) // xorshift64: always the same numbers, so always the same answer
 	missing := len(outcomes)
 	for try := 0; try < min(total, maxTries) && missing > 0; try++ {
 		n := try
@@ -220,12 +220,12 @@ func (c *conds) edges(r ref, words *[12][]uint32) {
 	}
 }
 
-// Spell returns a register's value as a rule would write it: the name of a constant that occurs in one of the
-// expressions and has this value on the ABI, otherwise a number.
+// Spell formats a register's value as a rule would: by the name of a constant in one of the expressions that has this
+// value on the ABI, and otherwise as a number.
 func (q *Query) Spell(value uint64, exprs ...string) string {
 	for _, e := range exprs {
 		if value == 0 {
-			break // too many constants are 0
+			break // too many constants have the value 0
 		}
 		for _, name := range strings.FieldsFunc(e, func(r rune) bool { return r > 127 || !isLetter(byte(r)) && !isDigit(byte(r)) }) {
 			if v, ok := constant(name, q.ABI); ok && v.Bits == value {

@@ -6,7 +6,7 @@ package filter
 // So two conditions that decide alike have the same number, and each way through the diagram is a mask and a value
 // for each argument.
 
-// maxBits limits the size of all diagrams of a bitDiagrams. A larger diagram is abandoned.
+// maxBits bounds the total size of the diagrams in a bitDiagrams. A diagram that would exceed it is abandoned.
 const maxBits = 1 << 16
 
 // bit is a node: a leaf, or an index into nodes after the leaves.
@@ -18,7 +18,7 @@ type bitNode struct {
 	off, set bit
 }
 
-// bitLeaf is greater than the v of every node.
+// bitLeaf is the v of a leaf, greater than that of every node.
 const bitLeaf = 6 * 64
 
 // bitDiagrams holds diagrams that lead to actions. A leaf stands for an index in actions. In the diagram of a
@@ -33,7 +33,7 @@ type bitDiagrams struct {
 	full    bool
 }
 
-// These are the leaves of a condition. Leaves are negative: -1 - index.
+// The leaves of a condition. Leaves have negative numbers: -1 - index.
 const (
 	bitFalse bit = -1
 	bitTrue  bit = -2
@@ -46,7 +46,7 @@ func newBitDiagrams() *bitDiagrams {
 	}
 }
 
-// leaf returns the diagram that always leads to a.
+// leaf returns the diagram that leads to the action a for every call.
 func (d *bitDiagrams) leaf(a Action) bit {
 	for i := 2; i < len(d.actions); i++ {
 		if d.actions[i] == a {
@@ -85,8 +85,7 @@ func (d *bitDiagrams) top(x bit) uint16 {
 	return d.nodes[x].v
 }
 
-// sides returns the two parts of x: for the bit v off, and for the bit v on. v must be the first bit of x or an
-// earlier bit.
+// sides returns the two parts of x: for bit v clear, and for bit v set. x may test no bit before v.
 func (d *bitDiagrams) sides(x bit, v uint16) (off, set bit) {
 	if d.top(x) != v {
 		return x, x
@@ -139,7 +138,7 @@ func (d *bitDiagrams) severest(x, y bit) bit {
 	return r
 }
 
-// narrow returns the diagram that x is if the high half of each argument is zero.
+// narrow returns the part of diagram x for arguments whose high halves are zero.
 func (d *bitDiagrams) narrow(x bit) bit {
 	if x < 0 {
 		return x
@@ -176,8 +175,8 @@ func (d *bitDiagrams) atLeast(v view, k uint32) bit {
 	return r
 }
 
-// ofCond returns the diagram of a condition. It makes no diagram for a comparison of two arguments. In this case it
-// sets exact to false, and the result may be false for calls for which the condition holds, but never the reverse.
+// ofCond returns the diagram of a condition. A comparison of two arguments has no diagram. Then exact becomes false,
+// and the result may be false for calls for which the condition holds, but never the reverse.
 func (d *bitDiagrams) ofCond(c *conds, r ref, exact *bool) bit {
 	switch r {
 	case refFalse:

@@ -15,8 +15,8 @@ type Case struct {
 	Action Action
 }
 
-// Decision holds everything that a Spec decides for one call, however the Spec expresses it. Its cases exclude each
-// other and together cover every call. If two cases test the same argument first, these tests are equal or exclude each
+// Decision is everything that a Spec decides about one call, however the Spec expresses it. Its cases exclude each
+// other and together cover every call. If two cases test the same argument first, their tests are equal or exclude each
 // other.
 type Decision struct {
 	Call     string
@@ -24,7 +24,7 @@ type Decision struct {
 	Narrowed string // why the cases are more severe than the Spec for some arguments; "" if they are exact
 }
 
-// maxCases bounds the cases of one call.
+// maxCases bounds the number of cases for one call.
 const maxCases = 1024
 
 // Decisions lists the Spec's decisions for every call of the architecture and of the Spec's foreign architectures,
@@ -61,7 +61,7 @@ func order(first bool) int {
 	return 1
 }
 
-// decision joins the decisions for a call on each ABI that has the call. ok is false if no ABI has it.
+// decision joins the decisions about a call on each ABI that has it. ok is false if none has it.
 func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 	d.Call = tables.CallNames[id]
 	bits := newBitDiagrams()
@@ -79,7 +79,7 @@ func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 		switch {
 		case !ok:
 			all, ok = here, true
-		case abi.is32() && bits.narrow(here) == bits.narrow(all): // the high halves mean nothing there
+		case abi.is32() && bits.narrow(here) == bits.narrow(all): // there the high halves of arguments have no meaning
 		case here != all:
 			d.Narrowed = "it is decided otherwise on " + abi.String()
 			all = bits.severest(all, here)
@@ -98,7 +98,7 @@ func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 	return d, true
 }
 
-// diagram returns the decisions for a call on the current ABI. It works like Explain.
+// diagram returns the decision about a call on the present ABI as a diagram, by the same steps as Explain.
 func (c *compiler) diagram(bits *bitDiagrams, id uint16, exact *bool) bit {
 	switch {
 	case c.deny.Has(id), c.closed(id):
@@ -151,7 +151,7 @@ func (d *bitDiagrams) worst() (a Action) {
 	return a
 }
 
-// between returns the condition lo <= t <= hi. If lo > hi, the range goes round: the condition is t <= hi || lo <= t.
+// between returns the condition lo <= t <= hi. If lo > hi, the range wraps around: t <= hi || lo <= t.
 func (p *parser) between(t term, lo, hi uint64) ref {
 	max := t.reach()
 	if t.add != 0 {
@@ -190,8 +190,8 @@ func (p *parser) inOrder(t term, lo, hi uint64) ref {
 	return p.wide(t, lo, hi)
 }
 
-// wide returns the condition lo <= (arg & and) ^ xor <= hi. The condition looks at the high half of the argument,
-// then at the low half.
+// wide returns the condition lo <= (arg & and) ^ xor <= hi. It tests the high half of the argument first, then the low
+// half.
 func (p *parser) wide(t term, lo, hi uint64) ref {
 	high, low := t.high(t.xor), t.low(t.xor)
 	lh, hh := uint32(lo>>32), uint32(hi>>32)
@@ -238,7 +238,7 @@ func (p *parser) oneOf(at int, x operand, values []number) operand {
 		u := x.t
 		if v, ok := p.solve(&u, k); ok {
 			keys = append(keys, v)
-			t.and = u.and // the same for every value, because it depends only on the shift
+			t.and = u.and // the shift is the same for every value
 		}
 	}
 	slices.Sort(keys)
@@ -246,8 +246,8 @@ func (p *parser) oneOf(at int, x operand, values []number) operand {
 	return r
 }
 
-// oneOfKeys returns the condition that arg & t.and is one of keys, which must be sorted. It decides on the high half
-// of the argument, then on the low half.
+// oneOfKeys returns the condition that arg & t.and is one of keys, which must be sorted. It tests the high half of the
+// argument first, then the low half.
 func (p *parser) oneOfKeys(t term, keys []uint64) ref {
 	high := []onCase{{0, refFalse}}
 	for i := 0; i < len(keys); {

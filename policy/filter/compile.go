@@ -38,14 +38,14 @@ func audited(insns []Insn, deflt Action) {
 	}
 }
 
-// compiler holds what a compilation needs. Its methods are in resolve.go, here, emit.go and cond.go, in the order in
-// which a compilation uses these files.
+// compiler holds the state of a compilation. Its methods are in resolve.go, this file, emit.go and cond.go, in the
+// order in which they are used.
 type compiler struct {
 	emitter
 	conds
 	spec *Spec
-	arch Arch // native
-	abi  Arch // the ABI of the subtree that is being made
+	arch Arch // the kernel's own architecture
+	abi  Arch // the ABI for which code is being emitted
 
 	deflt, unknown, denied Action
 	x32                    bool
@@ -84,16 +84,16 @@ type rule struct {
 	call   uint16
 	index  int // in Spec.Rules
 	action bool
-	cond   ref    // on the native ABI
-	other  Action // the action if cond is false; for an action rule, its action
+	cond   ref    // its condition on the native ABI
+	other  Action // the action if cond is false, or the action of a rule without a condition
 }
 
-// check is the decision on one call's arguments.
+// check is the decision on the arguments of one call.
 type check struct {
 	call  uint16
 	parts []part
-	from  int   // index in compiler.rules of the rule to blame if the check is too large
-	at    label // where the check begins, once it is emitted; -1 before
+	from  int   // index in compiler.rules of the rule that is blamed if the check is too large
+	at    label // the beginning of the check once it is emitted; -1 before
 	size  int
 }
 
@@ -104,8 +104,8 @@ type part struct {
 	rule  int // index in compiler.rules
 }
 
-// top emits the whole program: first the decision on the architecture, then for each architecture the decision on the
-// call's number.
+// top emits the whole program: first the decision on the architecture, then for each architecture that on the call's
+// number.
 func (c *compiler) top() {
 	kill := c.actionLabel(Action{Kind: Kill})
 	other := kill
@@ -130,7 +130,7 @@ func (c *compiler) lists(a Arch) bool {
 	return false
 }
 
-// numbersOf emits the decision on an ABI's numbers.
+// numbersOf emits the decision on the call numbers of an ABI.
 func (c *compiler) numbersOf(abi Arch) label {
 	base := len(c.segs)
 	c.numbers(abi, 0)
@@ -146,8 +146,8 @@ func (c *compiler) numbersOf(abi Arch) label {
 	return c.emit(opLoad, offNr)
 }
 
-// numbersX32 appends the segments for x32's numbers. The number -1 stays unknown: a tracer uses it to skip a call,
-// and no table of any ABI has it.
+// numbersX32 appends the segments for x32's numbers. -1 stays unknown: a tracer uses it to skip a call, and no ABI's
+// table contains it.
 func (c *compiler) numbersX32() {
 	if c.x32 {
 		c.numbers(X32, X32Bit)
@@ -157,7 +157,7 @@ func (c *compiler) numbersX32() {
 	c.segment(1<<32-1, c.actionLabel(c.unknown))
 }
 
-// numbers appends the segments for an ABI's numbers. bit is set in each number, and the segments begin at bit.
+// numbers appends the segments for an ABI's numbers. Each number has bit set, and the first segment begins at bit.
 func (c *compiler) numbers(abi Arch, bit uint32) {
 	c.abi = abi
 	unknown := c.actionLabel(c.unknown)
@@ -181,7 +181,7 @@ func (c *compiler) segment(lo uint32, to label) {
 	c.segs = append(c.segs, segment{lo, to})
 }
 
-// leaf returns the label to which a call of the current ABI leads.
+// leaf returns the label to which a call of the present ABI leads.
 func (c *compiler) leaf(call uint16) label {
 	switch {
 	case c.deny.Has(call):
@@ -204,7 +204,7 @@ func (c *compiler) answer(call uint16, a Action) label {
 	return c.actionLabel(a)
 }
 
-// ruleLeaf returns the check of a call's rules, or its outcome if that is certain.
+// ruleLeaf returns the label of the check of a call's rules, or of the outcome if that is certain.
 func (c *compiler) ruleLeaf(call uint16) label {
 	if c.closed(call) {
 		return c.answer(call, c.denied)
@@ -220,7 +220,8 @@ func (c *compiler) ruleLeaf(call uint16) label {
 	return checkLabel - label(len(c.checks)-1)
 }
 
-// resolve turns a label into a jump target. If the label is a check that is not emitted yet, resolve emits it.
+// resolve turns a label into a jump target. If it is the label of a check that is not emitted yet, resolve emits the
+// check.
 func (c *compiler) resolve(l label) label {
 	if l > checkLabel {
 		return l
@@ -239,12 +240,12 @@ func (c *compiler) resolve(l label) label {
 	return l
 }
 
-// closed reports whether a multiplexer (socketcall, ipc) must be denied. A pointer leads to the arguments of the
-// requested call, so a filter cannot check them, and a multiplexer could get round the rules of the calls whose work
-// it does. It is allowed, by name or by default, only if each of these calls is allowed without conditions. In runc
-// and crun this gap is open with Docker's default profile, which has rules for socket and allows socketcall.
+// closed reports whether a multiplexer (socketcall, ipc) must be denied. It finds the arguments of the requested call
+// behind a pointer, where a filter cannot check them, so it could evade the rules of the calls whose work it does. It
+// is allowed, by name or by default, only if each of these calls is allowed without conditions. runc and crun have this
+// gap with Docker's default profile, which has rules for socket and allows socketcall.
 func (c *compiler) closed(call uint16) bool {
-	if call != tables.Multiplexed[0].Call && call != tables.Multiplexed[len(tables.Multiplexed)-1].Call { // there are just two
+	if call != tables.Multiplexed[0].Call && call != tables.Multiplexed[len(tables.Multiplexed)-1].Call { // there are two
 		return false
 	}
 	for i := range tables.Multiplexed {
@@ -257,8 +258,7 @@ func (c *compiler) closed(call uint16) bool {
 	return false
 }
 
-// tooLong returns the error for a program that is too long. It blames the rule whose checks have the most
-// instructions.
+// tooLong returns the error for a program that is too long. It blames the rule whose checks have the most instructions.
 func (c *compiler) tooLong() *Error {
 	worst, size := -1, 0
 	for i := range c.checks {

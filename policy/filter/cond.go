@@ -24,7 +24,7 @@ const (
 type node struct {
 	kind  nodeKind
 	v, w  view
-	code  uint16 // pair: the jump's code; the accumulator holds v, X holds w
+	code  uint16 // pair: the opcode of the jump; the accumulator holds v, X holds w
 	a, b  ref    // and, or: the operands; case: the range in conds.cases; pair: the nodes for true and for false
 	depth int
 }
@@ -32,7 +32,7 @@ type node struct {
 // view is a value that the accumulator can hold: (word & and) ^ xor, for a word of struct seccomp_data. The zero view
 // stands for no value.
 type view struct {
-	word     uint8 // 1 + index of the 32-bit word: low half of argument i is 1+2*i, high half 2+2*i
+	word     uint8 // 1 + index of a 32-bit word: 1+2*i is the low half of argument i, 2+2*i the high half
 	and, xor uint32
 }
 
@@ -65,10 +65,10 @@ func (c *conds) add(n node) ref {
 	return ref(len(c.nodes)-1) + refNodes
 }
 
-// newCase returns a node that decides by cases. The cases must be sorted, and the first must begin at 0. newCase
-// joins neighbours that lead to the same node, and makes no node if only one case remains.
+// newCase returns a node that decides by cases. The cases must be sorted, and the first must begin at 0. It joins
+// neighbours that lead to the same node, and makes no node if only one case remains.
 func (c *conds) newCase(v view, cases []onCase) ref {
-	if v.and == 0 { // a constant
+	if v.and == 0 { // the value is a constant
 		i := len(cases) - 1
 		for cases[i].lo > v.xor {
 			i--
@@ -93,7 +93,7 @@ func (c *conds) newCase(v view, cases []onCase) ref {
 	return c.add(node{kind: nodeCase, v: v, a: ref(from), b: ref(len(c.cases))})
 }
 
-// not returns the opposite of r.
+// not returns the negation of r.
 func (c *conds) not(r ref) ref {
 	if r < refNodes {
 		return refTrue - r
@@ -132,8 +132,8 @@ func (c *conds) join(kind nodeKind, a, b ref) ref {
 	if na.kind == nodeCase && nb.kind == nodeCase && na.v == nb.v {
 		return c.merge(kind, &na, &nb)
 	}
-	// a may itself be x && y, and y may be about the same value as b. The parser joins a list of comparisons from the
-	// left, so this finds neighbouring comparisons of one argument.
+	// a may itself be x && y, where y is about the same value as b. The parser joins comparisons from the left, so this
+	// finds neighbouring comparisons of one argument.
 	if na.kind == kind {
 		if last := *c.at(na.b); last.kind == nodeCase && nb.kind == nodeCase && last.v == nb.v {
 			return c.join(kind, na.a, c.merge(kind, &last, &nb))
@@ -172,7 +172,7 @@ func (c *conds) merge(kind nodeKind, na, nb *node) ref {
 	}
 }
 
-// newRange returns then if lo <= v <= hi, otherwise els.
+// newRange returns a node that leads to then if lo <= v <= hi, and otherwise to els.
 func (c *conds) newRange(v view, lo, hi uint32, then, els ref) ref {
 	var buf [3]onCase
 	cases := buf[:0]
@@ -186,7 +186,7 @@ func (c *conds) newRange(v view, lo, hi uint32, then, els ref) ref {
 	return c.newCase(v, cases)
 }
 
-// newPair returns then if v == w, v > w or v >= w, for JEQ, JGT and JGE; otherwise els.
+// newPair returns a node that leads to then if v == w, v > w or v >= w (for JEQ, JGT and JGE), and otherwise to els.
 func (c *conds) newPair(code uint16, v, w view, then, els ref) ref {
 	switch {
 	case then == els:
@@ -207,7 +207,7 @@ func (c *conds) newPair(code uint16, v, w view, then, els ref) ref {
 	return c.add(node{kind: nodePair, v: v, w: w, code: code, a: then, b: els})
 }
 
-// eval decides r for one call.
+// eval evaluates r for one call.
 func (c *conds) eval(r ref, d *Data) bool {
 	if r < refNodes {
 		return r == refTrue
@@ -240,14 +240,14 @@ func (v view) of(d *Data) uint32 {
 	return w&v.and ^ v.xor
 }
 
-// target is a label and the value that it expects in the accumulator. With the zero view it expects nothing.
+// target is a label, and the value that must be in the accumulator there. With the zero view any value may be.
 type target struct {
 	at label
 	v  view
 }
 
-// branch emits the condition r. It continues at t if r holds, otherwise at f. branch returns the target at which r
-// begins.
+// branch emits the condition r, which continues at t if it holds and at f otherwise. It returns the target at which the
+// condition begins.
 func (c *compiler) branch(r ref, t, f target) target {
 	switch r {
 	case refFalse:
@@ -288,7 +288,7 @@ func (c *compiler) decide(n *node, t, f target) target {
 		}
 		c.segs = append(c.segs, segment{k.lo, label(j)})
 	}
-	for j := range tgts { // after all branches, because code between the targets would prevent falling through
+	for j := range tgts { // after all branches, because code in between would prevent falling through
 		tgts[j].at = c.enter(tgts[j], v)
 	}
 	segs := c.segs[base:]
@@ -302,7 +302,7 @@ func (c *compiler) decide(n *node, t, f target) target {
 		l = c.tree(v, segs)
 	}
 	c.segs = c.segs[:base]
-	if l < 0 { // both outcomes were the same action
+	if l < 0 { // both outcomes are the same action
 		return target{at: l}
 	}
 	return target{l, v}
@@ -323,7 +323,7 @@ func (c *compiler) pair(n *node, t, f target) target {
 	return target{at: c.load(n.w)}
 }
 
-// load emits the instructions that put a view into the accumulator. They come before the instruction emitted last.
+// load emits the instructions that put a view into the accumulator, which come before the instruction emitted last.
 func (c *compiler) load(v view) label {
 	if v.xor != 0 {
 		c.emit(opXor, v.xor)
@@ -341,8 +341,8 @@ func (c *compiler) bitTest(n *node) bool {
 	return n.v.and != 1<<32-1 && n.v.xor == 0 && len(k) == 2 && (k[1].lo == 1 || k[1].lo == n.v.and && n.v.and&(n.v.and-1) == 0)
 }
 
-// enter returns a label that leads to t from code that has the value have in the accumulator. If t expects another
-// value, the label is that of instructions that load it.
+// enter returns a label that leads to t from code with the value have in the accumulator. If t needs another value, it
+// is the label of instructions that load that value.
 func (c *compiler) enter(t target, have view) label {
 	if t.v.word == 0 || t.v == have {
 		return t.at

@@ -8,7 +8,7 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Decoded is a call in a form for people.
+// Decoded is a system call in readable form.
 type Decoded struct {
 	Arch Arch   // the ABI of the call; NoArch if it has no table
 	Call string // "" if the number is in no table
@@ -18,9 +18,8 @@ type Decoded struct {
 // String returns the call with its arguments.
 func (d *Decoded) String() string { return d.Call + "(" + strings.Join(d.Args, ", ") + ")" }
 
-// Decode names a call and its arguments. It shows constants by name, and memory to which a pointer points as "…". For
-// a path it shows what text returns, in Go's quotes. text returns false if it does not know the path; text may be
-// nil.
+// Decode names a call and its arguments. It shows constants by name, and memory to which a pointer leads as "…". A path
+// it shows as text returns it, in Go's quotes. text returns false if it does not know the path; text may be nil.
 func Decode(d *Data, text func(addr uint64) (string, bool)) Decoded {
 	abi, nr := abiNumber(d)
 	id := numberID(abi, nr)
@@ -43,9 +42,9 @@ func Decode(d *Data, text func(addr uint64) (string, bool)) Decoded {
 	return out
 }
 
-// Constants returns, for each argument of a call, a mask of the bits that hold a constant. For other arguments, such
-// as descriptors, sizes and addresses, the mask is 0. Calls with equal numbers, architectures and constants are of
-// one kind.
+// Constants returns, for each argument of a call, a mask of the bits that are constants such as flags. For other
+// arguments, such as descriptors, sizes and addresses, the mask is 0. Calls with equal numbers, architectures and
+// constants are of one kind.
 func Constants(audit uint32, nr int32) (mask [6]uint64) {
 	abi, n := abiNumber(&Data{Nr: nr, Arch: audit})
 	id := numberID(abi, n)
@@ -100,7 +99,7 @@ func widthMask(typ byte, abi Arch) uint64 {
 func (a *argument) text(read func(uint64) (string, bool)) string {
 	v := a.value & widthMask(a.typ, a.abi)
 	switch {
-	case a.name == "nonce": // a secret of the launcher
+	case a.name == "nonce": // a secret of the launcher is not shown
 		return "…"
 	case a.typ == 'p':
 		return a.pointer(v, read)
@@ -112,7 +111,7 @@ func (a *argument) text(read func(uint64) (string, bool)) string {
 	if f := familyOf(a.call, a.name); f != nil {
 		return f.text(v, a.abi)
 	}
-	if strings.HasPrefix(a.name, "arg") { // its meaning depends on another argument
+	if strings.HasPrefix(a.name, "arg") { // the meaning depends on another argument
 		return "…"
 	}
 	if a.typ == 'i' {
@@ -236,7 +235,7 @@ func familyOf(call, arg string) *family {
 	return nil
 }
 
-// text returns a value by name: one constant for the bits that are no flags, and each flag.
+// text formats a value by names: one constant for the bits that are no flags, and each flag.
 func (f *family) text(v uint64, abi Arch) string {
 	rest := v & f.flags
 	var found []string

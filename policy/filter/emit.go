@@ -1,18 +1,18 @@
 package filter
 
-// The compiler emits programs from the end. A jump's targets exist before the jump, so it knows every distance when
-// it makes the instruction. out[0] is the last instruction, and an instruction's position is its index in out.
+// The compiler emits programs from the end. The targets of a jump exist before the jump, so it knows every distance.
+// out[0] is the last instruction, and the position of an instruction is its index in out.
 //
-// If a verdict depends only on the number, the way to it uses only loads of nr and arch, JEQ, JGE, JGT, JSET, JA, AND
-// and RET. The kernel (kernel/seccomp.c, seccomp_cache_prepare, Linux 5.11) evaluates exactly these instructions for
-// every number when it loads the filter. It then never runs the filter for calls that are always allowed.
+// If a verdict depends only on the call's number, the way to it uses only loads of nr and arch, JEQ, JGE, JGT, JSET,
+// JA, AND and RET. The kernel (kernel/seccomp.c, seccomp_cache_prepare, Linux 5.11) evaluates exactly these
+// instructions for every number when it loads the filter, and then never runs the filter for calls that are always
+// allowed.
 
-// label is the target of a jump. It is a position in out. A negative label is an action or a check, which the
+// label is the target of a jump, as a position in out. A negative label stands for an action or a check, which the
 // compiler emits near the jumps that use it.
 type label int32
 
-// checkLabel is the label of the first check. The labels of further checks follow downwards. Labels of actions are
-// -1, -2, …
+// checkLabel is the label of the first check; further checks have the labels below it. Labels of actions are -1, -2, …
 const checkLabel label = -1 << 20
 
 // tooLong is the length at which the emitter stops. It is far beyond MaxInsns, so that the error can still
@@ -28,7 +28,7 @@ type emitter struct {
 // emittedAction is an action, and the position of the RET that was last emitted for it.
 type emittedAction struct {
 	ret uint32
-	pos int32 // -1: none yet
+	pos int32 // -1 if none was emitted
 }
 
 // actionLabel returns the label of an action.

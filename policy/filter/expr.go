@@ -301,8 +301,8 @@ func (p *parser) argOperand(at int, name string, index int, width byte) operand 
 	return operand{kind: isTerm, col: at, t: t}
 }
 
-// narrow reports whether the kernel reads only the low half of each argument. It does so on 32-bit ABIs, and for
-// x32's own calls (from number 512 on), because these are the calls of the 32-bit ABI.
+// narrow reports whether the kernel reads only the low half of each argument: on 32-bit ABIs, and for x32's own calls
+// (from number 512 on), which are the calls of the 32-bit ABI.
 func narrow(abi Arch, call uint16) bool {
 	if abi != X32 {
 		return abi.is32()
@@ -315,7 +315,7 @@ func narrow(abi Arch, call uint16) bool {
 	return false
 }
 
-// split reports whether an argument of the call takes two registers of a 32-bit ABI, or comes after such an argument.
+// split reports whether an argument takes two registers of a 32-bit ABI, or follows one that does.
 func (p *parser) split(index int) bool {
 	if !p.arch.is32() && p.arch != X32 {
 		return false

@@ -39,7 +39,7 @@ const (
 	tokBad
 )
 
-// precedence returns Go's precedence, or 0 if this is not a binary operator.
+// precedence returns Go's precedence of a binary operator, or 0 for any other token.
 func (t token) precedence() int {
 	switch {
 	case t == tokOrOr:
@@ -85,7 +85,7 @@ func (p *parser) word() {
 	}
 }
 
-// operators lists the operators. An operator of two characters comes before the operator that is its first character.
+// operators lists the operators. One of two characters comes before the one that is its first character.
 var operators = [...]struct {
 	text string
 	tok  token

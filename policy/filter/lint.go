@@ -7,9 +7,8 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Lint returns the warnings of Compile, and further warnings that take too long to find at a launch: about rules that
-// contradict each other, conditions that always or never hold, and a filter under which nothing can start. The error
-// is an Errors.
+// Lint returns the warnings of Compile, and others that take too long to find at a launch: rules that contradict each
+// other, conditions that are always or never true, and a filter under which nothing can start. The error is an Errors.
 func Lint(spec Spec, arch Arch) ([]Warning, error) {
 	p, err := Compile(spec, arch)
 	if err != nil {
@@ -25,7 +24,7 @@ func Lint(spec Spec, arch Arch) ([]Warning, error) {
 	return c.warnings, nil
 }
 
-// lintConditions looks at the conditions of each call, in the order of the Spec.
+// lintConditions checks the conditions of each call, in the order of the Spec.
 func (c *compiler) lintConditions() {
 	for i := range c.rules {
 		r := &c.rules[i]
@@ -48,7 +47,7 @@ func (c *compiler) lintConditions() {
 	}
 }
 
-// lintPair compares a condition r with an action or a condition o on the same call that comes before r.
+// lintPair compares a condition r with an earlier action or condition o on the same call.
 func (c *compiler) lintPair(o, r *rule) {
 	call := tables.CallNames[r.call]
 	from := []string{c.spec.Rules[o.index].From, c.spec.Rules[r.index].From}
@@ -71,8 +70,8 @@ func (c *compiler) lintAfter(i int) {
 	}
 }
 
-// overrides reports whether two rules come from different files. The file of the later rule then inherits the earlier
-// rule and overrides it on purpose, so no warning is needed.
+// overrides reports whether two rules come from different files. The file of the later rule then overrides an inherited
+// rule on purpose, so no warning is needed.
 func overrides(own, inherited string) bool {
 	file := func(from string) string { return from[:max(0, strings.LastIndexByte(from, ':'))] }
 	return file(own) != file(inherited)
@@ -81,14 +80,14 @@ func overrides(own, inherited string) bool {
 // maxSteps limits the steps of the search for a contradiction.
 const maxSteps = 20000
 
-// possible reports whether a call can satisfy r. False is certain; true may also mean unknown.
+// possible reports whether some arguments satisfy r. False is certain; true may also mean unknown.
 func (c *conds) possible(r ref) bool {
 	s := solver{conds: c, steps: maxSteps}
 	return s.solve([]ref{r}, nil)
 }
 
-// solver looks for values that satisfy conditions. It keeps a range for each view that the conditions look at. Two
-// masks of one argument are two views to it, so it does not find a contradiction between them.
+// solver looks for values that satisfy conditions. It keeps a range for each view. Two masks of one argument are two
+// views, so it does not find a contradiction between them.
 type solver struct {
 	*conds
 	steps int
@@ -146,7 +145,7 @@ var needs = [...]struct{ calls, without string }{
 	{"rt_sigreturn sigreturn", "a program does not survive the first signal that it handles"},
 }
 
-// lintStart warns if the filter forbids a call that the launch or every program needs.
+// lintStart warns if the filter denies a call that the launch or every program needs.
 func (c *compiler) lintStart() {
 	c.abi = c.arch
 	for _, n := range needs {
@@ -181,7 +180,7 @@ func cutName(s string) (first, second string) {
 	return s, ""
 }
 
-// mayPass reports whether the filter lets a call pass with some arguments. True may also mean unknown.
+// mayPass reports whether the filter allows a call with some arguments. True may also mean unknown.
 func (c *compiler) mayPass(id uint16) bool {
 	switch {
 	case c.deny.Has(id):

@@ -243,8 +243,8 @@ func constColumn(arch Arch) int {
 	return 0
 }
 
-// Extended lists the calls, sorted, to which the Spec's denials and rules extend because the calls do the work of a
-// call that the Spec names. For example, on 32-bit ABIs a rule for setuid extends to setuid32.
+// Extended lists the calls, sorted, to which the Spec's denials and rules apply because they do the work of a call that
+// the Spec names. For example, on 32-bit ABIs a rule for setuid also applies to setuid32.
 func Extended(spec Spec) (calls []string) {
 	c := &compiler{spec: &spec, arch: AMD64, abi: AMD64, buf: new(buffers)}
 	c.settle()
@@ -287,7 +287,7 @@ func Params(call string) (params []Param) {
 	return params
 }
 
-// VariantOf lists the calls whose denials and rules extend to call. For setuid32 this is setuid.
+// VariantOf lists the calls whose denials and rules also apply to call: for setuid32, setuid.
 func VariantOf(call string) (bases []string) {
 	id := callID(call)
 	for i := range tables.Variants {

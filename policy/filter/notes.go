@@ -40,7 +40,7 @@ func (c *compiler) abis() []Arch {
 	return all
 }
 
-// user is a call that executes an instruction of a check.
+// user is a call for which an instruction of a check is executed.
 type user struct {
 	abi  Arch
 	call uint16
@@ -49,7 +49,7 @@ type user struct {
 // walker finds out which calls reach which instructions.
 type walker struct {
 	p     *Program
-	seen  []bool          // by the current call, with an argument in the accumulator
+	seen  []bool          // whether the current call reaches an instruction with an argument in the accumulator
 	users [][]user        // the calls that reach an instruction, from the first load of an argument on
 	abis  [][X32 + 1]bool // the ABIs whose numbers reach an instruction before that load
 }
@@ -184,8 +184,8 @@ func (c *compiler) rulesOf(users []user) string {
 type Step struct {
 	Index int    // in Program.Insns
 	Asm   string // the instruction
-	Did   string // what it found: "nr = 41", "41 >= 128: no"
-	Note  string // what it is about
+	Did   string // its result: "nr = 41", "41 >= 128: no"
+	Note  string // what it is about: see Notes
 }
 
 // Trace runs the program for one call, and reports each instruction that it executes. notes are the result of Notes.

@@ -31,8 +31,8 @@ type Opening struct {
 	Narrowed string // why the cases are not exact; "" if they are exact
 }
 
-// Opened lists what passes under after and did not pass under before, sorted by the calls' names. It looks at the
-// architecture and the foreign architectures of each Spec. The error is an Errors.
+// Opened lists what after allows and before did not, sorted by the calls' names, on the architecture and the foreign
+// architectures of each Spec. The error is an Errors.
 func Opened(before, after Spec, arch Arch) ([]Opening, error) {
 	was, err := Decisions(before, arch)
 	if err != nil {
@@ -60,8 +60,8 @@ func Opened(before, after Spec, arch Arch) ([]Opening, error) {
 	return out, nil
 }
 
-// passesNow returns the classes of arguments that a denied and that b lets pass. a is nil for a call that the earlier
-// Spec does not know.
+// passesNow returns the classes of arguments that a denied and b allows. a is nil for a call that the earlier Spec does
+// not know.
 func passesNow(a, b *Decision) (out []Case) {
 	if a == nil {
 		a = &Decision{Cases: []Case{{Action: Action{Kind: Kill}}}}
@@ -89,7 +89,7 @@ func overlap(a, b *[6]Masked) (both [6]Masked, ok bool) {
 	return both, true
 }
 
-// Always reports whether a condition on a call certainly holds for all arguments.
+// Always reports whether a condition on a call is certainly true for all arguments.
 func Always(call, expr string, arch Arch) bool {
 	id := callID(call)
 	if id == noCall {
@@ -100,8 +100,7 @@ func Always(call, expr string, arch Arch) bool {
 	return err == nil && !c.possible(c.not(r))
 }
 
-// Fails reports whether a rule alone denies the query's call, whatever the arguments are that the query does not
-// know.
+// Fails reports whether a rule by itself denies the query's call, whatever the unknown arguments are.
 func Fails(r Rule, arch Arch, q *Query) bool {
 	if !Names(r.Call, q.Call) {
 		return false

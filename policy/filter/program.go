@@ -53,11 +53,11 @@ func Encode(insns []Insn) string {
 	return string(b)
 }
 
-// Warning is something in a Spec that has no effect, or not the one it seems to have.
+// Warning is a part of a Spec that has no effect, or another effect than it seems to have.
 type Warning struct {
-	From []string // the places concerned, in order
+	From []string // the positions of the rules concerned, in order
 	Msg  string
-	Hint string // what helps; may be empty
+	Hint string // how to correct it; may be empty
 }
 
 // Data is struct seccomp_data of linux/seccomp.h.
@@ -72,24 +72,24 @@ type Data struct {
 type Verdict struct {
 	Action Action
 	Call   string   // its name; "" if the number is not in the table
-	From   []string // the items or rules that decide the call, as given in the Spec; empty if a default decides it
+	From   []string // the items or rules that decide the call; empty if a default does
 	Why    string   // in words: "denied by @keyring", "not allowed", "unknown number", …
 	By     Decider
-	Rules  []int // if By is ByRule, indices into Spec.Rules: the rule that fails, or all rules if all hold
+	Rules  []int // if By is ByRule: indices in Spec.Rules of the rule that fails, or of all rules if none fails
 }
 
-// Decider is the step of Spec's order that decides a call.
+// Decider is the step in the order of Spec that decides a call.
 type Decider uint8
 
 // The deciders, in Spec's order.
 const (
-	ByArch        Decider = iota // another architecture, or x32, that Foreign does not list
-	ByUnknown                    // a number that no table has
-	ByDeny                       // Deny names it
-	ByMultiplexer                // socketcall or ipc, and not every call that it can make is allowed unconditionally
-	ByRule                       // Rules name it
-	ByAllow                      // Allow names it
-	ByDefault                    // nothing names it
+	ByArch        Decider = iota // another architecture, or x32, that is not in Foreign
+	ByUnknown                    // the number is in no table
+	ByDeny                       // an item of Deny
+	ByMultiplexer                // socketcall or ipc, because not every call that it can make is allowed without conditions
+	ByRule                       // the rules about the call
+	ByAllow                      // an item of Allow
+	ByDefault                    // the default, because nothing names the call
 )
 
 // Asm prints the program in the syntax of the kernel's BPF assembler (Documentation/networking/filter.rst), one
@@ -168,7 +168,7 @@ func (in Insn) asm(i int) string {
 	return "; " + hex(uint32(in.Code)) + " " + strconv.Itoa(int(in.Jt)) + " " + strconv.Itoa(int(in.Jf)) + " " + hex(in.K)
 }
 
-// note says what an instruction checks or returns. It returns "" if it cannot tell from the instruction alone.
+// note says what an instruction compares or returns, or "" if the instruction alone does not tell.
 func (p *Program) note(i int) string {
 	in := p.Insns[i]
 	switch {

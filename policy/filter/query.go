@@ -10,7 +10,7 @@ import (
 // Query is one call to ask about, written as in C or as strace prints it: socket(AF_INET, SOCK_STREAM, 0).
 type Query struct {
 	ABI  Arch
-	Call string // "" for a number that the table does not have
+	Call string // the call's name; "" for an unknown number
 	Nr   uint32 // the number as in struct seccomp_data: for X32 with X32Bit
 	Args [6]QueryArg
 }
@@ -21,7 +21,7 @@ type QueryArg struct {
 	Text    string // the argument as written; "" if it was left out
 	Value   uint64 // the register, if Known
 	Known   bool
-	Pointer bool // an address: no filter sees what it points to
+	Pointer bool // the argument is an address, and no filter sees what is there
 }
 
 // ParseQuery reads
@@ -121,7 +121,7 @@ func (q *Query) name() {
 	}
 	p := parser{arch: q.ABI, call: callID(q.Call)}
 	for i, f := range strings.Fields(tables.CallArgs[p.call]) {
-		if !p.split(i) { // a split argument has no register of its own
+		if !p.split(i) { // an argument that takes two registers has none of its own
 			q.Args[i].Name, q.Args[i].Pointer = f[:len(f)-2], f[len(f)-1] == 'p'
 		}
 	}

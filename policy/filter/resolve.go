@@ -195,7 +195,8 @@ func (c *compiler) addRule(r rule) {
 	c.ruled.Add(r.call)
 }
 
-// parts returns the rules of a call on the current ABI, the most severe first. So the first rule that fails decides.
+// parts returns the rules about a call on the current ABI, the most severe first, so that the first rule that fails
+// decides.
 func (c *compiler) parts(call uint16) (parts []part) {
 	base := c.ruleOwner(call)
 	for i := range c.rules {
@@ -212,7 +213,7 @@ func (c *compiler) parts(call uint16) (parts []part) {
 			parts[j], parts[j-1] = parts[j-1], parts[j]
 		}
 	}
-	for i := range parts { // a part that always fails leaves nothing to decide
+	for i := range parts { // after a rule that always fails, no other rule matters
 		if parts[i].cond == refFalse {
 			return parts[:i+1]
 		}
@@ -220,8 +221,8 @@ func (c *compiler) parts(call uint16) (parts []part) {
 	return parts
 }
 
-// severer reports whether a must come before b. The more severe action comes first. If both are equally severe, a
-// fixed action comes first, and of several fixed actions the last one in the Spec. Conditions keep their order.
+// severer reports whether a comes before b: the more severe action first; of equally severe ones a fixed action first,
+// and of several fixed actions the last one in the Spec. Conditions keep their order.
 func (c *compiler) severer(a, b *part) bool {
 	if a.other.Kind != b.other.Kind {
 		return a.other.Kind > b.other.Kind
@@ -267,7 +268,7 @@ func (c *compiler) condOn(r *rule, call uint16) ref {
 	switch {
 	case err == nil:
 		return cond
-	case call != r.call: // the variant has other arguments; deny it, so that it is no way round the rule
+	case call != r.call: // the variant has other arguments: it is denied, so that it cannot evade the rule
 		c.warn("on "+c.abi.String()+" "+tables.CallNames[call]+" is denied: the rule for "+tables.CallNames[r.call]+" cannot be applied to it", c.spec.Rules[r.index].From)
 		return refFalse
 	}

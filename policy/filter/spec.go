@@ -58,22 +58,22 @@ type Spec struct {
 	// unless it is Default.
 	Audit bool
 
-	// Own is the call with which the launcher executes the program, or "" if there is none. Report does not change it,
-	// because nobody could answer before the call is done.
+	// Own is the call with which the launcher starts the program, or "" if there is none. Report does not change it,
+	// because nobody could answer it.
 	Own string
 }
 
 // Item is a call, or a group of calls whose name begins with @.
 type Item struct {
 	Name string
-	From string // the place in the profile, for errors and Explain; may be empty
+	From string // its position in the profile, for errors and Explain; may be empty
 }
 
 // Rule decides one call by its arguments, or fixes its action.
 type Rule struct {
 	Call string // a call; if Expr is an action, also a group
 	Expr string // the condition under which the call is allowed, or an action such as errno(ENOSYS)
-	Else Action // if the condition is false; unset means Spec.Default, or errno(EPERM) if that lets the call pass
+	Else Action // the action if the condition is false; unset means Spec.Default, or errno(EPERM) if that allows the call
 	From string // the place in the profile; may be empty
 
 	// Quiet says that the calls that the rule denies are expected; see Expected. It changes no decision.

@@ -10,10 +10,10 @@ import (
 // transforms the comparison into one of (arg & and) ^ xor.
 type term struct {
 	arg      uint8
-	width    uint8 // 8, 16, 32 or 64 bits as the kernel declares it
+	width    uint8 // the declared width: 8, 16, 32 or 64 bits
 	signed   bool  // the order of values is signed in <, <=, > and >=
 	narrow   bool  // declared with 64 bits, of which the ABI passes 32
-	raw      bool  // reg0 to reg5: a comparison whose result is fixed is no error, because programs write such rules
+	raw      bool  // reg0 to reg5: a comparison that is always true is no error, because programs generate such rules
 	and, xor uint64
 	shift    int8   // how far the value is shifted to the right; negative if it is shifted to the left
 	room     uint64 // for a shift to the right: the greatest possible value before the shift

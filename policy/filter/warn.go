@@ -76,12 +76,12 @@ func (c *compiler) warnClosed(m *tables.Pair) {
 	}
 }
 
-// detours lists calls whose work another call can do. The other call takes the arguments through a pointer, so that a
-// filter cannot check them.
+// detours lists calls whose work another call can do, with arguments behind a pointer, where a filter cannot check
+// them.
 var detours = [...]struct{ call, by string }{{"clone", "clone3"}, {"unshare", "clone3"}, {"open", "openat2"}, {"openat", "openat2"}}
 
-// warnDetours warns of rules that another call can get round. Unlike multiplexers, these other calls stay open: the
-// rule on openat may only be meant to prevent mistakes, in a profile that also allows openat2.
+// warnDetours warns of rules that another call can evade. Unlike multiplexers, these other calls stay allowed: a rule
+// on openat may be meant only against mistakes, in a profile that also allows openat2.
 func (c *compiler) warnDetours() {
 	for _, d := range detours {
 		call, by := callID(d.call), callID(d.by)
@@ -136,9 +136,9 @@ func ParseExpr(call, expr string) error {
 	return first
 }
 
-// Narrow adds rules about calls that the Spec allows at least in some cases. It leaves out rules about denied calls,
-// because such a rule would allow the call when its condition holds. A call that is allowed only by a Default of log is
-// logged when the conditions hold.
+// Narrow adds rules about calls that the Spec allows in at least some cases. It omits rules about denied calls, which
+// would allow such a call when the condition is true. A call that only a Default of log allows is logged if the
+// conditions are true.
 func (s *Spec) Narrow(rules []Rule) {
 	var allow, named tables.CallSet
 	c := &compiler{spec: s} // only to look up names; Compile reports unknown names
@@ -161,4 +161,47 @@ func (s *Spec) Narrow(rules []Rule) {
 		}
 	}
 	s.Rules = out
+}
+
+// Lift allows calls without conditions: it drops the denials and rules about them, and leaves the rest of a group that
+// a denial or an action names. from is the place in the profile that asks for it. Names that are not calls have no
+// effect.
+func (s *Spec) Lift(calls []string, from string) {
+	deny := make([]Item, 0, len(s.Deny))
+	for _, x := range s.Deny {
+		for _, name := range without(x.Name, calls) {
+			deny = append(deny, Item{Name: name, From: x.From})
+		}
+	}
+	rules := make([]Rule, 0, len(s.Rules))
+	for i := range s.Rules {
+		for _, name := range without(s.Rules[i].Call, calls) {
+			r := s.Rules[i]
+			r.Call = name
+			rules = append(rules, r)
+		}
+	}
+	allow := slices.Clone(s.Allow)
+	for _, name := range calls {
+		if callID(name) != noCall && s.Default.Kind != Allow {
+			allow = append(allow, Item{Name: name, From: from})
+		}
+	}
+	s.Deny, s.Rules, s.Allow = deny, rules, allow
+}
+
+// without returns a call, or a group, without some calls. A group that holds none of them stays a group.
+func without(name string, calls []string) []string {
+	if slices.Contains(calls, name) {
+		return nil
+	}
+	if groupIndex(name) < 0 {
+		return []string{name}
+	}
+	members := Members(name)
+	rest := slices.DeleteFunc(slices.Clone(members), func(m string) bool { return slices.Contains(calls, m) })
+	if len(rest) == len(members) {
+		return []string{name}
+	}
+	return rest
 }

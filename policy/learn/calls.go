@@ -10,11 +10,11 @@ import (
 	"cordon/policy/filter"
 )
 
-// refused reports an error which says that the kernel did not carry out the call at all. If a call always ended so,
-// the program does not need it.
+// refused reports whether an errno means that the kernel did not execute the call at all. If that was the result every
+// time, the program does not need the call.
 func refused(errno string) bool { return errno == "ENOSYS" || errno == "EPERM" }
 
-// syscalls learns the section syscalls.
+// syscalls makes the section syscalls of the profile.
 func (l *learner) syscalls() {
 	s := &l.own.Syscalls
 	l.bar()
@@ -36,7 +36,7 @@ func (l *learner) syscalls() {
 	}
 }
 
-// seenCalls returns one fact for each call that the profile shall allow, sorted by name.
+// seenCalls returns one fact for each call that the profile will allow, sorted by name.
 func (l *learner) seenCalls() (seen []*Call) {
 	byName, refusals := map[string]*Call{}, map[string]*Call{}
 	for i := range l.f.Calls {
@@ -62,8 +62,8 @@ func (l *learner) seenCalls() (seen []*Call) {
 	return seen
 }
 
-// unseen adds the calls that a back end does not show: reading, waiting, memory and the like. The recording does not
-// tell whether the program made them, and no program works without them.
+// unseen adds the calls that a back end of the recorder does not record: reading, waiting, memory and the like. The
+// recording does not tell whether the program makes them, and no program works without them.
 func (l *learner) unseen() {
 	s := &l.own.Syscalls
 	first := len(s.Allow)
@@ -94,7 +94,7 @@ func (l *learner) unseen() {
 	l.note(Note{Kind: Widened, What: strconv.Itoa(len(s.Allow)-first) + " system calls that the back end " + by + " does not show", Why: "whether they were called is not known; a recording as root shows every call"})
 }
 
-// related adds the calls that make the program work with another libc too.
+// related adds calls that the program would make with another libc.
 func (l *learner) related(seen []*Call) {
 	s := &l.own.Syscalls
 	have := map[string]bool{}
@@ -118,7 +118,7 @@ func (l *learner) related(seen []*Call) {
 	}
 	for _, c := range seen {
 		if op, ok := c.arg("op"); ok && c.Name == "prctl" && op == setSeccomp {
-			add("seccomp") // prctl counts as seccomp
+			add("seccomp") // prctl is treated like seccomp
 		}
 		for _, name := range relatives(c.Name, l.f.arch()) {
 			add(name)
@@ -137,8 +137,8 @@ const cloneThread = 0x00010000
 // setSeccomp is PR_SET_SECCOMP of prctl(2).
 const setSeccomp = 22
 
-// threaded reports whether a program made threads. It counts every clone3, because the flags of clone3 may be
-// unknown.
+// threaded reports whether a program made threads. It counts every clone3, because the flags of clone3 may not be in
+// the recording.
 func (l *learner) threaded() bool {
 	return slices.ContainsFunc(l.f.Calls, func(c Call) bool {
 		flags, _ := c.arg("flags")
@@ -146,8 +146,8 @@ func (l *learner) threaded() bool {
 	})
 }
 
-// denies reports whether the profile below denies the call with a rule or a denial, and not only by its default. It
-// is also true if the filter does not know the call.
+// denies reports whether the parent profile denies the call by a rule or a denial, and not only by its default. It is
+// also true if the filter does not know the call.
 func (l *learner) denies(name string) bool {
 	q, err := filter.ParseQuery(name, l.f.arch())
 	if err != nil {
@@ -157,15 +157,13 @@ func (l *learner) denies(name string) bool {
 	return err == nil && len(found) == 1 && found[0].Action.Kind != filter.Allow && found[0].By != filter.ByDefault
 }
 
-// forbids reports whether the profile below denies the call, with its recorded arguments, and not only by its
-// default.
+// forbids reports whether the parent profile denies the call with its recorded arguments, and not only by its default.
 func (l *learner) forbids(c *Call) bool {
 	found, err := filter.Ask(l.parentSpec, l.f.arch(), l.f.query(c))
 	return err == nil && len(found) == 1 && found[0].Action.Kind != filter.Allow && found[0].By != filter.ByDefault
 }
 
-// parentRules lists the calls for which the parent profile has rules. The parent already allows them if the rules
-// hold.
+// parentRules lists the calls for which the parent profile has rules, under whose conditions it already allows them.
 func (l *learner) parentRules() map[string]bool {
 	ruled := map[string]bool{}
 	for _, r := range l.parent.Syscalls.Rules {
@@ -237,7 +235,7 @@ func (l *learner) rule(call, expr string, all []*Call) {
 	l.own.Syscalls.Rules = append(l.own.Syscalls.Rules, policy.SyscallRule{Call: call, Expr: expr, Pos: at})
 }
 
-// architectures adds the architectures of calls that were not made for the machine's own.
+// architectures adds the architectures of recorded calls that are not the machine's own.
 func (l *learner) architectures() {
 	s := &l.own.Syscalls
 	for i := range l.f.Calls {

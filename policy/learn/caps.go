@@ -11,9 +11,9 @@ import (
 	"cordon/policy/phrase"
 )
 
-// noise lists checks for capabilities that a program does not need. The result of such a check changes an accounting
-// value, a priority or nothing, and without the capability the call still works. by is the function or the call that
-// asked; "" means any. The list comes from the kernel's sources: mm/util.c, kernel/fork.c, kernel/sys.c, fs/pipe.c,
+// noise lists capability checks that a program does not need to pass: the result changes an accounting value, a
+// priority or nothing, and without the capability the call still works. by is the kernel function or the call that made
+// the check; "" means any. The list comes from the kernel's sources: mm/util.c, kernel/fork.c, kernel/sys.c, fs/pipe.c,
 // kernel/ptrace.c, fs/exec.c, net/core/sock.c.
 var noise = [...]struct{ cap, by, why string }{
 	{"SYS_ADMIN", "cap_vm_enough_memory", "the kernel keeps a reserve for it when memory is mapped"},
@@ -50,8 +50,7 @@ var noise = [...]struct{ cap, by, why string }{
 	{"FSETID", "", "without it a change of owner or a write drops the setuid bit, as it should"},
 }
 
-// noiseOf says why the program does not need a capability because of this check. It returns "" if the program may
-// need it.
+// noiseOf returns the reason why the program does not need a capability because of this check, or "" if it may need it.
 func noiseOf(c *Cap) string {
 	for _, n := range noise {
 		if n.cap == c.Cap && (n.by == "" || n.by == c.By) {
@@ -61,7 +60,7 @@ func noiseOf(c *Cap) string {
 	return ""
 }
 
-// capabilities keeps the capabilities that the program asked for and had, and without which a call would have failed.
+// capabilities keeps the capabilities that the program requested and had, and without which a call would have failed.
 // It returns the others, each with the reason.
 func (l *learner) capabilities() (without []string) {
 	var kept []Cap
@@ -101,7 +100,7 @@ func (l *learner) capabilities() (without []string) {
 	return without
 }
 
-// user reports whether the task of a run was not root inside. Such a task can use only ambient capabilities.
+// user reports whether the task of a recorded run was not root inside. Such a task can use only ambient capabilities.
 func (f *Facts) user() bool {
 	return slices.ContainsFunc(f.Header.Runs, func(r runOf) bool { return r.UID != 0 })
 }

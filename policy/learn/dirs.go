@@ -8,20 +8,20 @@ import (
 	"cordon/policy/recording"
 )
 
-// Each recording has its own working directory and home, for which . and ~ stand. Paths in these directories of a
-// second recording become paths in those of the first. The recorded program decides what its recording says,
-// including HOME. So learn remembers each path as it was in its recording, because the path may be a secret there and
-// none here.
+// Each recording has its own working directory and home, for which . and ~ stand in paths. learn translates paths in
+// these directories of a second recording to those of the first. The recorded program decides what its recording says,
+// including HOME. So learn also remembers each path as it was in its recording, because the path may be a secret there
+// and none after the translation.
 
 // dirs holds the directories of one recording.
 type dirs struct {
-	moves   [2]struct{ from, to string } // to the first recording's directories: the working directory and the home
+	moves   [2]struct{ from, to string } // the translation to the first recording's working directory and home
 	own     []string                     // every directory for which . and ~ stand in this recording
 	anyHome bool                         // it names no home, so it may mean any path in the first recording's home
 	first   bool
 }
 
-// believed returns a directory that ~ may stand for. It returns "" if home is no such directory, or is not trusted.
+// believed returns the directory for which ~ may stand, or "" if home is no such directory or is not trusted.
 func (f *Facts) believed(home string) string {
 	home = place(home)
 	if f.Homes != nil && !slices.Contains(f.Homes, home) {
@@ -83,7 +83,7 @@ func (d *dirs) has(p string) bool {
 	return slices.ContainsFunc(d.own, func(dir string) bool { return within(dir, p) })
 }
 
-// addFrom adds an event of a recording with these directories.
+// addFrom adds an event of a recording, translated from that recording's directories.
 func (f *Facts) addFrom(d dirs, e *recording.Event, at policy.Pos) {
 	if e.Path == "" {
 		f.Add(e, at)
@@ -103,7 +103,7 @@ func (f *Facts) addFrom(d dirs, e *recording.Event, at policy.Pos) {
 	f.addFact(e, origin{own, e.Path == was}, at)
 }
 
-// named is another name of a path: the name of a link that led to it, or its name in its recording.
+// named is another name of a path: that of a link that led to it, or the name in its recording.
 type named struct {
 	path, name string
 	link       bool
@@ -116,8 +116,8 @@ func (f *Facts) remember(path, name string, link bool) {
 	f.named[named{unpid(path), name, link}] = true
 }
 
-// homes returns all home directories that the recordings and the caller name, trusted or not. It leaves out the homes
-// of system accounts that are no real homes: /bin, /usr/sbin, /dev.
+// homes returns all home directories that the recordings and the caller name, trusted or not, without the homes of
+// system accounts that are no real homes: /bin, /usr/sbin, /dev.
 func (f *Facts) homes() (all []string) {
 	for i := range f.Header.Runs {
 		all = append(all, place(f.Header.Runs[i].Home))
@@ -145,8 +145,8 @@ func (f *Facts) others() (list []string) {
 	return list
 }
 
-// inHomes returns the part of a path below each home that contains it. There may be several, because a home that a
-// recording names may lie in another home. /home/NAME and /root are always homes.
+// inHomes returns the part of a path below each home that contains it. There may be several, because a recording may
+// name a home that lies in another. /home/NAME and /root always count as homes.
 func inHomes(homes []string, p string) (rests []string) {
 	add := func(home string) {
 		if rest := strings.TrimPrefix(p[len(home):], "/"); !slices.Contains(rests, rest) {

@@ -33,17 +33,17 @@ type Facts struct {
 
 	refused uint64 // how often an access to a path ended with EACCES
 
-	mixed bool // a recording has runs in several directories
+	mixed bool // a recording has runs in several working directories
 	calls map[string]int32
 	paths map[string]int32
 	links map[string]int32
-	rest  map[string]int32 // nets, caps and peaks
-	last  int32            // the index in Paths of the path that was met last
-	after []int32          // for each of Paths, the index of the path that was met next
+	rest  map[string]int32 // the indices of nets, caps and peaks
+	last  int32            // index in Paths of the path that was added last
+	after []int32          // for each of Paths, the index of the path that was added next
 	key   []byte
 
 	named   map[named]bool
-	foreign []Path // paths in directories that another recording calls . or ~
+	foreign []Path // paths that another recording calls . or ~
 }
 
 // Call is a system call with the arguments that matter.
@@ -52,8 +52,8 @@ type Call struct {
 	Arch  string // "" for the header's architecture
 	Args  []recording.Arg
 	Count uint64
-	Errno string     // the only outcome, if it never succeeded; "" if it did, or if unknown
-	At    policy.Pos // where it was seen first
+	Errno string     // the errno, if every call failed with it; "" if one succeeded, or if unknown
+	At    policy.Pos // the position of its first record
 
 	barred bool // learn does not allow it
 }
@@ -67,8 +67,8 @@ type Path struct {
 	Type   recording.FileType
 	At     policy.Pos
 
-	own    bool // it was in the working or home directory of a recording that has it
-	itself bool // a recording has exactly this path, not another path that became this one
+	own    bool // it was in the working or home directory of its recording
+	itself bool // a recording contains exactly this path, and not only one that was translated to it
 }
 
 // Link is a path that leads to another.
@@ -84,7 +84,7 @@ type Net struct {
 	At    policy.Pos
 }
 
-// Cap is a capability and what asked for it.
+// Cap is a capability, with what asked for it.
 type Cap struct {
 	Cap, By string
 	Errno   string
@@ -92,7 +92,7 @@ type Cap struct {
 	At      policy.Pos
 }
 
-// Peak is the highest use of something, by one executable or by all together.
+// Peak is the highest use of a resource, by one executable or by all together.
 type Peak struct {
 	Peak  recording.Peak
 	All   bool // by the whole sandbox
@@ -100,8 +100,8 @@ type Peak struct {
 	At    policy.Pos
 }
 
-// Read adds a recording. Rules use file as the name of their evidence. If the recording ends too early, Read uses
-// what is there and lists the file under Truncated.
+// Read adds a recording. Comments in the profile will call it by the name file. If the recording ends too early, Read
+// uses what is there and adds file to Truncated.
 func (f *Facts) Read(file string, in io.Reader) error {
 	r, err := recording.NewReader(file, in)
 	if err != nil {
@@ -129,9 +129,8 @@ func (f *Facts) Read(file string, in io.Reader) error {
 	}
 }
 
-// same returns a path as a string. It reuses the string that the facts have, because a recording has most paths
-// several times. It first tries the path that followed the last path earlier, because programs often use files in the
-// same order.
+// same returns a path as a string. It reuses an existing string, because most paths occur several times. It first tries
+// the path that has followed the previous path before, because programs often use files in the same order.
 func (f *Facts) same(path []byte) string {
 	if int(f.last) >= len(f.after) {
 		return string(path)
@@ -160,7 +159,7 @@ func (f *Facts) header(file string, h *recording.Header) error {
 	return nil
 }
 
-// Add adds an event that was read at the given place.
+// Add adds an event that was read at the given position.
 func (f *Facts) Add(e *recording.Event, at policy.Pos) { f.addFact(e, origin{itself: true}, at) }
 
 // origin says how a path was written in its recording: see the fields own and itself of Path.
@@ -331,7 +330,7 @@ func (f *Facts) abi(c *Call) filter.Arch {
 	return a
 }
 
-// query returns the call as a question to a filter, or nil if no table has the call.
+// query returns the call as a question to a filter, or nil if no table contains the call.
 func (f *Facts) query(c *Call) *filter.Query {
 	q, err := filter.ParseQuery(c.Name, f.abi(c))
 	if err != nil {

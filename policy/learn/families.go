@@ -101,7 +101,7 @@ func isMPTCP(c *Call) bool {
 	return c.Name == "socket" && ok && v == mptcp
 }
 
-// relatives returns the other members of a call's families, as far as the architecture has them.
+// relatives returns the other calls in a call's families, as far as the architecture has them.
 func relatives(call string, arch filter.Arch) (others []string) {
 	for _, line := range families {
 		members := strings.Fields(line)

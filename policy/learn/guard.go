@@ -28,7 +28,7 @@ var besides = [...]string{
 // Besides lists patterns of files that Learn treats as secrets in addition to Options.Secrets.
 func Besides() []string { return slices.Clone(besides[:]) }
 
-// guardHomes marks as secrets the files that are secrets in any home, and the files to which such a name leads.
+// guardHomes marks as secrets the files that are secrets in any home, and the files to which such names lead.
 func (s *secrets) guardHomes(f *Facts, patterns []string) {
 	s.homes, s.tildes = s.w.homes, map[string]bool{}
 	for _, p := range patterns {
@@ -36,7 +36,7 @@ func (s *secrets) guardHomes(f *Facts, patterns []string) {
 			s.tildes[path.Clean(rel)] = true
 			for rel = path.Dir(rel); rel != "."; rel = path.Dir(rel) {
 				if !s.tildes[rel] {
-					s.tildes[rel] = false // a directory above a secret
+					s.tildes[rel] = false // a directory above a secret, not a secret itself
 				}
 			}
 		}
@@ -62,8 +62,8 @@ func (s *secrets) guardHomes(f *Facts, patterns []string) {
 	}
 }
 
-// target marks the file to which a secret's name leads as a secret. It does not if the path is so wide that nothing
-// could be allowed any more.
+// target marks the file to which a secret's name leads as a secret, unless the path is so wide that nothing else could
+// be allowed.
 func (s *secrets) target(p string) {
 	if p = place(p); strings.Count(p, "/") > 1 && !within(p, s.w.workdir) {
 		s.add(p)
@@ -77,9 +77,9 @@ func ofInstalled(p string) bool {
 	return slices.ContainsFunc(installed, func(dir string) bool { return within(dir, p) })
 }
 
-// ofHome reports whether a path is a secret by its place in a home, and whether it contains one. Outside of the working
-// directory and of the system's trees, a name like .ssh is a secret in any directory, because the directory may be a
-// home that nobody has named.
+// ofHome reports whether a path is a secret by its position in a home, and whether it contains one. Outside of the
+// working directory and of the system's trees, a name like .ssh is a secret in any directory, because the directory may
+// be an unknown home.
 func (s *secrets) ofHome(p string) (is, holds bool) {
 	if s.tildes == nil {
 		return false, false
@@ -119,7 +119,7 @@ func (s *secrets) tilde(rest string) (is, holds bool) {
 	return false, false
 }
 
-// refuse says why learn does not allow a path by itself, or returns "" if it may.
+// refuse returns the reason why learn does not allow a path by itself, or "" if it does.
 func (f *files) refuse(p *Path) string {
 	socket := p.Access&recording.Connect != 0 || p.Type == recording.TypeSocket
 	name, gives := lint.SocketAt(p.Path)
@@ -155,8 +155,8 @@ func harmless(p string) bool {
 	return slices.ContainsFunc(services, func(s string) bool { return within(s, p) })
 }
 
-// elsewhere reports whether a path is outside of the system's directories and of the working directory, so that a
-// program does not usually need it. The working directory does not count if it is a home.
+// elsewhere reports whether a path is outside of the system's directories and of the working directory, so that
+// programs do not usually need it. A working directory that is a home does not count.
 func (f *files) elsewhere(p string) bool {
 	for _, dir := range append([]string{"/etc"}, system...) {
 		if within(dir, p) {
@@ -166,7 +166,7 @@ func (f *files) elsewhere(p string) bool {
 	return !within(f.w.workdir, p) || slices.Contains(inHomes(f.w.homes, f.w.workdir), "")
 }
 
-// foreigners notes the paths that were left out because another recording calls their directory . or ~.
+// foreigners adds notes about the paths that were left out because another recording calls their directory . or ~.
 func (f *files) foreigners() {
 	seen := map[string]bool{}
 	for i := range f.f.foreign {
@@ -188,8 +188,8 @@ const reaching = `ptrace process_vm_readv process_vm_writev process_madvise kcmp
 	modify_ldt syslog`
 
 // unusual reports whether ordinary programs do not make the call with these arguments. barred is true if learn
-// therefore does not allow the call. That is so if the profile Ordinary denies it explicitly, or if the call is in
-// reaching, unless the user named the call.
+// therefore does not allow the call: the profile Ordinary denies it explicitly, or it is in reaching, and the user has
+// not named it.
 func (l *learner) unusual(c *Call) (unusual, barred bool) {
 	if l.opts.Ordinary == nil || refused(c.Errno) || !filter.Known(c.Name) {
 		return false, false
@@ -223,8 +223,8 @@ func (l *learner) outcomes(spec filter.Spec, c *Call) []filter.Outcome {
 	return found
 }
 
-// bar marks the calls that learn does not allow. It notes each kind of them once, and also the calls that are unusual
-// and still allowed.
+// bar marks the calls that learn does not allow. It adds one note for each kind of them, and also for the calls that
+// are unusual and still allowed.
 func (l *learner) bar() {
 	noted := map[string]bool{}
 	for i := range l.f.Calls {

@@ -11,13 +11,13 @@ import (
 	"cordon/policy/phrase"
 )
 
-// Options say what to make of recordings.
+// Options say how to make a profile from recordings.
 type Options struct {
 	Name    string          // the name of the new profile
 	Extends []string        // the profiles that it extends, by name
-	Parent  *policy.Profile // the same profiles, merged: the profile below
-	Secrets []string        // patterns of hide rules, which name what learn never allows by itself
-	Targets []string        // places that are secrets because links with names of secrets lead there
+	Parent  *policy.Profile // these profiles merged: the parent profile
+	Secrets []string        // patterns of hide rules for files that learn never allows by itself
+	Targets []string        // files that are secrets because links with names of secrets lead to them
 	Granted []string        // paths to allow although they are secrets, devices or sockets of the host
 	// Ordinary is a profile that allows what ordinary programs call. If it denies a call explicitly, Learn does not
 	// allow the call, unless Parent allows it or Calls names it. The same holds for calls that reach into other
@@ -26,9 +26,9 @@ type Options struct {
 	Ordinary *policy.Profile
 	Calls    []string
 	Env      []policy.EnvKeep // variables to keep, because a recording does not show which ones the program reads
-	Files    int              // if so many files of a directory are read, learn allows the directory; 0 means 6
+	Files    int              // allow a directory if so many of its files are read; 0 means 6
 	Names    int              // the same for files whose names differ only in numbers; 0 means 3
-	Dirs     int              // if so many directories in one are allowed, learn allows that one; 0 means 4
+	Dirs     int              // allow a directory if so many directories in it are allowed; 0 means 4
 }
 
 // NoteKind is the subject of a Note.
@@ -36,7 +36,7 @@ type NoteKind string
 
 // These are the kinds of notes.
 const (
-	Granted NoteKind = "granted" // seen and allowed, and worth a look
+	Granted NoteKind = "granted" // seen and allowed, but the user should look at it
 	Widened NoteKind = "widened" // allowed, although it was not seen
 	Left    NoteKind = "left"    // seen and not allowed, because it was not needed or is not possible
 	Secret  NoteKind = "secret"  // seen and not allowed, because it is a secret
@@ -47,15 +47,15 @@ type Note struct {
 	Kind NoteKind
 	What string     // what it is about
 	Why  string     // what there is to know about it
-	At   policy.Pos // the evidence; zero if the note is about no single record
+	At   policy.Pos // the position of its record; zero if it is about no single record
 }
 
 // Result is the outcome of Learn.
 type Result struct {
 	Profile  *policy.Profile     // the new profile alone, without the profiles that it extends
 	Notes    []Note              // sorted by kind
-	Head     []string            // the comment at the top
-	Comments map[string][]string // by the path of a key or item ("network", "syscalls.allow[12]")
+	Head     []string            // the lines of the comment at the top
+	Comments map[string][]string // comments by the path of their key or item ("network", "syscalls.allow[12]")
 }
 
 // YAML returns the profile as a file. A comment after each rule names its evidence.
@@ -91,11 +91,11 @@ func Learn(f *Facts, opts Options) (*Result, error) {
 	}
 	l := &learner{f: f, w: newWorld(f), opts: opts, parent: opts.Parent, own: &policy.Profile{Version: 1, Name: opts.Name}, comments: map[string][]string{}}
 	var err error
-	if l.parentSpec, err = l.parent.Syscalls.Filter(); err != nil {
+	if l.parentSpec, err = l.parent.SectionFilter(); err != nil {
 		return nil, err
 	}
 	if opts.Ordinary != nil {
-		if l.ordinary, err = opts.Ordinary.Syscalls.Filter(); err != nil {
+		if l.ordinary, err = opts.Ordinary.SectionFilter(); err != nil {
 			return nil, err
 		}
 	}
@@ -125,7 +125,7 @@ func (l *learner) note(n Note) { l.notes = append(l.notes, n) }
 
 func (l *learner) comment(path string, lines ...string) { l.comments[path] = lines }
 
-// source records the place from which a scalar comes.
+// source records the position from which a scalar comes.
 func (l *learner) source(path string, at policy.Pos) {
 	l.own.Sources = append(l.own.Sources, policy.Source{Path: path, Pos: at})
 }
@@ -187,7 +187,7 @@ func (l *learner) top() []string {
 	return lines
 }
 
-// env returns the variables that the options keep and the profile below does not.
+// env returns the variables that the options keep and the parent profile does not.
 func (l *learner) env() (keep []policy.EnvKeep) {
 	for _, k := range l.opts.Env {
 		if !slices.ContainsFunc(l.parent.Env.Keep, func(p policy.EnvKeep) bool { return p.Pattern == k.Pattern }) {
@@ -200,7 +200,7 @@ func (l *learner) env() (keep []policy.EnvKeep) {
 	return keep
 }
 
-// rest sets keys about which recordings say nothing.
+// rest sets the keys about which recordings say nothing.
 func (l *learner) rest() {
 	if l.parent.TTY == policy.TTYNone {
 		l.own.TTY = policy.TTYInherit

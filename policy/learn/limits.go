@@ -22,8 +22,8 @@ func (l *learner) limits() {
 		var most *Peak
 		for i := range l.f.Peaks {
 			p := &l.f.Peaks[i]
-			// The use of all together says more than the use of one. But only memory and processes are summed over
-			// the sandbox.
+			// The peak of all programs together is better than that of one. But only memory and processes are summed
+			// over the sandbox.
 			if p.Peak == kind && (most == nil || p.All && !most.All || p.All == most.All && p.Value > most.Value) {
 				most = p
 			}

@@ -28,7 +28,7 @@ func (f *files) symlinks() {
 			continue
 		}
 		if i := shown.mount(via); i >= 0 && !slices.Contains(emptyKinds, shown.p.Mounts[i].Kind) {
-			continue // the mount shows the link
+			continue // the mount already shows the link
 		}
 		made[via] = l.Path
 		f.own.Mounts = append(f.own.Mounts, policy.Mount{Kind: policy.MountSymlink, Target: f.w.shorten(via), Source: l.Path, Pos: l.At})
@@ -38,8 +38,8 @@ func (f *files) symlinks() {
 // emptyKinds lists the kinds of mounts that show nothing of the host.
 var emptyKinds = []policy.MountKind{policy.MountTmpfs, policy.MountEmpty, policy.MountDir}
 
-// aliases returns the links, shortest first. If many links lead from one directory to another, it returns one link
-// between the directories. For a path such as /lib and /usr/lib, a single link is enough.
+// aliases returns the links, shortest first. Of many links from one directory to another, it returns a single link
+// between the directories, such as /lib to /usr/lib.
 func (f *files) aliases(shown *view) []Link {
 	count := map[Link]int{}
 	to := map[string]string{}
@@ -67,7 +67,7 @@ func (f *files) aliases(shown *view) []Link {
 	return slices.CompactFunc(out, func(a, b Link) bool { return a.Via == b.Via && a.Path == b.Path })
 }
 
-// shortest returns the link without the last names that both ends have in common.
+// shortest returns the link without the last components that both ends have in common.
 func shortest(l *Link) Link {
 	via, to := l.Via, l.Path
 	for path.Base(via) == path.Base(to) && path.Dir(via) != "/" && path.Dir(to) != "/" {

@@ -185,7 +185,7 @@ func cloneFlags(l *learner, all []*Call) string {
 		}
 	}
 	if slices.ContainsFunc(l.parent.Syscalls.Rules, func(r policy.SyscallRule) bool { return r.Call == "clone" }) {
-		return "" // the profile below has the rule
+		return "" // the parent profile has the rule
 	}
 	return "flags & CLONE_NEW_ANY == 0"
 }
@@ -258,7 +258,7 @@ func mprotectProt(l *learner, all []*Call) string {
 	return "prot & PROT_EXEC == 0"
 }
 
-// notShown reports whether a back end leaves the call out, so that its absence from the recording says nothing.
+// notShown reports whether a back end never records the call, so that its absence means nothing.
 func (l *learner) notShown(call string) bool {
 	return slices.ContainsFunc(l.f.Header.Runs, func(r recording.Run) bool { return slices.Contains(r.Unseen(), call) })
 }

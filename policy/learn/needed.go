@@ -8,12 +8,12 @@ import (
 	"cordon/policy/recording"
 )
 
-// A question is a check for a capability that the kernel makes before it knows whether the call needs the capability.
-// The other records tell whether the call would have failed without it.
+// A question is a capability check that the kernel makes before it knows whether the call needs the capability. Other
+// records tell whether the call would have failed without it.
 type question struct {
 	cap string
-	by  string // the kernel's function that asks, or the call
-	// needed reports whether the call would have failed. Its second argument is about.
+	by  string // the kernel function, or the call, that makes the check
+	// needed reports whether the call would have failed without the capability.
 	needed func(f *Facts, about string) bool
 	about  string
 	why    string // why the capability is not needed
@@ -46,7 +46,7 @@ var questions = [...]question{
 	{"DAC_READ_SEARCH", "generic_permission", opened, "", refusedAnyway},
 }
 
-// unneeded says why the program does not need a capability that it asked for and had. It returns "" if it does.
+// unneeded returns the reason why the program does not need a capability that it requested and had, or "" if it does.
 func (f *Facts) unneeded(c *Cap) string {
 	for i := range questions {
 		if q := &questions[i]; q.cap == c.Cap && q.by == c.By && !q.needed(f, q.about) {
@@ -72,15 +72,15 @@ func keepsCaps(f *Facts, _ string) bool {
 	})
 }
 
-// wrote reports whether the program opened something below a directory for writing, or changed it.
+// wrote reports whether the program opened a file below a directory for writing, or changed one.
 func (f *Facts) wrote(dir string) bool {
 	return slices.ContainsFunc(f.Paths, func(p Path) bool {
 		return p.Access&recording.Writes != 0 && within(dir, p.Path)
 	})
 }
 
-// sysctl reports whether the program needs the capability for files of a directory. The root of the namespace owns
-// these files. Another user needs the capability to write them, and to read the few that are secret.
+// sysctl reports whether the program needs the capability for files of a directory. These files belong to the
+// namespace's root. Another user needs the capability to write them, and to read the few that are secret.
 func sysctl(f *Facts, dir string) bool {
 	return f.user() && (f.wrote(dir) || slices.ContainsFunc(f.Paths, func(p Path) bool {
 		secret := strings.HasSuffix(p.Path, "_key") || strings.HasSuffix(p.Path, "_secret") ||
@@ -89,8 +89,8 @@ func sysctl(f *Facts, dir string) bool {
 	}))
 }
 
-// setsID reports whether setuid or setgid was called with another number than the program began with, or with a
-// number that was not recorded. It also returns true if the call was not recorded.
+// setsID reports whether setuid or setgid was called with another id than the program had at its start, or with one
+// that was not recorded. It also returns true if the call itself was not recorded.
 func setsID(f *Facts, arg string) bool {
 	asked := false
 	for i := range f.Calls {
@@ -143,8 +143,8 @@ func listed(lines []string) []string {
 	return lines
 }
 
-// leftOut adds comments about what was left out on purpose: capabilities that the program asked for and does not
-// need, and calls that it does without. These calls also have quiet rules: see rules.
+// leftOut adds comments about what was left out on purpose: capabilities that the program requested and does not need,
+// and calls without which it works. The latter also get quiet rules: see rules.
 func (l *learner) leftOut(caps []string) {
 	var calls []string
 	for _, n := range l.notes {

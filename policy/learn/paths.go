@@ -12,7 +12,7 @@ import (
 	"cordon/policy/recording"
 )
 
-// grant is a mount that learn plans.
+// grant is a mount that learn plans to write.
 type grant struct {
 	path  string
 	kind  policy.MountKind // bind, tmpfs, dir
@@ -21,13 +21,13 @@ type grant struct {
 	at    policy.Pos
 }
 
-// files learns the mounts.
+// files makes the mounts of the profile.
 type files struct {
 	*learner
 	grants map[string]*grant
 	exact  map[string][]*Path // by directory: single files that the program read
-	wider  map[string]Note    // by path: what a grant allows that was not seen, for the last reason
-	below  *view              // what the profile below shows
+	wider  map[string]Note    // by path: what a grant allows that was not seen, and the last reason for that
+	below  *view              // what the parent profile shows
 	shows  map[string]bool    // by directory: whether it contains a well-known socket
 }
 
@@ -55,10 +55,10 @@ func (l *learner) mounts() {
 	f.hides()
 }
 
-// writes has the ways to use a file that need a writable file or directory.
+// writes are the ways to use a file that need a writable file or directory.
 const writes = recording.Writes &^ recording.Mount
 
-// path decides what one path needs.
+// path decides which mount one path needs.
 func (f *files) path(p *Path) {
 	if why := f.refuse(p); why != "" {
 		f.secret(p, why)
@@ -105,8 +105,7 @@ func (f *files) secret(p *Path, why string) {
 // cgroups is the directory at which cgroup file systems are mounted.
 const cgroups = "/sys/fs/cgroup"
 
-// sysfs grants a sysfs that belongs to the sandbox, because a file of the host's sysfs cannot be mounted for another
-// user.
+// sysfs grants a sysfs of the sandbox's own, because a file of the host's sysfs cannot be mounted for another user.
 func (f *files) sysfs(p *Path) {
 	if p.Access&writes != 0 || f.outsider() {
 		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "a sysfs is read-only, and can only be had with a network of its own", At: p.At})
@@ -123,15 +122,15 @@ func (l *learner) outsider() bool {
 	return l.parent.Network.Mode == policy.NetworkHost || slices.ContainsFunc(l.f.Nets, func(n Net) bool { return l.f.outside(&n) })
 }
 
-// link handles a symbolic link that the program looked at itself. If the recording shows where the link leads,
-// symlinks makes it. Otherwise it only appears together with its directory.
+// link handles a symbolic link that the program examined itself. If the recording shows where the link leads, symlinks
+// creates it. Otherwise it is visible only if its directory is.
 func (f *files) link(p *Path) {
 	if _, ok := f.f.links[p.Path]; !ok {
 		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "it is a symbolic link, and nobody followed it", At: p.At})
 	}
 }
 
-// directory handles a directory that the program looked at or listed.
+// directory handles a directory that the program examined or listed.
 func (f *files) directory(p *Path) {
 	switch {
 	case p.Access&recording.List == 0:
@@ -145,8 +144,8 @@ func (f *files) directory(p *Path) {
 	}
 }
 
-// writable grants a directory in which the program made, replaced or removed something. If the directory would show
-// secrets, or holds short-lived files, the grant is an empty directory that belongs to the sandbox.
+// writable grants a directory in which the program has created, replaced or removed a file. If the directory would show
+// secrets, or is for short-lived files, the program gets an empty directory of the sandbox's own instead.
 func (f *files) writable(dir string, p *Path) {
 	switch {
 	case f.below.check(dir, recording.Write, recording.TypeDir).why == "":
@@ -187,21 +186,22 @@ func (f *files) volatile(dir string) bool {
 	return false
 }
 
-// widen remembers what a grant allows that was not seen. A writable grant keeps its reason, because it allows more.
+// widen remembers what a grant allows that was not seen. The reason for a writable grant has precedence, because it
+// allows more.
 func (f *files) widen(p, why string, at policy.Pos) {
 	if g := f.grants[p]; g == nil || !g.write {
 		f.wider[p] = Note{Kind: Widened, What: f.w.shorten(p), Why: why, At: at}
 	}
 }
 
-// add adds a grant, or joins it with an existing grant of the same path.
+// add adds a grant, or merges it with an existing grant for the same path.
 func (f *files) add(g grant) {
 	old := f.grants[g.path]
 	if old == nil {
 		f.grants[g.path] = &g
 		return
 	}
-	rank := func(g *grant) int { // a tmpfs beats a bind, which would show too much
+	rank := func(g *grant) int { // a tmpfs has precedence over a bind, which would show too much
 		return slices.Index([]policy.MountKind{policy.MountDir, policy.MountBind, policy.MountTmpfs}, g.kind)
 	}
 	if rank(&g) > rank(old) {
@@ -216,9 +216,8 @@ func (f *files) add(g grant) {
 // system lists trees of programs and libraries, which are the same on every machine and contain no secrets.
 var system = []string{"/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/opt", "/nix", "/gnu"}
 
-// mayOpen reports whether learn may allow a directory as a whole. It may not if the directory contains a secret or a
-// socket that gives much away, if it is the home directory, if the working directory or the home lies in it, or if it
-// is everything.
+// mayOpen reports whether learn may allow a directory as a whole. It may not if the directory contains a secret, a
+// powerful socket, the working directory or the home, or is the home or the root.
 func (f *files) mayOpen(dir string) bool {
 	depth := strings.Count(dir, "/")
 	switch {
@@ -232,7 +231,7 @@ func (f *files) mayOpen(dir string) bool {
 	return true
 }
 
-// directories is the first step of generalising. If many single files of a directory are read, it grants the
+// directories is the first step of generalising. If a program reads many single files of a directory, it grants the
 // directory.
 func (f *files) directories() {
 	for _, dir := range slices.Sorted(keysOf(f.exact)) {
@@ -347,7 +346,7 @@ func ofSystem(dir string) bool {
 	return within("/etc", dir) || slices.ContainsFunc(system, func(s string) bool { return within(s, dir) })
 }
 
-// prune removes grants that a directory above already covers.
+// prune removes grants that a grant of a directory above includes.
 func (f *files) prune() {
 	for p, g := range f.grants {
 		above := f.nearest(p)
@@ -380,7 +379,7 @@ func (f *files) nearest(p string) *grant {
 	}
 }
 
-// write makes the mounts. Each mount comes after the mounts above it.
+// write writes the mounts. Each mount comes after those above it.
 func (f *files) write() {
 	all := make([]*grant, 0, len(f.grants))
 	for _, g := range f.grants {

@@ -14,15 +14,15 @@ import (
 // A Denial is something that a recording contains and a profile would not allow.
 type Denial struct {
 	Layer policy.Layer
-	What  string     // "openat(…, O_WRONLY)", "read /etc/shadow", "connect example.org:443"
+	What  string     // such as "openat(…, O_WRONLY)", "read /etc/shadow", "connect example.org:443"
 	Why   string     // what denies it
 	Maybe bool       // it depends on arguments that were not recorded
-	At    policy.Pos // the record
-	By    policy.Pos // the line of the profile; zero if no line says it
+	At    policy.Pos // the position of the record
+	By    policy.Pos // the line of the profile; zero if no line denies it
 }
 
-// Replay plays the facts against an effective profile. It does not expect the profile to allow what the program was
-// refused during the recording. The error is about the profile.
+// Replay checks the facts against an effective profile. It ignores what the program was refused during the recording.
+// The error is about the profile.
 func Replay(p *policy.Profile, f *Facts) ([]Denial, error) {
 	r := &replay{p: p, f: f, w: newWorld(f)}
 	if err := r.calls(); err != nil {
@@ -47,7 +47,7 @@ type replay struct {
 func (r *replay) deny(d Denial) { r.denials = append(r.denials, d) }
 
 func (r *replay) calls() (err error) {
-	if r.spec, err = r.p.Syscalls.Filter(); err != nil {
+	if r.spec, err = r.p.SectionFilter(); err != nil {
 		return err
 	}
 	if r.program, err = filter.Compile(r.spec, r.f.arch()); err != nil {
@@ -89,7 +89,7 @@ func (r *replay) call(c *Call) error {
 	return nil
 }
 
-// judge handles a call that does not pass in every case.
+// judge handles a call that the filter does not allow in every case.
 func (r *replay) judge(c *Call, d *filter.Data, found []filter.Outcome) {
 	maybe := false
 	var bad *filter.Outcome
@@ -133,7 +133,8 @@ func (r *replay) title(c *Call, d *filter.Decoded) string {
 	return c.Name + "(" + strings.Join(words, ", ") + ")"
 }
 
-// another reports whether a program uses another call if this one returns ENOSYS, and may make the other call.
+// another reports whether programs use another call if this one fails with ENOSYS, and the profile allows the other
+// call.
 func (r *replay) another(c *Call, a filter.Action) bool {
 	i := slices.IndexFunc(instead[:], func(x struct{ call, other string }) bool { return x.call == c.Name })
 	if i < 0 || a != (filter.Action{Kind: filter.Errno, Errno: 38}) { // ENOSYS
@@ -163,7 +164,7 @@ func (r *replay) tcp(c *Call) bool {
 	return err == nil && len(found) > 0 && !slices.ContainsFunc(found, func(o filter.Outcome) bool { return !o.Action.Passes() })
 }
 
-// parsePos returns the first place of a verdict. Package filter gives places as text.
+// parsePos returns the first position in a verdict. Package filter gives positions as text.
 func parsePos(from []string) policy.Pos {
 	if len(from) == 0 {
 		return policy.Pos{}

@@ -9,19 +9,19 @@ import (
 	"cordon/policy/lint"
 )
 
-// secrets knows what learn never allows by itself, not even inside of something that it allows: the patterns of hide
-// rules.
+// secrets knows which files learn never allows by itself, not even within a directory that it allows: those that the
+// patterns of hide rules match.
 type secrets struct {
 	w        *world
 	exact    map[string]bool
 	globs    []string
-	anywhere []string        // NAME of each **/NAME
-	dirs     map[string]bool // directories: whether they are a secret or below one
+	anywhere []string        // the names NAME of patterns **/NAME
+	dirs     map[string]bool // by directory: whether it is a secret or below one
 	above    map[string]bool // directories that contain a secret with a fixed path
-	granted  []string        // paths that the user named as needed
+	granted  []string        // paths that the user has granted
 
 	homes  []string            // if tildes is set: all known homes
-	tildes map[string]bool     // below a home: true for a secret, false for a directory above one; nil: see ofHome
+	tildes map[string]bool     // by path below a home: true for a secret, false for a directory above one; nil: see ofHome
 	names  map[string][]string // by path: the names that make it a secret
 }
 
@@ -57,7 +57,7 @@ func (s *secrets) add(p string) {
 	}
 }
 
-// has reports whether p is a secret or in one, and the user did not grant it.
+// has reports whether p is a secret or below one, and the user has not granted it.
 func (s *secrets) has(p string) bool {
 	if !s.self(p) && !s.dir(path.Dir(p)) || s.isGranted(p) {
 		return false
@@ -117,7 +117,7 @@ func lastNames(p string, n int) string {
 	return p
 }
 
-// holds reports whether a directory contains a secret, as far as the patterns say where secrets are.
+// holds reports whether a directory contains a secret, as far as the patterns tell where secrets are.
 func (s *secrets) holds(dir string) bool {
 	_, home := s.ofHome(dir)
 	return home || s.above[dir] || s.dir(dir) || slices.ContainsFunc(s.homes, func(home string) bool { return within(dir, home) })

@@ -9,14 +9,14 @@ import (
 	"cordon/policy/recording"
 )
 
-// view is the tree that a profile shows, as far as names tell. It assumes that a bind contains what the recording saw
-// there.
+// view is the file tree that a profile shows, as far as paths tell. It assumes that a bind contains the files that the
+// recording has seen there.
 type view struct {
 	p       *policy.Profile
 	w       *world
-	targets map[string]int  // the last mount on each target
-	spine   map[string]bool // directories above a target, which cordon makes for it
-	at      map[string]int  // by directory: the mount that contains it; -1 for the root
+	targets map[string]int  // index of the last mount on each target
+	spine   map[string]bool // directories above a target, which cordon creates
+	at      map[string]int  // by directory: index of the mount that contains it; -1 for the root
 	hide    *secrets
 	links   map[string]string
 }
@@ -73,17 +73,17 @@ func (v *view) dirMount(dir string) int {
 	return i
 }
 
-// refusal says why the program cannot use a path as it did. The zero refusal means that it can.
+// refusal is the reason why the program cannot use a path as it did. The zero refusal means that it can.
 type refusal struct {
 	layer policy.Layer
 	why   string
-	at    policy.Pos // the rule
+	at    policy.Pos // the position of the rule
 }
 
-// looks has the ways to use a file that still work if the file is unreadable or the directory empty.
+// looks are the ways to use a file that work even if the file is unreadable or the directory empty.
 const looks = recording.Stat | recording.Chdir
 
-// check says whether access to a path is possible.
+// check reports whether access to a path is possible.
 func (v *view) check(p string, access recording.Access, kind recording.FileType) refusal {
 	if access&^looks != 0 && v.hide.has(p) {
 		return refusal{policy.LayerMount, "it is hidden", v.hiddenBy(p)}
@@ -124,8 +124,7 @@ func (v *view) inRoot(p string, access recording.Access) refusal {
 	return refusal{policy.LayerMount, "the root is read-only", at}
 }
 
-// skeleton decides about a path that no mount shows. A directory that leads to a mount exists, and contains nothing
-// else.
+// skeleton decides about a path that no mount shows. A directory above a mount exists, and contains nothing else.
 func (v *view) skeleton(p string, access recording.Access, at policy.Pos) refusal {
 	switch {
 	case v.spine[p] && access&(writes|recording.Execute|recording.Map|recording.Connect) == 0:
@@ -177,7 +176,7 @@ func (v *view) inMount(m *policy.Mount, p string, access recording.Access, kind 
 }
 
 func (v *view) inProc(m *policy.Mount, target, p string, writes bool) refusal {
-	masks, readOnly := m.ProcParts()
+	masks, readOnly := m.ProcParts(v.p != nil && v.p.BareProc())
 	has := func(list []string) bool {
 		return slices.ContainsFunc(list, func(x string) bool { return within(target+"/"+strings.TrimPrefix(x, target+"/"), p) })
 	}
@@ -233,7 +232,7 @@ func (v *view) landlock(p string, access recording.Access) refusal {
 // shows.
 func (v *view) reaches(l *Link) bool {
 	at := l.Via
-	for range 8 { // no sensible tree has more links in a row
+	for range 8 { // a usual tree has no more links in a row
 		next := v.follow(at)
 		if next == at {
 			break

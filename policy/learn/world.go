@@ -7,15 +7,15 @@ import (
 	"cordon/policy/recording"
 )
 
-// world is the file system as the recordings show it: the files that the runs made, the home and the working
+// world is the file system as the recordings show it: the files that the runs have created, the home and the working
 // directory.
 type world struct {
 	home, workdir string
-	homes, others []string // of all runs, and of the caller: see Facts
+	homes, others []string // those of all runs, and of the caller: see Facts
 	created       map[string]bool
-	fresh         map[string]bool   // by directory: whether the runs made it or one above it
-	parents       map[string]string // by directory: the nearest directory that existed before
-	dirs          map[string]bool   // directories below which the recording has paths
+	fresh         map[string]bool   // by directory: whether the runs have created it or one above it
+	parents       map[string]string // by directory: the nearest directory above that existed before
+	dirs          map[string]bool   // directories that contain recorded paths
 }
 
 func newWorld(f *Facts) *world {
@@ -34,7 +34,7 @@ func newWorld(f *Facts) *world {
 	return w
 }
 
-// place returns a directory that a placeholder may stand for, or "".
+// place returns a directory for which . or ~ may stand, or "".
 func place(p string) string {
 	if p == "" || p[0] != '/' || path.Clean(p) == "/" {
 		return ""

@@ -17,8 +17,8 @@ type Level string
 // The levels have the names that SARIF uses.
 const (
 	LevelError   Level = "error"   // the sandbox does not stop a program that knows how to leave it
-	LevelWarning Level = "warning" // a way out, or a loss, that the writer probably did not mean
-	LevelNote    Level = "note"    // many profiles mean it, but the reader should know
+	LevelWarning Level = "warning" // a way out, or a loss, that the author probably did not intend
+	LevelNote    Level = "note"    // many authors intend it, but the reader should know
 )
 
 // Rule is one thing that Check looks for. A code is never used again for another rule.
@@ -28,16 +28,16 @@ type Rule struct {
 	Level Level
 	About string // what the rule looks for
 	Why   string // why it matters
-	Fix   string // what to do about it
+	Fix   string // how to correct it
 	find  func(l *linter)
 }
 
 // A Finding is a problem that a rule found in a profile.
 type Finding struct {
 	Rule    *Rule
-	Text    string     // "syscalls: io_uring_setup is allowed"
-	Pos     policy.Pos // the line that is responsible; if something is missing, only the file
-	Ignored string     // the reason, if a comment says that the profile means it
+	Text    string     // such as "syscalls: io_uring_setup is allowed"
+	Pos     policy.Pos // the responsible line; if something is missing, only the file
+	Ignored string     // the reason, if a comment says that this is intended
 }
 
 // Options holds what Check needs to know and the profile does not say.
@@ -46,7 +46,7 @@ type Options struct {
 	Arch       string                   // "amd64"
 	RuntimeDir string                   // the caller's XDG_RUNTIME_DIR; "" if it has none
 	Names      []string                 // paths of File: absolute, and ./… in the working directory
-	Text       func(file string) []byte // returns a file's text, whose comments Check reads; may be nil
+	Text       func(file string) []byte // returns the text of a file, for the comments in it; may be nil
 }
 
 // Check finds what an effective profile should not allow, what has no effect in it, and what it lacks. A comment with
@@ -101,10 +101,10 @@ func (l *linter) say(at policy.Pos, text string) {
 	l.found = append(l.found, f)
 }
 
-// remark is a comment that says that the profile means what a rule finds.
+// remark is a comment that says that a finding is intended.
 type remark struct {
 	line   int
-	own    bool // nothing else is on its line, so it is about the next line
+	own    bool // it is alone on its line, so it is about the next line
 	file   bool // it is about findings without a line
 	codes  []string
 	reason string
@@ -152,7 +152,7 @@ func readRemarks(text string) (list []remark) {
 	return list
 }
 
-// ignored returns the reason why a finding is meant, or "" if no comment gives one.
+// ignored returns the reason for ignoring a finding, or "" if no comment gives one.
 func (l *linter) ignored(f *Finding) string {
 	for _, m := range l.of(f.Pos.File).list {
 		here := m.line == f.Pos.Line || m.own && m.line == f.Pos.Line-1
@@ -182,7 +182,7 @@ func (l *linter) remarks() {
 	}
 }
 
-// passes reports whether the filter lets a call pass for some values of the arguments that call leaves open:
+// passes reports whether the filter allows a call for some values of the arguments that the text leaves out:
 // "socket(AF_ALG)".
 func (l *linter) passes(call string) (at policy.Pos, yes bool) {
 	q, err := filter.ParseQuery(call, l.arch)
@@ -194,6 +194,9 @@ func (l *linter) passes(call string) (at policy.Pos, yes bool) {
 		return policy.Pos{}, false
 	}
 	for _, o := range found {
+		if name, _, _ := strings.Cut(call, "("); o.Action.Passes() && l.p.Nest && slices.Contains(policy.NestCalls[:], name) {
+			return l.p.Source("nest"), true
+		}
 		if o.Action.Passes() {
 			return l.placeOf(o.From), true
 		}
@@ -214,7 +217,7 @@ func (l *linter) placeOf(from []string) policy.Pos {
 	return l.p.Source("syscalls.default")
 }
 
-// callPositions returns the positions of everything that says something about a call.
+// callPositions returns the positions of all lines about a call.
 func callPositions(p *policy.Profile) (list []policy.Pos) {
 	for _, x := range p.Syscalls.Allow {
 		list = append(list, x.Pos)
@@ -228,7 +231,7 @@ func callPositions(p *policy.Profile) (list []policy.Pos) {
 	return list
 }
 
-// calls finds which calls in a list pass. It reports them once for each line that is responsible.
+// calls finds the calls in a list that the filter allows. It reports them once for each responsible line.
 func (l *linter) calls(list string) {
 	var places []policy.Pos
 	byPlace := map[policy.Pos][]string{}
@@ -245,8 +248,8 @@ func (l *linter) calls(list string) {
 	}
 }
 
-// reaches reports whether the task can reach a path of the host, and which rule shows the path. host may contain
-// wildcards, as hostNames knows them.
+// reaches reports whether the task can reach a path of the host, and by which rule. host may contain wildcards, as
+// hostNames accepts them.
 func (l *linter) reaches(host string, write bool) (rule string, at policy.Pos, yes bool) {
 	target := hostNames(host, "")
 	show := func(source []string, place []string, later int) bool {
@@ -298,7 +301,7 @@ func (l *linter) paths(list []string, write bool, how string) {
 	}
 }
 
-// coveredMounts finds mounts that are invisible because a later mount covers them.
+// coveredMounts finds mounts that are invisible because a later mount lies on top of them.
 func (l *linter) coveredMounts() {
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]

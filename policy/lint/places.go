@@ -7,8 +7,8 @@ import (
 	"cordon/policy"
 )
 
-// places lists paths of the host from which a program outside runs something, or on which the whole host depends. In
-// a path "~" means every user's home, and * stands for one name. A path below a place counts like the place itself.
+// places lists paths of the host from which programs outside run something, or on which the whole host depends. "~"
+// means every user's home, and * stands for one component. A path below one of these counts like it.
 var places = [...]struct {
 	why   string // why writing there is dangerous
 	paths []string
@@ -136,13 +136,13 @@ type writing struct {
 	rule   string
 	at     policy.Pos
 	source []string // the source as hostNames splits it; nil if it is relative
-	place  []string // the path inside; nil if it is relative or not shown
-	later  int      // the index of the first mount that may cover it
+	place  []string // the path inside; nil if it is relative, or if nothing shows it
+	later  int      // index of the first mount that may lie on top of it
 	text   string
 }
 
-// writings lists the paths of the host that the task can write: writable binds, and the directories that keep what is
-// written to overlays.
+// writings lists the paths of the host that the task can write: writable binds, and directories that store changes of
+// overlays.
 func (l *linter) writings() (out []writing) {
 	add := func(rule string, at policy.Pos, source, place string, later int) {
 		names := hostNames(source, l.opts.RuntimeDir)
@@ -169,7 +169,7 @@ func (l *linter) writings() (out []writing) {
 	return out
 }
 
-// hits reports whether w makes a path writable: it contains the path, or lies below the path.
+// hits reports whether w makes a path writable: it contains the path, or lies below it.
 func (l *linter) hits(w *writing, host string) bool {
 	target := hostNames(host, "")
 	if len(target) > 0 && target[0] == "root" && len(target) == 1 {
@@ -180,7 +180,7 @@ func (l *linter) hits(w *writing, host string) bool {
 		return false
 	case !above(w.source, target):
 		return above(target, w.source)
-	case w.place == nil: // the task writes an overlay's upper directory, although nothing shows it
+	case w.place == nil: // the task writes to an overlay's upper directory, although no mount shows it
 		return true
 	}
 	inside := append(slices.Clone(w.place), target[len(w.source):]...)
@@ -263,8 +263,7 @@ func (l *linter) projectPrograms() {
 	}
 }
 
-// guarded reports whether a name in the working directory is hidden, or covered by a later mount that is not
-// writable.
+// guarded reports whether a name in the working directory is hidden, or lies under a later mount that is not writable.
 func (l *linter) guarded(name string, later int) bool {
 	for _, m := range l.p.Mounts[later:] {
 		if m.Place() == "./"+name && !(m.Kind == policy.MountBind && m.Write) {

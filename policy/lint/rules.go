@@ -384,7 +384,7 @@ func (l *linter) gitHooks() {
 	}
 }
 
-// idleHides finds hide rules on paths that nothing shows.
+// idleHides finds hide rules for paths that no mount shows.
 func (l *linter) idleHides() {
 	if l.p.Root.Kind != policy.RootEmpty {
 		return // the root may show the path
@@ -410,8 +410,8 @@ func (l *linter) idleHides() {
 
 func (l *linter) noEffect() {
 	for _, w := range l.warnings {
-		// A warning about an inherited line does not concern this file, because a profile inherits lines in order to
-		// narrow them.
+		// A warning about an inherited line is not about this file, because a profile inherits lines in order to narrow
+		// them.
 		if at := l.placeOf(w.From); at.File == l.opts.File || at.File == "" || at.File == policy.CommandLine {
 			l.say(at, "syscalls: "+w.Msg)
 		}
@@ -431,7 +431,11 @@ func (l *linter) proc() {
 		if m.Kind != policy.MountProc {
 			continue
 		}
-		if m.Mask.Set && len(m.Mask.V) == 0 || m.ReadOnly.Set && len(m.ReadOnly.V) == 0 {
+		switch masked, readOnly := m.ProcParts(l.p.BareProc()); {
+		case len(masked) > 0 && len(readOnly) > 0:
+		case l.p.BareProc():
+			l.say(l.p.Source("nest"), mountAt(i)+": with nest proc has no masks")
+		default:
 			l.say(m.Pos, mountAt(i)+": proc has no masks")
 		}
 		if l.p.Namespaces.PID.Mode == policy.NSHost && m.Hidepid != "invisible" && m.Hidepid != "ptraceable" {

@@ -42,8 +42,8 @@ var sockets = [...]struct {
 // An Exposure is a socket of the host that a rule of the profile lets the task reach.
 type Exposure struct {
 	Socket string // "Docker's socket"
-	Path   string // where such a socket is on the host; * stands for one name
-	Gives  string // what a program gains from it
+	Path   string // where the socket usually is on the host; * stands for one component
+	Gives  string // what a program can do with it
 	Rule   string // the rule that shows it: "mounts[2]", "root", "network"
 	Pos    policy.Pos
 }
@@ -52,9 +52,9 @@ func (e Exposure) String() string {
 	return e.Rule + ": it shows " + e.Socket + " (" + e.Path + "), which gives " + e.Gives
 }
 
-// Exposures lists the well-known sockets that an effective profile shows, once for each rule that shows one. A later
-// mount or a hide rule that covers a socket removes it from the list. runtimeDir is the caller's XDG_RUNTIME_DIR; ""
-// if it has none. Exposures judges by names and does not ask whether the host has such a socket.
+// Exposures lists the well-known sockets that an effective profile shows, once for each rule that shows one. A socket
+// under a later mount or a hide rule is not in the list. runtimeDir is the caller's XDG_RUNTIME_DIR; "" if it is not
+// set. Exposures decides by paths, and does not check whether the host has such a socket.
 func Exposures(p *policy.Profile, runtimeDir string) []Exposure {
 	var list []Exposure
 	if p.Root.Kind == policy.RootHost {
@@ -71,7 +71,7 @@ func Exposures(p *policy.Profile, runtimeDir string) []Exposure {
 	return list
 }
 
-// exposedBy adds the sockets that one mount shows. later is the index of the first mount that may cover it.
+// exposedBy adds the sockets that one mount shows. later is the index of the first mount that may lie on top of it.
 func exposedBy(p *policy.Profile, list []Exposure, m *policy.Mount, rule string, later int, runtimeDir string) []Exposure {
 	source := hostNames(m.Source, runtimeDir)
 	if source == nil {
@@ -100,8 +100,8 @@ func exposedBy(p *policy.Profile, list []Exposure, m *policy.Mount, rule string,
 	return list
 }
 
-// covered reports whether a later mount or a hide rule covers a path. host is the path on the host, inside the one in
-// the sandbox.
+// covered reports whether a later mount or a hide rule hides a path. host is the path on the host, inside that in the
+// sandbox.
 func covered(p *policy.Profile, host, inside []string, later int, runtimeDir string) bool {
 	for i := later; i < len(p.Mounts); i++ {
 		m := &p.Mounts[i]
@@ -140,8 +140,8 @@ func SocketAt(name string) (socket, gives string) {
 	return "", ""
 }
 
-// hostNames splits a path into its names. The path must be absolute or begin at a home; otherwise hostNames returns
-// nil. If a usual system has two names for a place, hostNames returns the same one for both.
+// hostNames splits a path into its components. The path must be absolute or begin at a home; otherwise it returns nil.
+// If usual systems have two names for a directory, it returns the same one for both.
 func hostNames(p, runtimeDir string) []string {
 	switch {
 	case p == "~" || strings.HasPrefix(p, "~/"):

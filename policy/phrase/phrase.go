@@ -1,5 +1,4 @@
-// Package phrase holds the few small texts that every part of the program makes. It imports no other package of
-// cordon.
+// Package phrase builds the short texts that every part of the program needs. It imports no other package of cordon.
 package phrase
 
 import (
@@ -7,8 +6,7 @@ import (
 	"strconv"
 )
 
-// Cause returns the innermost error. Package os wraps an operation and a path around it; the caller names these
-// itself.
+// Cause returns the innermost error. Package os adds an operation and a path, which the caller names itself.
 func Cause(err error) error {
 	for {
 		next := errors.Unwrap(err)
@@ -27,7 +25,7 @@ func Prefixed(prefix, s string) string {
 	return prefix + s
 }
 
-// Counted returns a number and the name of things. The plural of the name must end in s.
+// Counted returns a number with a noun. The plural of the noun must end in s.
 func Counted(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

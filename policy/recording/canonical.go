@@ -1,8 +1,8 @@
 package recording
 
-// canonical reads a line about a path or a call, if the line is exactly as Write writes it and contains only
-// printable ASCII without escapes. Nearly every line of a recording is such a line. For every other line, right or
-// wrong, it returns false. The caller must then ignore e and read the line with the decoder.
+// canonical parses a line about a path or a call, if the line is exactly as Write would write it and contains only
+// printable ASCII without escapes, as nearly every line does. For every other line, valid or not, it returns false; the
+// caller must then ignore e and use the decoder.
 func (r *Reader) canonical(line []byte, e *Event) bool {
 	s := scanner{in: line, ok: true}
 	*e = Event{Exe: -1, Count: 1, Args: e.Args[:0]}
@@ -62,14 +62,14 @@ func (r *Reader) args(s *scanner, e *Event) {
 	s.expect("}")
 }
 
-// scanner goes through a line. ok becomes false if the line does not contain what the caller expects.
+// scanner reads a line from left to right. ok becomes false if the line does not contain what the caller expects.
 type scanner struct {
 	in []byte
 	at int
 	ok bool
 }
 
-// take moves past text and returns true, if text comes next.
+// take moves past text and returns true if the rest of the line begins with text.
 func (s *scanner) take(text string) bool {
 	end := s.at + len(text)
 	if end > len(s.in) || string(s.in[s.at:end]) != text {
@@ -127,7 +127,7 @@ func (s *scanner) access(e *Event) {
 	s.expect("]")
 }
 
-// accessOf does what ParseAccess does, but finds the most common words without a search.
+// accessOf is ParseAccess, but finds the most common words without a search.
 func accessOf(word []byte) Access {
 	switch string(word) {
 	case "read":

@@ -9,7 +9,7 @@ import (
 	"cordon/policy/phrase"
 )
 
-// These limits bound what one recording may say, because a recording may come from anyone.
+// Limits for one recording, because a recording may come from anyone.
 const (
 	MaxLine        = 1 << 20 // bytes of a line, including the header
 	MaxExecutables = 1 << 16
@@ -19,7 +19,7 @@ const (
 	maxArgs        = 6
 )
 
-// check says what is wrong with an event. executables is the number of executables in the recording.
+// check returns what is wrong with an event. executables is the number of executables in the recording.
 func (e *Event) check(executables int) error {
 	if e.Exe < -1 || e.Exe >= executables {
 		return errors.New("exe " + strconv.Itoa(e.Exe) + ": there is no such executable")

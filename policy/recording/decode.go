@@ -13,7 +13,7 @@ type decoder struct {
 	in   []byte
 	at   int
 	r    *Reader
-	seen uint32 // the keys that were read: bit i stands for keys[i]
+	seen uint32 // the keys read so far: bit i stands for keys[i]
 	err  string // the first error
 	hint string
 	buf  []byte // for strings with escapes
@@ -22,7 +22,7 @@ type decoder struct {
 	number     uint64 // the value of id or records
 }
 
-// keys lists the keys that a line may have, each with the kinds of lines that may have it: c p n k x v for the
+// keys lists the keys that a line may have, with the kinds of lines in which each may occur: c p n k x v for the
 // events, e for an executable, z for the end.
 var keys = [...]struct{ name, kinds string }{
 	{"kind", "cpnkxvez"},
@@ -166,7 +166,7 @@ func (d *decoder) value(name []byte, e *Event, kind *string) {
 	}
 }
 
-// textFor returns the place for the text of a key, or nil if the key has no text.
+// textFor returns a pointer to the field for a key's text, or nil if the key has no text.
 func (d *decoder) textFor(key string, e *Event, kind *string) *string {
 	switch key {
 	case "kind":
@@ -214,7 +214,7 @@ func (d *decoder) text(key string) string {
 	return d.word()
 }
 
-// maxWords is how many words a Reader remembers.
+// maxWords bounds how many strings a Reader remembers.
 const maxWords = 4096
 
 func (d *decoder) word() string { return d.r.same(d.string()) }

@@ -90,8 +90,8 @@ func (d *decoder) escape() {
 	}
 }
 
-// unicode reads four digits. If they are the first half of a surrogate pair, it reads the second half too. A lone
-// \udc80 to \udcff stands for a byte.
+// unicode decodes four hexadecimal digits. If they are the first half of a surrogate pair, it decodes the second half
+// too. A lone \udc80 to \udcff stands for a byte.
 func (d *decoder) unicode() {
 	r := d.hex4()
 	switch {

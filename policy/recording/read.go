@@ -36,8 +36,8 @@ type Reader struct {
 	Header      Header
 	Executables []Executable // the executables read so far; complete once Next has returned the first event
 
-	// Path returns an event's path as a string. A caller that has most paths already can return its own string. If
-	// Path is nil, the Reader makes a new string each time.
+	// Path returns an event's path as a string. A caller that already has most paths can return its own string. If Path
+	// is nil, the Reader makes a new string each time.
 	Path func([]byte) string
 
 	file    string
@@ -144,7 +144,7 @@ func (r *Reader) Next(e *Event) error {
 	return r.done
 }
 
-// record reads a line. more is true if the line is not an event, so that the caller must read another line.
+// record parses a line. more is true if the line is not an event, so that another line must be read.
 func (r *Reader) record(line []byte, e *Event) (more bool, err error) {
 	if r.canonical(line, e) {
 		return false, r.event(e)

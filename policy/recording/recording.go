@@ -33,7 +33,7 @@ type Header struct {
 type Run struct {
 	Backend  string            `json:"backend"`            // "bpf", "notify", …
 	Complete bool              `json:"complete"`           // it is certain that nothing the back end can see was lost
-	Why      []string          `json:"why,omitempty"`      // why not, and what is not shown
+	Why      []string          `json:"why,omitempty"`      // why it is incomplete, and what the back end does not record
 	Lost     map[string]uint64 `json:"lost,omitempty"`     // what was lost, and how much: "events", "paths", …
 	Blind    []Kind            `json:"blind,omitempty"`    // kinds of events that the back end cannot see
 	Kernel   string            `json:"kernel"`             // as uname -r prints it

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// comment is a comment of the file, with what surrounds it.
+// comment is a comment in the file, with its surroundings.
 type comment struct {
 	text      string
 	line, col int
@@ -14,9 +14,9 @@ type comment struct {
 	closing   bool // the next thing is a closing bracket
 }
 
-// attachComments attaches every comment to the item that it belongs to. A comment on a line of its own belongs to the
-// next item, but to an earlier item if it is indented deeper than the next one. A comment after something, or before
-// a closing bracket, belongs to the item before it.
+// attachComments attaches every comment to the item to which it belongs. A comment on a line of its own belongs to the
+// next item, or to an earlier item if it is indented deeper than the next one. A comment after something, or before a
+// closing bracket, belongs to the item before it.
 func (d *Document) attachComments(comments []comment) {
 	d.Comments = len(comments)
 	var all []*Item
@@ -115,8 +115,8 @@ func (d *Document) attachTail(c comment, all []*Item, next int) {
 	d.foot = d.withBlank(d.foot, c)
 }
 
-// splitHead takes the file's own comment off the first item, so that the comment stays at the top of the file. An
-// empty line ends this comment.
+// splitHead separates the file's own comment, which an empty line ends, from the first item, so that it stays at the
+// top of the file.
 func (d *Document) splitHead(all []*Item) {
 	if len(all) == 0 {
 		return

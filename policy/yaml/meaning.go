@@ -2,7 +2,7 @@ package yaml
 
 import "strings"
 
-// scalarOf returns the type of a scalar without quotes. A spelling that YAML 1.1 and 1.2 read differently is odd,
+// scalarOf returns the type of a scalar without quotes. A spelling that YAML 1.1 and 1.2 interpret differently is odd,
 // because nobody can tell what its writer means.
 func scalarOf(s string) ScalarType {
 	switch s {
@@ -40,7 +40,7 @@ func canonical(s string) bool {
 // digitsOf returns the part of s after the leading digits. The characters in also count as digits.
 func digitsOf(s, also string) string { return strings.TrimLeft(s, "0123456789"+also) }
 
-// oddNumber reports whether some reader of YAML takes s for a number: octal, hexadecimal, binary, base 60, with
+// oddNumber reports whether some YAML parser takes s for a number: octal, hexadecimal, binary, base 60, with
 // separators, with an exponent, or infinity.
 func oddNumber(s string) bool {
 	low := strings.ToLower(s)

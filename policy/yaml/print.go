@@ -8,8 +8,8 @@ import (
 // lineWidth is the width, in characters, at which the printer breaks lines.
 const lineWidth = 110
 
-// printer writes a tree in canonical form. It indents by two spaces. It writes brackets if the tree has them and no
-// comment stands inside. It breaks long brackets and long text at the line width.
+// printer writes a tree in canonical form. It indents by two spaces. It writes brackets if the tree has them and they
+// contain no comment. It breaks long brackets and long text at the line width.
 type printer struct {
 	b strings.Builder
 }
@@ -95,8 +95,8 @@ func (p *printer) entry(n *Node, it *Item, indent int) {
 	p.value(it, indent, indent+len([]rune(key))+2)
 }
 
-// nested writes a block as the value of a list entry. The first line of the block stands after the dash, unless the
-// block is a list or a comment must stand before it.
+// nested writes a block as the value of a list entry. The first line of the block follows the dash, unless the block is
+// a list or a comment must come before it.
 func (p *printer) nested(it *Item, indent int) {
 	first := it.Val.Items[0]
 	if hasComment(first.Head) || it.Val.Kind == SeqNode {
@@ -112,7 +112,8 @@ func (p *printer) nested(it *Item, indent int) {
 
 func hasComment(lines []string) bool { return strings.Join(lines, "") != "" }
 
-// oneLine reports whether the printer writes a value after its key: a scalar, or brackets without a comment inside.
+// oneLine reports whether the printer writes a value on the line of its key: a scalar, or brackets without a comment
+// inside.
 func oneLine(n *Node) bool {
 	return n.Kind == ScalarNode || len(n.Items) == 0 || n.Flow && !commented(n)
 }

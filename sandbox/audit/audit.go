@@ -27,7 +27,7 @@ import (
 	"cordon/sandbox/record"
 )
 
-// Denial describes things of one kind that the profile would have denied. The details are those of the first one.
+// Denial describes all operations of one kind that the profile would have denied. The details are those of the first.
 type Denial struct {
 	Layer  string           // a policy.Layer, or "file" if a file's permissions deny the ids that the task would have
 	Call   string           // the call with its arguments: `openat(AT_FDCWD, "/etc/shadow", O_RDONLY)`
@@ -36,12 +36,12 @@ type Denial struct {
 	Access recording.Access // how a path was used
 	Use    string           // how an address was used: "connect"
 	Count  uint64           // how often
-	Comm   string           // the name of the process, which can set it to anything
-	PID    int              // the number of the process
+	Comm   string           // the name of the process, which the process can set to anything
+	PID    int              // the process's pid
 	Basis  Basis            // how the audit knows
-	Reason *sandbox.Reason  // the rule that decides, and what would allow it
+	Reason *sandbox.Reason  // the rule that would deny it, and what would allow it
 
-	events []*recording.Event // their counts are added to Count at the end
+	events []*recording.Event // when the audit ends, their counts are added to Count
 }
 
 // Basis says how the audit knows of a denial.
@@ -50,16 +50,16 @@ type Basis string
 // The values of Basis.
 const (
 	Filtered  Basis = "filter"   // the profile's filter was asked about the call, and denies it
-	Evaluated Basis = "picture"  // the object of the call was looked up in the model of the sandbox
-	Inferred  Basis = "inferred" // a call like this needs the capability; the audit did not see whether it used it
-	Measured  Basis = "measured" // the audit measured the use of something that has a limit
+	Evaluated Basis = "picture"  // the file or address of the call was looked up in the model of the sandbox
+	Inferred  Basis = "inferred" // a call like this needs the capability; the audit has not seen whether it used it
+	Measured  Basis = "measured" // the audit measured the use of a limited resource
 )
 
-// maxKinds is how many kinds of denied calls an Auditor remembers. It bounds the memory that a program can make the
+// maxKinds bounds how many kinds of denied calls an Auditor remembers, and so the memory that a program can make the
 // launcher use.
 const maxKinds = 4096
 
-// Auditor is a sandbox.Observer for one run.
+// Auditor is a sandbox.Observer that audits one run.
 type Auditor struct {
 	*record.Recorder
 	profile *policy.Profile
@@ -71,18 +71,18 @@ type Auditor struct {
 	callsOnly bool
 	root      int // the task's root, if the profile's root is a directory; otherwise -1
 
-	call    *sandbox.Call // the call that the auditor looks at; nil if none
+	call    *sandbox.Call // the call that is being examined; nil if there is none
 	known   map[callID]*aspects
 	bounds  bounds
 	denials []*Denial
 	kinds   map[kind]*Denial
 	dropped uint64
 	places  map[place]*Denial
-	made    map[string]bool // paths that would be on the sandbox's own file systems
+	made    map[string]bool // paths of files that would be on the sandbox's own file systems
 	bound   map[string]bool // addresses that the program itself has bound
 }
 
-// kind is a kind of denied call: the number, the constants among the arguments, and the result; or a capability.
+// kind identifies a kind of denied call, by its number, its constant arguments and its result; or a capability.
 type kind struct {
 	arch   uint32
 	nr     int32
@@ -92,7 +92,7 @@ type kind struct {
 	cap    string
 }
 
-// callID is a call's number in one of the machine's ABIs. aspects says what an audit looks at in such a call.
+// callID is a call's number in one of the machine's ABIs. aspects says what an audit examines in such a call.
 type callID struct {
 	arch uint32
 	nr   int32
@@ -104,9 +104,9 @@ type aspects struct {
 	takes              bool // the call needs a capability, at least with some arguments
 }
 
-// New returns an auditor of a profile on a host, and the profile in which the program must run. c is the command that
-// will run. With callsOnly the filter asks nothing about files, which makes the audit cheap. The errors are those of
-// sandbox.Compile.
+// New returns an auditor of a profile on a host, and the profile under which the program must run. c is the command
+// that will run. With callsOnly the filter does not notify for calls on files, which makes the audit cheap. The errors
+// are those of sandbox.Compile.
 func New(p *policy.Profile, h *host.Host, c *sandbox.Cmd, callsOnly bool) (*Auditor, *policy.Profile, error) {
 	query, err := sandbox.NewQuery(p, h, c)
 	if err != nil {
@@ -132,7 +132,7 @@ func New(p *policy.Profile, h *host.Host, c *sandbox.Cmd, callsOnly bool) (*Audi
 	return a, open(p, h), nil
 }
 
-// keepRights lets a privileged caller's program run as the caller, with the caller's capabilities.
+// keepRights makes the program of a privileged caller run as the caller, with the caller's capabilities.
 func keepRights(out *policy.Profile, h *host.Host) {
 	if !h.Privileged {
 		return
@@ -146,9 +146,9 @@ func keepRights(out *policy.Profile, h *host.Host) {
 	}
 }
 
-// openRoot returns the profile for an audit of a program whose root is a directory. It has the same root and the same
-// mounts, but all are writable and nothing is hidden. It has the namespaces of p, but the host's network. If the
-// caller is an ordinary user, it also has the ids of p.
+// openRoot returns the profile for the audit of a profile whose root is a directory. It has the same root and mounts,
+// but all of them are writable and nothing is hidden. It has the namespaces of p, but the host's network. If the caller
+// is an ordinary user, it also has the ids of p.
 func openRoot(p *policy.Profile, h *host.Host) *policy.Profile {
 	out := record.Permissive(p)
 	out.Limits, out.Hide, out.Missing = policy.Limits{}, nil, nil
@@ -163,7 +163,7 @@ func openRoot(p *policy.Profile, h *host.Host) *policy.Profile {
 			m.Write = true
 		case policy.MountProc:
 			m.Mask, m.ReadOnly = policy.Opt[[]string]{Set: true}, policy.Opt[[]string]{Set: true}
-		case policy.MountSysfs: // a mount of sysfs needs rights over the network namespace
+		case policy.MountSysfs: // mounting sysfs needs rights over the network namespace
 			if h.Privileged {
 				continue
 			}
@@ -174,7 +174,7 @@ func openRoot(p *policy.Profile, h *host.Host) *policy.Profile {
 	return out
 }
 
-// Ready implements sandbox.Observer. If the profile's root is a directory, the auditor asks the program's own tree
+// Ready implements sandbox.Observer. If the profile's root is a directory, the auditor asks in the program's own tree
 // what the caller itself may do.
 func (a *Auditor) Ready(task int) error {
 	if a.profile.Root.Kind == policy.RootDir {
@@ -197,7 +197,7 @@ func (a *Auditor) Stop() {
 	}
 }
 
-// open returns the profile in which an audited program runs: the host's tree, network, processes and ids. The
+// open returns the profile under which an audited program runs: with the host's tree, network, processes and ids. The
 // environment, the working directory and the terminal come from p. An ordinary user needs a user namespace for mounts;
 // in it the task has its own id and no capability.
 func open(p *policy.Profile, h *host.Host) *policy.Profile {
@@ -215,9 +215,9 @@ func open(p *policy.Profile, h *host.Host) *policy.Profile {
 	return out
 }
 
-// watching returns the filter of an audit. It shows the calls that the profile denies. It also shows the allowed calls
-// that other layers check, and the calls in others. It has no rule for execveat, because the launcher itself calls
-// execveat to run the program.
+// watching returns the filter of an audit. It notifies for the calls that the profile denies, for allowed calls that
+// other layers check, and for the calls in others. It has no rule for execveat, because the launcher itself calls
+// execveat to start the program.
 func watching(profile filter.Spec, callsOnly bool, others []string) *filter.Spec {
 	s := &filter.Spec{Default: profile.Default, Unknown: profile.Unknown, Foreign: profile.Foreign, Audit: true}
 	s.Allow, s.Deny = without(profile.Allow), without(profile.Deny)
@@ -244,8 +244,8 @@ func watching(profile filter.Spec, callsOnly bool, others []string) *filter.Spec
 	return s
 }
 
-// quieten makes the filter show an allowed call only if its object is new. It returns false if that is not possible
-// for the call.
+// quieten makes the filter notify for an allowed call only if it is about something new. It returns false if that is
+// not possible for the call.
 func quieten(s *filter.Spec, call string) bool {
 	about := func(name string) bool { return name == call || slices.Contains(filter.Members(name), call) }
 	item := func(x filter.Item) bool { return about(x.Name) }
@@ -263,7 +263,7 @@ func quieten(s *filter.Spec, call string) bool {
 
 const execveat = "execveat"
 
-// members returns a group's calls, or the call itself, but never execveat.
+// members returns the calls of a group, or the call itself, but never execveat.
 func members(name string) []string {
 	calls := filter.Members(name)
 	if calls == nil {
@@ -311,7 +311,7 @@ func (a *Auditor) Call(c *sandbox.Call) {
 	a.Recorder.Call(c)
 }
 
-// aspects returns the aspects of the call.
+// aspects returns what the audit examines in the present call.
 func (a *Auditor) aspects() *aspects {
 	id := callID{a.call.Arch, a.call.Nr}
 	is := a.known[id]
@@ -326,14 +326,14 @@ func (a *Auditor) aspects() *aspects {
 	return is
 }
 
-// denies reports whether a result is a denial. ENOSYS is not a denial, because it makes libc take another call
-// (clone3). But ENOSYS is a denial if it is the filter's default.
+// denies reports whether a filter's action is a denial. ENOSYS is none, because it only makes libc use another call
+// (clone3), unless ENOSYS is the filter's default.
 func denies(a, deflt filter.Action) bool {
 	noCall := filter.Action{Kind: filter.Errno, Errno: 38}
 	return a.Kind != filter.Allow && a.Kind != filter.Log && (a != noCall || deflt == noCall)
 }
 
-// denied notes a call that the profile's filter denies.
+// denied records a call that the profile's filter denies.
 func (a *Auditor) denied(act filter.Action) {
 	d := &a.call.Data
 	k := kind{arch: d.Arch, nr: d.Nr, action: act}
@@ -343,7 +343,7 @@ func (a *Auditor) denied(act filter.Action) {
 	a.count(k, func() *Denial { return &Denial{Reason: a.query.Denied(d, act), Basis: Filtered} })
 }
 
-// needs notes a call that needs a capability which the profile does not give.
+// needs records a call that needs a capability which the profile does not give.
 func (a *Auditor) needs(name string) {
 	r, err := a.query.Capability(name)
 	if err == nil && !r.Allowed {
@@ -366,7 +366,7 @@ func (a *Auditor) count(k kind, fresh func() *Denial) {
 	}
 }
 
-// add adds a denial. It completes the denial with the calling process, which is known only while the call waits.
+// add adds a denial. It fills in the calling process, which is known only while the call waits.
 func (a *Auditor) add(d *Denial) {
 	a.denials = append(a.denials, d)
 	if a.call == nil {
@@ -383,12 +383,12 @@ func (a *Auditor) add(d *Denial) {
 	}
 }
 
-// layers lists the layers in the order of the list of denials.
+// layers lists the layers in the order in which the denials are sorted.
 var layers = []string{string(policy.LayerSeccomp), string(policy.LayerMount), string(policy.LayerLandlock), "file", string(policy.LayerNoNewPriv),
 	string(policy.LayerPID), string(policy.LayerNet), string(policy.LayerCaps), "limits"}
 
-// Denials returns what the profile would have denied, sorted by layer. dropped counts the calls of kinds for which
-// there was no room. The program must have ended.
+// Denials returns what the profile would have denied, sorted by layer. dropped is the number of calls of further kinds,
+// which did not fit. The program must have ended.
 func (a *Auditor) Denials() (list []Denial, dropped uint64) {
 	for _, d := range a.denials {
 		for _, e := range d.events {

@@ -1,8 +1,7 @@
 package audit
 
-// This file compares the program's highest use with the limits: getrlimit(2), cgroups(7). In an audit no limit is in
-// force. While the program runs, the audit counts descriptors and tasks. It does so when a call is about to add one,
-// while that call waits.
+// This file compares the program's peak use with the limits: getrlimit(2), cgroups(7). In an audit no limit is in
+// force. While the program runs, the audit counts descriptors and tasks, each time when a call that will add one waits.
 
 import (
 	"os"
@@ -19,25 +18,25 @@ import (
 	"cordon/sandbox/report"
 )
 
-// fdCalls lists the calls that make descriptors. forkCalls lists the calls that make processes or threads.
+// fdCalls lists the calls that open descriptors. forkCalls lists the calls that make processes or threads.
 var (
 	fdCalls = []string{"open", "openat", "openat2", "creat", "socket", "socketpair", "accept", "accept4", "pipe", "pipe2", "dup", "dup2", "dup3",
 		"eventfd", "eventfd2", "epoll_create", "epoll_create1", "memfd_create", "timerfd_create", "signalfd", "signalfd4", "inotify_init", "inotify_init1"}
 	forkCalls = []string{"clone", "clone3", "fork", "vfork"}
 )
 
-// watchedRlimits lists the rlimits that an audit looks at.
+// watchedRlimits lists the rlimits that an audit checks.
 var watchedRlimits = []string{"nofile", "fsize"}
 
-// bounds holds the limits of a profile, and how far the program went.
+// bounds holds the limits of a profile, and how far the program has exceeded them.
 type bounds struct {
 	files, size, tasks int64                // limits.rlimits.nofile and fsize, limits.pids; 0 if there is no limit
-	until              int                  // how many more forks there may be before the tasks are counted again
-	written            map[string]time.Time // files that were opened to be written, and when
+	until              int                  // number of forks after which the tasks are counted again
+	written            map[string]time.Time // files that were opened for writing, and when
 	exceeded           map[string]*excess   // by the name of the limit
 }
 
-// excess says that a limit was exceeded, and how far.
+// excess tells how far a limit was exceeded.
 type excess struct {
 	most   int64
 	denial *Denial
@@ -57,7 +56,7 @@ func boundsOf(l *policy.Limits, callsOnly bool) bounds {
 	return b
 }
 
-// calls returns the calls that the filter must show because of the limits.
+// calls returns the calls for which the filter must notify because of the limits.
 func (b *bounds) calls() (names []string) {
 	if b.files > 0 {
 		names = append(names, fdCalls...)
@@ -87,15 +86,15 @@ func (a *Auditor) Unseen() (names []string) {
 	return names
 }
 
-// makesFD compares the descriptors of the calling process with the limit. The call is about to make one more.
+// makesFD compares the number of the process's descriptors with the limit. The call is about to add one.
 func (a *Auditor) makesFD() {
-	n := int64(record.Descriptors(a.call.TID)) // 0 if the process has been killed since
+	n := int64(record.Descriptors(a.call.TID)) // 0 if the process has been killed meanwhile
 	if n+1 > a.bounds.files {
 		a.exceeds("nofile", n+1)
 	}
 }
 
-// forks counts the tasks whenever the number of forks since the last count makes it possible that there are too many.
+// forks counts the tasks, if so many forks have happened since the last count that there may be too many.
 func (a *Auditor) forks() {
 	b := &a.bounds
 	if b.until--; b.until > 0 {
@@ -108,11 +107,10 @@ func (a *Auditor) forks() {
 	}
 }
 
-// maxTasks is where tasksBelow stops counting.
+// maxTasks is the number at which tasksBelow stops counting.
 const maxTasks = 1 << 16
 
-// maxChildren is how many bytes tasksBelow reads of a thread's list of children. That is enough for more than maxTasks
-// numbers.
+// maxChildren is how many bytes tasksBelow reads of a thread's list of children, enough for more than maxTasks pids.
 const maxChildren = 1 << 20
 
 // tasksBelow returns how many threads the descendants of a process have together.
@@ -121,7 +119,7 @@ func tasksBelow(pid int) (n int64) {
 	for len(next) > 0 && n < maxTasks {
 		p := next[len(next)-1]
 		next = next[:len(next)-1]
-		threads, _ := os.ReadDir("/proc/" + strconv.Itoa(p) + "/task") // on an error the process has ended since
+		threads, _ := os.ReadDir("/proc/" + strconv.Itoa(p) + "/task") // on an error the process has ended meanwhile
 		if p != pid {
 			n += int64(len(threads))
 		}
@@ -137,8 +135,8 @@ func tasksBelow(pid int) (n int64) {
 	return n
 }
 
-// writes remembers a file that was opened to be written. Before such a file is deleted, renamed or linked, it checks
-// the file's size.
+// writes remembers a file that was opened for writing. If such a file is about to be deleted, renamed or linked, it
+// checks the file's size.
 func (a *Auditor) writes(e *recording.Event) {
 	b := &a.bounds
 	if b.size == 0 {
@@ -167,7 +165,7 @@ func (a *Auditor) grown(path string) {
 	}
 }
 
-// exceeds notes a limit that would have been exceeded.
+// exceeds records that a limit would have been exceeded.
 func (a *Auditor) exceeds(limit string, value int64) {
 	x := a.bounds.exceeded[limit]
 	if x == nil {
@@ -204,7 +202,7 @@ func (a *Auditor) Used(rep *report.Report) {
 	}
 }
 
-// completeLimit says what would have happened at the limit, and suggests twice the use as the new limit.
+// completeLimit adds what would have happened at the limit, and suggests twice the used amount as the new limit.
 func (a *Auditor) completeLimit(name string, x *excess) {
 	var asked policy.Limits
 	d, errno := x.denial, ""

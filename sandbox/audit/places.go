@@ -1,7 +1,6 @@
 package audit
 
-// This file finds the files, addresses and capabilities that a call is about, and says what the sandbox would have
-// answered.
+// This file finds the files, addresses and capabilities that a call is about, and what the sandbox would have answered.
 
 import (
 	"net/netip"
@@ -16,7 +15,7 @@ import (
 	"cordon/sandbox"
 )
 
-// seen receives each file and address when the program uses it for the first time.
+// seen is called for each file and address when the program first uses it.
 func (a *Auditor) seen(e *recording.Event) {
 	switch e.Kind {
 	case recording.KindPath:
@@ -26,9 +25,9 @@ func (a *Auditor) seen(e *recording.Event) {
 	}
 }
 
-// path asks the model about a file.
+// path asks the model of the sandbox about a file.
 func (a *Auditor) path(e *recording.Event) {
-	if a.callsOnly && e.Exe < 0 { // the launcher runs the program
+	if a.callsOnly && e.Exe < 0 { // the launcher has started the program
 		return
 	}
 	a.writes(e)
@@ -58,12 +57,12 @@ func (a *Auditor) path(e *recording.Event) {
 	d := &Denial{Reason: r, Object: asked, Access: e.Access, Basis: Evaluated, events: []*recording.Event{e}}
 	a.places[key] = d
 	a.add(d)
-	if e.Exe < 0 { // the launcher made the call
+	if e.Exe < 0 { // the launcher has made the call
 		d.Call = "execve(" + strconv.Quote(e.Path) + ")"
 	}
 }
 
-// looks holds the ways to use a file that do not change it.
+// looks are the ways to use a file that do not change it.
 const looks = recording.Read | recording.List | recording.Stat | recording.Map | recording.Execute | recording.Chdir
 
 var allowed = &sandbox.Reason{Allowed: true}
@@ -83,10 +82,10 @@ type place struct {
 	rule               policy.Pos
 }
 
-// names holds the ways to use a name in its directory. They follow no link.
+// names are the ways to use the name of a file in its directory. They follow no link.
 const names = recording.Delete | recording.Rename | recording.Link
 
-// meets returns what the sandbox would have answered.
+// meets returns what the sandbox would have answered to the program.
 func (a *Auditor) meets(asked string, e *recording.Event) *sandbox.Reason {
 	want, dir := access(e), path.Dir(asked)
 	if place := a.madeIn(asked); place != "" {
@@ -105,10 +104,10 @@ func (a *Auditor) meets(asked string, e *recording.Event) *sandbox.Reason {
 		}
 		return a.query.Path(dir, sandbox.Access{Write: true})
 	}
-	return a.query.Path(asked, want) // mkdir of an existing path fails with EEXIST before any write check
+	return a.query.Path(asked, want) // mkdir of an existing path fails with EEXIST first
 }
 
-// access returns the access that the layers check. An open with O_CREAT that makes the file counts as a write,
+// access returns the access that the layers check. An open with O_CREAT that creates the file counts as a write,
 // whatever its other flags are.
 func access(e *recording.Event) sandbox.Access {
 	a := e.Access
@@ -122,9 +121,8 @@ func access(e *recording.Event) sandbox.Access {
 	}
 }
 
-// madeIn handles files that the program made in a place where the sandbox would have a file system of its own. The
-// host's tree does not know these files. madeIn returns the directory in which the file was made, or "" for every
-// other file.
+// madeIn handles files that the program has created where the sandbox would have a file system of its own, so that the
+// model does not know them. It returns the directory in which the file was created, or "" for any other file.
 func (a *Auditor) madeIn(asked string) (dir string) {
 	if len(a.made) == 0 {
 		return ""
@@ -161,8 +159,7 @@ func (a *Auditor) counts(r *sandbox.Reason, asked string, want recording.Access)
 	return a.files.Access(asked, mode) == nil
 }
 
-// process replaces every process in a path below /proc by process 1, because nobody knows which process of the sandbox
-// it would be.
+// process replaces every pid in a path below /proc by 1, because nobody knows which process of the sandbox it would be.
 func process(asked string) string {
 	rest, ok := strings.CutPrefix(asked, "/proc/")
 	if !ok {
@@ -175,7 +172,7 @@ func process(asked string) string {
 	return path.Join("/proc/1", below)
 }
 
-// address asks the model about a socket address.
+// address asks the model of the sandbox about a socket address.
 func (a *Auditor) address(e *recording.Event) {
 	n := &e.Net
 	ip, err := netip.ParseAddr(n.Addr)
@@ -195,7 +192,7 @@ func (a *Auditor) address(e *recording.Event) {
 			a.needs("NET_BIND_SERVICE")
 		}
 	}
-	if local && (n.Op == "bind" || a.bound[key] || n.Port == 0 && !abstract) { // the sandbox has a loopback, too
+	if local && (n.Op == "bind" || a.bound[key] || n.Port == 0 && !abstract) { // the sandbox has a loopback device too
 		return
 	}
 	if r := a.query.Route(n.Addr, port); !r.Allowed {
@@ -212,7 +209,7 @@ const unprivilegedPorts = 1024
 
 type need struct{ call, cap string }
 
-// needs lists calls that always need a capability, and socket, which needs one with some arguments: capabilities(7).
+// needs lists calls that always need a capability, and socket, which needs one with certain arguments: capabilities(7).
 var needs = [...]need{
 	{"mount", "SYS_ADMIN"}, {"umount", "SYS_ADMIN"}, {"umount2", "SYS_ADMIN"}, {"pivot_root", "SYS_ADMIN"}, {"move_mount", "SYS_ADMIN"},
 	{"mount_setattr", "SYS_ADMIN"}, {"fsopen", "SYS_ADMIN"}, {"swapon", "SYS_ADMIN"}, {"swapoff", "SYS_ADMIN"},
@@ -225,7 +222,7 @@ var needs = [...]need{
 	{"socket", ""},
 }
 
-// capability returns the capability that a call with these arguments needs, or "" if it knows none: packet(7), raw(7).
+// capability returns the capability that a call with these arguments needs, or "" if none is known: packet(7), raw(7).
 func capability(call string, args *[6]uint64) string {
 	if call == "socket" {
 		family, typ := args[0], args[1]&0xf

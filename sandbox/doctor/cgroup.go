@@ -10,7 +10,7 @@ import (
 	"cordon/sandbox/internal/cgroup"
 )
 
-// machineFiles shows the machine to package cgroup, so that the doctor says what a launch would do.
+// machineFiles gives package cgroup access to the machine, so that the doctor predicts what a launch would do.
 type machineFiles struct{ m *Machine }
 
 func (f machineFiles) Stat(path string) (fs.FileInfo, error) {

@@ -13,8 +13,8 @@ import (
 type Finding struct {
 	Name   string  `json:"name"`
 	State  Outcome `json:"state"`
-	Found  string  `json:"found"`            // what was seen; if it is not obvious, also how
-	For    string  `json:"for"`              // what needs it
+	Found  string  `json:"found"`            // what was found and, if that is not obvious, how
+	For    string  `json:"for"`              // the feature of cordon that needs it
 	Cause  string  `json:"cause,omitempty"`  // why it is missing or restricted
 	Remedy string  `json:"remedy,omitempty"` // the exact command or setting
 }
@@ -25,7 +25,7 @@ type Outcome string
 const (
 	OutcomeOK      Outcome = "ok"
 	OutcomeMissing Outcome = "missing"
-	OutcomePartial Outcome = "partial" // it is there, with a restriction that Found names
+	OutcomePartial Outcome = "partial" // available, with a restriction that Found names
 	OutcomeUnknown Outcome = "unknown" // the check could not be tried
 )
 
@@ -40,7 +40,7 @@ type Machine struct {
 	ReadFile func(path string) (string, error)
 	Stat     func(path string) (fs.FileMode, error)
 	Writable func(path string) bool // access(2), W_OK
-	HasCap   func(bit uint) bool    // whether the capability is in the effective set
+	HasCap   func(bit uint) bool    // reports whether a capability is in the effective set
 
 	Release    func() string                                            // uname(2), e.g. "6.1.0-18-amd64 x86_64"
 	Namespaces func(flags uintptr) error                                // makes them in a new user namespace, and uses them
@@ -52,7 +52,7 @@ type Machine struct {
 	Helper     func(name string) error                                  // finds newuidmap(1) or newgidmap(1), as a launch does
 }
 
-// doctorCheck is a row of the doctor's table.
+// doctorCheck is one row in the table of checks.
 type doctorCheck struct {
 	name  string
 	why   string // Finding.For
@@ -127,7 +127,7 @@ type doctorCalls []struct {
 	since string
 }
 
-// probeCalls finds the calls that the kernel does not know. It makes each call with arguments that the kernel must
+// probeCalls finds out which calls the kernel does not know. It makes each call with arguments that the kernel must
 // refuse.
 func probeCalls(m *Machine, set doctorCalls) Finding {
 	var have, lack []string
@@ -169,7 +169,7 @@ func probeBPF(m *Machine) Finding {
 	return fine(found)
 }
 
-// bracketed returns the word in brackets of a kernel file such as "none [integrity] confidentiality".
+// bracketed returns the word in brackets in a kernel file such as "none [integrity] confidentiality".
 func bracketed(s string) string {
 	_, s, found := strings.Cut(s, "[")
 	if !found {

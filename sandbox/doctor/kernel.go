@@ -96,7 +96,7 @@ func probeNotify(m *Machine) Finding {
 	return lacking("no user notification", "it exists since Linux 5.0", "run a newer kernel")
 }
 
-// landlockLevels says what each ABI adds, and the first kernel with it. The index is the ABI.
+// landlockLevels says what each Landlock ABI adds, and which kernel has it first. The index is the ABI.
 var landlockLevels = [...]string{
 	1: "1 files (5.13)",
 	2: "2 rename and link across directories (5.19)",
@@ -108,7 +108,7 @@ var landlockLevels = [...]string{
 	8: "8 all threads at once",
 }
 
-// landlockUsed is the highest ABI whose features a profile can ask for.
+// landlockUsed is the highest Landlock ABI whose features a profile can request.
 const landlockUsed = 6
 
 func probeLandlock(m *Machine) Finding {

@@ -75,13 +75,13 @@ func doctorRlimit(resource int) (soft, hard uint64) {
 	return r.Cur, r.Max
 }
 
-// doctorNowhere is the path of a program that does not exist. A child that gets ENOENT has passed every step before
-// execve.
+// doctorNowhere is the path of a program that does not exist. If a child's execve fails with ENOENT, every step before
+// it has succeeded.
 const doctorNowhere = "/proc/self/doctorNowhere"
 
-// tryNamespaces makes a user namespace and the namespaces in flags, and maps the caller's id. Inside it uses a
-// capability: it calls chroot to "/", and with a mount namespace it changes the propagation of mounts. Then the child
-// fails to execute a program that does not exist, so nothing ever runs.
+// tryNamespaces makes a user namespace and the namespaces in flags, and maps the caller's id. Inside, it uses a
+// capability: it calls chroot("/") and, in a mount namespace, changes the propagation of mounts. Then the child tries
+// to execute a program that does not exist, so nothing is ever run.
 //
 // If root may not map its own id, tryNamespaces tries the id that a task of root gets.
 func tryNamespaces(flags uintptr) error {
@@ -128,7 +128,7 @@ func userNamespaceAttr() *syscall.ProcAttr {
 	}}
 }
 
-// tryIDMap makes an idmapped mount of the working directory and drops it. It never attaches the mount to the tree.
+// tryIDMap makes an idmapped mount of the working directory, and closes it without attaching it anywhere.
 func tryIDMap() error {
 	tree, err := unix.OpenTree(unix.AT_FDCWD, ".", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
@@ -144,11 +144,10 @@ func tryIDMap() error {
 	return os.NewSyscallError("mount_setattr", unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &a))
 }
 
-// userNamespaceFD returns a descriptor of a user namespace that outlives its only process. That process is a child
-// that ptrace(2) stops in execve(2), before the first instruction of the program. userNamespaceFD kills the child
-// there.
+// userNamespaceFD returns a descriptor of a user namespace that has no processes. It makes the namespace with a child
+// that ptrace(2) stops in execve(2), before the first instruction of the program, and then kills the child.
 func userNamespaceFD() (int, error) {
-	runtime.LockOSThread() // ptrace(2) ties the child to this thread
+	runtime.LockOSThread() // ptrace(2) binds the child to this thread
 	defer runtime.UnlockOSThread()
 	attr := userNamespaceAttr()
 	attr.Sys.Ptrace = true
@@ -174,26 +173,26 @@ func tryOverlay() error {
 	}, "/bin/true")
 }
 
-// tryTime is how long Try waits for the end of the run before it gives up.
+// tryTime is how long Try waits for a run to end.
 const tryTime = 5 * time.Second
 
-// Try runs a program in a sandbox, with its descriptors on /dev/null, and waits for it. nil means that the profile can
-// start on this machine. Try ignores how the program ends, because a strict profile may well kill it. If the run has
-// not ended after five seconds, Try returns an error and leaves the sandbox to die with this process.
+// Try runs a program in a sandbox with /dev/null as stdin, stdout and stderr, and waits for it. nil means that the
+// profile can start on this machine. Try ignores how the program ends, because a strict profile may kill it. If the run
+// has not ended after five seconds, Try returns an error, and the sandbox dies with this process.
 func Try(p *policy.Profile, args ...string) error {
 	h, err := host.Probe()
 	if err != nil {
 		return err
 	}
 	if h.Cwd == "/" {
-		h.Cwd = "/usr" // a bind of the working directory must not be a bind of the root
+		h.Cwd = "/usr" // so that a bind of the working directory is not a bind of the root
 	}
 	c := &sandbox.Cmd{Profile: p, Args: args, Host: h}
 	done := make(chan error, 1)
 	go func() {
 		err := c.Run()
 		var exit *sandbox.ExitError
-		if errors.As(err, &exit) { // the program ran
+		if errors.As(err, &exit) { // the program has run
 			err = nil
 		}
 		done <- err
@@ -206,7 +205,7 @@ func Try(p *policy.Profile, args ...string) error {
 	}
 }
 
-// fsNames names the file system types that a working directory is likely to have, by the magic number of statfs(2).
+// fsNames maps the magic numbers of statfs(2) to names, for file systems that a working directory is likely to have.
 var fsNames = [...]struct {
 	magic int64
 	name  string

@@ -34,7 +34,7 @@ func probeNamespace(m *Machine, name string) Finding {
 	return Finding{State: OutcomeUnknown, Found: "no such kind"}
 }
 
-// refused finds the cause why a namespace could not be made.
+// refused returns the finding, with its cause, for a namespace that could not be made.
 func (m *Machine) refused(k *host.Kind, err error) Finding {
 	e := fail.Errno(err)
 	if c, ok := m.host().RootMap(); ok && e == syscall.EPERM && !m.givesIDs() {
@@ -43,8 +43,8 @@ func (m *Machine) refused(k *host.Kind, err error) Finding {
 	return because("clone: "+errnoText(err), m.host().Namespace(k, e))
 }
 
-// givesIDs reports whether the caller is root and can give a task an id other than its own. Then the launcher maps no
-// id of root.
+// givesIDs reports whether the caller is root and can give a task another id. Then the launcher need not map root's own
+// id.
 func (m *Machine) givesIDs() bool {
 	return m.UID == 0 && m.HasCap(unix.CAP_SETUID) && m.HasCap(unix.CAP_SETGID)
 }
@@ -74,5 +74,5 @@ func errnoText(err error) string {
 	return err.Error()
 }
 
-// errNotTried is the error of a probe that could not be tried.
+// errNotTried is the error of a probe that cannot be tried here.
 var errNotTried = errors.New("not tried")

@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// FilesBelow is a file tree whose root is a directory. No link in it leads outside. FilesBelow opens the directory
-// for each use, so nobody needs to close it.
+// FilesBelow is the file tree below a directory, which is its root: no link in the tree leads outside. It opens the
+// directory for each use, so nobody needs to close it.
 type FilesBelow string
 
 // At returns the tree below root.
@@ -57,7 +57,7 @@ func (root FilesBelow) stat(path string, flags int) (fs.FileInfo, error) {
 	return f.Stat()
 }
 
-// Private always fails, because only the launcher's own tree can answer this question.
+// Private always fails, because only the launcher's own tree can answer whether a directory is private.
 func (FilesBelow) Private(string) error { return errors.New("lies in another mount namespace") }
 
 // Lstat describes a path without following a link at its end.
@@ -89,7 +89,7 @@ func (root FilesBelow) ReadDir(path string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), "/proc/self/fd/"+strconv.Itoa(fd)) // os then looks up names below it in this tree
+	f := os.NewFile(uintptr(fd), "/proc/self/fd/"+strconv.Itoa(fd)) // so that os looks up entries in this tree
 	defer f.Close()
 	return f.ReadDir(-1)
 }
@@ -104,10 +104,10 @@ func (root FilesBelow) Read(path string, n int) ([]byte, error) {
 	return readRegular(fd, path, n)
 }
 
-// readRegular reads the first bytes of a file. fd names the file (O_PATH). readRegular opens only a regular file,
-// because opening a device can have an effect, opening a FIFO can block or wake somebody, and a tree that others have
-// made may contain both. It opens exactly the file that it has checked, even if another file has that name now:
-// proc_pid_fd(5).
+// readRegular reads the first bytes of a regular file. fd is a descriptor opened with O_PATH. Other files are not
+// opened, because opening a device can have an effect, opening a FIFO can block or wake a process, and a tree that
+// others have made may contain both. It opens exactly the file that it has checked, even if another file has that name
+// now: proc_pid_fd(5).
 func readRegular(fd int, path string, n int) ([]byte, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -127,8 +127,8 @@ func readRegular(fd int, path string, n int) ([]byte, error) {
 	return text, nil
 }
 
-// readPlain reads a regular file whose path contains no link. Somebody may put another file in its place between the
-// check and the opening. That cannot be a device, because only root can make one there or move one there.
+// readPlain reads a regular file whose path contains no link. Somebody may replace the file between the check and the
+// opening, but not by a device, because only root can make or move one there.
 func readPlain(path string, n int) (text []byte, ok bool) {
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || walk.Refused() {

@@ -6,9 +6,10 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// Left returns a function that reports whether a task may have made a link on the way to a path.
+// Left returns a function that reports whether a task may have made one of the links in a path. records tell what tasks
+// could write.
 func (OSFiles) Left(records []ledger.Place) func(path string) bool {
-	if records == nil { // the caller made the Host, without records
+	if records == nil { // the caller has made the Host itself, without records
 		records = ledger.Places(os.Getenv)
 	}
 	g := &ledger.Guard{Places: func() []ledger.Place { return records }}

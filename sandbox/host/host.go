@@ -31,12 +31,12 @@ func KernelAtLeast(release string, major, minor int) bool {
 	return x > major || x == major && y >= minor
 }
 
-// Host holds what a compilation may know about the machine: the kernel, the caller, and the files. It is an argument
-// and never a global variable, so that a test can describe any kernel.
+// Host holds everything that a compilation may know about the machine: the kernel, the caller, and the files. It is an
+// argument and never a global variable, so that a test can describe any kernel.
 type Host struct {
 	Kernel      [2]int `json:"kernel"`       // uname(2) release, e.g. 6, 18
-	LandlockABI int    `json:"landlock_abi"` // 0: no Landlock
-	LastCap     int    `json:"last_cap"`     // PR_CAPBSET_READ
+	LandlockABI int    `json:"landlock_abi"` // 0 means that there is no Landlock
+	LastCap     int    `json:"last_cap"`     // the last capability that the kernel knows
 	UID         int    `json:"uid"`
 	GID         int    `json:"gid"`
 	Privileged  bool   `json:"privileged"`   // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in effect
@@ -45,19 +45,19 @@ type Host struct {
 	Permitted   uint64 `json:"permitted"`    // the launcher's capabilities
 	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
 	CoreZero    bool   `json:"core_zero"`    // the hard RLIMIT_CORE is 0
-	Name        string `json:"name"`         // the caller's name in the password database, by UID; "" if there is none
-	Home        string `json:"home"`         // HOME in clean form, or PasswdHome if HOME is not absolute or is "/"
+	Name        string `json:"name"`         // the caller's name in the password database; "" if there is none
+	Home        string `json:"home"`         // HOME as a clean path, or PasswdHome if HOME is not absolute or is "/"
 	PasswdHome  string `json:"passwd_home"`  // the caller's home in the password database; "" if there is none
 	Cwd         string `json:"cwd"`          // getcwd(2): without symbolic links
 	State       string `json:"state"`        // the state directory, which no sandbox may see: see StatePath
 	PID         int    `json:"pid"`          // the launcher's pid
-	NotifyFlags uint32 `json:"notify_flags"` // of seccomp(2), for a filter with a listener; 0: none is possible
+	NotifyFlags uint32 `json:"notify_flags"` // flags of seccomp(2) for a filter with a listener; 0 if none is possible
 	NotifyWhy   string `json:"notify_why,omitempty"`
-	NoOpenat2   bool   `json:"no_openat2,omitempty"`        // openat2(2) is refused: paths are opened name by name
+	NoOpenat2   bool   `json:"no_openat2,omitempty"`        // openat2(2) is refused: paths are opened component by component
 	NoTreeAttr  bool   `json:"no_open_tree_attr,omitempty"` // open_tree_attr(2) is refused, although Linux 6.15 has it
 	Files       Files  `json:"-"`
 
-	Typed  string `json:"-"` // the working directory by its name in PWD, which may contain symbolic links; "" for none
+	Typed  string `json:"-"` // the working directory as PWD names it, which may contain links; "" if PWD does not
 	Passwd []byte `json:"-"` // the password database, if Probe could read it
 
 	Records []ledger.Place `json:"-"` // where cordon records what sandboxes can write, which no sandbox may see
@@ -79,8 +79,8 @@ type Files interface {
 	ReadDir(path string) ([]fs.DirEntry, error)
 	Read(path string, n int) ([]byte, error) // at most the first n bytes
 	Access(path string, mode uint32) error   // access(2) for the caller
-	Private(dir string) error                // nil if only the caller can reach the content
-	At(root string) Files                    // the tree below root: ".." and absolute links end there
+	Private(dir string) error                // nil if only the caller can reach the files in dir
+	At(root string) Files                    // the tree below root, which ".." and absolute links cannot leave
 }
 
 // StatOf returns a file's data from stat(2), if its tree supplies it.
@@ -89,7 +89,7 @@ func StatOf(info fs.FileInfo) (st *syscall.Stat_t, ok bool) {
 	return st, ok
 }
 
-// Probe asks the kernel for everything that a compilation needs to know. It takes a few microseconds and changes
+// Probe asks the kernel for everything that a compilation needs to know. It takes some microseconds and changes
 // nothing.
 func Probe() (*Host, error) {
 	h := &Host{UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid(), Files: OSFiles{}}
@@ -145,15 +145,15 @@ func Probe() (*Host, error) {
 	return h, nil
 }
 
-// refusesTreeAttr reports whether a filter around the launcher refuses open_tree_attr(2), because the call is newer
-// than most filters.
+// refusesTreeAttr reports whether a filter around the launcher refuses open_tree_attr(2). Many do, because the call is
+// newer than they are.
 func refusesTreeAttr() bool {
 	_, _, e := unix.RawSyscall(unix.SYS_OPEN_TREE_ATTR, ^uintptr(0), 0, 0)
 	return e == unix.ENOSYS || e == unix.EPERM
 }
 
-// CwdGone is the end of Cwd if the working directory has been removed: proc_pid_cwd(5). No directory has such a path,
-// unless somebody makes one on purpose.
+// CwdGone is how the kernel ends the path of a working directory that has been removed: proc_pid_cwd(5). No existing
+// directory has such a path, unless somebody makes one on purpose.
 const CwdGone = " (deleted)"
 
 // getcwd returns the kernel's answer. os.Getwd would trust PWD, which may contain symbolic links.
@@ -169,7 +169,7 @@ func getcwd() (string, error) {
 		return "", fmt.Errorf("getcwd: %w", err)
 	}
 	dir := string(buf[:n-1])
-	if !strings.HasPrefix(dir, "/") { // "(unreachable)": outside the caller's root
+	if !strings.HasPrefix(dir, "/") { // "(unreachable)" precedes a directory outside of the caller's root
 		return "", errors.New("getcwd: the working directory is not below the root")
 	}
 	return dir, nil

@@ -8,15 +8,15 @@ import (
 
 // Kind is a kind of namespace: namespaces(7).
 type Kind struct {
-	Name     string // its name in /proc/PID/ns, and in user.max_*_namespaces
+	Name     string // the kind's name in /proc/PID/ns and in user.max_*_namespaces
 	Flag     uint64 // its flag for clone(2)
-	Children string // the link in /proc/PID/ns to the namespace of a process's future children
+	Children string // the link in /proc/PID/ns for a process's future children
 	Layer    policy.Layer
 	Config   string // the kernel option that adds this kind
 }
 
-// Kinds lists all kinds. The last one is time. clone3(2) cannot make a time namespace, and kernels before Linux 5.6
-// have none.
+// Kinds lists all kinds of namespaces. The last one is time, which clone3(2) cannot make and kernels before Linux 5.6
+// lack.
 var Kinds = [...]Kind{
 	{"user", unix.CLONE_NEWUSER, "user", policy.LayerUser, "CONFIG_USER_NS"},
 	{"mnt", unix.CLONE_NEWNS, "mnt", policy.LayerMount, "CONFIG_NAMESPACES"},

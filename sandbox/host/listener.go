@@ -14,8 +14,8 @@ import (
 )
 
 // ProbeListener finds out whether a filter can have a listener, and with which flags. The kernel permits one listener
-// in a chain of filters, and only a child process can try whether there already is one. If the caller has no filter
-// yet, ProbeListener need not try.
+// in a chain of filters, and only an attempt in a child process shows whether there is one already. If the caller has
+// no filter yet, no attempt is needed.
 func ProbeListener() (flags uint32, why string) {
 	flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 	if !child.FilterFlags(uint(flags)) {
@@ -37,7 +37,8 @@ func ProbeListener() (flags uint32, why string) {
 	}
 }
 
-// TryListener makes a child install a filter with the given flags that allows everything, and returns the error.
+// TryListener makes a child process install a filter that allows everything, with the given flags, and returns the
+// error.
 func TryListener(flags uint32) error {
 	allow := filter.Encode([]filter.Insn{{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW}})
 	image, err := child.Link(&plan.Plan{Steps: []plan.Step{

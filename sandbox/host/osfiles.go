@@ -1,6 +1,6 @@
 package host
 
-// This file answers the launcher's questions about the host's files that need more than names.
+// This file answers questions about the host's files that need more than their names.
 
 import (
 	"os"
@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// Listens reports whether somebody listens on a socket. It tries to connect a datagram socket, which a listener on a
-// stream socket does not notice. EPROTOTYPE means that somebody listens. Only ECONNREFUSED means that nobody does.
+// Listens reports whether a process listens at a socket. It tries to connect a datagram socket, which a listener at a
+// stream socket does not notice: EPROTOTYPE means that a process listens. Only ECONNREFUSED means that none does.
 func (OSFiles) Listens(path string) bool {
 	file, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -27,8 +27,7 @@ func (OSFiles) Listens(path string) bool {
 	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(file)}) != unix.ECONNREFUSED
 }
 
-// Follow resolves a path and returns the path without links. It fails if a task may have made one of the links on the
-// way.
+// Follow resolves a path to one without links. It fails if a task may have made one of the links.
 func (OSFiles) Follow(path string, records []ledger.Place, root bool) (string, error) {
 	if records == nil { // the caller made the Host, without records
 		records = ledger.Places(os.Getenv)

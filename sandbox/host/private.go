@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// Private reports whether nobody but the caller can reach the content of a directory, even if the directory's own mode
-// changes: a directory above it belongs to the caller, cannot be searched by anybody else, and has no access list.
+// Private returns nil if only the caller can reach the files in a directory, even if the directory's own mode changes:
+// a directory above it belongs to the caller, has no access control list, and nobody else may search it.
 func (OSFiles) Private(dir string) error {
 	fd, err := walk.NoLinks(dir, walk.OpenDir)
 	if err != nil {
@@ -22,7 +22,7 @@ func (OSFiles) Private(dir string) error {
 	return PrivateAbove(fd)
 }
 
-// PrivateAbove returns nil if some directory above an open one lets only the caller pass. Otherwise the error says why
+// PrivateAbove returns nil if a directory above an open one lets only the caller pass. Otherwise the error says why
 // not.
 func PrivateAbove(fd int) error {
 	at, err := unix.Dup(fd)
@@ -54,8 +54,8 @@ func PrivateAbove(fd int) error {
 	}
 }
 
-// hasACL reports whether a directory has a POSIX access control list (acl(5)). It also returns true if the kernel
-// does not tell.
+// hasACL reports whether a directory has a POSIX access control list (acl(5)). It also returns true if the kernel does
+// not say.
 func hasACL(fd int) bool {
 	_, err := unix.Getxattr("/proc/self/fd/"+strconv.Itoa(fd), "system.posix_acl_access", nil)
 	return err != unix.ENODATA && err != unix.EOPNOTSUPP

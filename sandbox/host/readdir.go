@@ -14,10 +14,10 @@ import (
 const (
 	direntLength = 16 // offset of the entry's length, which has 2 bytes
 	direntType   = 18
-	direntName   = 19 // it ends with a NUL
+	direntName   = 19 // the name, which ends with a NUL
 )
 
-// ReadDir lists a directory, sorted by name. It does the same as os.ReadDir, but without the cost of an os.File.
+// ReadDir lists a directory, sorted by name. It does the same as os.ReadDir without the cost of an os.File.
 func (o OSFiles) ReadDir(p string) ([]fs.DirEntry, error) {
 	fd, err := openRetry(p, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
@@ -62,7 +62,7 @@ func (o OSFiles) entries(list []fs.DirEntry, dir string, b []byte) ([]fs.DirEntr
 		inode := binary.NativeEndian.Uint64(b)
 		name, kind := unix.ByteSliceToString(b[direntName:size]), b[direntType]
 		b = b[size:]
-		if inode == 0 || name == "." || name == ".." { // 0: removed meanwhile
+		if inode == 0 || name == "." || name == ".." { // 0 if the file was removed meanwhile
 			continue
 		}
 		e := dirEntry{dir: dir, name: name}

@@ -1,7 +1,8 @@
 package host
 
-// This file lists the bound sockets of the launcher's network namespace, by inode: sock_diag(7), NETLINK_SOCK_DIAG,
-// Linux 3.3. Unlike /proc/net/unix it shows which file a socket has, whatever name the socket was bound by.
+// This file lists the bound sockets of the launcher's network namespace by inode: sock_diag(7), NETLINK_SOCK_DIAG,
+// Linux 3.3. /proc/net/unix shows only the name to which a socket was bound; this shows its file, wherever the file is
+// now.
 
 import (
 	"encoding/binary"
@@ -10,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BoundSocket is a socket with a name in the file system.
+// BoundSocket is a socket that is bound to a path.
 type BoundSocket struct {
 	Name string // the name given to bind(2): it may be relative to an unknown directory, or lead through links
-	Dev  uint32 // the kernel's number of the file system: 12 bits of major, 20 of minor
-	Ino  uint32 // the low half of the inode number; 0 if it is not known
+	Dev  uint32 // the file system's device in the kernel's own form: 12 bits of major, 20 of minor
+	Ino  uint32 // the low 32 bits of the inode number; 0 if it is not known
 }
 
 // The kernel's numbers: linux/sock_diag.h, linux/unix_diag.h.
@@ -42,13 +43,13 @@ func (OSFiles) Sockets() ([]BoundSocket, error) {
 	order.PutUint16(ask[4:], diagByFamily)
 	order.PutUint16(ask[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
 	ask[16] = unix.AF_UNIX
-	order.PutUint32(ask[20:], 1<<7|1<<10) // TCP_CLOSE: bound, datagrams; TCP_LISTEN
+	order.PutUint32(ask[20:], 1<<7|1<<10) // states TCP_CLOSE (bound datagram sockets) and TCP_LISTEN
 	order.PutUint32(ask[28:], diagShowName|diagShowVFS)
 	if err := unix.Sendto(fd, ask[:], 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return nil, err
 	}
 	var list []BoundSocket
-	buf := make([]byte, 32<<10) // the most that the kernel puts into one answer
+	buf := make([]byte, 32<<10) // the kernel puts at most this much into one answer
 	for {
 		n, _, err := unix.Recvfrom(fd, buf, 0)
 		if err != nil {
@@ -61,7 +62,7 @@ func (OSFiles) Sockets() ([]BoundSocket, error) {
 	}
 }
 
-// diagAnswer adds the sockets of one answer to a list, and reports whether it was the last answer.
+// diagAnswer parses one answer of the kernel and appends the sockets in it to list. done is true for the last answer.
 func diagAnswer(b []byte, list *[]BoundSocket) (done bool, err error) {
 	order := binary.NativeEndian
 	for len(b) >= unix.SizeofNlMsghdr {
@@ -90,7 +91,7 @@ func diagAnswer(b []byte, list *[]BoundSocket) (done bool, err error) {
 	return false, nil
 }
 
-// diagSocket reads the attributes of a socket; ok is false if it has no file.
+// diagSocket parses the attributes of a socket; ok is false if the socket has no file.
 func diagSocket(b []byte) (s BoundSocket, ok bool) {
 	order := binary.NativeEndian
 	for len(b) >= unix.SizeofNlAttr {

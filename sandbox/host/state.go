@@ -1,5 +1,5 @@
 package host
 
 const (
-	ControlFile = "cordonctl" // the launcher's socket; short, as sun_path is, and no other program has a socket of this name
+	ControlFile = "cordonctl" // a launcher's socket; short, because sun_path is, and used by no other program
 )

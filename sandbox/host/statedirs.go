@@ -12,9 +12,9 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// StatePath returns the path for this user's state: /run/cordon for root, otherwise cordon in XDG_RUNTIME_DIR or, if
-// that is not set, in /run/user/UID. It returns "" if XDG_RUNTIME_DIR is not absolute, or if /run/user/UID is needed
-// and does not exist.
+// StatePath returns the path of this user's state directory: /run/cordon for root, otherwise cordon in XDG_RUNTIME_DIR
+// or, if that is not set, in /run/user/UID. It returns "" if XDG_RUNTIME_DIR is not absolute, or if /run/user/UID is
+// needed and does not exist.
 func StatePath(getenv func(string) string) string {
 	uid := os.Getuid()
 	if uid == 0 {
@@ -36,8 +36,8 @@ func StatePath(getenv func(string) string) string {
 	return dir + "/cordon"
 }
 
-// TrustedState returns an error if the caller has chosen a state directory that a sandbox could write to, because its
-// entries say which processes and cgroups cordon kills. No sandbox can reach the usual directories.
+// TrustedState returns an error if the caller's XDG_RUNTIME_DIR leads to a state directory that a sandbox could write
+// to, because its entries say which processes and cgroups cordon kills. No sandbox can reach the default directories.
 func TrustedState(path string) error {
 	uid := os.Getuid()
 	if uid == 0 || path == "/run/user/"+strconv.Itoa(uid)+"/cordon" {
@@ -49,16 +49,16 @@ func TrustedState(path string) error {
 // RuntimeDirRemedy is the remedy if there is no usable state directory.
 const RuntimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of your own with mode 0700, on a local file system, and to the same one for every command"
 
-// MakeStateDirs makes the state directories before a task could make them. If it cannot make one, no task of this
-// user can make it either, or hideState refuses.
+// MakeStateDirs makes the state directories before a task can make them. If it cannot make one, a task of this user
+// cannot either, or hideState refuses to start.
 func MakeStateDirs(h *Host) {
 	for _, path := range h.StateDirs() {
-		_ = unix.Mkdir(path, 0o700) // mostly it exists already
+		_ = unix.Mkdir(path, 0o700) // usually it already exists
 	}
 }
 
-// StateDirs returns the directories that cordon may use for the user's state: the one in the current XDG_RUNTIME_DIR,
-// and the one that a command uses if that variable is not set.
+// StateDirs returns the directories that may hold the user's state: the one in the present XDG_RUNTIME_DIR, and the
+// default one, which a command uses if that variable is not set.
 func (h *Host) StateDirs() []string {
 	usual := "/run/cordon"
 	if h.UID != 0 {

@@ -1,7 +1,7 @@
 package host
 
-// This file describes the caller's descriptors as data, so that a plan can be compiled without the files themselves.
-// A descriptor bypasses every mount, so the launcher hands over only files that cannot lead any further.
+// This file describes the caller's descriptors as data, so that a plan can be compiled without the files themselves. A
+// descriptor bypasses every mount, so the launcher passes on only descriptors that lead to no other files.
 
 import (
 	"errors"
@@ -15,25 +15,25 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// Stdio describes a file that the caller hands over. The zero value means none: /dev/null.
+// Stdio describes a file that the caller passes to the task. The zero value means that there is none: /dev/null.
 type Stdio struct {
 	Given    bool
-	Number   int    // its descriptor in the launcher
+	Number   int    // its descriptor number in the launcher
 	Terminal bool   // a terminal of the host
-	TTY      string // for a terminal on standard input: its device; "" if that is not known
-	Pipe     bool   // a pipe without a name; no mount and no rule can keep a task from it
-	Refused  string // what the file is, if no task may have it; otherwise ""
+	TTY      string // for a terminal on standard input: its device; "" if that is unknown
+	Pipe     bool   // a pipe without a name, which no mount and no rule can withhold from a task
+	Refused  string // what kind of file it is, if no task may get it; otherwise ""
 	Regular  *RegularFile
 	Written  bool   // a regular file or a named pipe, open for writing
-	Path     string // if Written: where the file was opened; "" if that is not known
-	Foreign  bool   // if Written: Path does not lead to the mount that the file was opened in
+	Path     string // if Written: the path by which it was opened; "" if that is unknown
+	Foreign  bool   // if Written: Path does not lead to the mount in which the file was opened
 }
 
 // RegularFile describes a regular file on standard input that is open only for reading.
 type RegularFile struct {
 	Owner int    // the user who owns it
 	Path  string // the path by which it can be opened again
-	Err   error  // why it cannot be opened again
+	Err   error  // the reason if it cannot be opened again; otherwise nil
 }
 
 // DescribeFile describes one file.
@@ -49,7 +49,7 @@ func DescribeFile(f *os.File) (s Stdio) {
 		err = unix.Fstat(fd, &st)
 	}
 	if err != nil {
-		return s // closed: duplicating it fails with the same error
+		return s // it is closed, and duplicating it will return the same error
 	}
 	switch kind := st.Mode & unix.S_IFMT; {
 	case kind == unix.S_IFDIR:
@@ -74,20 +74,20 @@ func DescribeFile(f *os.File) (s Stdio) {
 	return s
 }
 
-// describeWritten notes whether a file with a name is open for writing, and where it was opened.
+// describeWritten records whether a named file is open for writing, and by which path it was opened.
 func (s *Stdio) describeWritten(flags int, st *unix.Stat_t) {
 	if flags&unix.O_ACCMODE == unix.O_RDONLY {
 		return
 	}
 	s.Written = true
 	if st.Nlink > 0 {
-		s.Path, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(s.Number)) // "": it is not known
+		s.Path, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(s.Number)) // if this fails, the path is unknown
 		s.Foreign = s.Path != "" && !sameMount(s.Number, s.Path)
 	}
 }
 
-// sameMount reports whether a path leads to the mount that a file was opened in. It does not if that mount is in another
-// mount namespace, of which the kernel copies none: statx(2), STATX_MNT_ID, Linux 5.8.
+// sameMount reports whether a path leads to the mount in which a file was opened. It does not if that mount belongs to
+// another mount namespace, of which the kernel copies no mounts: statx(2), STATX_MNT_ID, Linux 5.8.
 func sameMount(fd int, path string) bool {
 	var opened, named unix.Statx_t
 	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &opened) != nil ||
@@ -105,7 +105,7 @@ func DescribeStdin(f *os.File, owner int) Stdio {
 		return s
 	}
 	if s.Terminal {
-		s.TTY, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(s.Number)) // "": the device is not known
+		s.TTY, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(s.Number)) // if this fails, the device is unknown
 		return s
 	}
 	var st unix.Stat_t
@@ -113,7 +113,7 @@ func DescribeStdin(f *os.File, owner int) Stdio {
 		return s
 	}
 	if flags, err := unix.FcntlInt(uintptr(s.Number), unix.F_GETFL, 0); err != nil || flags&(unix.O_ACCMODE|unix.O_PATH) != unix.O_RDONLY {
-		return s // if the task may write it, the task may change it
+		return s // if the task may write to the file, it may also change its mode and times
 	}
 	s.Regular = &RegularFile{Owner: owner}
 	s.Regular.Path, s.Regular.Err = pathOf(s.Number, &st)
@@ -152,14 +152,14 @@ func SameAs(fd int, st *unix.Stat_t) error {
 // KindDirectory is how Stdio.Refused names a directory.
 const KindDirectory = "a directory of the host"
 
-// harmless are the minor numbers of those devices of memMajor that hold nobody's data: null(4), full(4), random(4).
+// harmless are the minor numbers of memory devices that contain nobody's data: null(4), full(4), random(4).
 var harmless = [...]uint32{3, 5, 7, 8, 9}
 
 // memMajor is the major number of the memory devices: mem(4).
 const memMajor = 1
 
-// describeDevice reports whether a character device is a terminal. It names any other device that a task may not
-// have.
+// describeDevice reports whether a character device is a terminal. refused names any other device that a task may not
+// get.
 func describeDevice(fd int, dev uint64) (terminal bool, refused string) {
 	for _, minor := range harmless {
 		if dev == unix.Mkdev(memMajor, minor) {
@@ -172,8 +172,8 @@ func describeDevice(fd int, dev uint64) (terminal bool, refused string) {
 	return false, "the device " + strconv.Itoa(int(unix.Major(dev))) + ":" + strconv.Itoa(int(unix.Minor(dev)))
 }
 
-// refusedRegular names a file that a task may not have although its type is a regular file. A write to a file of proc
-// or of a cgroup has the rights of the process that opened the file.
+// refusedRegular names a file that a task may not get although it is a regular file: a write to a file of proc or of a
+// cgroup has the rights of the process that opened the file.
 func refusedRegular(fd, flags int) string {
 	var fs unix.Statfs_t
 	if unix.Fstatfs(fd, &fs) != nil {
@@ -198,7 +198,7 @@ func refusedRegular(fd, flags int) string {
 // file's path cannot be read.
 func isMemory(fd int) bool {
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-	path = strings.TrimSuffix(path, " (deleted)") // its thread has ended, and its memory is that of the process
+	path = strings.TrimSuffix(path, " (deleted)") // the file's thread has ended, but it is the memory of its process
 	return err != nil || strings.HasSuffix(path, "/mem") || path == "/proc/kcore"
 }
 

@@ -16,10 +16,10 @@ import (
 
 // Guard reads the profiles of a run, and refuses those that a task may have written.
 type Guard struct {
-	Places func() []Place // Guard calls it when it first needs the records
+	Places func() []Place // returns the places of the records, when they are first needed
 	Root   bool           // the caller is root: Guard refuses a profile that somebody else can write
-	Accept bool           // Guard does not refuse a profile, even if a task may have written it
-	Texts  []Text         // the profiles that Guard read and did not refuse
+	Accept bool           // do not refuse a profile even if a task may have written it
+	Texts  []Text         // the profiles that were read and not refused
 
 	opened bool
 	dirs   []int // descriptors of the places that exist
@@ -29,9 +29,9 @@ type Guard struct {
 
 // Refused is the error for a profile that a task may have written.
 type Refused struct {
-	Name string // as the user named it
+	Name string // the profile's path as the user named it
 	Text Text   // its text now
-	Old  *Text  // its text when it was last used or trusted; nil if that is not known
+	Old  *Text  // its text when it was last used or trusted; nil if unknown
 	*Finding
 }
 
@@ -62,7 +62,7 @@ func (e *Refused) Error() string {
 	return text + "from " + clock(e.Start) + " to " + clock(e.End) + " a sandbox could write " + strconv.Quote(e.Dir)
 }
 
-// clock formats a time for people, with the day if it is not today.
+// clock formats a time for messages, with the date if it is not today.
 func clock(ns int64) string {
 	t := time.Unix(0, ns)
 	if time.Since(t) < 12*time.Hour {
@@ -96,8 +96,8 @@ func (g *Guard) Read(name string, max int64) ([]byte, error) {
 	return data, nil
 }
 
-// gone ends the user's trust in a text whose file no longer exists. If a file of that name comes back, it is another
-// file, even if its text is the same. If gone cannot change the record, the next attempt to read the file tries
+// gone ends the user's trust in the text of a file that no longer exists: if a file of that name appears again, it is
+// another file, even with the same text. If the record cannot be changed, the next attempt to read the file tries
 // again.
 func (g *Guard) gone(name string) {
 	dir, err := filepath.EvalSymlinks(filepath.Dir(name))
@@ -119,7 +119,7 @@ func (g *Guard) gone(name string) {
 	}
 }
 
-// open reads the records, unless that has been done.
+// open reads the records, the first time that it is called.
 func (g *Guard) open() (err error) {
 	if g.opened {
 		return nil
@@ -181,8 +181,8 @@ func (g *Guard) judge(name string, text Text, steps []Step) error {
 	return &Refused{Name: name, Text: text, Old: old, Finding: found}
 }
 
-// renew records a text that its author wrote in place of an earlier one. The earlier text is no longer trusted, so a
-// task that writes it again is noticed.
+// renew records a new text that the author of a profile wrote. The earlier text is no longer trusted, so that it is
+// noticed if a task puts it back.
 func (g *Guard) renew(t Text) error {
 	for _, fd := range g.dirs {
 		old := known(fd, t.Path)
@@ -201,7 +201,7 @@ func (g *Guard) renew(t Text) error {
 	return nil
 }
 
-// known returns the latest text that is kept for a path, or nil if there is none.
+// known returns the latest text that is stored for a path, or nil if there is none.
 func (g *Guard) known(path string) (latest *Text) {
 	for _, fd := range g.dirs {
 		if t := known(fd, path); t != nil && (latest == nil || t.At > latest.At) {
@@ -211,8 +211,8 @@ func (g *Guard) known(path string) (latest *Text) {
 	return latest
 }
 
-// swapped finds a run that may have replaced the used file by an older file with another text. Moving a directory
-// leaves no trace on the files in it.
+// swapped finds a run that may have replaced the used file by an older file with another text, by moving directories,
+// which leaves no trace on the files in them.
 func (g *Guard) swapped(old *Text, steps []Step) *Finding {
 	file := &steps[len(steps)-1]
 	if file.Changed > old.At {

@@ -11,23 +11,23 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// slack is how far two clocks may differ. If they differ more, one of them was set.
+// slack is how far two clocks may differ before one of them counts as set.
 const slack = int64(50 * time.Millisecond)
 
-// Finding says why a file may hold what a task wrote.
+// Finding is the reason why a task may have written a file.
 type Finding struct {
-	Step       Step // the component that a task may have written, made or moved
+	Step       Step // the component of the path that a task may have written, made or moved
 	Dir        string
-	Start, End int64 // the time of the run; End is math.MaxInt64 if the run goes on
+	Start, End int64 // when the run began and ended; End is math.MaxInt64 if it has not ended
 	Clock      bool  // Step is on a file system whose times prove nothing
-	Others     bool  // this is not about a run: somebody other than root can write Step, and the caller is root
+	Others     bool  // this is not about a run: another user than root can write Step, and the caller is root
 }
 
-// file reports whether the finding is about the file itself. Otherwise it is about the way to the file.
+// file reports whether the finding is about the file itself, and not about a directory or link in its path.
 func (f *Finding) file() bool { return f.Step.Mode&unix.S_IFMT == unix.S_IFREG }
 
-// judge looks for a run that may have decided what is at the end of the way: a run that could write a directory on the
-// way, and was active while a component below that directory changed. It reports changes of the file itself first.
+// judge looks for a run that may have decided which file a path leads to: a run that could write a directory of the
+// path, and was active when a component below that directory changed. It returns changes of the file itself first.
 func (r *runs) judge(steps []Step) *Finding {
 	var found *Finding
 	for _, d := range r.dirs {
@@ -48,9 +48,9 @@ func (d *dir) judge(steps []Step) *Finding {
 	return d.givenAs(&steps[top]).judgeBelow(steps, steps[top].Path)
 }
 
-// givenAs returns d without the runs that cannot have been given the directory of this step. A file system may give
-// the inode number of a removed directory to a new one. If the step's directory is such a new one, it was made after
-// the runs that were given the old directory had begun.
+// givenAs returns d without the runs that cannot have been given the directory of step s. A file system may reuse the
+// inode number of a removed directory. If the step's directory is such a new one, it was made after these runs had
+// begun.
 func (d *dir) givenAs(s *Step) *dir {
 	if s.Path == d.path || s.Born == 0 {
 		return d
@@ -58,20 +58,20 @@ func (d *dir) givenAs(s *Step) *dir {
 	given := *d
 	given.spans = slices.DeleteFunc(slices.Clone(d.spans), func(t span) bool {
 		if t.id == 0 {
-			return t.end < s.Born // the span is of merged runs, and nobody knows when the last of them began
+			return t.end < s.Born // the span is of merged runs, and the start of the last one is unknown
 		}
 		return t.begun < s.Born-slack
 	})
 	return &given
 }
 
-// judgeBelow looks at the components in a directory that the runs could write.
+// judgeBelow examines the components of a path below a directory that runs could write.
 func (d *dir) judgeBelow(steps []Step, top string) (found *Finding) {
 	for i := range steps {
 		s := &steps[i]
 		kind := s.Mode & unix.S_IFMT
 		if !paths.Below(s.Path, top) || kind == unix.S_IFDIR && s.Path == top {
-			continue // out of the run's reach; a run cannot move the directory that it was given
+			continue // a run cannot move the directory that it was given
 		}
 		for _, span := range d.spans {
 			f := &Finding{Step: *s, Dir: d.path, Start: span.start, End: span.end}
@@ -84,8 +84,8 @@ func (d *dir) judgeBelow(steps []Step, top string) (found *Finding) {
 	return found
 }
 
-// on returns the index of the directory, or file, on the way, or -1 if it is not there. It recognizes a moved directory
-// by its number. A file system may give this number to another directory after the first was removed.
+// on returns the index in steps of the directory or file d, or -1. It recognizes a moved directory by its inode number,
+// which a file system may reuse after the directory is removed.
 func (d *dir) on(steps []Step) int {
 	for i := range steps {
 		s := &steps[i]
@@ -97,11 +97,11 @@ func (d *dir) on(steps []Step) int {
 	return -1
 }
 
-// touched reports whether something in the span may have made a component what it is.
+// touched reports whether the last change of a component may have happened within the span.
 //
-// Writing a file gives it one time of change and of modification. If the two differ, somebody has since changed its
-// mode, its owner or its number of links, or has moved it. Then the file may have been written at any time since it was
-// made: a task could leave a second link to it where a clean-up removes it later.
+// Writing a file gives it the same change time (ctime) and modification time (mtime). If the two differ, somebody has
+// since changed its mode, its owner or its number of links, or has moved it. Then the file may have been written at any
+// time since it was made: a task could leave a second hard link to it where a clean-up removes it later.
 func (t *span) touched(s *Step) bool {
 	if s.Changed < t.start || s.Sure && !t.mustHave(s) {
 		return false
@@ -115,21 +115,22 @@ func (t *span) touched(s *Step) bool {
 	return s.Changed != s.Modified && s.Born <= t.end
 }
 
-// mustHave reports whether a link was certainly made, or moved to its place, within the span. A stamp may be later than
-// the start by a tick of the kernel's clock although the link existed before. For merged runs nobody can be certain.
+// mustHave reports whether a link was certainly made, or moved to its place, within the span. A change time may be
+// later than the start by a tick of the kernel's clock although the link existed before. For merged runs nothing is
+// certain.
 func (t *span) mustHave(s *Step) bool {
 	return t.id != 0 && s.Mode&unix.S_IFMT == unix.S_IFLNK && s.Changed >= t.start+tick()
 }
 
-// tick is the time between two ticks of the kernel's clock, in nanoseconds: 1 to 10 ms.
+// tick returns the interval between ticks of the kernel's clock in nanoseconds: 1 to 10 ms.
 func tick() int64 {
 	var t unix.Timespec
 	_ = unix.ClockGetres(unix.CLOCK_REALTIME_COARSE, &t) // cannot fail
 	return t.Nano()
 }
 
-// notRoots looks for a component that somebody other than root can write or replace. That user then decides what is at
-// the end of the way, and root would act on it. In a directory with the sticky bit, nobody else can move root's files.
+// notRoots looks for a component of a path that another user than root can write or replace. Root must not use the file
+// at the end of such a path. In a directory with the sticky bit, other users cannot move root's files.
 func notRoots(steps []Step) *Finding {
 	for i := range steps {
 		s := &steps[i]
@@ -144,7 +145,7 @@ func notRoots(steps []Step) *Finding {
 
 // unmapped reports whether an id stands for users outside of the launcher's user namespace, which may include root.
 func unmapped(uid uint32) bool {
-	const overflow = 65534 // proc_sys_fs(5): the kernel shows this number for an id that has no mapping here
+	const overflow = 65534 // proc_sys_fs(5): the kernel shows this id for one that is not mapped here
 	if uid != overflow {
 		return false
 	}

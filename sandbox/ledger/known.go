@@ -20,8 +20,8 @@ import (
 //	the text
 const textsDir = "profiles"
 
-// maxTexts is how many texts are kept. The oldest are removed. For a profile whose text was removed, cordon cannot
-// show what has changed: it shows the whole profile. The user's trust in it is lost as well.
+// maxTexts bounds how many texts are kept; the oldest are removed. If a profile's text was removed, cordon cannot show
+// what has changed and shows the whole profile, and the user's trust in it is lost.
 const maxTexts = 512
 
 // Text is the text of a profile as it was used or trusted.
@@ -31,7 +31,7 @@ type Text struct {
 	Trusted bool  // the user trusts this text: it is used even if a task may have written it
 	At      int64 // when it was used or trusted
 
-	Doubtful bool // a task may have written it, and the caller used it anyway: it is not kept for later comparisons
+	Doubtful bool // a task may have written it, and the caller has used it all the same: it is not kept for comparison
 }
 
 func textName(path string) string {
@@ -48,7 +48,7 @@ func openTexts(place int, makeIt bool) (int, error) {
 	return unix.Openat(place, textsDir, openDir, 0)
 }
 
-// known returns the text that a place keeps for a path, or nil if there is none.
+// known returns the text that is stored in a place for a path, or nil if there is none.
 func known(place int, path string) *Text {
 	dir, err := openTexts(place, false)
 	if err != nil {
@@ -68,7 +68,7 @@ func known(place int, path string) *Text {
 	return parseText(all.Bytes(), path)
 }
 
-// parseText reads a file of textsDir. It returns nil if this is not the text of that path.
+// parseText parses a file of textsDir. It returns nil if the file is not about that path.
 func parseText(all []byte, path string) *Text {
 	head, data, _ := bytes.Cut(all, []byte("\n"))
 	f := strings.SplitN(string(head), " ", 3)
@@ -82,8 +82,8 @@ func parseText(all []byte, path string) *Text {
 	return &Text{Path: path, Data: data, Trusted: f[0] == "trusted", At: at}
 }
 
-// keep writes a text to the place. It does nothing if the place already has the same text, unless t is trusted and
-// the text in the place is not.
+// keep stores a text in a place. It does nothing if the same text is already stored, unless t is trusted and the stored
+// text is not.
 func keep(place int, t Text) error {
 	if old := known(place, t.Path); old != nil && bytes.Equal(old.Data, t.Data) && (old.Trusted || !t.Trusted) {
 		return nil
@@ -138,7 +138,7 @@ func prune(dir int) {
 	}
 }
 
-// Trust records a text that the user trusts, in the first place that is available.
+// Trust stores a text that the user trusts, in the first available place.
 func Trust(places []Place, t Text) error {
 	fd, err := openFirst(places)
 	if err != nil {

@@ -29,7 +29,7 @@ func mountTable() (list []mount) {
 	return list
 }
 
-// place returns the device of a path's file system, and the path in that file system.
+// place returns the device of the file system on which a path lies, and the path within that file system.
 func place(table []mount, path string) (device, inside string) {
 	best := -1
 	for i := range table {
@@ -47,8 +47,8 @@ func joined(dir, rest string) string {
 	return "/" + strings.Trim(strings.TrimSuffix(dir, "/")+"/"+strings.TrimPrefix(rest, "/"), "/")
 }
 
-// elsewhere is like judge, for a file that is reached through another mount of the same file system. The file is in a
-// directory that a run could write, but the way to it does not pass the path of that directory.
+// elsewhere is judge for a file that is reached through another mount of the same file system. The file is in a
+// directory that a run could write, but its path does not pass through that directory's path.
 func (r *runs) elsewhere(table []mount, steps []Step) *Finding {
 	if len(steps) == 0 || !slices.ContainsFunc(table, func(m mount) bool { return m.root != "/" }) {
 		return nil

@@ -8,15 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Output is the destination of a file that the launcher writes: a name in an open directory. It stays the same
-// directory, even if something else is put at its path meanwhile.
+// Output is the destination of a file that the launcher writes: a name in an open directory. Nobody can replace that
+// directory by changing its path meanwhile.
 type Output struct {
-	Dir  int // descriptor
+	Dir  int // a descriptor of the directory
 	Name string
-	Mode uint32 // S_IF… and permissions of the file with this name; 0 if there is none
+	Mode uint32 // type (S_IF…) and permissions of the existing file of this name; 0 if there is none
 }
 
-// Planted is the error for a link or a fifo at the launcher's destination that a task may have left there.
+// Planted is the error if the destination is a link or a FIFO that a task may have left there.
 type Planted struct{ *Refused }
 
 func (e *Planted) Error() string {
@@ -29,9 +29,8 @@ func (e *Planted) Error() string {
 	return e.Step.Path + ", which is not a regular file: " + e.Refused.Error()
 }
 
-// Output opens the directory of a file that the launcher will write. It returns an error if a task may have made a
-// link on the way. With follow set, it also follows and checks a link with the last name. Without follow, it does not
-// follow such a link.
+// Output opens the directory of a file that the launcher will write. It returns an error if a task may have made a link
+// in the path. If follow is set, it also follows a link of the last name, after the same check.
 func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	if name == "" || strings.HasSuffix(name, "/") {
 		return nil, errors.New("not the name of a file")
@@ -59,15 +58,14 @@ func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	return out, nil
 }
 
-// isNull reports whether the destination is the null device. It does no harm if a task has put the device there,
-// because it only discards what the launcher writes.
+// isNull reports whether the destination is the null device. A task may have put it there, but that does no harm.
 func (o *Output) isNull() bool {
 	var st unix.Stat_t
 	return o.Mode&unix.S_IFMT == unix.S_IFCHR && unix.Fstatat(o.Dir, o.Name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil &&
 		st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
-// othersLink finds a link that somebody other than root can write or replace, or such a component on the way to a link.
+// othersLink returns a link that another user than root can write or replace, or such a directory on the way to a link.
 // It returns nil if no link was followed, or if only root can change each of them.
 func othersLink(steps []Step) *Step {
 	for i := len(steps) - 1; i >= 0; i-- {
@@ -82,7 +80,7 @@ func othersLink(steps []Step) *Step {
 	return nil
 }
 
-// output walks to the directory that holds the last name.
+// output walks to the directory that contains the last name.
 func (w *walk) output(rest string, follow bool) (*Output, error) {
 	for {
 		var next string
@@ -113,7 +111,7 @@ func (w *walk) output(rest string, follow bool) (*Output, error) {
 	}
 }
 
-// way enters a directory, or returns the text of a link.
+// way enters a directory, or returns the target of a link.
 func (w *walk) way(name string) (string, error) {
 	switch name {
 	case "", ".":
@@ -131,7 +129,7 @@ func (w *walk) way(name string) (string, error) {
 	return text, err
 }
 
-// last looks up the last name. It returns the text of a link that the walk has to follow, or the output.
+// last looks up the last name. It returns the target of a link that is to be followed, or else the output.
 func (w *walk) last(name string, follow bool) (string, *Output, error) {
 	if name == "" || name == "." || name == ".." {
 		return "", nil, unix.EISDIR
@@ -170,19 +168,19 @@ func (w *walk) last(name string, follow bool) (string, *Output, error) {
 	return "", out, err
 }
 
-// top begins again at "/".
+// top starts again at "/".
 func (w *walk) top() error {
 	w.close()
 	w.dirs = nil
 	return w.enter("/", "/")
 }
 
-// planted returns an error if an earlier run could have made one of the steps, the names on the way to the launcher's
+// planted returns an error if an earlier run could have made one of the links or files in the path of the launcher's
 // file. It does not check directories.
 func (g *Guard) planted(name string, steps []Step) error {
 	for i := range steps {
 		if steps[i].Mode&unix.S_IFMT == unix.S_IFDIR {
-			steps[i].Changed = 0 // only links and files count; a directory that was moved is still a directory
+			steps[i].Changed = 0 // a directory that was moved is still a directory, so its change does not matter
 		}
 	}
 	for _, r := range g.runs {

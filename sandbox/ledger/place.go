@@ -26,22 +26,22 @@ func (e *Error) Unwrap() error { return e.Err }
 
 const remedy = "cordon records there which directories a sandbox could write: make that directory, or set XDG_STATE_HOME to a directory of your own with mode 0700"
 
-// Place is a directory that may hold records. Base must exist already; the launcher makes Below in it.
+// Place is a directory that may contain records. Base must exist; the launcher makes Below in it.
 type Place struct {
 	Base, Below string
-	Fixed       bool // the place does not depend on the environment
+	Fixed       bool // it does not depend on the environment
 }
 
 // Path returns the path of the directory.
 func (p Place) Path() string { return filepath.Join(p.Base, p.Below) }
 
-// Places returns the places of the calling user, in the order in which cordon tries them. The first does not depend
-// on the environment, because a run that cron starts must find the records of a run from a shell.
+// Places returns the places of the current user, in the order in which cordon tries them. The first does not depend on
+// the environment, because a run that cron starts must find the records of a run from a shell.
 func Places(getenv func(string) string) []Place {
 	return PlacesOf(os.Getuid(), passwd.Home(os.Getuid()), getenv)
 }
 
-// PlacesOf is like Places for a user whose home directory in the password database is home; "" if the user has none.
+// PlacesOf is Places for another user. home is the user's home directory in the password database; "" if there is none.
 func PlacesOf(uid int, home string, getenv func(string) string) []Place {
 	const below = ".local/state/cordon"
 	var list []Place
@@ -65,8 +65,8 @@ func PlacesOf(uid int, home string, getenv func(string) string) []Place {
 
 const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
-// open opens the directory without following a link below Base, and checks its owner. With make set, it makes missing
-// directories.
+// open opens the directory of a place, without following links below Base, and checks its owner. If makeIt is set, it
+// makes missing directories.
 func (p Place) open(makeIt bool) (int, error) {
 	fd, err := unix.Open(p.Base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for name := range strings.SplitSeq(p.Below, "/") {
@@ -97,7 +97,7 @@ func (p Place) error(err error) error {
 	return &Error{"record of what sandboxes could write, " + strconv.Quote(p.Path()), err, remedy}
 }
 
-// private returns an error if the directory belongs to another user, or if its mode lets others use it.
+// private returns an error if a directory belongs to another user, or if its mode lets others use it.
 func private(fd int) error {
 	var st unix.Stat_t
 	switch err := unix.Fstat(fd, &st); {
@@ -118,8 +118,8 @@ func (e foreignError) Error() string {
 	return "it belongs to user " + strconv.FormatUint(uint64(e), 10)
 }
 
-// openExisting opens the places that exist. The environment may name a place that belongs to somebody else (sudo -E) or
-// that the caller cannot reach; then the caller has recorded nothing there.
+// openExisting opens the places that exist. The environment may name a place that belongs to another user (sudo -E) or
+// that the caller cannot reach; such a place is skipped, because the caller has recorded nothing there.
 func openExisting(places []Place) (dirs []int, err error) {
 	for _, p := range places {
 		fd, err := p.open(false)
@@ -128,7 +128,7 @@ func openExisting(places []Place) (dirs []int, err error) {
 			dirs = append(dirs, fd)
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
 		case !p.Fixed && (errors.As(err, new(foreignError)) || errors.Is(err, unix.EACCES)):
-		case p.Base == "/var/tmp": // any user can make a directory of that name there
+		case p.Base == "/var/tmp": // any user can make a directory of that name in /var/tmp
 		case rootsOwn(p, err):
 			if fd, ok := openOuter(); ok {
 				dirs = append(dirs, fd)
@@ -141,13 +141,13 @@ func openExisting(places []Place) (dirs []int, err error) {
 	return dirs, nil
 }
 
-// rootsOwn reports whether a place belongs to the machine's root while the caller is root only in another user's user
-// namespace, and so may not read it: unshare --map-root-user.
+// rootsOwn reports whether a place belongs to the machine's root, and the caller, who is root only in a user namespace
+// of another user (unshare --map-root-user), may not read it.
 func rootsOwn(p Place, err error) bool {
 	return p.Fixed && os.Getuid() == 0 && (errors.Is(err, unix.EACCES) || errors.As(err, new(foreignError))) && outerUser() > 0
 }
 
-// openOuter opens the place of the user who is root in the caller's user namespace. This place does not depend on the
+// openOuter opens the place of the user who is root in the caller's user namespace. It does not depend on the
 // environment either.
 func openOuter() (fd int, ok bool) {
 	for _, p := range PlacesOf(outerUser(), passwd.Home(outerUser()), func(string) string { return "" }) {
@@ -160,8 +160,8 @@ func openOuter() (fd int, ok bool) {
 	return -1, false
 }
 
-// outerUser returns the user id that root of this user namespace has in the user namespace above. It returns 0 if
-// that is root too, and -1 if the id is not known. user_namespaces(7).
+// outerUser returns the user id that root of this user namespace has in the namespace above. It returns 0 if that is
+// root too, and -1 if it is unknown: user_namespaces(7).
 func outerUser() int {
 	b, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {
@@ -184,7 +184,7 @@ func closeAll(fds []int) {
 	}
 }
 
-// openFirst opens or makes the first available place. The error is that of the first place.
+// openFirst opens or makes the first available place. If none is available, it returns the error of the first.
 func openFirst(places []Place) (int, error) {
 	var first error
 	for _, p := range places {

@@ -9,9 +9,9 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// Reached returns nil if no task can have written in a state directory. Otherwise the error names the sandbox that
-// could: since the directory was made, it could write a directory on the way to it, the directory itself or a part of
-// it, and did not hide it. The content of such a directory cannot be trusted.
+// Reached returns nil if no task can have written in a state directory. Otherwise the error names a sandbox that could,
+// since the directory was made: it could write the directory, a part of it, or a directory above it, and did not hide
+// it. The content of such a state directory cannot be trusted.
 func Reached(places []Place, dir string) error {
 	g := &Guard{Places: func() []Place { return places }}
 	defer g.Close()
@@ -45,8 +45,8 @@ func Reached(places []Place, dir string) error {
 	return nil
 }
 
-// since returns a time, after the state directory was made, at which a run that could reach a directory could write it,
-// or nil if there is none.
+// since returns the time in which a run could write the directory d although it could reach the state directory, after
+// that was made; or nil.
 func (r *runs) since(d *dir, state *Step) *span {
 	for i := range d.spans {
 		s := &d.spans[i]
@@ -60,7 +60,7 @@ func (r *runs) since(d *dir, state *Step) *span {
 	return nil
 }
 
-// until formats the end of a time for people.
+// until formats the end of a span for messages.
 func until(end int64) string {
 	if end == open {
 		return " on"

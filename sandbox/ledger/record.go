@@ -32,18 +32,18 @@ const maxRuns = 512 << 10
 // Run is a run that can write the host's files, for as long as it goes on. The nil Run records nothing.
 type Run struct {
 	place int // descriptor
-	lock  int // descriptor that holds the lock on byte id
+	lock  int // a descriptor that holds the lock on byte id
 	id    int64
 	start moment
-	from  int64 // when the launcher let the task go
-	end   int64 // when every process of the sandbox was dead; 0 before that
+	from  int64 // when the launcher let the task start
+	end   int64 // when every process of the sandbox had ended; 0 before
 }
 
-// moment is a time on two clocks: the clock that stamps files, and a clock that nobody can set.
+// moment is a time on two clocks: the one from which files get their times, and one that nobody can set.
 type moment struct{ real, boot int64 }
 
-// now returns the time of the last tick of the kernel's clock. The kernel stamps files with this time, or with a
-// later one (Linux 6.13). So nothing that happens from now on gets an earlier stamp.
+// now returns the time of the last tick of the kernel's clock. Files get this time, or a later one (Linux 6.13), so
+// nothing that happens from now on gets an earlier time.
 func now() moment { return moment{gettime(unix.CLOCK_REALTIME_COARSE), gettime(unix.CLOCK_BOOTTIME)} }
 
 func gettime(clock int32) int64 {
@@ -55,8 +55,8 @@ func gettime(clock int32) int64 {
 // Begin records that a sandbox can write these files and directories of the host from now on, until End or the end of
 // this process. When it returns, the record is on the disk.
 //
-// Begin also keeps the texts of the run's profiles that the sandbox can write, so that a later command can show what
-// has changed. hidden is a state directory that the sandbox can neither see nor replace: see [Reached].
+// Begin also stores the texts of the run's profiles that the sandbox can write, so that a later command can show what
+// has changed. hidden are state directories that the sandbox can neither see nor replace: see [Reached].
 func Begin(places []Place, paths []string, texts []Text, hidden ...string) (*Run, error) {
 	if len(paths) == 0 {
 		return nil, nil
@@ -111,7 +111,7 @@ func (r *Run) begin(shown []string, texts []Text, hidden []string) error {
 	return nil
 }
 
-// hold draws a random number for the run and locks the byte of that number.
+// hold chooses a random number for the run, and locks the byte of that number.
 func (r *Run) hold() (err error) {
 	if r.lock, err = openLock(r.place); err != nil {
 		return err
@@ -128,22 +128,22 @@ func (r *Run) hold() (err error) {
 	}
 }
 
-// Go notes that the launcher lets the task go now.
+// Go records in memory that the launcher lets the task start now.
 func (r *Run) Go() {
 	if r != nil {
 		r.from = now().real
 	}
 }
 
-// Stop notes that every process of the sandbox is dead now.
+// Stop records in memory that every process of the sandbox has ended.
 func (r *Run) Stop() {
 	if r != nil && r.end == 0 {
 		r.end = gettime(unix.CLOCK_REALTIME)
 	}
 }
 
-// End records the end of the run. If it cannot write the record, the run looks as if its launcher was killed: it
-// counts as going on until another process sees that its lock is free.
+// End writes the end of the run to the records. If that fails, the run looks as if its launcher was killed: it counts
+// as going on until another process sees that its lock is free.
 func (r *Run) End() {
 	if r == nil {
 		return
@@ -154,7 +154,7 @@ func (r *Run) End() {
 		_ = add(r.place, r.ending(), false)
 		unlock()
 	}
-	// Wait for the next tick, so that a change after the end of this process gets a later stamp than the end.
+	// Wait for the next tick, so that a change after this process has ended gets a later time than the recorded end.
 	for range 20 {
 		if gettime(unix.CLOCK_REALTIME_COARSE) > r.end {
 			return
@@ -166,8 +166,7 @@ func (r *Run) End() {
 // ending returns the lines that record the end of the run.
 func (r *Run) ending() []byte {
 	from, end := max(r.start.real, r.from), r.end
-	// If the clock was set back during the run, files of the run may have stamps from before its start or after its
-	// end.
+	// If the clock was set back during the run, files of the run may have times before its start or after its end.
 	if back := (gettime(unix.CLOCK_BOOTTIME) - r.start.boot) - (gettime(unix.CLOCK_REALTIME) - r.start.real); back > slack {
 		from, end = r.start.real-back, end+back
 	}
@@ -183,8 +182,8 @@ func (r *Run) close() {
 	r.place, r.lock = -1, -1
 }
 
-// add appends lines to the records. If it fails, the file stays as it was. With durable set, the lines are on the
-// disk when it returns.
+// add appends lines to the records. If it fails, the file stays as it was. If durable is set, the lines are on the disk
+// when it returns.
 func add(place int, lines []byte, durable bool) error {
 	fd, err := unix.Openat(place, runsFile, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -214,8 +213,8 @@ func add(place int, lines []byte, durable bool) error {
 	return fail.Bare(err)
 }
 
-// whole returns the size of the file. If a launcher was killed while it wrote the last line, whole first removes this
-// incomplete line.
+// whole returns the size of the file, after it has removed an incomplete last line, which a killed launcher may have
+// left.
 func whole(f *os.File) (int64, error) {
 	i, err := f.Stat()
 	if err != nil {
@@ -232,7 +231,7 @@ func whole(f *os.File) (int64, error) {
 	return keep, err
 }
 
-// rewrite replaces the file with its merged text, followed by the lines.
+// rewrite replaces the file by its merged text, followed by the lines.
 func rewrite(place int, f *os.File, lines []byte) error {
 	r, err := readRuns(place, f, false)
 	if err != nil {
@@ -242,8 +241,8 @@ func rewrite(place int, f *os.File, lines []byte) error {
 	return replace(place, runsFile, append(r.text(), lines...))
 }
 
-// replace writes a file and puts it in place of the old one. The file is complete and on the disk when it appears; if
-// replace cannot write it, the old file stays.
+// replace writes a new file and renames it over the old one. The new file is complete and on the disk when it appears;
+// after an error the old file stays.
 func replace(place int, name string, text []byte) error {
 	tmp := "." + name + ".new"
 	_ = unix.Unlinkat(place, tmp, 0)
@@ -267,8 +266,8 @@ func replace(place int, name string, text []byte) error {
 	return fail.Bare(err)
 }
 
-// readRuns reads the records and gives an end to each run whose launcher has ended without recording the end. With
-// note set, it also writes this end to the records, because a later reader would set a later end.
+// readRuns reads the records, and gives an end to each run whose launcher has ended without recording it. If note is
+// set, it also writes this end to the records, because a later reader would assume a later end.
 func readRuns(place int, f *os.File, note bool) (*runs, error) {
 	text, err := io.ReadAll(io.NewSectionReader(f, 0, 64<<20))
 	if err != nil {
@@ -293,12 +292,12 @@ func readRuns(place int, f *os.File, note bool) (*runs, error) {
 		return end
 	})
 	if note && len(lines) > 0 {
-		_ = add(place, lines, false) // if this fails (a full disk), the next reader sets a later end
+		_ = add(place, lines, false) // if this fails (a full disk), the next reader assumes a later end
 	}
 	return r, nil
 }
 
-// linger is how long a task may go on, at most, after its launcher was killed. The kernel then kills the task.
+// linger is the longest time for which a task may live after its launcher was killed, before the kernel kills the task.
 const linger = time.Second
 
 // read returns the records in a place, or nil if there are none.
@@ -336,15 +335,15 @@ func lockByte(fd int, at int64) error {
 	return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, byteLock(at))
 }
 
-// held reports whether somebody has locked the byte. It also returns true if that cannot be found out.
+// held reports whether a process has locked the byte. It also returns true if that cannot be found out.
 func held(fd int, at int64) bool {
 	l := byteLock(at)
 	err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, l)
 	return err != nil || l.Type != unix.F_UNLCK
 }
 
-// exclusive locks the records, so that no other process can read or write them until the caller calls unlock. The
-// caller must unlock soon: others wait 5 seconds at most.
+// exclusive locks the records, so that no other process can read or write them until unlock is called. That must be
+// soon: others wait at most 5 seconds.
 func exclusive(place int) (unlock func(), err error) {
 	fd, err := openLock(place)
 	if err != nil {

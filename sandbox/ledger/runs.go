@@ -20,19 +20,19 @@ import (
 const header = "cordon-runs 1\n"
 
 const (
-	maxSpans = 32   // of one directory; beyond that, the spans that are closest to one another are merged
-	maxDirs  = 2048 // beyond that, the directories written longest ago are merged into the directories above
+	maxSpans = 32   // for one directory; if there are more, the closest spans are merged
+	maxDirs  = 2048 // if there are more, the directories written longest ago are merged into the directories above
 	open     = int64(math.MaxInt64)
 )
 
-// span is a time in which a directory could be written.
+// span is a time during which a directory could be written.
 type span struct {
 	start, end int64 // end is the constant open while the run goes on
-	id, boot   int64 // of a run that is not merged yet; id is 0 for merged runs
+	id, boot   int64 // the run's id, and the boot clock at its start; id is 0 for merged runs
 	begun      int64 // when that run was given the directory
 }
 
-// dir is a directory, or a file, that runs could write.
+// dir is a directory or a file that runs could write.
 type dir struct {
 	path     string
 	dev, ino uint64
@@ -53,7 +53,7 @@ type runs struct {
 
 var errText = errors.New("the file is not what cordon wrote")
 
-// parse reads the text. An incomplete last line comes from a launcher that was killed while it wrote; its task was
+// parse parses the records. An incomplete last line comes from a launcher that was killed while it wrote; its task
 // never started.
 func parse(text string) (*runs, error) {
 	r := &runs{at: map[key]*dir{}, hid: map[int64]string{}}
@@ -138,7 +138,7 @@ func (r *runs) add(k key, s span) *dir {
 	return d
 }
 
-// unended calls with once for every run that has no end, and gives the run the end that with returns.
+// unended calls with for every run that has no end, and gives the run the end that with returns.
 func (r *runs) unended(with func(id int64) int64) {
 	ends := map[int64]int64{}
 	for _, d := range r.dirs {
@@ -157,7 +157,7 @@ func (r *runs) unended(with func(id int64) int64) {
 	}
 }
 
-// merge makes the records smaller. It forgets nothing: the merged records cover more than before, never less.
+// merge makes the records smaller. It loses nothing: the merged records cover at least as much as before.
 func (r *runs) merge() {
 	for _, d := range r.dirs {
 		d.merge()
@@ -181,7 +181,7 @@ func (d *dir) last() int64 {
 }
 
 // merge joins spans that overlap. If more than maxSpans remain, it also joins the spans with the least time between
-// them. It leaves the span of a run that goes on as it is, because the end of that run is still to be written.
+// them. It does not join the span of a run that goes on, because its end is still to be written.
 func (d *dir) merge() {
 	slices.SortFunc(d.spans, func(a, b span) int { return cmp.Compare(a.start, b.start) })
 	var ended, going []span
@@ -208,7 +208,7 @@ func (d *dir) merge() {
 	d.spans = append(ended, going...)
 }
 
-// fold merges half of the directories into the directories above them: the half that was written longest ago.
+// fold merges half of the directories, those that were written longest ago, into the directories above them.
 func (r *runs) fold() {
 	old := slices.Clone(r.dirs)
 	slices.SortStableFunc(old, func(a, b *dir) int { return cmp.Compare(a.last(), b.last()) })
@@ -228,7 +228,7 @@ func (r *runs) fold() {
 	*r = *folded
 }
 
-// text returns the text that parse reads.
+// text returns the records as text, which parse can read.
 func (r *runs) text() []byte {
 	b := []byte(header)
 	for _, d := range r.dirs {

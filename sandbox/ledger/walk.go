@@ -13,22 +13,22 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Step is a component on the way to a file, as it was when the walk reached it.
+// Step is a component of a path to a file, as it was when the walk reached it.
 type Step struct {
-	Path     string // without links
+	Path     string // its path without links
 	Dev, Ino uint64
-	Mode     uint32 // S_IF… and permissions
+	Mode     uint32 // type (S_IF…) and permissions
 	UID      uint32
 
-	Changed  int64 // ctime, in nanoseconds, which only the kernel sets
-	Modified int64 // mtime, which the owner can set
-	Born     int64 // btime; 0 if the file system has none
-	Stamped  bool  // the file system is local and takes its times from this kernel's clock
-	Sure     bool  // only what a run must have done counts, not what it may have done
+	Changed  int64 // change time (ctime) in nanoseconds, which only the kernel sets
+	Modified int64 // modification time (mtime), which the owner can set
+	Born     int64 // birth time (btime); 0 if the file system has none
+	Stamped  bool  // the file system is local, and its times come from this kernel's clock
+	Sure     bool  // only what a run has certainly done counts, not what it may have done
 }
 
-// A walk goes to a file one component at a time, by descriptor. So it sees every directory and link on the way, and
-// does not confuse one with another that takes its place meanwhile.
+// A walk follows a path to a file one component at a time, by descriptor. So it sees every directory and link in the
+// path, even if another takes its place meanwhile.
 type walk struct {
 	steps []Step
 	dirs  []opened // the directories from "/" to the current one
@@ -46,12 +46,12 @@ const (
 	openPath = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
 )
 
-// ErrNotRegular is the error for a file that is not regular. The ledger does not open it, because opening may block or
-// have an effect.
+// ErrNotRegular is the error for a file that is not regular. The ledger does not open such a file, because opening it
+// may block or have an effect.
 var ErrNotRegular = errors.New("it is no regular file")
 
-// Read goes to a regular file and reads at most its first max bytes. The last step describes the file as it was after
-// Read had read it.
+// Read walks to a regular file and reads at most its first max bytes. The last step describes the file as it was after
+// that.
 func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	w := &walk{}
 	defer w.close()
@@ -59,7 +59,7 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd)) // the same file, even if another has its name by now
+	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd)) // this opens the same file, even if another has its name by now
 	unix.Close(fd)
 	if err != nil {
 		return nil, nil, fail.Bare(err)
@@ -69,7 +69,7 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 		return nil, nil, fail.Bare(err)
 	}
 	// A writer changes the file's times before its content, so the content that was read is not newer than the times
-	// read now.
+	// that are read now.
 	last := &w.steps[len(w.steps)-1]
 	if *last, err = look(int(f.Fd()), last.Path); err != nil {
 		return nil, nil, err
@@ -77,8 +77,8 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	return text, w.steps, nil
 }
 
-// OthersWrite says who besides root can write a directory or replace it, or "" if nobody can. For a directory that does
-// not exist, it looks at the directories above.
+// OthersWrite tells which user besides root can write a directory or replace it, or "" if none can. For a directory
+// that does not exist, it examines those above.
 func OthersWrite(dir string) string {
 	w := &walk{}
 	defer w.close()
@@ -97,7 +97,7 @@ func (w *walk) close() {
 	}
 }
 
-// to returns a descriptor of the regular file with that name.
+// to returns a descriptor of the regular file at a path.
 func (w *walk) to(name string) (int, error) {
 	if err := w.begin(name); err != nil {
 		return -1, err
@@ -137,8 +137,8 @@ func (w *walk) to(name string) (int, error) {
 	return -1, unix.EISDIR
 }
 
-// begin goes to "/", or to the working directory if the name is relative. If the caller may not search a directory
-// above the working directory, the walk knows only the names of the directories above.
+// begin starts a walk at "/", or at the working directory if the path is relative. If the caller may not search a
+// directory above the working directory, the walk knows only the names of those above.
 func (w *walk) begin(name string) error {
 	if strings.HasPrefix(name, "/") {
 		return w.enter("/", "/")
@@ -166,7 +166,7 @@ func (w *walk) begin(name string) error {
 	return w.enter(".", cwd)
 }
 
-// getcwd returns the working directory from the kernel. os.Getwd would believe PWD.
+// getcwd returns the working directory from the kernel. os.Getwd would trust PWD.
 func getcwd() (string, error) {
 	var buf [unix.PathMax]byte
 	n, err := unix.Getcwd(buf[:])
@@ -179,7 +179,7 @@ func getcwd() (string, error) {
 	return "", errors.New("the working directory is not below the root")
 }
 
-// enter opens a directory and adds it to the walk. name is what it opens, path is its path without links.
+// enter opens a directory and adds it to the walk. name is what it opens; path is the directory's path without links.
 func (w *walk) enter(name, path string) error {
 	fd, err := unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -191,8 +191,8 @@ func (w *walk) enter(name, path string) error {
 	return err
 }
 
-// leave goes up one directory; at "/" it stays. If the walk began in a working directory that it could not reach from
-// "/", it cannot go above that directory.
+// leave goes up one directory, but not above "/". If the walk began in a working directory that it could not reach from
+// "/", it cannot go above that.
 func (w *walk) leave() error {
 	top := len(w.dirs) - 1
 	if top == 0 && w.dirs[0].path != "/" {
@@ -205,7 +205,7 @@ func (w *walk) leave() error {
 	return nil
 }
 
-// step looks at the next component. It enters a directory, returns the text of a link, or returns the descriptor of a
+// step examines the next component. It enters a directory, returns the target of a link, or returns a descriptor of a
 // file.
 func (w *walk) step(name string) (file int, link string, err error) {
 	dir := w.dirs[len(w.dirs)-1]
@@ -266,8 +266,9 @@ func look(fd int, path string) (Step, error) {
 
 func nano(t unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
 
-// stamped reports whether a file system sets the ctime at each change, and only from this kernel's clock. Files of a
-// server have times of the server's clock. vfat and exfat keep no ctime: they show the mtime, which a task can set.
+// stamped reports whether a file system sets the change time at each change, and from this kernel's clock. Files of a
+// server have times of the server's clock. vfat and exfat have no change time: they show the modification time, which a
+// task can set.
 func stamped(fs int64) bool {
 	switch fs {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.RAMFS_MAGIC,

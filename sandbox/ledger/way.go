@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Way resolves a path and returns it without links. It returns an error if a task may have made a link on the way, or
-// the file at its end. If the caller is root, it also returns an error if somebody other than root can write or
-// replace a component on the way.
+// Way resolves a path to one without links. It returns an error if a task may have made a link in the path, or the file
+// at its end. If the caller is root, it also returns an error if another user can write or replace a component.
 func (g *Guard) Way(name string) (string, error) {
 	if err := g.open(); err != nil {
 		return "", err
@@ -38,10 +37,10 @@ func (g *Guard) Way(name string) (string, error) {
 	return end, nil
 }
 
-// Left reports whether a task certainly made one of the links on the way to a path. It looks as far as the way can be
-// followed. In doubt it returns false: if a link of the caller's own counted as a task's, it would lead past a rule
-// that hides the link's end. If the records cannot be read, Left returns false as well. It keeps the records that it
-// has read, and closes all descriptors.
+// Left reports whether a task has certainly made one of the links in a path. It examines the path as far as it can be
+// followed. In doubt it returns false: if a link of the caller's own counted as a task's, a rule that hides the link's
+// target would not hide it. If the records cannot be read, it also returns false. It keeps the records that it has
+// read, and closes all descriptors.
 func (g *Guard) Left(name string) bool {
 	if g.open() != nil {
 		return false
@@ -55,7 +54,7 @@ func (g *Guard) Left(name string) bool {
 	}
 	links := w.steps
 	if last := len(links) - 1; last >= 0 && links[last].Mode&unix.S_IFMT != unix.S_IFLNK {
-		links = links[:last] // only links count, not a file that a task wrote
+		links = links[:last] // only links count, not a file that a task has written
 	}
 	for i := range links {
 		links[i].Sure = true
@@ -63,7 +62,7 @@ func (g *Guard) Left(name string) bool {
 	return g.planted(name, links) != nil || g.aliased(links) != nil
 }
 
-// aliased finds a run that could write a component on the way through another mount of the same file system.
+// aliased finds a run that may have written a component of the path through another mount of the same file system.
 func (g *Guard) aliased(steps []Step) *Finding {
 	if len(g.runs) == 0 {
 		return nil

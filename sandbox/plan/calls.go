@@ -62,6 +62,7 @@ const (
 	Sendmsg
 	SetRobustList
 	Setpgid
+	Kill
 	NumCalls
 )
 
@@ -76,12 +77,12 @@ var callNames = [NumCalls]string{
 	Setresgid: "setresgid", Setresuid: "setresuid", Setsid: "setsid", SocketCall: "socket", Symlinkat: "symlinkat", Umask: "umask",
 	Umount2: "umount2", Unshare: "unshare", Write: "write",
 	Recvmsg: "recvmsg", Execveat: "execveat", Futex: "futex", Sendmsg: "sendmsg", SetRobustList: "set_robust_list",
-	Setpgid: "setpgid",
+	Setpgid: "setpgid", Kill: "kill",
 }
 
 func (c Call) String() string { return callNames[c] }
 
-// Into returns the step with r as the register that gets its result.
+// Into returns the step with r as the register (descriptor slot) that gets its result.
 func (s Step) Into(r Reg) Step { s.To = r; return s }
 
 // OrElse returns the step with an error that counts as success. A step has at most two of them, each at most 255.
@@ -96,10 +97,10 @@ func (s Step) OrElse(e Errno) Step {
 // CWD is AT_FDCWD as an argument.
 var CWD = Arg{Kind: AtFDCWD}
 
-// AtFDCWD is a separate Kind, so that it prints by name.
+// AtFDCWD is a Kind of its own, so that it is printed by its name.
 const AtFDCWD = Kind(200)
 
-// R returns the value of a register as an argument.
+// R returns an argument that is the value of a register, which holds an earlier step's result.
 func R(r Reg) Arg { return Arg{Kind: Register, Reg: r} }
 
 // F returns the descriptor of a file that the launcher opened, as an argument.
@@ -119,21 +120,21 @@ func step(c Call, args ...Arg) Step {
 	return s
 }
 
-// ForkStep returns a step that makes a process. The new process, the task, runs the steps that follow. The caller
-// runs Plan.Init and then only reaps. They share their table of descriptors until one of them leaves it.
+// ForkStep returns a step that makes a process. The new process, the task, runs the steps that follow. The old one runs
+// Plan.Init, and then only reaps. Both share their descriptor table until one of them gets its own.
 func ForkStep() Step { return step(Fork, num(CloneFlags, cloneFiles)) }
 
 // Apart returns a Fork step whose processes have tables of descriptors of their own from the beginning.
 func (s Step) Apart() Step { s.Args[0].Int &^= cloneFiles; return s }
 
-// OwnedFork does the same as ForkStep, and also stores the task's pid, as both processes see it, in the owner word of
-// the shared page. get_robust_list(2) calls this word the owner of a futex.
+// OwnedFork is ForkStep, and also stores the task's pid, as both processes see it, in the owner word of the shared
+// page. get_robust_list(2) calls such a word the owner of a futex.
 func OwnedFork() Step {
 	return step(Fork, num(CloneFlags, cloneFiles|cloneParentSetTID), Arg{Kind: Null}, Arg{Kind: Owner})
 }
 
 // WithSelf makes a Fork step also store the task's pid, as the task sees it, in another word of the page. The owner
-// word cannot serve for this, because it is a futex, and changes.
+// word will not do, because it is a futex, and changes.
 func (s Step) WithSelf() Step {
 	s.N, s.Args[0].Int, s.Args[3] = 4, s.Args[0].Int|cloneChildSetTID, Arg{Kind: Self}
 	for i := 1; i < 3; i++ {
@@ -144,9 +145,9 @@ func (s Step) WithSelf() Step {
 	return s
 }
 
-// RespawnStep returns a step that makes a process which continues with the steps that follow, as a child of the
-// launcher, while the caller ends. This is necessary because only a process's children are in a pid namespace that it
-// has entered (pid_namespaces(7)). The kernel stores the new pid in the page that is shared with the launcher.
+// RespawnStep returns a step that makes a process as a child of the launcher. The new process continues with the steps
+// that follow, and the old one ends. This is needed because a process that enters a pid namespace does so only for its
+// children (pid_namespaces(7)). The kernel stores the new pid in the page that is shared with the launcher.
 func RespawnStep() Step { return step(Respawn, num(CloneFlags, cloneParent|cloneParentSetTID)) }
 
 const (
@@ -195,7 +196,7 @@ func WriteStep(fd Arg, text string) Step {
 // ReadStep returns a step that calls read(2) into a buffer that nobody reads.
 func ReadStep(fd Arg, n uint64) Step { return step(Read, fd, num(Out, n), num(Int, n)) }
 
-// WipeArgs returns a step that reads zeros over the copy of the launcher's arguments.
+// WipeArgs returns a step that overwrites the child's copy of the launcher's arguments with zeros.
 func WipeArgs(zero Arg) Step { return step(Read, zero, Arg{Kind: Argv}, Arg{Kind: ArgvLen}) }
 
 // MkdirStep returns a step that calls mkdirat(2).
@@ -245,8 +246,7 @@ func Setattr(dir Arg, p string, flags, set, clr, propagation uint64) Step {
 	return step(MountSetattr, dir, path(p), num(AtFlags, flags), mountAttr(set, clr, propagation), num(Int, 32))
 }
 
-// CloneWith returns a step that calls open_tree_attr(2), since Linux 6.15. It does the work of Clone and Setattr in
-// one call.
+// CloneWith returns a step that calls open_tree_attr(2), since Linux 6.15, which does the work of Clone and Setattr.
 func CloneWith(dir Arg, p string, flags, set, propagation uint64) Step {
 	return step(OpenTreeAttr, dir, path(p), num(OpenTreeFlags, flags), mountAttr(set, 0, propagation), num(Int, 32))
 }

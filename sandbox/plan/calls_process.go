@@ -96,7 +96,7 @@ func SetFilter(flags uint64, prog string) Step {
 // loses its memory, at execve or at its end, the kernel marks the word and wakes the process that waits for it.
 func HoldOwner() Step { return step(SetRobustList, Arg{Kind: RobustList}, num(Int, 24)) }
 
-// The operations of futex(2), and the bit that it calls FUTEX_WAITERS.
+// Operations of futex(2), and the bit FUTEX_WAITERS.
 const (
 	futexWait, futexWakeOp, futexLockPI = 0, 5, 6
 
@@ -112,14 +112,15 @@ func MarkOwner() Step {
 	return step(Futex, word, num(FutexOp, futexWakeOp), num(Int, 0), num(Int, 0), word, num(Hex, orShifted|oneBit))
 }
 
-// SleepForOwner returns a step that calls futex(2) with FUTEX_WAIT: it waits for the same event as AwaitOwner, but
-// asleep. EAGAIN means that the word does not belong to a task with the given pid that has executed MarkOwner.
+// SleepForOwner returns a step that calls futex(2) with FUTEX_WAIT. It sleeps until the event of AwaitOwner. EAGAIN
+// means that the word does not belong to a task with the given pid that has executed MarkOwner.
 func SleepForOwner(pid uint64) Step {
 	return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexWait), num(Hex, pid|futexWaiters), Arg{Kind: Null})
 }
 
-// AwaitOwner returns a step that calls futex(2) with FUTEX_LOCK_PI on the owner word: it waits until the memory of
-// the task is gone. The operation reads no value; the third printed argument is the timeout, as strace prints it.
+// AwaitOwner returns a step that calls futex(2) with FUTEX_LOCK_PI on the owner word: it waits until the kernel has
+// released the task's memory. The operation reads no value; the third printed argument is the timeout, as strace prints
+// it.
 func AwaitOwner() Step {
 	return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexLockPI), Arg{Kind: Null})
 }
@@ -129,7 +130,7 @@ func SendFile(fd Arg, b string, n uint64) Step {
 	return step(Sendmsg, fd, Arg{Kind: SendRights, Int: n, Data: b}, num(MsgFlags, 0x4000))
 }
 
-// SendKept does the same as SendFile for the descriptor in a register.
+// SendKept is SendFile for the descriptor in a register.
 func SendKept(fd Arg, b byte, file Reg) Step {
 	return step(Sendmsg, fd, Arg{Kind: KeptRights, Int: uint64(b), Reg: file}, num(MsgFlags, 0x4000))
 }
@@ -153,3 +154,7 @@ func ExecFile(file Arg, args, env string, nonce uint64) Step {
 }
 
 const atEmptyPath = 0x1000 // AT_EMPTY_PATH
+
+// MaySignal returns a step that asks with signal 0 whether the process may signal another one: kill(2). If it may, the
+// step fails with EPIPE.
+func MaySignal(pid uint64) Step { return step(Kill, num(Int, pid), num(Int, 0)) }

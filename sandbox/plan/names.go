@@ -29,7 +29,7 @@ type flagSet struct {
 	value bool // the value is one of the flags, not a combination
 }
 
-// flagSetOf is a switch instead of a map, so that a launch that prints nothing has no cost for it.
+// flagSetOf is a switch instead of a map, so that a launch that prints nothing need not build a map.
 func flagSetOf(k Kind) (flagSet, bool) {
 	switch k {
 	case AtFlags:

@@ -1,33 +1,33 @@
-// Package plan holds the plan of a launch: a flat list of system calls as plain values, without pointers. It can
-// print, compare and encode a plan. It never calls the operating system.
+// Package plan holds the plan of a launch: a flat list of system calls as plain values, without pointers. It prints,
+// compares and encodes plans. It makes no system calls.
 //
-// A plan has no branches, no loops and no computed values. Every decision was made when the plan was made. A step can
-// use only one thing from an earlier step: its result, through a register.
+// A plan has no branches, no loops and no computed values: every decision is made before. A step can use only one thing
+// from an earlier step, which is its result, through a register.
 package plan
 
-// Plan lists everything that happens between clone and exec.
+// Plan lists all system calls between clone and exec.
 type Plan struct {
 	Clone uint64   // CLONE_* flags of clone3(2), without the exit signal; with CLONE_INTO_CGROUP, the file "cgroup" is the group
 	Steps []Step   // the child's steps; after Fork they are the task's
-	Join  []Step   // what the launcher's thread does before it clones: setns(2) into existing namespaces
-	Init  []Step   // what the child does after Fork, when it is init, before it reaps
-	Files []string // the files that the launcher opens and the steps name
+	Join  []Step   // steps of the launcher's thread before it clones: setns(2) into existing namespaces
+	Init  []Step   // steps of init, which the child becomes after Fork, before it reaps
+	Files []string // names of files that the launcher opens and the steps use
 }
 
 // Step is one system call.
 type Step struct {
 	Call Call
-	N    uint8 // how many of Args the call has
+	N    uint8 // number of Args that the call has
 	Args [6]Arg
-	To   Reg   // the register that gets the result; 0 for none
-	Or   Errno // an error that counts as success; 0 for none
+	To   Reg   // the register that gets the result; 0 if none
+	Or   Errno // an error that counts as success; 0 if none
 	From From
 }
 
-// Reg is a register. It holds a descriptor that one step opens and other steps use. A later step may set it again.
+// Reg is a register: a slot for a descriptor that one step opens and later steps use. A later step may set it again.
 type Reg uint8
 
-// The registers, named after their content.
+// The registers, named after what they hold.
 const (
 	NoReg Reg = iota
 	Root
@@ -48,8 +48,8 @@ const (
 	Master
 	Slave
 	Program
-	Top     // "/", if a path is opened name by name
-	Between // a directory on such a path
+	Top     // "/", if a path is opened component by component
+	Between // a directory in such a path
 	Input   // a file that becomes standard input
 	NumRegs
 )
@@ -67,10 +67,10 @@ type Arg struct {
 	Data string
 }
 
-// Kind says what an argument is. This decides how it is passed and how it is printed.
+// Kind says what an argument is, and so how it is passed and printed.
 type Kind uint8
 
-// A kind of the first group is passed as a number, of the second as a pointer to Data, and of the third as its
+// A Kind of the first group is passed as a number, one of the second as a pointer to Data, and one of the third as its
 // comment says.
 const (
 	Int Kind = iota // decimal
@@ -163,11 +163,12 @@ const (
 	EOPNOTSUPP Errno = 95
 )
 
-// From is the profile position that asked for a step. The zero value means that the launcher itself needs the step.
+// From is the line of the profile or the flag that has caused a step. The zero value means that the launcher itself
+// needs the step.
 type From struct {
-	Section string // "mounts"
-	Index   int    // the index in a list, from 0; -1 in a scalar
+	Section string // such as "mounts"
+	Index   int    // the index in a list, from 0; -1 if it is no list
 	File    string
 	Line    int
-	Flag    string // on the command line
+	Flag    string // the flag of the command line
 }

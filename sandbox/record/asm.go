@@ -10,7 +10,7 @@ import (
 
 type reg uint8
 
-// The registers: r0 holds a result. r1 to r5 are arguments, and a call destroys them. r6 to r9 keep their values. fp
+// The registers: r0 holds a result. r1 to r5 hold arguments, and a call overwrites them. r6 to r9 keep their values. fp
 // points to the end of the stack.
 const (
 	r0 reg = iota
@@ -63,7 +63,7 @@ const (
 	jSLe = 0xd5
 )
 
-// fromReg is the bit of an operation whose operand is a register.
+// fromReg is the bit in an opcode that says that the operand is a register.
 const fromReg = 0x08
 
 // Helpers: bpf-helpers(7).
@@ -86,10 +86,10 @@ type insn struct {
 	dst, src reg
 	off      int16
 	imm      int32
-	to       string // the label of the target, from which bytes computes off
+	to       string // the label to which a jump leads, from which bytes computes off
 }
 
-// asm is a program that is being made.
+// asm is an eBPF program that is being built.
 type asm struct {
 	insns  []insn
 	labels map[string]int
@@ -120,8 +120,8 @@ func (a *asm) jumpIfi(op uint8, x reg, v int32, to string) {
 func (a *asm) call(fn int32) { a.put(insn{op: 0x85, imm: fn}) }
 func (a *asm) exit()         { a.put(insn{op: 0x95}) }
 
-// add adds a register to 64 bits of memory, atomically. With fetch, the register then holds the earlier value of the
-// memory.
+// add emits an atomic addition of register src to 64 bits of memory. With fetch, src then holds the earlier value of
+// the memory.
 func (a *asm) add(at reg, off int, src reg, fetch bool) {
 	i := insn{op: 0xdb, dst: at, src: src, off: int16(off)}
 	if fetch {
@@ -130,25 +130,25 @@ func (a *asm) add(at reg, off int, src reg, fetch bool) {
 	a.put(i)
 }
 
-// swap writes a register to 64 bits of memory if the memory equals r0, atomically. r0 then holds the earlier value of
-// the memory.
+// swap emits an atomic write of register src to 64 bits of memory if the memory equals r0. r0 then holds the earlier
+// value of the memory.
 func (a *asm) swap(at reg, off int, src reg) {
 	a.put(insn{op: 0xdb, dst: at, src: src, off: int16(off), imm: 0xf1})
 }
 
-// word loads 64 bits of a constant.
+// word loads a 64-bit constant into a register.
 func (a *asm) word(dst reg, v uint64) {
 	a.put(insn{op: 0x18, dst: dst, imm: int32(uint32(v))})
 	a.put(insn{imm: int32(uint32(v >> 32))})
 }
 
-// mapFD loads the address of a map.
+// mapFD loads the address of a BPF map into a register.
 func (a *asm) mapFD(dst reg, fd int) {
 	a.put(insn{op: 0x18, dst: dst, src: 1, imm: int32(fd)})
 	a.put(insn{})
 }
 
-// label names the next instruction.
+// label gives the next instruction a name, to which jumps can lead.
 func (a *asm) label(name string) {
 	if a.labels == nil {
 		a.labels = map[string]int{}
@@ -168,14 +168,14 @@ func (a *asm) stack(dst reg, off int) {
 	a.alui(opAdd, dst, int32(off))
 }
 
-// lookup looks up a key that is on the stack. r0 is then the address of the value, or 0 if there is none.
+// lookup looks up a key, which is on the stack, in a map. r0 is then the address of the value, or 0 if there is none.
 func (a *asm) lookup(fd, key int) {
 	a.mapFD(r1, fd)
 	a.stack(r2, key)
 	a.call(fnMapLookup)
 }
 
-// update sets a key to a value, which are both on the stack. r0 is then 0 or a negative errno.
+// update sets a key of a map to a value; both are on the stack. r0 is then 0 or a negative errno.
 func (a *asm) update(fd, key, value int, flags int32) {
 	a.mapFD(r1, fd)
 	a.stack(r2, key)

@@ -1,8 +1,8 @@
 package record
 
-// This file records running programs. A program installs a filter only on itself, so only the bpf back end can watch
-// running programs: its programs get the numbers of their threads, and follow them from there. The recorder stops no
-// process and changes nothing in them. proc(5), pidfd_open(2).
+// This file records programs that already run. A process can install a seccomp filter only on itself, so only the bpf
+// back end can record these: its programs in the kernel get the ids of the threads, and follow them from there. The
+// recorder stops no process and changes nothing in it. proc(5), pidfd_open(2).
 
 import (
 	"bytes"
@@ -21,17 +21,17 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// Running says which running programs are recorded: a process and its descendants, or a sandbox.
+// Running says which programs are recorded: a process and its descendants, or a sandbox.
 type Running struct {
 	pid     int // the first process: paths start in its root directory, and its end ends the recording
 	name    string
 	end     int                 // the pidfd of the first process
 	first   []*statedir.Process // the processes when Tree or Sandbox was called
 	list    func() ([]*statedir.Process, error)
-	entry   *statedir.Entry // nil for a process
-	entered bool            // processes from outside may enter
+	entry   *statedir.Entry // the sandbox; nil if a process is recorded
+	entered bool            // processes from outside may enter the sandbox
 	args    string          // the arguments of the first process, each with a NUL at its end
-	cut     bool            // the arguments are longer than maxCommand
+	cut     bool            // args is cut off at maxCommand
 }
 
 // Tree returns a process and its descendants. The caller needs the right to look into the process.
@@ -74,7 +74,7 @@ func Tree(pid int) (*Running, error) {
 	return r, r.hold(p.Start)
 }
 
-// Sandbox returns the processes of a running sandbox, without its first process, which belongs to the launcher.
+// Sandbox returns the processes of a running sandbox, except its first process, which is cordon's init.
 func Sandbox(e *statedir.Entry) (*Running, error) {
 	t, err := statedir.Processes()
 	if err != nil {
@@ -95,8 +95,8 @@ func Sandbox(e *statedir.Entry) (*Running, error) {
 	return r, r.hold(task.Start)
 }
 
-// inSandbox returns the processes of a sandbox. It leaves out the sandbox's first process, and processes that run no
-// program yet.
+// inSandbox returns the processes of a sandbox, except its first process and processes that have not executed a program
+// yet.
 func inSandbox(t statedir.ProcTable, e *statedir.Entry) (in []*statedir.Process) {
 	for _, p := range t.Of(e) {
 		if p.PID != e.State.Init.PID && !launcher(p.PID) {
@@ -106,8 +106,8 @@ func inSandbox(t statedir.ProcTable, e *statedir.Entry) (in []*statedir.Process)
 	return in
 }
 
-// hold opens a pidfd of the first process and checks when the process was started. So the pidfd cannot be of another
-// process with the same number. hold also reads the arguments of the process.
+// hold opens a pidfd of the first process, and compares its start time, so that the pidfd cannot belong to a later
+// process with the same pid. It also reads the process's arguments.
 func (r *Running) hold(start uint64) (err error) {
 	if r.end, err = unix.PidfdOpen(r.pid, 0); err == nil {
 		if startOf(procPath(r.pid, "stat")) == start {
@@ -124,9 +124,8 @@ func (r *Running) hold(start uint64) (err error) {
 	return cannot(r.name, "pidfd_open: "+err.Error(), "")
 }
 
-// These are the limits of what the recorder reads of a process. At no cost, a process can make its arguments and its
-// environment as long as its address space (prctl(2), PR_SET_MM_MAP). It can have as many mappings and open files as
-// its limits allow.
+// Limits of what the recorder reads of a process. At no cost, a process can make its arguments and environment as long
+// as its address space (prctl(2), PR_SET_MM_MAP), and it can have as many mappings and open files as its rlimits allow.
 const (
 	maxCommand   = 32 << 10
 	maxEnviron   = 1 << 20
@@ -134,7 +133,7 @@ const (
 	maxOpenFiles = 1 << 14
 )
 
-// Name returns a name for people.
+// Name returns a name for messages.
 func (r *Running) Name() string { return r.name }
 
 // Wait waits until the first process has ended or stop is closed. It reports whether the process has ended.
@@ -155,7 +154,7 @@ func (r *Running) Wait(stop <-chan struct{}) bool {
 // Close closes the pidfd. The processes go on running.
 func (r *Running) Close() { unix.Close(r.end) }
 
-// Run returns what the header of a recording says about the programs: command, profile, home directory, user.
+// Run returns the header of a recording: command, profile, home directory, user.
 func (r *Running) Run() recording.Run {
 	env, _, _ := proc.Head(procPath(r.pid, "environ"), maxEnviron)
 	run := recording.Run{
@@ -199,7 +198,7 @@ func cannot(what, why, hint string) error {
 	return &sandbox.Error{Op: "record " + what, Err: errors.New(why), Hint: hint}
 }
 
-// notThere returns the error for a number that is not in the table of processes.
+// notThere returns the error for a pid that is not in the process table.
 func notThere(name string, pid int) error {
 	if group := status(pid, "Tgid")[0]; group != "" && group != strconv.Itoa(pid) {
 		return cannot(name, "is a thread of process "+group, "cordon record --pid "+group)
@@ -226,8 +225,8 @@ func descendants(t statedir.ProcTable, pid int) (in []*statedir.Process) {
 	return in
 }
 
-// attach starts the kernel's programs and gives them the threads, again and again, until every thread is known. The
-// programs themselves follow what known threads create.
+// attach starts the programs in the kernel and gives them the ids of all threads, repeatedly, until every thread is
+// known. The programs themselves follow threads that known threads create.
 func (b *bpf) attach(to *Running) error {
 	if err := b.open(to.pid); err != nil {
 		return err
@@ -235,7 +234,7 @@ func (b *bpf) attach(to *Running) error {
 	threads, pids := 0, []int{}
 	for _, p := range to.first {
 		threads, pids = threads+p.Threads, append(pids, p.PID)
-		b.running(p.PID) // gives the process's program a number
+		b.running(p.PID) // gives the executable a number
 	}
 	err := errors.Join(b.setCounters(uint64(threads), alive, mostAlive), b.setCounters(uint64(len(b.numbers)), lastExe), b.setCounters(1<<32, inHash))
 	if err != nil {
@@ -261,11 +260,11 @@ func (b *bpf) attach(to *Running) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lost["tasks"]++ // the processes fork faster than they can be listed
+	b.lost["tasks"]++ // processes fork faster than they can be listed
 	return nil
 }
 
-// startOf returns when a process or thread was started, or 0 if it no longer exists.
+// startOf returns the start time in a stat file of /proc, or 0 if the process or thread no longer exists.
 func startOf(stat string) uint64 {
 	n, _ := proc.StartTime(stat)
 	return n
@@ -281,8 +280,8 @@ func variable(env []byte, name string) string {
 	return ""
 }
 
-// uidInside returns the effective user of a process in its own user namespace: user_namespaces(7). If that user has no
-// mapping, it returns the number that the kernel shows instead.
+// uidInside returns the effective user id of a process in its own user namespace: user_namespaces(7). If the namespace
+// does not map it, it returns the id that the kernel shows instead.
 func uidInside(pid int) uint32 {
 	f := strings.Fields(status(pid, "Uid")[0])
 	if len(f) < 2 {

@@ -1,6 +1,6 @@
 package record
 
-// This file adds the processes of running programs to a recording.
+// This file adds processes that already run to a recording.
 
 import (
 	"bytes"
@@ -17,11 +17,10 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// maxRounds is how many times attach lists the processes at most. It lists them again because they may fork
-// meanwhile.
+// maxRounds bounds how often attach lists the processes, which may fork meanwhile.
 const maxRounds = 100
 
-// welcome records the processes that enter a sandbox, and the counters of the sandbox's groups, until stop.
+// welcome adds processes that enter a sandbox, and records the counters of its cgroups, until stop.
 func (b *bpf) welcome(to *Running) {
 	defer b.drained.Done()
 	t := time.NewTicker(time.Second)
@@ -33,12 +32,12 @@ func (b *bpf) welcome(to *Running) {
 			b.groupsCount(to.entry)
 			return
 		case <-t.C:
-			_, _ = b.joinAll(to) // after an error the next tick tries again
+			_, _ = b.joinAll(to) // after an error, the next tick tries again
 		}
 	}
 }
 
-// groupsCount reads what a sandbox's groups have counted since the sandbox began, if it has groups.
+// groupsCount reads what the sandbox's cgroups, if it has any, have counted since its start.
 func (b *bpf) groupsCount(e *statedir.Entry) {
 	if e.State.Cgroup == nil {
 		return
@@ -57,7 +56,7 @@ func (b *bpf) groupsCount(e *statedir.Entry) {
 	}
 }
 
-// joinAll tells the kernel's programs about all threads that they do not know. It returns how many these are.
+// joinAll gives the programs in the kernel the ids of all threads that they do not know, and returns their number.
 func (b *bpf) joinAll(to *Running) (added int, err error) {
 	list, err := to.list()
 	for _, p := range list {
@@ -66,8 +65,8 @@ func (b *bpf) joinAll(to *Running) (added int, err error) {
 	return added, err
 }
 
-// join tells the kernel's programs about the threads of a process. If a thread has ended meanwhile, join removes it
-// again, because another thread may soon get its number.
+// join gives the programs in the kernel the ids of a process's threads. If a thread has ended meanwhile, join removes
+// it again, because another thread may get its id.
 func (b *bpf) join(p *statedir.Process) (added int) {
 	threads, all := namesIn(procPath(p.PID, "task"), maxTasks)
 	_, n, ok := b.running(p.PID)
@@ -79,7 +78,7 @@ func (b *bpf) join(p *statedir.Process) (added int) {
 	}
 	var keys [][]byte
 	for _, name := range threads {
-		tid, _ := strconv.ParseUint(name, 10, 32) // the kernel wrote it, so it is a number
+		tid, _ := strconv.ParseUint(name, 10, 32) // the kernel writes only numbers here
 		key := binary.LittleEndian.AppendUint32(nil, uint32(tid))
 		if b.placed(uint32(tid)) {
 			continue
@@ -101,9 +100,9 @@ func (b *bpf) join(p *statedir.Process) (added int) {
 		tid := strconv.FormatUint(uint64(id), 10)
 		switch value := make([]byte, taskSize); {
 		case b.placed(id) || !ok || startOf(procPath(p.PID, "stat")) != p.Start || startOf(procPath(p.PID, "task/"+tid+"/stat")) == 0:
-			_ = child.DeleteMap(b.m.tasks, key) // ENOENT means that the programs have seen its end, too
+			_ = child.DeleteMap(b.m.tasks, key) // ENOENT: the programs have noticed its end too
 		case later != n && child.GetMap(b.m.tasks, key, value) == nil && binary.LittleEndian.Uint32(value[taskExe:]) == n:
-			_ = child.SetMap(b.m.tasks, key, taskValue(id, later)) // it ran another program before the programs knew it
+			_ = child.SetMap(b.m.tasks, key, taskValue(id, later)) // it has meanwhile executed another program
 		}
 	}
 	if ok {
@@ -113,14 +112,14 @@ func (b *bpf) join(p *statedir.Process) (added int) {
 	return len(keys)
 }
 
-// lose counts something that is missing in the recording.
+// lose counts something that the recording lacks.
 func (b *bpf) lose(what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lost[what]++
 }
 
-// running returns the executable that a process runs now, and the number that the kernel's programs use for it.
+// running returns the executable that a process runs now, and the number by which the kernel's programs know it.
 func (b *bpf) running(pid int) (x recording.Executable, number uint32, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,15 +129,14 @@ func (b *bpf) running(pid int) (x recording.Executable, number uint32, ok bool) 
 	return x, number, ok
 }
 
-// placed reports whether the kernel's programs already have a place for a thread, because they have seen its
-// creation.
+// placed reports whether the kernel's programs already know a thread, because they have seen its creation.
 func (b *bpf) placed(tid uint32) bool {
 	value := make([]byte, taskSize)
 	return child.GetMap(b.m.slots, binary.LittleEndian.AppendUint32(nil, tid&(maxTasks-1)), value) == nil &&
 		binary.LittleEndian.Uint64(value[taskTID:]) == uint64(tid)
 }
 
-// taskValue returns the value of a recorded thread, by its executable.
+// taskValue returns the map value for a recorded thread and its executable.
 func taskValue(tid, exe uint32) []byte {
 	v := make([]byte, taskSize)
 	binary.LittleEndian.PutUint64(v[taskTID:], uint64(tid))
@@ -147,11 +145,12 @@ func taskValue(tid, exe uint32) []byte {
 	return v
 }
 
-// lateExe is the first number that number returns once the kernel's programs have begun to give numbers themselves.
+// lateExe is the first number that the method number assigns after the kernel's programs have begun to assign numbers
+// themselves.
 const lateExe = 1 << 30
 
-// number returns the number that the kernel's programs use for an executable which they did not see start. If it has
-// none yet, number gives it one.
+// number returns the number of an executable whose execve the kernel's programs have not seen. It assigns one if there
+// is none.
 func (b *bpf) number(x recording.Executable) uint32 {
 	i := b.executable(x)
 	n, ok := b.numbers[i]
@@ -168,7 +167,7 @@ func (b *bpf) number(x recording.Executable) uint32 {
 	return n
 }
 
-// had records what a process already has: its program, the files that make up the program, and its open files.
+// had records what a process already has: its executable, the files that are mapped into it, and its open files.
 func (b *bpf) had(pid int, x recording.Executable) {
 	maps, allMaps, err := proc.Head(procPath(pid, "maps"), maxMaps) // after an error, maps is empty
 	files, allFiles := namesIn(procPath(pid, "fd"), maxOpenFiles)
@@ -188,24 +187,24 @@ func (b *bpf) had(pid int, x recording.Executable) {
 		}
 	}
 	for _, name := range files {
-		if n, err := strconv.Atoi(name); err == nil && n > 2 { // the program was given stdin, stdout and stderr
+		if n, err := strconv.Atoi(name); err == nil && n > 2 { // 0 to 2 were given to the program
 			b.hadOpen(pid, n, exe)
 		}
 	}
 }
 
-// hadOpen records a file that a process has open.
+// hadOpen records a file that a process already has open.
 func (b *bpf) hadOpen(pid, fd, exe int) {
 	name, ok := link(procPath(pid, "fd/"+strconv.Itoa(fd)))
 	if !ok || !strings.HasPrefix(name, "/") || strings.HasSuffix(name, " (deleted)") {
 		return
 	}
-	info, _, _ := proc.Head(procPath(pid, "fdinfo/"+strconv.Itoa(fd)), 1024) // of an epoll instance it goes on for all that it watches
+	info, _, _ := proc.Head(procPath(pid, "fdinfo/"+strconv.Itoa(fd)), 1024) // of an epoll instance it lists all watched files
 	_, rest, _ := strings.Cut(string(info), "flags:")
 	line, _, _ := strings.Cut(rest, "\n")
 	flags, err := strconv.ParseUint(strings.TrimSpace(line), 8, 32)
 	if err != nil {
-		return // closed since
+		return // the process has closed it
 	}
 	want, found := opens(flags&^(oCreat|oTrunc)), look(b.root, name)
 	if found.kind == recording.TypeDir && want == recording.Read {

@@ -1,8 +1,8 @@
 package record
 
-// This file is the bpf back end, for root. It reads what the programs of programs.go count and report. bpf(2). It
-// needs raw tracepoints (Linux 4.17), the ring buffer (5.8) and atomic operations that fetch (5.12). For capabilities
-// it needs the tracepoint cap_capable (6.14).
+// This file is the bpf back end, for root. It reads what the programs of programs.go, which run in the kernel, count
+// and report: bpf(2). It needs raw tracepoints (Linux 4.17), the ring buffer (5.8) and atomic operations that fetch
+// (5.12). To record capabilities it needs the tracepoint cap_capable (6.14).
 
 import (
 	"encoding/binary"
@@ -21,7 +21,7 @@ import (
 	"cordon/sandbox/internal/child"
 )
 
-// Sizes of the maps, in elements. The programs count what does not fit.
+// Sizes of the BPF maps, in elements. The programs count what does not fit.
 const (
 	maxTasks  = 1 << 15
 	maxCalls  = 1 << 15
@@ -42,20 +42,20 @@ type bpf struct {
 	root    int
 	workdir string
 
-	exeOf   map[uint32]int // the index of an executable, by the number that the programs use
-	numbers map[int]uint32 // the reverse, for executables to which the launcher gave the number
+	exeOf   map[uint32]int // the index of an executable, by its number in the kernel's programs
+	numbers map[int]uint32 // the reverse, for executables to which the launcher has assigned the number
 	begun   bool
-	hashes  map[fact][][16]byte // for each fact, the keys of its records in the map seen
+	hashes  map[fact][][16]byte // the keys of a fact's records in the map seen
 	done    chan struct{}
 	drained sync.WaitGroup
-	left    []string // why the recording is not complete
+	left    []string // the reasons why the recording is incomplete
 	sampler sampler
-	killed  uint64 // tasks that SIGKILL ended
-	capsWhy string // why the programs do not see capabilities; "" if they do
+	killed  uint64 // number of tasks that SIGKILL has ended
+	capsWhy string // why capabilities are not recorded; "" if they are
 	stopped bool
 }
 
-// newBPF loads the programs. They see nothing before Ready or Attach.
+// newBPF loads the programs into the kernel. They record nothing before Ready or Attach.
 func newBPF(native filter.Arch) (*bpf, error) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		return nil, errors.New("bpf: the programs are for amd64 and arm64")
@@ -82,11 +82,10 @@ func newBPF(native filter.Arch) (*bpf, error) {
 	return b, nil
 }
 
-// firstPIDs is the first pid namespace. The programs see the numbers of this namespace: include/linux/proc_ns.h,
-// PROC_PID_INIT_INO.
+// firstPIDs is the first pid namespace, whose pids the programs see: include/linux/proc_ns.h, PROC_PID_INIT_INO.
 const firstPIDs = "pid:[4026531836]"
 
-// noExe is the programs' number for the process that is about to run the program.
+// noExe stands for the executable of a task that is about to execute the recorded program.
 const noExe = 1<<32 - 1
 
 func (b *bpf) load(types *btf, l *layout) error {
@@ -127,8 +126,7 @@ func (b *bpf) load(types *btf, l *layout) error {
 	return nil
 }
 
-// programs lists the programs and the tracepoints at which they run. A typed program can read what its arguments
-// point to.
+// programs lists the programs and the tracepoints at which they run. A typed program can dereference its arguments.
 var programs = [...]struct {
 	point string
 	typed bool
@@ -171,7 +169,7 @@ func (b *bpf) makeMaps() (err error) {
 	return b.fillTable()
 }
 
-// fillTable fills the table that tells the programs what to look at in each call.
+// fillTable fills the table that tells the kernel's programs what to record about each call.
 func (b *bpf) fillTable() error {
 	l := b.layoutRegs()
 	for i, arch := range []filter.Arch{b.native, compatArch(b.native)} {
@@ -197,7 +195,7 @@ func compatArch(native filter.Arch) filter.Arch {
 	return filter.I386
 }
 
-// tableEntry returns the table's entry for a call. regs are the offsets of the registers with its arguments.
+// tableEntry returns the table's entry for a call. regs are the offsets of the registers that hold its arguments.
 func tableEntry(c *call, regs [6]int) []byte {
 	e := make([]byte, entrySize)
 	reg := func(arg int) byte {
@@ -219,7 +217,7 @@ func tableEntry(c *call, regs [6]int) []byte {
 		e[entryWhat], e[entryPaths], e[entryPaths+1] = recordAddr, reg(c.addr.addr), reg(c.addr.len)
 	case c.name == "mmap" || c.name == "mmap2":
 		e[entryWhat], e[entryPaths+1] = recordMapped, reg(4)
-	case len(c.paths) > 0 && c.paths[0].want != recording.Execute: // another program looks at execve
+	case len(c.paths) > 0 && c.paths[0].want != recording.Execute: // another program records execve
 		e[entryWhat] = recordPath
 	}
 	for i, p := range c.paths {
@@ -247,13 +245,13 @@ func (b *bpf) layoutRegs() [2][6]int {
 	return [2][6]int{l.regs, l.compat}
 }
 
-// Filter implements sandbox.Observer. This back end has no filter.
+// Filter implements sandbox.Observer. This back end needs no filter.
 func (b *bpf) Filter() *filter.Spec { return nil }
 
-// Call is part of sandbox.Observer, and never called.
+// Call implements sandbox.Observer. It is never called.
 func (b *bpf) Call(*sandbox.Call) {}
 
-// Ready is part of sandbox.Observer. From the task's next execve on, the programs see everything.
+// Ready implements sandbox.Observer. From the task's next execve on, the programs record everything.
 func (b *bpf) Ready(task int) error {
 	if err := b.open(task); err != nil {
 		return err
@@ -270,14 +268,14 @@ func (b *bpf) Ready(task int) error {
 	return b.begin(Parent(task))
 }
 
-// open opens the root directory of a task, and notes its working directory.
+// open opens the root directory of a task, and stores its working directory.
 func (b *bpf) open(task int) (err error) {
 	b.workdir, _ = link(procPath(task, "cwd"))
 	b.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	return err
 }
 
-// setCounters sets counters to a number.
+// setCounters sets counters in the kernel to a value.
 func (b *bpf) setCounters(to uint64, counters ...uint32) error {
 	for _, n := range counters {
 		if err := child.SetMap(b.m.counters, binary.LittleEndian.AppendUint32(nil, n), binary.LittleEndian.AppendUint64(nil, to)); err != nil {
@@ -287,7 +285,7 @@ func (b *bpf) setCounters(to uint64, counters ...uint32) error {
 	return nil
 }
 
-// begin attaches the programs. It also starts to read what they report, and to measure what the processes use.
+// begin attaches the programs, and starts to read their reports and to measure the resource use of the processes.
 func (b *bpf) begin(pids ...int) error {
 	for i, prog := range b.progs {
 		point := programs[i].point
@@ -300,7 +298,7 @@ func (b *bpf) begin(pids ...int) error {
 			continue
 		}
 		if err == unix.ENOENT && point == "sock_recv_length" {
-			continue // a recording without names of addresses is complete, too
+			continue // without it, only the names of addresses are missing
 		}
 		if err != nil {
 			return fmt.Errorf("tracepoint %s: %w", programs[i].point, err)
@@ -313,7 +311,7 @@ func (b *bpf) begin(pids ...int) error {
 	return nil
 }
 
-// drain reads what the programs report, until stop.
+// drain reads the programs' reports until stop.
 func (b *bpf) drain() {
 	defer b.drained.Done()
 	fds := []unix.PollFd{{Fd: int32(b.ring.FD()), Events: unix.POLLIN}}
@@ -330,7 +328,7 @@ func (b *bpf) drain() {
 	}
 }
 
-// stop is part of backend.
+// stop implements backend.
 func (b *bpf) stop() {
 	if b.stopped {
 		return
@@ -339,7 +337,7 @@ func (b *bpf) stop() {
 	b.sampler.stop()
 	close(b.done)
 	b.drained.Wait()
-	if b.root < 0 { // the recording has never begun
+	if b.root < 0 { // nothing has been recorded
 		b.close()
 		return
 	}

@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/internal/child"
 )
 
-// calledAt returns what is known about a call. nr is its number as the programs write it, with compatBit.
+// calledAt returns what the recorder knows about a call. nr is its number as the programs write it, with compatBit.
 func (b *bpf) calledAt(nr uint32) *call {
 	if nr&compatBit != 0 && nr < filter.X32Bit {
 		return b.call(compatArch(b.native).Audit(), int32(nr&^compatBit))
@@ -26,7 +26,7 @@ func (b *bpf) calledAt(nr uint32) *call {
 	return b.call(b.native.Audit(), int32(nr))
 }
 
-// errno returns the name of the error that a result is, or "" if it is no error.
+// errno returns the name of the error that a call's result stands for, or "" if it is none.
 func errno(ret int64) string {
 	if ret >= 0 || ret < -4095 {
 		return ""
@@ -34,7 +34,7 @@ func errno(ret int64) string {
 	return unix.ErrnoName(unix.Errno(-ret))
 }
 
-// readCalls reads the maps of calls.
+// readCalls reads the maps in which the programs count calls.
 func (b *bpf) readCalls() {
 	u32, u64 := binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
 	each(b.m.calls, 32, 24, maxCalls, func(k, v []byte) {
@@ -55,7 +55,7 @@ func (b *bpf) readCalls() {
 	}
 }
 
-// called adds a kind of call with the counts of the programs: see tally.
+// called adds a kind of call with the numbers that the programs have counted: see tally.
 func (b *bpf) called(exe uint32, f callFact, value []byte) {
 	u64 := binary.LittleEndian.Uint64
 	known := false
@@ -78,7 +78,7 @@ func (b *bpf) called(exe uint32, f callFact, value []byte) {
 	b.failed[f] = failed
 }
 
-// readCounts reads how often each thing was done.
+// readCounts reads how often each recorded thing happened.
 func (b *bpf) readCounts() {
 	value := make([]byte, 8)
 	for f, hashes := range b.hashes {
@@ -94,7 +94,7 @@ func (b *bpf) readCounts() {
 	}
 }
 
-// readCaps reads the capabilities, each with the function of the kernel that asked for it.
+// readCaps reads the requested capabilities, each with the function of the kernel that asked for it.
 func (b *bpf) readCaps() {
 	u32 := binary.LittleEndian.Uint32
 	symbols := kernelSymbols()
@@ -125,7 +125,7 @@ func (b *bpf) readCaps() {
 	})
 }
 
-// readCounters reads how much was lost.
+// readCounters reads how much the programs could not record.
 func (b *bpf) readCounters() {
 	value := make([]byte, 8)
 	read := func(n uint32) uint64 {
@@ -143,8 +143,8 @@ func (b *bpf) readCounters() {
 	b.killed = read(killed)
 }
 
-// each calls do for the elements of a hash map, for as many as most. If elements are deleted meanwhile, some come
-// twice.
+// each calls do for the elements of a hash map, at most the given number of times. If elements are removed meanwhile,
+// some may come twice.
 func each(fd int, key, value uint32, most int, do func(k, v []byte)) {
 	k, next, v := []byte(nil), make([]byte, key), make([]byte, value)
 	for n := 0; n < most && child.NextKey(fd, k, next) == nil; n++ {
@@ -155,7 +155,7 @@ func each(fd int, key, value uint32, most int, do func(k, v []byte)) {
 	}
 }
 
-// symbols are the kernel's functions by address.
+// symbols are the kernel's functions, sorted by address.
 type symbols []symbol
 
 type symbol struct {
@@ -182,8 +182,8 @@ func kernelSymbols() (s symbols) {
 	return s
 }
 
-// asker returns the function of a stack that asked for the capability: the innermost one that is not part of the
-// question itself.
+// asker returns the function in a stack trace that needed the capability: the innermost one that does not itself belong
+// to the capability check.
 func (s symbols) asker(stack []byte) string {
 	for ; len(stack) >= 8; stack = stack[8:] {
 		at := binary.LittleEndian.Uint64(stack)
@@ -199,7 +199,8 @@ func (s symbols) asker(stack []byte) string {
 	return ""
 }
 
-// callOf returns the call if a function of the kernel is the entry of a call. Otherwise it returns the function.
+// callOf returns the name of the system call if a kernel function is the entry of one, and otherwise the function's
+// name.
 func callOf(name string) string {
 	for _, prefix := range [...]string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__do_sys_", "__se_sys_"} {
 		if call, ok := strings.CutPrefix(name, prefix); ok {
@@ -209,7 +210,7 @@ func callOf(name string) string {
 	return name
 }
 
-// asks reports whether a function of the kernel only passes on the question for a capability.
+// asks reports whether a kernel function belongs to the capability check itself.
 func asks(name string) bool {
 	for _, prefix := range [...]string{"bpf_", "__bpf_", "__traceiter_", "trace_"} {
 		if strings.HasPrefix(name, prefix) {

@@ -11,7 +11,7 @@ import (
 	"cordon/policy/recording"
 )
 
-// told is one record of the ring buffer.
+// told is one record from the ring buffer.
 type told struct {
 	kind, exe, nr, arg uint32
 	ret                int64
@@ -19,7 +19,7 @@ type told struct {
 	hash               [16]byte
 	mode               uint32
 	text               string
-	names              []string // from the last part of a path to its first
+	names              []string // the components of a path, the last one first
 }
 
 func parseTold(rec []byte) (t told, ok bool) {
@@ -34,7 +34,7 @@ func parseTold(rec []byte) (t told, ok bool) {
 	copy(t.hash[:], rec[recHash:])
 	size, walk, rest := int(u32(rec[recLen:])), int(u32(rec[recWalk:])), rec[recordHead:]
 	text := size
-	if t.kind == recordAddr { // the protocol's name comes after room for the longest address
+	if t.kind == recordAddr { // the name of the protocol follows space for the longest address
 		text = maxAddr
 	}
 	if size > text || text > len(rest) {
@@ -93,7 +93,8 @@ func (b *bpf) record(rec []byte) {
 	}
 }
 
-// tell adds what a record says. It also keeps the record's hash, by which readCounts finds the count.
+// tell adds the event of a record to the recording. It also stores the record's hash, under which readCounts finds the
+// count.
 func (b *bpf) tell(t *told, f fact, e recording.Event) {
 	if b.events[f] == nil {
 		b.add(f, e)
@@ -108,7 +109,7 @@ func (b *bpf) tell(t *told, f fact, e recording.Event) {
 	}
 }
 
-// inspected returns what a recording needs to know about an executable. It reads the file, if it still exists.
+// inspected returns what a recording stores about an executable. It reads the file if it still exists.
 func (b *bpf) inspected(name string) recording.Executable {
 	x := recording.Executable{Path: name}
 	if fd, err := openRegular(b.root, name); err == nil {
@@ -118,7 +119,7 @@ func (b *bpf) inspected(name string) recording.Executable {
 	return x
 }
 
-// executed records that a program runs another.
+// executed records that a program has executed another.
 func (b *bpf) executed(exe int, name, dir string) {
 	asked := join(dir, name)
 	found := resolve(b.root, asked, true)
@@ -132,7 +133,7 @@ func (b *bpf) executed(exe int, name, dir string) {
 	b.executes(exe, b.root, found.path, asked)
 }
 
-// addressed records a socket address.
+// addressed records a socket address in a call.
 func (b *bpf) addressed(t *told, exe int) {
 	c := b.calledAt(t.nr)
 	if c == nil || c.addr == nil || len(t.text) < 2 {
@@ -155,7 +156,7 @@ func (b *bpf) addressed(t *told, exe int) {
 	b.tell(t, fact{exe, recording.KindNet, net.Op + net.Proto + t.text, 0}, recording.Event{Net: net, Errno: errno(t.ret)})
 }
 
-// pathed records a path of a call.
+// pathed records a path in a call.
 func (b *bpf) pathed(t *told, exe int) {
 	c := b.calledAt(t.nr)
 	if c == nil || int(t.arg) >= len(c.paths) {
@@ -166,11 +167,11 @@ func (b *bpf) pathed(t *told, exe int) {
 	if i := openFlags(p.call); i != noFD {
 		want = opens(t.args[i])
 	} else if p.call == "openat2" {
-		want = opens(t.args[recording.Pointer(p.call)]) // the programs put the flags in place of the pointer
+		want = opens(t.args[recording.Pointer(p.call)]) // the programs have replaced the pointer by the flags
 	}
 	name := strings.TrimSuffix(t.text, "\x00")
 	f := fact{exe: exe, kind: recording.KindPath, bits: uint32(want) << 1}
-	if t.mode != 0 && !strings.HasPrefix(name, "/proc/") { // the file is open, so the record names it
+	if t.mode != 0 && !strings.HasPrefix(name, "/proc/") { // the record names the open file itself
 		f.text = t.path()
 		e := recording.Event{Path: f.text, Access: want, Type: fileType(t.mode)}
 		if strings.HasPrefix(name, "/") && join("", name) != f.text {
@@ -179,7 +180,7 @@ func (b *bpf) pathed(t *told, exe int) {
 		b.tell(t, f, e)
 		return
 	}
-	f.text = name // a path such as /proc/self stays, because it means another file for each process
+	f.text = name // a path such as /proc/self stays, because it means another file in each process
 	if t.mode == 0 {
 		f.text = join(t.path(), name)
 	}

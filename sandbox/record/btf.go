@@ -1,6 +1,6 @@
 package record
 
-// This file finds the offsets of members in the kernel's structures. It reads the kernel's description of its types,
+// This file finds the offsets of members in the kernel's structures, in the kernel's type information (BTF),
 // /sys/kernel/btf/vmlinux (Linux 5.4 with CONFIG_DEBUG_INFO_BTF): Documentation/bpf/btf.rst.
 
 import (
@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// These are the kinds of types that the recorder uses.
+// The kinds of types that the recorder uses.
 const (
 	btfArray  = 3
 	btfStruct = 4
@@ -25,7 +25,7 @@ type btf struct {
 type btfType struct {
 	name    uint32
 	kind    uint8
-	flag    bool // the offsets of members also hold the sizes of bit fields
+	flag    bool // the offsets of members also contain the sizes of bit fields
 	members []byte
 	refers  uint32
 }
@@ -75,7 +75,7 @@ func parseBTF(b []byte) (*btf, error) {
 	return t, nil
 }
 
-// btfSize returns how many bytes follow the common part of a type. It returns false for an unknown kind.
+// btfSize returns how many bytes follow the common part of a type's description. It returns false for an unknown kind.
 func btfSize(kind uint8, n int) (int, bool) {
 	switch kind {
 	case 1, 14, 17: // int, variable, tag of a declaration
@@ -104,7 +104,7 @@ func (t *btf) offset(name, member string) (int, error) {
 	return 0, errors.New("BTF: struct " + name + " has no member " + member)
 }
 
-// typedef returns the number of a named type, or 0 if there is none.
+// typedef returns the id of a typedef, or 0 if there is none.
 func (t *btf) typedef(name string) uint32 {
 	for i := range t.types {
 		if x := &t.types[i]; x.kind == 8 && t.is(x.name, name) {
@@ -114,13 +114,13 @@ func (t *btf) typedef(name string) uint32 {
 	return 0
 }
 
-// is reports whether the string at an offset of the string section is s.
+// is reports whether the string at an offset in the string section equals s.
 func (t *btf) is(at uint32, s string) bool {
 	end := int(at) + len(s)
 	return end < len(t.strings) && t.strings[end] == 0 && string(t.strings[at:end]) == s
 }
 
-// member returns the offset of a member, in bytes. It also searches the types of members without a name.
+// member returns the offset of a structure's member in bytes. It also searches members without a name.
 func (t *btf) member(x *btfType, name string, depth int) (int, bool) {
 	u32 := binary.LittleEndian.Uint32
 	for m := x.members; len(m) >= 12; m = m[12:] {

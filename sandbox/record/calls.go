@@ -1,7 +1,7 @@
 package record
 
-// This file says which arguments of which calls are paths and socket addresses: syscalls(2), and the page of each
-// call.
+// This file says which arguments of which system calls are paths or socket addresses: syscalls(2), and the manual page
+// of each call.
 
 import (
 	"strconv"
@@ -10,17 +10,17 @@ import (
 	"cordon/policy/recording"
 )
 
-// noFD stands for a call that has no directory argument.
+// noFD stands for a missing directory argument.
 const noFD = -1
 
-// pathArg is one path among the arguments of a call.
+// pathArg describes one path among the arguments of a call.
 type pathArg struct {
 	call      string
 	dir, path int // indices of the arguments; dir may be noFD
 	want      recording.Access
-	flags     int    // the argument that decides whether the call follows a link at the end of the path; 0 for none
-	nofollow  uint64 // if flags has this bit, the call does not follow such a link
-	follow    bool   // whether the call follows such a link without that bit
+	flags     int    // index of the flags that decide whether a final link is followed; 0 if there are none
+	nofollow  uint64 // the flag that makes the call not follow such a link
+	follow    bool   // whether the call follows such a link without that flag
 }
 
 const (
@@ -33,7 +33,7 @@ const (
 var pathArgs = [...]pathArg{
 	{"open", noFD, 0, 0, 1, oNofollow, true},
 	{"openat", 0, 1, 0, 2, oNofollow, true},
-	{"openat2", 0, 1, 0, 0, 0, true}, // its flags are in a structure to which a pointer leads
+	{"openat2", 0, 1, 0, 0, 0, true}, // its flags are in a structure in memory
 	{"creat", noFD, 0, recording.Write | recording.Create, 0, 0, true},
 	{"execve", noFD, 0, recording.Execute, 0, 0, true},
 	{"execveat", 0, 1, recording.Execute, 4, atSymlinkNofollow, true},
@@ -116,7 +116,7 @@ var pathArgs = [...]pathArg{
 	{"uselib", noFD, 0, recording.Execute, 0, 0, true},
 }
 
-// addrArg is a socket address among the arguments: struct sockaddr and its length.
+// addrArg describes a socket address among the arguments: struct sockaddr and its length.
 type addrArg struct {
 	call      string
 	addr, len int
@@ -129,7 +129,7 @@ var addrArgs = [...]addrArg{
 	{"sendto", 4, 5, "send"},
 }
 
-// The flags of open(2) that decide the access. They are the same on every architecture here, except for oDirectory and
+// Flags of open(2) that decide the access. They are the same on every supported architecture, except for oDirectory and
 // oNofollow.
 const (
 	oAccmode = 3
@@ -140,7 +140,7 @@ const (
 	oPath    = 0x200000
 )
 
-// opens returns the access that the flags of open(2) request.
+// opens returns the access that flags of open(2) request.
 func opens(flags uint64) (a recording.Access) {
 	switch {
 	case flags&oPath != 0:
@@ -150,7 +150,7 @@ func opens(flags uint64) (a recording.Access) {
 	case flags&oAccmode == oRdwr:
 		a = recording.Read | recording.Write
 	case flags&oAccmode == 3:
-		a = recording.Read | recording.Write // only for ioctl(2); the kernel checks both permissions
+		a = recording.Read | recording.Write // such a descriptor is only for ioctl(2), but the kernel checks both permissions
 	default:
 		a = recording.Read
 	}
@@ -166,7 +166,7 @@ func opens(flags uint64) (a recording.Access) {
 	return a
 }
 
-// openFlags returns the argument that holds open's flags, or noFD if there is none.
+// openFlags returns the index of the argument with open's flags, or noFD if there is none.
 func openFlags(call string) int {
 	switch call {
 	case "open":
@@ -177,7 +177,7 @@ func openFlags(call string) int {
 	return noFD
 }
 
-// call says what the recorder looks at in a call.
+// call says what the recorder examines in a system call.
 type call struct {
 	name  string // the name in recordings
 	arch  string // the ABI, if it is not the machine's own
@@ -186,7 +186,7 @@ type call struct {
 	addr  *addrArg
 }
 
-// lookup returns what the recorder looks at in the call with a number.
+// lookup returns what the recorder examines in the call with a number.
 func lookup(native filter.Arch, audit uint32, nr int32) *call {
 	d := filter.Decode(&filter.Data{Nr: nr, Arch: audit}, nil)
 	c := &call{name: d.Call, gates: recording.Gates(d.Call)}

@@ -1,8 +1,8 @@
 package record
 
-// This file finds the names of addresses, from what a recorded program was told by a name server. RFC 1035, RFC 3596.
-// An answer may come from anyone. The recorder trusts it as far as the program does: the answer names an address in the
-// recording, and decides nothing.
+// This file finds names for addresses, from the answers that a recorded program has received from a name server: RFC
+// 1035, RFC 3596. An answer may come from anyone. The recorder trusts it as much as the program does: it gives an
+// address a name in the recording, and decides nothing.
 
 import (
 	"encoding/binary"
@@ -10,22 +10,22 @@ import (
 	"strings"
 )
 
-// Bounds of an answer.
+// Limits for one answer.
 const (
 	dnsPort    = 53
 	dnsHead    = 12
-	maxAnswer  = 4096 // bytes that the recorder looks at
-	maxRecords = 256  // records that it looks at
+	maxAnswer  = 4096 // bytes that are parsed
+	maxRecords = 256  // records that are parsed
 	maxLookups = 1 << 14
 )
 
-// lookedUp is an address that a program was told.
+// lookedUp is an address in an answer to a program.
 type lookedUp struct {
 	exe  int
 	addr netip.Addr
 }
 
-// answered adds the addresses in an answer that a program received.
+// answered adds the addresses in an answer that a program has received.
 func (g *gather) answered(exe int, message []byte) {
 	name, addrs := parseAnswer(message)
 	for _, a := range addrs {
@@ -36,9 +36,8 @@ func (g *gather) answered(exe int, message []byte) {
 	}
 }
 
-// namer returns a function that finds the name for an address. This is the name by which the same program got the
-// address. If the program did not get it, it is the name by which other programs got it, if that was the same name
-// for all of them.
+// namer returns a function that finds the name for an address: the name for which the same program has received the
+// address. If it has not, it is the name for which other programs have, if that is the same for all of them.
 func (g *gather) namer() func(exe int, addr string) string {
 	others := map[netip.Addr]string{}
 	for k, name := range g.lookups {
@@ -60,8 +59,8 @@ func (g *gather) namer() func(exe int, addr string) string {
 	}
 }
 
-// parseAnswer returns the addresses in an answer to a question about one name. It takes every A and AAAA record, even
-// if the record belongs to another name to which the first name led. It returns nothing for any other message.
+// parseAnswer returns the addresses in the answer to a question about one name. It takes every A and AAAA record, even
+// if it belongs to an alias of that name. For any other message it returns nothing.
 func parseAnswer(m []byte) (name string, addrs []netip.Addr) {
 	const response, opcode, rcode = 0x8000, 0x7800, 0x000f
 	if len(m) < dnsHead {
@@ -95,8 +94,8 @@ func parseAnswer(m []byte) (name string, addrs []netip.Addr) {
 	return name, addrs
 }
 
-// question returns the requested name, in lower case and without the dot at its end, and the position at which the
-// answers begin. The name is "" if no host can have it, because it would be written into profiles.
+// question returns the name that was asked for, in lower case and without a final dot, and the offset of the answers.
+// The name is "" if it is no valid host name, because it may be written into profiles.
 func question(m []byte) (string, int) {
 	var b strings.Builder
 	at := dnsHead
@@ -121,13 +120,13 @@ func question(m []byte) (string, int) {
 	return strings.TrimSuffix(b.String(), "."), at + 1 + 4 // type and class
 }
 
-// skipName returns the end of a name, or -1 if the message ends earlier.
+// skipName returns the offset after a name, or -1 if the message ends before.
 func skipName(m []byte, at int) int {
 	for at >= 0 && at < len(m) {
 		switch n := int(m[at]); {
 		case n == 0:
 			return at + 1
-		case n >= 0xc0: // a pointer: the rest of the name is elsewhere
+		case n >= 0xc0: // a pointer: the rest of the name is elsewhere in the message
 			return at + 2
 		case n > 63:
 			return -1

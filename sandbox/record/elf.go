@@ -1,7 +1,7 @@
 package record
 
-// This file reads what the recorder needs of an executable: elf(5). It does not use debug/elf, because that package
-// has tables that every start of the launcher would set up.
+// This file reads facts about an executable: elf(5). It does not use debug/elf, because that package has tables that
+// every start of the launcher would initialize.
 
 import (
 	"encoding/binary"
@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These are types of program headers, and limits of what inspect reads.
+// Types of program headers, and limits of what inspect reads.
 const (
 	ptInterp   = 3
 	ptNote     = 4
@@ -20,8 +20,8 @@ const (
 	maxBuildID = 64 // as long as SHA-512; 20 bytes are usual
 )
 
-// inspect returns the NT_GNU_BUILD_ID note of an executable, as lower-case hex, and the dynamic loader that it names.
-// isELF says whether the file is a little-endian ELF file at all. inspect closes the descriptor.
+// inspect returns the build id (NT_GNU_BUILD_ID) of an executable in lower-case hex, and the dynamic loader that it
+// names. isELF says whether it is a little-endian ELF file. inspect closes the descriptor.
 func inspect(fd int) (buildID, loader string, isELF bool) {
 	defer unix.Close(fd)
 	var head [64]byte
@@ -51,7 +51,7 @@ type segment struct {
 	at, size, align uint64
 }
 
-// segments reads the program headers of a file that begins with head.
+// segments reads the program headers of an ELF file whose first bytes are head.
 func segments(fd int, head *[64]byte) (list []segment) {
 	u16, u32, u64 := binary.LittleEndian.Uint16, binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
 	wide := head[4] == 2
@@ -79,7 +79,7 @@ func segments(fd int, head *[64]byte) (list []segment) {
 	return list
 }
 
-// gnuBuildID finds the NT_GNU_BUILD_ID note in a segment of notes: elf(5), Nhdr.
+// gnuBuildID finds the build id in a segment of notes: elf(5), Nhdr.
 func gnuBuildID(notes []byte, align int) string {
 	if align != 8 {
 		align = 4

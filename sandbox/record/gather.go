@@ -1,7 +1,7 @@
 package record
 
-// This file stores what was recorded: each kind of thing once, with a count. A program that never ends cannot make the
-// store grow without bound. What exceeds the bound is counted, and the recording is then not complete.
+// This file stores what was recorded: each kind of event once, with a count. The store is bounded, so that a program
+// that never ends cannot fill the memory. Events beyond the bound are counted, and the recording is then incomplete.
 
 import (
 	"maps"
@@ -13,28 +13,27 @@ import (
 	"cordon/policy/recording"
 )
 
-// The bounds of the store. A program chooses how long its paths are, so a bound on their number alone would not be
-// enough.
+// The bounds of the store. A program chooses the length of its paths, so a bound on their number would not suffice.
 const (
-	maxBytes  = 128 << 20            // of all kinds of things and of the executables
-	factBytes = 512                  // of one thing, without its texts
-	maxFacts  = maxBytes / factBytes // how many things fit
+	maxBytes  = 128 << 20            // for all kinds of events and the executables, in bytes
+	factBytes = 512                  // for one kind of event, without its texts, in bytes
+	maxFacts  = maxBytes / factBytes // number of kinds of events that fit
 )
 
-// callFact is a kind of call. Calls are of one kind if their numbers and the arguments that matter are equal.
+// callFact is a kind of system call: those with the same number and the same values of the arguments that matter.
 type callFact struct {
 	exe  int
 	arch uint32
 	nr   int32
-	args [3]uint64 // by recording.Gates
+	args [3]uint64 // the arguments that matter: see recording.Gates
 }
 
-// fact is any other kind of thing, as it was met. The recorder works out its meaning once.
+// fact is any other kind of event, in the program's own terms. Its meaning is computed only once.
 type fact struct {
 	exe  int
 	kind recording.Kind
 	text string // a path as the program gave it, or an address
-	bits uint32 // what the program did with it
+	bits uint32 // how the program used it
 }
 
 // gather holds everything that was recorded so far. The recorder's thread adds to it, and another thread reads it.
@@ -46,14 +45,14 @@ type gather struct {
 	calls  map[callFact]uint64
 	events map[fact]*recording.Event
 	files  map[fileID]recording.Executable
-	failed map[callFact]string // the error, of calls that never succeeded
+	failed map[callFact]string // the errors of calls that have never succeeded
 	lost   map[string]uint64
 
-	lookups map[lookedUp]string // the names by which programs got addresses
+	lookups map[lookedUp]string // the names for which programs have received addresses
 
-	bytes   int                    // how much of maxBytes is in use
-	dropped uint64                 // how many of the lost things found no room
-	seen    func(*recording.Event) // gather calls it for each new kind of thing; may be nil
+	bytes   int                    // used part of maxBytes
+	dropped uint64                 // number of lost events that did not fit
+	seen    func(*recording.Event) // is called for each new kind of event; may be nil
 }
 
 // callID is a call's number in one of the machine's ABIs.
@@ -76,8 +75,8 @@ func newGather(native filter.Arch) *gather {
 	}
 }
 
-// room takes the room for one more kind of thing. texts is the length of its texts. If there is not enough room, room
-// counts the thing as lost and returns false.
+// room reserves space for one more kind of event, with texts bytes of text. If there is not enough, it counts the event
+// as lost and returns false.
 func (g *gather) room(what string, texts int) bool {
 	if g.bytes+factBytes+texts > maxBytes {
 		g.lost[what]++
@@ -88,8 +87,7 @@ func (g *gather) room(what string, texts int) bool {
 	return true
 }
 
-// executable returns the number of an executable. If there is no room for another one, it returns -1, which is the
-// number of no executable.
+// executable returns the index of an executable, which it adds if it is new. If there is no space, it returns -1.
 func (g *gather) executable(x recording.Executable) int {
 	if !g.exes.Knows(x) && !g.room("executables", len(x.Path)+len(x.BuildID)) {
 		return -1
@@ -97,8 +95,8 @@ func (g *gather) executable(x recording.Executable) int {
 	return g.exes.Executable(x)
 }
 
-// call returns what is known of a number. It returns nil if there are too many unknown numbers, which a program may
-// have made up to fill the memory.
+// call returns what the recorder knows about a call number. It returns nil if there are too many unknown numbers, with
+// which a program could fill the memory.
 func (g *gather) call(arch uint32, nr int32) *call {
 	id := callID{arch, nr}
 	c := g.names[id]
@@ -114,14 +112,14 @@ func (g *gather) call(arch uint32, nr int32) *call {
 	return c
 }
 
-// countCall adds calls of a kind.
+// countCall adds n calls of a kind.
 func (g *gather) countCall(f callFact, n uint64) {
 	if _, known := g.calls[f]; known || g.room("calls", 0) {
 		g.calls[f] += n
 	}
 }
 
-// again counts a thing if it was met before, and reports whether it was.
+// again counts an event if its kind is already stored, and reports whether it is.
 func (g *gather) again(f fact) bool {
 	e := g.events[f]
 	if e != nil {
@@ -130,7 +128,7 @@ func (g *gather) again(f fact) bool {
 	return e != nil
 }
 
-// add adds a new kind of thing, and its meaning.
+// add adds a new kind of event and its meaning.
 func (g *gather) add(f fact, e recording.Event) {
 	if g.room(string(f.kind), len(f.text)+len(e.Path)+len(e.Via)) {
 		e.Kind, e.Exe, e.Count = f.kind, f.exe, max(e.Count, 1)
@@ -141,8 +139,8 @@ func (g *gather) add(f fact, e recording.Event) {
 	}
 }
 
-// through adds the links that lead from the name that the program gave to the file, because the program needs each of
-// them. It adds none if g.seen is set, because a caller that sees events as they come in has no use for them.
+// through records the links through which the program's path leads to the file, because the program needs each of them.
+// It does nothing if g.seen is set, because a caller that wants events as they happen does not need the links.
 func (g *gather) through(root, exe int, e *recording.Event) {
 	if g.seen != nil || e.Via == "" || e.Errno != "" || strings.HasPrefix(e.Via, "/proc/") {
 		return
@@ -155,7 +153,7 @@ func (g *gather) through(root, exe int, e *recording.Event) {
 	}
 }
 
-// peak notes the highest use of something by an executable, or by all programs together if exe is -1.
+// peak updates the highest use of a resource by an executable, or by all programs together if exe is -1.
 func (g *gather) peak(exe int, what recording.Peak, value uint64) {
 	f := fact{exe: exe, kind: recording.KindPeak, text: string(what)}
 	if e := g.events[f]; e != nil {
@@ -165,7 +163,7 @@ func (g *gather) peak(exe int, what recording.Peak, value uint64) {
 	}
 }
 
-// recording returns what was recorded so far, and how much of it was lost.
+// recording returns what was recorded so far, and how much was lost.
 func (g *gather) recording() (*recording.Recording, map[string]uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -187,14 +185,14 @@ func (g *gather) recording() (*recording.Recording, map[string]uint64) {
 		if e.Kind == recording.KindNet {
 			e.Net.Name = name(e.Exe, e.Net.Addr)
 		}
-		if out.Add(&e) != nil { // a recording cannot hold its name
+		if out.Add(&e) != nil { // the name does not fit into a recording
 			lost[string(e.Kind)] += e.Count
 		}
 	}
 	return out, lost
 }
 
-// executes records that a program runs another, and what the kernel opens for it.
+// executes records that a program executes another, with the files that the kernel opens for that.
 func (g *gather) executes(exe, root int, path, asked string) {
 	f := fact{exe: exe, kind: recording.KindExec, text: asked}
 	e := recording.Event{Path: path}
@@ -213,7 +211,7 @@ func (g *gather) executes(exe, root int, path, asked string) {
 	}
 }
 
-// begins records the start of the recorded program itself, which no process in the sandbox caused.
+// begins records the start of the recorded program itself, which no process in the sandbox has caused.
 func (g *gather) begins(root int, path string) {
 	found := resolve(root, path, true)
 	e := found.event(path, recording.Execute)

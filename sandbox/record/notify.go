@@ -1,7 +1,7 @@
 package record
 
-// This file is the notify back end: seccomp_unotify(2). Every call that the filter shows waits until the recorder has
-// looked at it, and then continues. This works for every user who can start a sandbox.
+// This file is the notify back end: seccomp_unotify(2). Every call for which the filter notifies waits until the
+// recorder has examined it, and then continues. This works for every user who can start a sandbox.
 
 import (
 	"encoding/binary"
@@ -20,26 +20,25 @@ import (
 type notify struct {
 	*gather
 	spec  *filter.Spec
-	all   bool          // the filter shows every call
-	tasks map[int]known // by thread
+	all   bool          // the filter notifies for every call
+	tasks map[int]known // what is known about each thread
 	root  int           // the task's root directory
-	begun bool          // the first program is recorded
+	begun bool          // the first program has been recorded
 
-	servers map[descriptor]bool // the sockets that were connected to a name server, or sent to one
+	servers map[descriptor]bool // sockets that are connected to a name server, or have sent to one
 	sampler sampler
 
-	buf  [unix.PathMax]byte // for text read from a task
+	buf  [unix.PathMax]byte // buffer for text from a task's memory
 	proc struct{ tid, fd int }
 }
 
-// descriptor is a descriptor of a process.
+// descriptor identifies a descriptor of a process.
 type descriptor struct{ group, fd int }
 
-// maxServers is how many sockets notify.servers may have.
+// maxServers bounds the number of sockets in notify.servers.
 const maxServers = 1 << 12
 
-// known holds what was found out about a thread. It is valid for a second, because the thread's number may then belong
-// to another.
+// known holds what was found out about a thread. It is valid for a second, because another thread may get the id.
 type known struct {
 	exe   int
 	group int
@@ -48,21 +47,21 @@ type known struct {
 
 const believed = time.Second
 
-// Filter is part of sandbox.Observer.
+// Filter implements sandbox.Observer.
 func (n *notify) Filter() *filter.Spec { return n.spec }
 
-// Ready is part of sandbox.Observer. It opens the root directory of the task, which is complete by now.
+// Ready implements sandbox.Observer. It opens the root directory of the task, whose mounts are complete by now.
 func (n *notify) Ready(task int) (err error) {
 	if n.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return err
 	}
-	if n.seen == nil { // a caller that watches events as they come in does not need peaks
+	if n.seen == nil { // a caller that wants events as they happen does not need peaks
 		n.sampler.start(n.gather, Parent(task))
 	}
 	return nil
 }
 
-// Call is part of sandbox.Observer.
+// Call implements sandbox.Observer.
 func (n *notify) Call(c *sandbox.Call) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -93,24 +92,24 @@ func (n *notify) Call(c *sandbox.Call) {
 	switch what.name {
 	case "mmap", "mmap2":
 		n.maps(c, exe)
-	case "recvfrom", "recvmsg", "read": // the filter shows the last two only if it shows all calls
+	case "recvfrom", "recvmsg", "read": // the filter notifies for recvmsg and read only if it does for all calls
 		n.answer(c, exe)
-	case "execve", "execveat": // the thread and its process may run another program at the next call
+	case "execve", "execveat": // the thread may run another program at its next call
 		delete(n.tasks, n.tasks[c.TID].group)
 		delete(n.tasks, c.TID)
 	}
 }
 
-// behind returns a word of the structure that holds a call's arguments.
+// behind returns a word of the structure in memory that holds a call's arguments.
 func behind(c *sandbox.Call, name string, word int) uint64 {
 	var buf [8]byte
 	if c.Memory(c.Args[recording.Pointer(name)]+uint64(8*word), buf[:]) < len(buf) {
-		return 0 // EFAULT
+		return 0 // the call will fail with EFAULT
 	}
 	return binary.LittleEndian.Uint64(buf[:])
 }
 
-// executable returns the number of the executable that the calling thread runs. ok is false if the thread has ended.
+// executable returns the index of the executable that the calling thread runs. ok is false if the thread has ended.
 func (n *notify) executable(c *sandbox.Call) (exe int, ok bool) {
 	now := time.Now()
 	if k, found := n.tasks[c.TID]; found && now.Sub(k.at) < believed {
@@ -137,7 +136,7 @@ func (n *notify) executable(c *sandbox.Call) (exe int, ok bool) {
 func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	name, ok := n.text(c, c.Args[p.path])
 	if !ok {
-		return // the kernel cannot read it either: EFAULT
+		return // the kernel cannot read it either, and returns EFAULT
 	}
 	want := wants(c, p)
 	if name == "" && (want != recording.Execute || p.dir == noFD) {
@@ -150,7 +149,7 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 			fd = int(int32(c.Args[p.dir]))
 		}
 		if dir, ok = n.base(c.TID, fd); !ok {
-			return // EBADF
+			return // the call will fail with EBADF
 		}
 	}
 	asked, follow := join(dir, name), p.follows(&c.Args)
@@ -179,7 +178,7 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	}
 }
 
-// wants returns how the call uses the path.
+// wants returns the access to the path that the call requests.
 func wants(c *sandbox.Call, p *pathArg) recording.Access {
 	if i := openFlags(p.call); i != noFD {
 		return opens(c.Args[i])
@@ -190,9 +189,8 @@ func wants(c *sandbox.Call, p *pathArg) recording.Access {
 	return p.want
 }
 
-// base returns the directory at which a relative path starts: the working directory, or an open directory. It keeps
-// the thread's directory in /proc open. So the directory cannot become that of another thread, and lookups in it are
-// faster.
+// base returns the directory from which a relative path starts: the working directory, or an open one. It keeps the
+// thread's directory in /proc open, so that this cannot become another thread's, and later accesses are faster.
 func (n *notify) base(tid, dirfd int) (string, bool) {
 	name := "cwd"
 	if dirfd != atFDCWD {
@@ -211,7 +209,7 @@ func (n *notify) base(tid, dirfd int) (string, bool) {
 		if err == nil {
 			return string(n.buf[:k]), k < len(n.buf)
 		}
-		n.proc.tid = 0 // the thread may have ended, and another may have its number: open the directory again
+		n.proc.tid = 0 // the thread may have ended, so the directory in /proc is opened again
 	}
 	return "", false
 }
@@ -227,7 +225,7 @@ func (n *notify) maps(c *sandbox.Call, exe int) {
 	}
 }
 
-// address records the socket address of a call.
+// address records the socket address in a call.
 func (n *notify) address(c *sandbox.Call, exe int, a *addrArg) {
 	size := min(c.Args[a.len]&0xffffffff, 128)
 	if c.Args[a.addr] == 0 || size < 2 {
@@ -262,8 +260,8 @@ func (n *notify) address(c *sandbox.Call, exe int, a *addrArg) {
 	}
 }
 
-// answer reads what the caller is about to receive from a name server, if it has arrived. It reads from a copy of the
-// caller's socket and leaves the data there. pidfd_getfd(2), Linux 5.6.
+// answer reads the answer of a name server that the call is about to receive, if it has arrived. It reads from a copy
+// of the program's socket and leaves the data there: pidfd_getfd(2), Linux 5.6.
 func (n *notify) answer(c *sandbox.Call, exe int) {
 	d := descriptor{n.tasks[c.TID].group, int(int32(c.Args[0]))}
 	if !n.servers[d] {
@@ -297,8 +295,7 @@ func serves(from unix.Sockaddr) bool {
 	return false
 }
 
-// text reads a path from the memory of a task. No read crosses the end of a page, because the next page may not
-// exist.
+// text reads a path from a task's memory. No read crosses the end of a page, because the next page may not be mapped.
 func (n *notify) text(c *sandbox.Call, addr uint64) (string, bool) {
 	buf := &n.buf
 	const page, chunk = 4096, 256
@@ -316,7 +313,7 @@ func (n *notify) text(c *sandbox.Call, addr uint64) (string, bool) {
 		}
 		got += k
 	}
-	return "", false // ENAMETOOLONG
+	return "", false // the call will fail with ENAMETOOLONG
 }
 
 func newNotify(native filter.Arch, all bool) *notify {
@@ -343,7 +340,7 @@ func (n *notify) stop() {
 	}
 }
 
-// limits lists what the filter does not show, and what no filter can show.
+// limits lists the calls for which the filter does not notify, and what no filter can see.
 func (n *notify) limits() (why []string, blind []recording.Kind) {
 	if !n.all {
 		var unseen []string

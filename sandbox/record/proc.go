@@ -1,6 +1,6 @@
 package record
 
-// This file reads what /proc says about a task: proc(5).
+// This file reads from /proc what it says about a task: proc(5).
 
 import (
 	"bytes"
@@ -30,11 +30,10 @@ func link(path string) (string, bool) {
 
 func procPath(tid int, name string) string { return "/proc/" + strconv.Itoa(tid) + "/" + name }
 
-// maxStatus is more than the size of a status file with as many groups as a process can have: NGROUPS_MAX,
-// setgroups(2).
+// maxStatus is larger than a status file of a process with as many groups as possible: NGROUPS_MAX, setgroups(2).
 const maxStatus = 1 << 20
 
-// namesIn returns the names in a directory of /proc, at most as many as most. all says whether these are all names.
+// namesIn returns the names in a directory of /proc, at most the given number. all is true if these are all names.
 func namesIn(dir string, most int) (names []string, all bool) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -62,15 +61,15 @@ func status(tid int, keys ...string) []string {
 	return out
 }
 
-// Parent returns the parent of a task, or 0 if the task has ended. In a sandbox everything descends from the task's
-// parent.
+// Parent returns the pid of a task's parent, or 0 if the task has ended. Everything in a sandbox descends from the
+// task's parent.
 func Parent(task int) int {
 	pid, _ := strconv.Atoi(status(task, "PPid")[0])
 	return pid
 }
 
-// join makes a path absolute, without "." and empty parts. It keeps ".." after a name that may be a link; resolve
-// handles it.
+// join makes a path absolute, without "." and empty components. It keeps ".." after a name that may be a link, for
+// resolve.
 func join(dir, name string) string {
 	if !strings.HasPrefix(name, "/") {
 		name = dir + "/" + name
@@ -88,20 +87,20 @@ func join(dir, name string) string {
 	return b.String()
 }
 
-// plain reports whether a path needs no resolving, because it is a bare name in a known directory and the call does
-// not follow a link at its end.
+// plain reports whether a path needs no resolving: it is a bare name in a known directory, and the call does not follow
+// a link at its end.
 func plain(name string, follow bool) bool {
 	return !follow && !strings.Contains(name, "/") && name != ".." && name != "."
 }
 
-// found is the file that a path led to.
+// found is the file to which a path leads.
 type found struct {
 	path   string
 	exists bool
 	kind   recording.FileType
 }
 
-// event returns a record of the file, with the requested path and access.
+// event returns an event about the file, with the requested path and access.
 func (f *found) event(asked string, want recording.Access) recording.Event {
 	e := recording.Event{Path: f.path, Access: want, Type: f.kind}
 	if plain := path.Clean(asked); plain != f.path {
@@ -113,9 +112,8 @@ func (f *found) event(asked string, want recording.Access) recording.Event {
 	return e
 }
 
-// resolve follows the links of an absolute path in the task's own root. If the file does not exist, resolve returns
-// its path below the directory in which it would be. A path of /proc stays as it is, because it means another file
-// for each process.
+// resolve follows the links in an absolute path below the task's root. If the file does not exist, it returns the path
+// that the file would have. A path of /proc stays as it is, because it means another file in each process.
 func resolve(root int, name string, follow bool) found {
 	if name == "/proc" || strings.HasPrefix(name, "/proc/") {
 		f := found{path: path.Clean(name), exists: true}
@@ -141,8 +139,7 @@ func resolve(root int, name string, follow bool) found {
 	return found{path: path.Clean(dir.path + name[cut:])}
 }
 
-// linkOfProc reports whether a path of /proc is a link to something that a process has: see proc_pid_exe(5), for
-// example.
+// linkOfProc reports whether a path of /proc is a link to a file of a process: see proc_pid_exe(5), for example.
 func linkOfProc(name string) bool {
 	switch path.Base(name) {
 	case "self", "thread-self", "exe", "cwd", "root":
@@ -158,8 +155,8 @@ func linkOfProc(name string) bool {
 // maxLinks is how many links a path may lead through: path_resolution(7).
 const maxLinks = 40
 
-// links returns the links through which the name of a file leads, each by its own name followed by the rest. The first
-// is the name itself, in a directory without links. links skips a name with ".." after a link.
+// links returns the links through which a path leads. Each is given as a path: the link's own name, followed by the
+// rest. The first is the path itself, in a directory without links. links skips a path with ".." after a link.
 func links(root int, name string) (through []string) {
 	rest := strings.Split(strings.TrimPrefix(path.Clean(name), "/"), "/")
 	at := ""
@@ -203,7 +200,7 @@ func linkAt(root int, name string) (to string, ok bool) {
 	return string(buf[:max(n, 0)]), err == nil && n > 0
 }
 
-// look is like resolve, for a path that is already resolved.
+// look is resolve for a path that is already resolved.
 func look(root int, name string) found {
 	f := found{path: name}
 	var st unix.Stat_t
@@ -213,7 +210,7 @@ func look(root int, name string) found {
 	return f
 }
 
-// opened returns the name of an open file, or name if the kernel has none for it.
+// opened returns the path of an open file, or name if the kernel knows none.
 func opened(fd int, name string) found {
 	f := found{path: path.Clean(name), exists: true}
 	if to, ok := link("/proc/self/fd/" + strconv.Itoa(fd)); ok && strings.HasPrefix(to, "/") {
@@ -247,8 +244,7 @@ func fileType(mode uint32) recording.FileType {
 	return recording.TypeUnknown
 }
 
-// openRegular opens a regular file for reading. It opens no other kind of file, because opening a device can have
-// effects.
+// openRegular opens a regular file for reading, and no other kind of file, because opening a device can have effects.
 func openRegular(root int, name string) (int, error) {
 	fd, err := walk.InRoot(root, "."+name, unix.O_PATH)
 	if err != nil {
@@ -265,7 +261,7 @@ func openRegular(root int, name string) (int, error) {
 	return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
 
-// fileID identifies a file with its content: it changes if the file changes.
+// fileID identifies a file and its content: it changes when the file changes.
 type fileID struct {
 	dev, ino uint64
 	changed  unix.Timespec
@@ -295,7 +291,7 @@ func (g *gather) program(tid int) (x recording.Executable, ok bool) {
 }
 
 // loads returns the other files that the kernel opens when it executes a file: the interpreters of scripts, and the
-// dynamic loader. execve(2) follows four scripts.
+// dynamic loader. execve(2) follows up to four scripts.
 func loads(root int, name string) (also []string) {
 	for range 5 {
 		fd, err := openRegular(root, name)

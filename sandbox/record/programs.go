@@ -1,13 +1,13 @@
 package record
 
-// This file has the programs of the bpf back end. They look at a call when it ends (sys_exit). By then the kernel has
-// read the memory that the call's pointers point to, so the programs can read it without a page fault, and the result
-// of the call is known. exit and exit_group have no end; the end of the task stands for them.
+// This file builds the eBPF programs of the bpf back end. They examine a system call when it ends (sys_exit). By then
+// the kernel has read the memory to which the call's pointers lead, so the programs can read it without a page fault,
+// and the result is known. exit and exit_group never end; the end of the task stands for them.
 //
-// A program looks at a call in two steps. First it counts the call, with the arguments that matter, in a map. That is
-// all in the common case. Then, for a call about a file or an address, it hashes everything that the call is about. If
-// the hash is new, it sends a record to the launcher through the ring buffer. If there is no room for the record, it
-// forgets the hash, so that the next such call tries again; it counts the record as lost in case no such call comes.
+// A program works in two steps. First it counts the call, with the arguments that matter, in a map. For most calls that
+// is all. For a call about a file or an address, it then computes a hash of everything that the call is about. If the
+// hash is new, it sends a record to the launcher through the ring buffer. If there is no space for the record, it
+// forgets the hash, so that the next such call tries again, and counts the record as lost in case there is none.
 
 import (
 	"encoding/binary"
@@ -16,19 +16,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The stack of a program: offsets from the frame pointer.
+// The stack of a program, as offsets from the frame pointer.
 const (
 	slotTmp    = -8
 	slotTID    = -16
-	slotZero   = -20 // a key of an array
+	slotZero   = -20 // the key 0 of an array
 	slotExe    = -24
 	slotNr     = -32
 	slotRet    = -40
 	slotCall   = -80 // the key of a call: executable, number, three arguments
 	slotDentry = -112
-	slotHash   = -128 // two words
+	slotHash   = -128 // the hash, two words
 	slotOne    = -136
-	slotValue  = -168 // the value of a call or of a task
+	slotValue  = -168 // the value for a call or a task
 	slotMnt    = -176
 	slotDir    = -184
 	slotOff    = -192
@@ -42,8 +42,8 @@ const (
 	slotTop    = -256
 )
 
-// The scratch memory of a processor holds the caller's registers, the record that the program is making, and a word
-// for number64. Through this word the verifier takes as a number what it took for a pointer.
+// The scratch memory of a processor: the caller's registers, the record that is being built, and a word for number64,
+// through which the verifier comes to treat a pointer as a number.
 const (
 	scratchRegs   = 0
 	scratchRecord = 512
@@ -57,40 +57,40 @@ const (
 // Offsets in a record's head.
 const (
 	recKind = 0  // the kind of record: recordPath …
-	recExe  = 4  // the executable that made the call
+	recExe  = 4  // the executable that has made the call
 	recNr   = 8  // the call's number, with compatBit
-	recArg  = 12 // which of the call's paths
+	recArg  = 12 // which of the call's paths it is about
 	recRet  = 16
-	recArgs = 24 // six registers
-	recHash = 72 // two words: the record's key in the map seen
-	recLen  = 88 // bytes of text: a path as the program gave it, or an address
-	recWalk = 92 // bytes of names after the text, from the last part of a path to its first
+	recArgs = 24 // the six argument registers
+	recHash = 72 // the record's hash, which is its key in the map seen
+	recLen  = 88 // length of the text: a path as the program gave it, or an address
+	recWalk = 92 // length of the names after the text, which are the components of a path, the last one first
 	recMode = 96 // the mode of the file, if it is open
 	recMore = 104
 )
 
 // Kinds of records.
 const (
-	recordPath   = 1 + iota // text, and names: of the file if recMode is set, otherwise of the directory of text
+	recordPath   = 1 + iota // text, and names of the file (if recMode is set) or of text's directory
 	recordAddr              // text is the address
 	recordExe               // names of the executable whose number is recArg
-	recordExec              // recExe executes recArg; text is the path as given, names the working directory
+	recordExec              // recExe executes recArg; text is the path as given, names that of the working directory
 	recordMapped            // names of a file that is mapped as code
-	recordName              // text is the answer of a name server
+	recordName              // text is a name server's answer
 )
 
 // States of a task.
 const (
-	taskArmed = 0 // it will run the program
+	taskArmed = 0 // it will execute the recorded program
 	taskOn    = 1
-	taskFirst = 2 // the execve of the program has not ended; it is not a call of the program, so it is not counted
-	taskExec  = 3 // the execve of another program has not ended; it is a call of the executable before
+	taskFirst = 2 // its first execve, which the launcher makes, has not ended and is not counted
+	taskExec  = 3 // its execve of another program has not ended, and counts for the present executable
 
-	taskReceived = 4 // the current call has received something from an unconnected UDP socket
-	taskAnswered = 5 // the current call has received something from a UDP socket that is connected to a name server
+	taskReceived = 4 // the present call has received data from an unconnected UDP socket
+	taskAnswered = 5 // the present call has received data from a UDP socket connected to a name server
 )
 
-// A task's value: its executable, its state, the executable before, and its number.
+// The value of a task: its executable, its state, its previous executable, and its id.
 const (
 	taskExe    = 0
 	taskState  = 4
@@ -99,31 +99,31 @@ const (
 	taskSize   = 24
 )
 
-// compatBit marks the numbers of the kernel's other ABI.
+// compatBit marks call numbers of the kernel's other ABI.
 const compatBit = 0x10000
 
-// tableSize is how many numbers each ABI has in the table of calls.
+// tableSize is the number of calls for each ABI in the table of calls.
 const tableSize = 512
 
-// An entry of the table of calls says what to look at in a call. Registers are offsets into struct pt_regs, divided
-// by 8.
+// An entry in the table of calls says what to examine in a call. Registers are given as offsets into struct pt_regs,
+// divided by 8.
 const (
-	entryMasks  = 0  // three words
-	entryRegs   = 24 // three bytes
-	entryWhat   = 27 // 0, or a kind of record
-	entryPaths  = 28 // two of pathRegs bytes
-	entryOpens  = 36 // opensFile: the result is a descriptor; opensBehind: also, the 2nd masked argument is the flags
-	entryPlain  = 38 // 1: only the call's number matters
-	entryBehind = 42 // two bytes: 0, or n+1 if the masked argument is word n of the memory at the register
+	entryMasks  = 0  // masks for three arguments, one word each
+	entryRegs   = 24 // their registers, one byte each
+	entryWhat   = 27 // 0, or the kind of record to send
+	entryPaths  = 28 // two paths, pathRegs bytes each
+	entryOpens  = 36 // opensFile: the result is a descriptor; opensBehind: and the 2nd masked argument is the flags
+	entryPlain  = 38 // 1: only the number of the call matters
+	entryBehind = 42 // two bytes: 0, or n+1 if the masked argument is word n of the memory to which the register points
 	entrySize   = 48 // with room after the second path
-	pathRegs    = 4  // path, directory, flags, and 1 if there is a path; for an address: the address and its length
+	pathRegs    = 4  // registers of path, directory and flags, and 1 if there is a path; or of an address and its length
 	noRegister  = 0xff
 
 	opensFile   = 1
 	opensBehind = 2
 )
 
-// layout holds offsets in the kernel's structures, for the members that the programs read.
+// layout holds the offsets of the members of the kernel's structures that the programs read.
 type layout struct {
 	pid, fs, files, mm, status, exitCode   int // task_struct
 	pwd, root                              int // fs_struct
@@ -136,14 +136,14 @@ type layout struct {
 	sk, skProt, protName                   int // socket, sock, proto
 	skProtocol, skPort                     int // sock
 
-	regs         [6]int // the offsets in struct pt_regs at which the programs read the arguments
+	regs         [6]int // offsets of the arguments in struct pt_regs
 	compat       [6]int // the same for the other ABI
 	nr           int
-	nrBits       uint8 // b32 or b64
-	compatStatus int32 // the bit of the thread's status that marks a call of the other ABI; 0 if there is none
+	nrBits       uint8 // b32 or b64: the size of the call number
+	compatStatus int32 // the bit in the thread's status that marks a call of the other ABI; 0 if there is none
 }
 
-// findLayout finds the offsets in the kernel's own description of its types.
+// findLayout finds the offsets in the kernel's type information (BTF).
 func findLayout(t *btf) (*layout, error) {
 	l := &layout{}
 	var err error
@@ -181,10 +181,10 @@ func findLayout(t *btf) (*layout, error) {
 	return l, err
 }
 
-// registers sets the offsets of the arguments in struct pt_regs. The layout of this structure is fixed, because
-// ptrace(2) shows it to programs.
+// registers sets the offsets of the arguments in struct pt_regs, whose layout never changes, because ptrace(2) shows it
+// to programs.
 func (l *layout) registers() {
-	if runtime.GOARCH == "arm64" { // x0 holds the result at the end of a call
+	if runtime.GOARCH == "arm64" { // at the end of a call x0 holds the result, not the first argument
 		l.regs = [6]int{origX0, 8, 16, 24, 32, 40}
 		l.compat, l.nrBits = l.regs, b32
 		return
@@ -193,17 +193,17 @@ func (l *layout) registers() {
 	l.nr, l.nrBits, l.compatStatus = 120, b64, 2 // TS_COMPAT
 }
 
-// origX0 is the offset at which arm64 keeps the first argument.
+// origX0 is the offset at which arm64 keeps the first argument until the call ends.
 const origX0 = 272
 
-// mapFDs are the descriptors of the maps.
+// mapFDs holds the descriptors of the BPF maps.
 type mapFDs struct {
 	slots, tasks                                                     int // see find
 	calls, plain, table, scratch, seen, exes, caps, stacks, counters int
 	ring                                                             int
 }
 
-// The counters, each an element of an array.
+// The counters, as indices of an array.
 const (
 	lostTasks = iota
 	lostCalls
@@ -214,12 +214,12 @@ const (
 	lastExe
 	alive
 	mostAlive
-	killed // tasks that SIGKILL ended
-	inHash // tasks that are in the map tasks; never 0 while the launcher adds tasks
+	killed // tasks that SIGKILL has ended
+	inHash // tasks in the hash map tasks; never 0 while the launcher adds tasks
 	numCounters
 )
 
-// generator makes the programs.
+// generator builds the programs.
 type generator struct {
 	asm
 	l         *layout
@@ -247,8 +247,8 @@ func (g *generator) end() {
 	g.exit()
 }
 
-// counter puts the address of a counter into r0. The test for NULL is only for the
-// verifier, which does not know that every counter exists.
+// counter puts the address of a counter into r0. The comparison with NULL is only for the verifier, which cannot know
+// that every counter exists.
 func (g *generator) counter(n int32) {
 	g.storei(b32, fp, slotZero, n)
 	g.lookup(g.m.counters, slotZero)
@@ -262,7 +262,7 @@ func (g *generator) countUp(n, by int32) {
 	g.add(r0, 0, r1, false)
 }
 
-// watched leaves the program unless the running task is recorded. r0 is then the task's value, and r7 the task.
+// watched emits a jump to the end unless the running task is recorded. r0 is then the task's value, and r7 the task.
 func (g *generator) watched() {
 	g.call(fnTaskBTF)
 	g.mov(r7, r0)
@@ -270,10 +270,10 @@ func (g *generator) watched() {
 	g.find(r1, leave)
 }
 
-// find looks up a task's number. r0 is then the task's value; if there is none, find jumps to a label. Most tasks are
-// in an array, indexed by the end of their number, where looking them up needs no call of the kernel. A task whose
-// place is taken is in a hash, and so is a task that the launcher added. If the hash is empty, find does not look
-// there, because the calls of all other programs on the machine come here.
+// find looks up the value of a task by its id, and puts its address into r0. If there is none, it jumps to the label
+// none. Most tasks are in an array, indexed by the last bits of their id, which needs no call of the kernel. A task
+// whose place in the array is taken, or that the launcher has added, is in a hash map. If the hash map is empty, find
+// skips it, because every call of every program on the machine gets here.
 func (g *generator) find(tid reg, none string) {
 	found := g.unique("found")
 	g.store(b32, fp, slotTID, tid)
@@ -289,8 +289,8 @@ func (g *generator) find(tid reg, none string) {
 	g.label(found)
 }
 
-// slot puts the address of a task's place in the array into r0. tid is the register with the task's number; slot
-// destroys it.
+// slot puts the address of a task's place in the array into r0. tid is the register with the task's id, which slot
+// overwrites.
 func (g *generator) slot(tid reg) {
 	g.alui(opAnd, tid, maxTasks-1)
 	g.store(b32, fp, slotZero, tid)
@@ -298,7 +298,7 @@ func (g *generator) slot(tid reg) {
 	g.jumpIfi(jEq, r0, 0, leave)
 }
 
-// keep gives the task slotTID, which has no value yet, the value in slotValue. It takes a place atomically, because two
+// keep stores slotValue as the value of the task slotTID, which has none yet. It takes a place atomically, because two
 // processors may want the same place for different tasks.
 func (g *generator) keep() {
 	full, kept := g.unique("full"), g.unique("kept")
@@ -310,7 +310,7 @@ func (g *generator) keep() {
 	g.movi(r0, 0)
 	g.swap(r8, taskTID, r1)
 	g.jumpIfi(jNe, r0, 0, full)
-	for _, at := range []int{taskExe, taskBefore} { // only the task reads these; it does not run yet, or it runs this
+	for _, at := range []int{taskExe, taskBefore} { // only the task reads these, and it does not run yet
 		g.load(b64, r1, fp, slotValue+at)
 		g.store(b64, r8, at, r1)
 	}
@@ -324,7 +324,7 @@ func (g *generator) keep() {
 	g.label(kept)
 }
 
-// drop forgets the task slotTID. If there is no such task, it jumps to a label.
+// drop removes the task slotTID. If there is no such task, it jumps to the label none.
 func (g *generator) drop(none string) {
 	hashed, dropped := g.unique("hashed"), g.unique("dropped")
 	g.load(b32, r1, fp, slotTID)

@@ -1,6 +1,6 @@
 package record
 
-// This file has the program that looks at each call when it ends.
+// This file builds the program that examines each call when it ends.
 
 import (
 	"slices"
@@ -78,8 +78,8 @@ func (g *generator) callNumber(dst, regs reg) {
 	}
 }
 
-// number stores the call's number, with compatBit if the call is of the other ABI. It puts the address of the call's
-// entry in the table into r6, or 0 if there is none.
+// number stores the call's number, with compatBit for the other ABI. It puts the address of the call's table entry into
+// r6, or 0 if there is none.
 func (g *generator) number(nr reg) {
 	native, have, none := g.unique("native"), g.unique("have"), g.unique("none")
 	g.store(b64, fp, slotNr, nr)
@@ -111,9 +111,9 @@ func (g *generator) number(nr reg) {
 	g.label(have + "2")
 }
 
-// plain counts, in an array, a call of which only the number matters, and returns; most calls are of this kind. It does
-// not call the kernel, which would cost as much as everything else together. r1 is the executable, and is preserved; r6
-// is the program's context.
+// plain counts a call of which only the number matters, in an array, and ends the program. Most calls are of this kind.
+// It makes no call of the kernel, which would cost as much as everything else together. r1 is the executable, and is
+// preserved; r6 is the program's context.
 func (g *generator) plain() {
 	g.jumpIfi(jGe, r1, plainExes, "keyed")
 	g.mov(r8, r1)
@@ -142,7 +142,7 @@ func (g *generator) plain() {
 	g.label("keyed")
 }
 
-// plainExes is the number of executables for which plain works.
+// plainExes is the number of executables for which plain can count.
 const plainExes = 64
 
 // count makes the call's key and counts it.
@@ -165,9 +165,9 @@ func (g *generator) count() {
 	g.countKey()
 }
 
-// behind loads masked argument i into r1 if it is a word of the memory at r1. After a successful call this memory is
-// readable, because the call has read it. If it is not, behind counts the call as lost. In a new task, where the
-// result of the call is 0, the memory may not be present yet: behind then leaves the program and counts nothing.
+// behind replaces r1, masked argument i, by a word of the memory at r1, if the table says so. After a successful call
+// this memory is readable, because the kernel has read it; if it is not, behind counts the call as lost. In a new task,
+// in which the call returns 0, the memory may not be present yet: then behind ends the program and counts nothing.
 func (g *generator) behind(i int) {
 	here, read, lost := g.unique("here"), g.unique("read"), g.unique("lost")
 	g.load(b8, r2, r6, entryBehind+i)
@@ -194,7 +194,7 @@ func (g *generator) behind(i int) {
 	g.label(here)
 }
 
-// register loads a saved register, given its number.
+// register loads the saved register with a given number.
 func (g *generator) register(dst, n reg) {
 	g.alui(opAnd, n, maxRegs/8-1)
 	g.alui(opLsh, n, 3)
@@ -214,7 +214,7 @@ func (g *generator) countKey() {
 	for i := range 3 {
 		g.storei(b64, fp, slotValue+8*i, 0)
 	}
-	g.update(g.m.calls, slotCall, slotValue, 1) // BPF_NOEXIST, because another processor may have been first
+	g.update(g.m.calls, slotCall, slotValue, 1) // BPF_NOEXIST, because another processor may have been faster
 	g.lookup(g.m.calls, slotCall)
 	g.jumpIfi(jNe, r0, 0, known)
 	g.countUp(lostCalls, 1)
@@ -225,8 +225,8 @@ func (g *generator) countKey() {
 	g.label(done)
 }
 
-// tally adds a call with the result r2 to the value at r0. The value has three words: how often the call was made, 1
-// if it succeeded at least once, and the error of the calls that failed, or 1 if there were several errors.
+// tally adds a call with the result r2 to the value at r0. The value has three words: the number of calls, 1 if one of
+// them has succeeded, and the errno of those that failed, or 1 if there were several errnos.
 func (g *generator) tally() {
 	done, good, failed, mixed := g.unique("done"), g.unique("good"), g.unique("failed"), g.unique("mixed")
 	g.movi(r1, 1)
@@ -268,7 +268,7 @@ func (g *generator) head(kind int32) {
 	g.storei(b64, fp, slotOff, 0)
 }
 
-// arguments copies the registers into the record, in the order of the call's arguments.
+// arguments copies the argument registers into the record.
 func (g *generator) arguments() {
 	compat, done := g.unique("compat"), g.unique("done")
 	g.load(b64, r1, fp, slotNr)

@@ -1,10 +1,10 @@
 package record
 
-// This file has the parts of the programs that hash what a record is about. The programs send each record only once,
-// because they remember its hash.
+// This file contains the parts of the programs that compute hashes of records. The programs remember the hashes, so
+// that each record is sent only once.
 
-// beginHash starts the hash of a record. It consists of two words, each from a seed that nobody in the sandbox knows,
-// so that a program cannot hide one thing behind the hash of another.
+// beginHash starts the hash of a record: two words, each from a seed that nobody in the sandbox knows, so that a
+// program cannot hide one event behind another with the same hash.
 func (g *generator) beginHash() {
 	for i, seed := range g.seed {
 		g.word(r1, seed)
@@ -16,7 +16,7 @@ func (g *generator) beginHash() {
 	g.mix(r1)
 }
 
-// mix adds a word to the hash. It destroys r2, r3 and the word.
+// mix adds a word to the hash. It overwrites r2, r3 and the word.
 func (g *generator) mix(v reg) {
 	for i, k := range primes {
 		g.load(b64, r2, fp, slotHash+8*i)
@@ -36,8 +36,8 @@ func (g *generator) mixSign(v reg) {
 	g.mix(v)
 }
 
-// mixDentry adds the identity of the file slotDir to the hash: its directory, its name and its inode. A file that is
-// freed and made anew at the same address differs in one of them. If the file has no inode, mixDentry jumps to a label.
+// mixDentry adds the identity of the file slotDir to the hash: its directory, name and inode. A file that is freed and
+// created again at the same address differs in one of them. If it has no inode, mixDentry jumps to the label none.
 func (g *generator) mixDentry(none string) {
 	g.readDentry()
 	g.load(b64, r1, fp, slotDentry+dentryInode)
@@ -49,8 +49,8 @@ func (g *generator) mixDentry(none string) {
 	}
 }
 
-// readDentry reads slotDir into slotDentry, or zeros if it cannot be read. In every kernel so far the members are
-// adjacent.
+// readDentry reads members of slotDir into slotDentry, or zeros if they cannot be read. In every kernel so far the
+// members are adjacent.
 func (g *generator) readDentry() {
 	l := g.l
 	for i := range dentrySize / 8 {
@@ -66,8 +66,8 @@ func (g *generator) readDentry() {
 	}
 }
 
-// mixText adds the record's text to the hash, two words at a time; it pads the last two. If the text is too long, it
-// jumps to a label, because the verifier counts every turn of the loop.
+// mixText adds the record's text to the hash, two words at a time, with padding at the end. If the text is too long, it
+// jumps to the label long, because the verifier counts every turn of the loop.
 func (g *generator) mixText(long string) {
 	next, done, fits := g.unique("word"), g.unique("words"), g.unique("fits")
 	g.load(b32, r1, r9, scratchRecord+recLen)
@@ -107,13 +107,13 @@ func (g *generator) mixText(long string) {
 	g.load(b64, r7, fp, slotTask)
 }
 
-// maxText is how many bytes of a path the programs can hash.
+// maxText is the longest path in bytes that the programs can hash.
 const maxText = 1024
 
-// primes are the factors of the hash: odd numbers without a pattern.
+// primes are the hash's factors: odd numbers without a pattern.
 var primes = [2]uint64{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f}
 
-// unseen continues if the hash is new. Otherwise it counts the record and jumps to a label.
+// unseen continues if the hash is new. Otherwise it counts the record and jumps to the label seen.
 func (g *generator) unseen(seen string) {
 	fresh, known := g.unique("fresh"), g.unique("known")
 	g.lookup(g.m.seen, slotHash)
@@ -127,7 +127,7 @@ func (g *generator) unseen(seen string) {
 	g.update(g.m.seen, slotHash, slotOne, 1)
 	added := g.unique("added")
 	g.jumpIfi(jEq, r0, 0, added)
-	g.lookup(g.m.seen, slotHash) // the update fails if another processor was first
+	g.lookup(g.m.seen, slotHash) // the update fails if another processor was faster
 	g.jumpIfi(jNe, r0, 0, known)
 	g.countUp(lostSeen, 1)
 	g.jump(seen)

@@ -1,13 +1,12 @@
 package record
 
-// This file has the parts of the programs that find the names of addresses in what a program receives from a name
-// server. The kernel's sockets show that a task has received something (the tracepoint sock_recv_length, Linux 6.3), so
-// that no other call costs more. The programs read the answer at the end of the call, when it is in the recorded
-// program's memory.
+// This file contains the parts of the programs that read answers of name servers, to find names for addresses. A
+// tracepoint shows that a task has received data from a socket (sock_recv_length, Linux 6.3), so that other calls cost
+// no more. The answer is read at the end of the call, when it is in the program's memory.
 
 import "golang.org/x/sys/unix"
 
-// received makes the program at sock_recv_length. The tracepoint's arguments are the socket, the length and the
+// received builds the program for sock_recv_length. The tracepoint's arguments are the socket, the length and the
 // flags.
 func (g *generator) received() {
 	g.mov(r6, r1)
@@ -21,7 +20,7 @@ func (g *generator) received() {
 	g.load(b16, r1, fp, slotTmp)
 	g.jumpIfi(jNe, r1, unix.IPPROTO_UDP, leave)
 	g.read(slotTmp, 2, r7, g.l.skPort)
-	g.load(b8, r1, fp, slotTmp) // in the network's order
+	g.load(b8, r1, fp, slotTmp) // in network byte order
 	g.jumpIfi(jNe, r1, 0, leave)
 	g.movi(r8, taskAnswered)
 	g.load(b8, r1, fp, slotTmp+1)
@@ -33,11 +32,11 @@ func (g *generator) received() {
 	g.end()
 }
 
-// receivers are the calls for which the programs read what the call received.
+// receivers are the calls whose received data the programs read.
 var receivers = [...]string{"recvfrom", "recvmsg", "read"}
 
-// answer reports what the call received. r1 is the executable before and after; r2 is the task's state; r6, the
-// program's context, is preserved; r7 is the task afterwards.
+// answer sends the answer that the call has received. r1 is the executable, before and after; r2 is the task's state;
+// r6, the program's context, is preserved; r7 is the task afterwards.
 func (g *generator) answer() {
 	g.store(b32, fp, slotExe, r1)
 	g.store(b64, fp, slotKind, r2)
@@ -93,7 +92,7 @@ func (g *generator) answer() {
 	g.load(b32, r1, fp, slotExe)
 }
 
-// readUser copies n bytes of the caller's memory to the stack. If they cannot be read, it jumps to a label.
+// readUser copies n bytes of the caller's memory to the stack. If they cannot be read, it jumps to the label none.
 func (g *generator) readUser(slot, n int, at reg, none string) {
 	g.stack(r1, slot)
 	g.movi(r2, int32(n))

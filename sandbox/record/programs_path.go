@@ -1,10 +1,9 @@
 package record
 
-// This file has the parts of the programs that are about files: the file that a path names, and the names on the way
-// to it.
+// This file contains the parts of the programs about files: the file that a path means, and the names on the way to it.
 
-// paths looks at each path of the call. It emits the code for a path twice instead of a loop, because the verifier
-// would follow the loop once for each way through it.
+// paths examines each path of the call. It emits the code for a path twice instead of a loop, because the verifier
+// would analyse the loop once for each way through it.
 func (g *generator) paths() {
 	g.path(0, "second")
 	g.label("second")
@@ -14,7 +13,7 @@ func (g *generator) paths() {
 	g.path(1, leave)
 }
 
-// path looks at one path, and then continues at a label.
+// path examines one path, and then jumps to the label next.
 func (g *generator) path(arg int32, next string) {
 	byname, absolute, walk, tell, noflags := g.unique("byname"), g.unique("absolute"), g.unique("walk"), g.unique("tell"), g.unique("noflags")
 	g.forget(slotNr, slotRet)
@@ -66,8 +65,8 @@ func (g *generator) path(arg int32, next string) {
 	g.jump(next)
 }
 
-// forget makes the verifier forget what it knows about slots, so that it follows one way instead of many. r9 must be
-// the address of the scratch memory.
+// forget makes the verifier forget what it knows about stack slots, so that it analyses one way instead of many. r9
+// must be the address of the scratch memory.
 func (g *generator) forget(slots ...int) {
 	for _, slot := range slots {
 		g.load(b64, r1, fp, slot)
@@ -76,14 +75,14 @@ func (g *generator) forget(slots ...int) {
 	}
 }
 
-// number64 makes the verifier take a value for an unknown number, even if it took the value for a pointer or for a
-// known number.
+// number64 makes the verifier treat a value as an unknown number, even if it knows that it is a pointer or which number
+// it is.
 func (g *generator) number64(r reg) {
 	g.store(b64, r9, scratchPlain, r)
 	g.load(b64, r, r9, scratchPlain)
 }
 
-// mapped looks at the file that a call of mmap maps as code.
+// mapped examines the file that a call of mmap maps as code.
 func (g *generator) mapped() {
 	g.load(b64, r1, fp, slotCall+8) // prot
 	g.jumpIfi(jSet, r1, 4, "code")
@@ -107,9 +106,9 @@ func (g *generator) mapped() {
 	g.tell()
 }
 
-// fileOf finds the file of a descriptor and stores it in slotFile, slotDir and slotMnt. If there is no such file, it
-// jumps to a label. r7 must be the task. The verifier knows the task's type, so the program can load what the task's
-// members point to without calling the kernel, as far as the verifier knows the types.
+// fileOf finds the file of a descriptor and stores it in slotFile, slotDir and slotMnt. If there is none, it jumps to
+// the label none. r7 must be the task. The verifier knows the task's type, so the program can follow the task's
+// pointers without calling the kernel.
 func (g *generator) fileOf(fd reg, none string) {
 	l := g.l
 	g.load(b64, r1, r7, l.files)
@@ -127,7 +126,7 @@ func (g *generator) fileOf(fd reg, none string) {
 	g.jumpIfi(jEq, r1, 0, none)
 }
 
-// mode stores the mode of the file slotDir in the record. It stores nothing if the file no longer has an inode.
+// mode stores the mode of the file slotDir in the record, if the file still has an inode.
 func (g *generator) mode() {
 	none := g.unique("none")
 	g.load(b64, r1, fp, slotDentry+dentryInode)
@@ -159,7 +158,7 @@ func (g *generator) pathAt(at reg, off int) {
 	g.store(b64, fp, slotDir, r1)
 }
 
-// base finds the directory in which a relative path starts. If there is none, it jumps to a label.
+// base finds the directory from which a relative path starts. If there is none, it jumps to the label none.
 func (g *generator) base(none string) {
 	cwd, based := g.unique("cwd"), g.unique("based")
 	g.load(b8, r1, r6, entryPaths+1)
@@ -176,7 +175,7 @@ func (g *generator) base(none string) {
 	g.label(based)
 }
 
-// cwd finds the working directory. If there is none, it jumps to a label.
+// cwd finds the working directory. If there is none, it jumps to the label none.
 func (g *generator) cwd(none string) {
 	g.load(b64, r1, r7, g.l.fs)
 	g.jumpIfi(jEq, r1, 0, none)
@@ -184,7 +183,7 @@ func (g *generator) cwd(none string) {
 	g.jumpIfi(jEq, r1, 0, none)
 }
 
-// text reads the path of the call into the record.
+// text copies the path of the call into the record.
 func (g *generator) text() {
 	failed, done := g.unique("failed"), g.unique("done")
 	g.load(b8, r1, r6, entryPaths)
@@ -204,8 +203,8 @@ func (g *generator) text() {
 	g.keepText(failed, done)
 }
 
-// keepText stores the length of a text in the record. r0 holds this length, which includes the NUL. keepText also
-// fills the text's last words with zeros, for mixText.
+// keepText stores the length of a text, which is in r0 and includes the NUL, in the record. It also fills the text's
+// last words with zeros, for mixText.
 func (g *generator) keepText(failed, done string) {
 	g.jumpIfi(jSLe, r0, 0, failed)
 	g.jumpIfi(jSGt, r0, maxName, failed)
@@ -222,7 +221,7 @@ func (g *generator) keepText(failed, done string) {
 	g.label(done)
 }
 
-// walk appends to the record the names on the way from slotDir in slotMnt up to the root of the task.
+// walk appends to the record the names on the way from slotDir in slotMnt up to the task's root.
 func (g *generator) walk() {
 	l := g.l
 	next, step, name, cut, done := g.unique("next"), g.unique("step"), g.unique("name"), g.unique("cut"), g.unique("walked")
@@ -236,8 +235,8 @@ func (g *generator) walk() {
 	g.load(b64, r1, fp, slotMnt)
 	g.follow(r1, r1, l.mntRoot)
 	g.store(b64, fp, slotTop, r1)
-	// The verifier knows nothing about this memory. So it takes the length for an unknown number, and does not follow
-	// every possible length.
+	// The verifier knows nothing about this memory. So it treats the length as unknown, and does not analyse every
+	// possible length.
 	g.load(b64, r1, r9, scratchRecord+recMore)
 	g.jumpIfi(jGt, r1, maxName-256, done)
 	g.store(b64, fp, slotOff, r1)
@@ -274,7 +273,7 @@ func (g *generator) atRoot(done string) {
 	g.label(up)
 }
 
-// mountPoint goes from the root of a mount to its mount point.
+// mountPoint continues a walk at the mount point, if it has reached the root of a mount.
 func (g *generator) mountPoint(done string) {
 	l := g.l
 	g.load(b64, r1, fp, slotMnt)
@@ -293,7 +292,7 @@ func (g *generator) mountPoint(done string) {
 	g.store(b64, fp, slotTop, r1)
 }
 
-// appendName appends the name of slotDir, and goes up to its directory.
+// appendName appends the name of slotDir to the record, and continues in its directory.
 func (g *generator) appendName(done, cut string) {
 	g.readDentry()
 	g.load(b64, r1, fp, slotDentry+dentryParent)
@@ -322,7 +321,8 @@ func (g *generator) appendName(done, cut string) {
 // maxSteps is how many names and mount points a walk passes at most.
 const maxSteps = 40
 
-// tell sends the record. If there is no room for it, tell forgets its hash, so that the next one is sent.
+// tell sends the record. If the ring buffer is full, tell forgets the record's hash, so that the next such call sends
+// it.
 func (g *generator) tell() {
 	told := g.unique("told")
 	g.output()
@@ -334,7 +334,7 @@ func (g *generator) tell() {
 	g.label(told)
 }
 
-// output writes the record to the ring buffer. r0 is then 0, unless there is no room.
+// output copies the record to the ring buffer. r0 is then 0, unless the buffer is full.
 func (g *generator) output() {
 	g.mapFD(r1, g.m.ring)
 	g.mov(r2, r9)
@@ -349,7 +349,7 @@ func (g *generator) output() {
 	g.call(fnRingOutput)
 }
 
-// These are the offsets of what readDentry reads: d_parent, d_name (hash and length, then the name) and d_inode.
+// Offsets in what readDentry has read: d_parent, d_name (hash and length, then the name) and d_inode.
 const (
 	dentryParent = 0
 	dentryName   = 8

@@ -1,12 +1,12 @@
 package record
 
-// This file has the parts of the programs that are about tasks, addresses and capabilities.
+// This file contains the parts of the programs about tasks, addresses and capabilities.
 
-// exec makes the program that runs after a successful execve, at sched_process_exec. The tracepoint's arguments are
+// exec builds the program that runs after a successful execve, at sched_process_exec. The tracepoint's arguments are
 // task, old_pid and bprm.
 func (g *generator) exec() {
 	g.load(b64, r6, r1, 16)
-	g.load(b64, r8, r1, 8) // differs from the new number if another thread than the process's first called execve
+	g.load(b64, r8, r1, 8) // differs from the new id if execve was called by another thread than the first
 	g.find(r8, leave)
 	g.load(b32, r1, r0, taskExe)
 	g.store(b32, fp, slotExe, r1)
@@ -21,8 +21,8 @@ func (g *generator) exec() {
 	g.end()
 }
 
-// identify stores the number of the current executable in slotArg. If the executable is new, identify gives it a
-// number and reports it.
+// identify stores the number of the current executable in slotArg. If the executable is new, identify assigns a number
+// and sends a record.
 func (g *generator) identify() {
 	g.storei(b64, fp, slotCall, 0)
 	g.storei(b64, fp, slotArg, 0)
@@ -53,7 +53,7 @@ func (g *generator) identify() {
 	g.label("identified")
 }
 
-// become gives the task a new value: with the new executable, the executable before, and the task's new number.
+// become gives the task a new value: the new executable, the previous one, and the task's new id.
 func (g *generator) become() {
 	g.load(b64, r1, fp, slotArg)
 	g.store(b32, fp, slotValue+taskExe, r1)
@@ -72,7 +72,7 @@ func (g *generator) become() {
 	g.keep()
 }
 
-// request reports which executable runs which file, and by which name.
+// request sends a record of which executable executes which file, and by which path.
 func (g *generator) request() {
 	g.head(recordExec)
 	g.load(b32, r1, fp, slotExe)
@@ -98,7 +98,7 @@ func (g *generator) request() {
 	g.tell()
 }
 
-// fork makes the program at sched_process_fork. The tracepoint's arguments are parent and child.
+// fork builds the program for sched_process_fork. The tracepoint's arguments are parent and child.
 func (g *generator) fork() {
 	g.load(b64, r6, r1, 8)
 	g.watched()
@@ -120,12 +120,12 @@ func (g *generator) fork() {
 	g.counter(mostAlive)
 	g.load(b64, r1, r0, 0)
 	g.jumpIf(jGe, r1, r6, leave)
-	g.store(b64, r0, 0, r6) // if two processors store at once, either of their values stays; they differ little
+	g.store(b64, r0, 0, r6) // if two processors store at once, one of the two values stays, which differ little
 	g.end()
 }
 
-// gone makes the program at sched_process_exit. If the task's last call is the call that ended it, the program counts
-// the call. It also counts the tasks that SIGKILL ended; at the end of a sandbox, SIGKILL ends the remaining tasks.
+// gone builds the program for sched_process_exit. If the task's last call has ended it, the program counts that call.
+// It also counts tasks that SIGKILL has ended, as it does with the remaining tasks at the end of a sandbox.
 func (g *generator) gone() {
 	g.load(b64, r6, r1, 0)
 	g.watched()
@@ -157,8 +157,8 @@ func (g *generator) gone() {
 	g.end()
 }
 
-// capable makes the program at cap_capable. The tracepoint's arguments are the credentials, the namespace that was
-// asked about, the namespace that was found, the capability and the answer.
+// capable builds the program for cap_capable. The tracepoint's arguments are the credentials, the namespace for which
+// the capability was requested, the namespace in which it was found, the capability and the answer.
 func (g *generator) capable() {
 	g.mov(r6, r1)
 	g.watched()
@@ -190,10 +190,10 @@ func (g *generator) capable() {
 	g.end()
 }
 
-// maxAddr is how many bytes of a socket address the programs read: sizeof(struct sockaddr_storage).
+// maxAddr is the most that the programs read of a socket address: sizeof(struct sockaddr_storage).
 const maxAddr = 128
 
-// address looks at the address of the call, and at the protocol of its socket.
+// address examines the socket address in the call, and the protocol of its socket.
 func (g *generator) address() {
 	g.storei(b64, fp, slotArg, 0)
 	g.head(recordAddr)
@@ -214,7 +214,7 @@ func (g *generator) address() {
 	g.alui(opAdd, r1, scratchRecord+recordHead)
 	g.mov(r2, r8)
 	g.call(fnReadUser)
-	g.jumpIfi(jNe, r0, 0, leave) // the call fails with EFAULT, too
+	g.jumpIfi(jNe, r0, 0, leave) // then the call itself fails with EFAULT
 	g.mov(r0, r8)
 	g.keepText(g.unique("noaddr"), g.unique("addr"))
 	g.mixText(leave)

@@ -1,11 +1,11 @@
 // Package record watches a program in a sandbox, and makes a recording of what the program does.
 //
-// There are two back ends. "notify" works for every user: a system call filter shows the interesting calls to the
-// launcher, which looks at each while the caller waits, and then lets it continue. "bpf" needs root: programs in the
-// kernel look at every call, keep each kind of thing once, and delay no process.
+// There are two back ends. "notify" works for every user: a system call filter notifies the launcher of the interesting
+// calls. The launcher examines each while the caller waits, and then lets it continue. "bpf" needs root: programs in
+// the kernel examine every call, keep each kind of event once, and delay no process.
 //
-// Neither gives protection. The kernel makes a call from memory that the program can change after the recorder's look
-// (seccomp_unotify(2), "Caveats"). A recorded program also runs without the profile's filter, without Landlock and
+// Neither gives protection. The kernel makes a call from memory that the program can change after the recorder has read
+// it (seccomp_unotify(2), "Caveats"). A recorded program also runs without the profile's filter, without Landlock and
 // without the limits on its capabilities; it has only the profile's root and namespaces. Record only programs that you
 // trust this far.
 package record
@@ -37,7 +37,7 @@ const (
 // Options says how to record.
 type Options struct {
 	Backend  string // Auto, BPF or Notify; "" is Auto
-	AllCalls bool   // notify: show every call, also the calls that a program makes all the time
+	AllCalls bool   // notify: record every call, including those that a program makes all the time
 }
 
 // Recorder is a sandbox.Observer that collects a recording of one run.
@@ -48,13 +48,13 @@ type Recorder struct {
 	workdir string
 }
 
-// backend is one way to see what a program does.
+// backend is one way to watch what a program does.
 type backend interface {
 	sandbox.Observer
 	facts() *gather
-	// stop ends the recording, and reads what has not been read yet.
+	// stop ends the recording, and reads the rest of what was recorded.
 	stop()
-	// limits returns why the recording is not complete, and which kinds of things the back end cannot see at all.
+	// limits returns why the recording is incomplete, and which kinds of events the back end cannot record at all.
 	limits() (why []string, blind []recording.Kind)
 }
 
@@ -84,8 +84,8 @@ func New(o Options) (*Recorder, error) {
 	return r, nil
 }
 
-// Watch makes a recorder of the notify back end for a filter that belongs to the caller. It calls seen for each new
-// kind of thing, while the program waits. Afterwards only the Count of that event changes.
+// Watch makes a recorder with the notify back end for a filter of the caller's. It calls seen for each new kind of
+// event, while the program waits. Afterwards only the Count of that event changes.
 func Watch(spec *filter.Spec, seen func(*recording.Event)) (*Recorder, error) {
 	native, ok := filter.ParseArch(runtime.GOARCH)
 	if !ok {
@@ -96,7 +96,7 @@ func Watch(spec *filter.Spec, seen func(*recording.Event)) (*Recorder, error) {
 	return &Recorder{name: Notify, backend: n}, nil
 }
 
-// PathCalls returns the calls that name a file.
+// PathCalls returns the names of the system calls that take a path.
 func PathCalls() (names []string) {
 	for i := range pathArgs {
 		if !slices.Contains(names, pathArgs[i].call) {
@@ -106,7 +106,7 @@ func PathCalls() (names []string) {
 	return names
 }
 
-// AddressCalls returns the calls with a socket address.
+// AddressCalls returns the names of the system calls that take a socket address.
 func AddressCalls() (names []string) {
 	for i := range addrArgs {
 		names = append(names, addrArgs[i].call)
@@ -125,7 +125,7 @@ func (r *Recorder) useBPF(native filter.Arch) error {
 // Backend returns the name of the back end that New chose.
 func (r *Recorder) Backend() string { return r.name }
 
-// Ready is part of sandbox.Observer.
+// Ready implements sandbox.Observer.
 func (r *Recorder) Ready(task int) error {
 	r.started = time.Now()
 	r.workdir, _ = link(procPath(task, "cwd"))
@@ -135,8 +135,8 @@ func (r *Recorder) Ready(task int) error {
 // Stop ends the recording. Call it after the task has ended.
 func (r *Recorder) Stop() { r.stop() }
 
-// Dropped returns how many things found no room in the recording. Unlike the things that were lost with a killed
-// caller, these certainly happened.
+// Dropped returns how many events did not fit into the recording. Unlike those that were lost because their caller was
+// killed, these certainly happened.
 func (r *Recorder) Dropped() uint64 {
 	g := r.facts()
 	g.mu.Lock()
@@ -179,9 +179,9 @@ func kernel() string {
 	return unix.ByteSliceToString(uts.Release[:])
 }
 
-// Permissive returns the profile in which a program is recorded. It has the root, mounts, namespaces, ids, environment
-// and wall-clock limit of p, and nothing else of p. It keeps all capabilities if they reach no further than a user
-// namespace of the sandbox's own.
+// Permissive returns the profile for recording a program. It has the root, mounts, namespaces, ids, environment and
+// wall-clock limit of p, and nothing else. It keeps all capabilities if these count only in a user namespace of the
+// sandbox's own.
 func Permissive(p *policy.Profile) *policy.Profile {
 	out := *p
 	out.Syscalls = policy.Syscalls{}
@@ -201,7 +201,7 @@ func allCapabilities() (all []policy.Capability) {
 	return all
 }
 
-// Probe says for each back end whether it works here and, if not, why. It loads the programs of bpf and unloads them
+// Probe reports for each back end whether it works here and, if not, why. It loads the programs of bpf and unloads them
 // again.
 func Probe() []doctor.Finding {
 	notify := doctor.Finding{Name: "record-notify", For: "cordon record, for everybody", State: doctor.OutcomeOK, Found: "system calls wait for the recorder"}

@@ -1,8 +1,8 @@
 package record
 
-// This file measures the highest use of memory, processes, threads and descriptors. The kernel keeps none of these
-// figures for a program that has ended, so the recorder looks at them from time to time while it runs.
-// proc_pid_status(5), proc_pid_fd(5), proc_tid_children(5).
+// This file measures the peak use of memory, processes, threads and descriptors. The kernel does not keep these numbers
+// for a program that has ended, so the recorder samples them while it runs: proc_pid_status(5), proc_pid_fd(5),
+// proc_tid_children(5).
 
 import (
 	"strconv"
@@ -17,23 +17,23 @@ import (
 	"cordon/sandbox/report"
 )
 
-// The sampler waits sampleEvery between two looks, and at least sampleShare times as long as a look takes. So
+// The sampler waits sampleEvery between two samples, and at least sampleShare times as long as a sample takes. So
 // measuring takes at most a fiftieth of the time.
 const (
 	sampleEvery = 20 * time.Millisecond
 	sampleShare = 50
 )
 
-// sampler measures the resources that limits can bound, from time to time.
+// sampler regularly measures the resources that limits can bound.
 type sampler struct {
 	gather *gather
 	mu     sync.Mutex
-	alive  map[int]uint64 // the processes to look at, and when each was started
+	alive  map[int]uint64 // the processes that are measured, with their start times
 	done   chan struct{}
 	ended  sync.WaitGroup
 }
 
-// start starts to look at processes and their descendants.
+// start starts to measure processes and their descendants.
 func (s *sampler) start(g *gather, pids ...int) {
 	s.gather, s.alive, s.done = g, map[int]uint64{}, make(chan struct{})
 	s.add(pids...)
@@ -41,7 +41,7 @@ func (s *sampler) start(g *gather, pids ...int) {
 	go s.run()
 }
 
-// add adds processes to look at.
+// add adds processes that are to be measured.
 func (s *sampler) add(pids ...int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,8 +52,8 @@ func (s *sampler) add(pids ...int) {
 	}
 }
 
-// processes returns the living processes. It first drops the processes that have ended, and adds the descendants of
-// the others.
+// processes returns the living processes. It first removes those that have ended, and adds the descendants of the
+// others.
 func (s *sampler) processes() (pids []int) {
 	s.mu.Lock()
 	for pid, at := range s.alive {
@@ -69,7 +69,7 @@ func (s *sampler) processes() (pids []int) {
 	return pids
 }
 
-// stop ends the sampling. It does nothing if the sampling has not begun.
+// stop ends the measurements. It does nothing if they have not been started.
 func (s *sampler) stop() {
 	if s.done != nil {
 		close(s.done)
@@ -109,7 +109,7 @@ func (s *sampler) look() {
 	s.gather.peak(-1, recording.PeakPIDs, threads)
 }
 
-// note notes what one process uses.
+// note updates the peaks with what one process uses.
 func (s *sampler) note(pid int, threads, memory, files uint64) {
 	g := s.gather
 	g.mu.Lock()
@@ -119,7 +119,7 @@ func (s *sampler) note(pid int, threads, memory, files uint64) {
 		return
 	}
 	exe := g.executable(x)
-	if exe < 0 { // this number is for the peaks of all programs together
+	if exe < 0 { // -1 stands for all programs together
 		return
 	}
 	g.peak(exe, recording.PeakThreads, threads)
@@ -136,7 +136,7 @@ func kibibytes(s string) uint64 {
 // Descriptors returns how many descriptors a process has open, or 0 if the process has ended.
 func Descriptors(pid int) uint64 {
 	var st unix.Stat_t
-	if unix.Stat(procPath(pid, "fd"), &st) == nil && st.Size > 0 { // from Linux 6.2 on
+	if unix.Stat(procPath(pid, "fd"), &st) == nil && st.Size > 0 { // Linux 6.2: the size is the number
 		return uint64(st.Size)
 	}
 	names, _ := namesIn(procPath(pid, "fd"), maxFacts)
@@ -164,7 +164,7 @@ func below(pids []int) []int {
 	return pids
 }
 
-// Used takes the sandbox's highest use from the report. The counters of the sandbox's groups cover more than the
+// Used takes the sandbox's peak use from the report. The counters of the sandbox's cgroups are more complete than
 // samples.
 func (r *Recorder) Used(rep *report.Report) {
 	g := r.facts()
@@ -175,8 +175,8 @@ func (r *Recorder) Used(rep *report.Report) {
 	g.counted(rep.PeakMemory, rep.PeakPIDs)
 }
 
-// counted replaces the measured peaks of all programs with what the sandbox's groups have counted, because that is
-// exact. It leaves a peak as it is if the groups' figure is nil or 0.
+// counted replaces the measured peaks of all programs by those that the sandbox's cgroups have counted, which are
+// exact. It keeps a measured peak if the cgroups' number is nil or 0.
 func (g *gather) counted(memory, pids *uint64) {
 	for _, p := range [...]struct {
 		what recording.Peak

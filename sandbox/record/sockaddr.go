@@ -11,8 +11,8 @@ import (
 	"cordon/policy/recording"
 )
 
-// sockaddr parses a socket address: ip(7), ipv6(7), unix(7), netlink(7), vsock(7). path is the name of a unix socket
-// in the file system, as the program gave it. b must have at least two bytes.
+// sockaddr parses a socket address: ip(7), ipv6(7), unix(7), netlink(7), vsock(7). path is the path of a unix socket,
+// as the program gave it. b must have at least two bytes.
 func sockaddr(b []byte) (n recording.Net, path string) {
 	family := binary.LittleEndian.Uint16(b)
 	if int(family) < len(families) {

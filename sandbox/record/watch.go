@@ -1,7 +1,7 @@
 package record
 
-// This file decides what the filter of the notify back end shows. A filter has no memory: it cannot show a call once
-// and then let it pass, and a second filter can only forbid more. So this file decides once for every call.
+// This file decides for which calls the filter of the notify back end notifies. A filter has no memory: it cannot
+// notify for a call once and then allow it, and a second filter can only forbid more. So each call is decided once.
 
 import (
 	"slices"
@@ -9,8 +9,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// hot lists the calls that a program makes all the time on what it already has: open descriptors, memory, clocks, its
-// own number. The filter of the notify back end shows them only if the caller asks for all calls.
+// hot lists calls that a program makes all the time on what it already has: open descriptors, memory, clocks, its own
+// pid. The filter of the notify back end notifies for them only if the caller asks for all calls.
 var hot = [...]string{
 	"read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "lseek", "_llseek",
 	"close", "fstat", "fstat64", "getdents64", "getdents", "dup", "dup2", "dup3", "copy_file_range", "sendfile", "sendfile64",
@@ -25,21 +25,21 @@ var hot = [...]string{
 	"wait4", "waitpid", "waitid", "set_robust_list", "rseq", "set_tid_address", "exit", "exit_group",
 }
 
-// gates lists conditions on arguments under which the filter does not show a call either, because the call then works
-// on what the program already has.
+// gates lists conditions on arguments under which the filter does not notify for a call, because the call then concerns
+// only what the program already has.
 var gates = [...]struct{ call, silent, why string }{
 	{"mmap", "prot & PROT_EXEC == 0", "mmap without PROT_EXEC"},
 	{"mprotect", "prot & PROT_EXEC == 0", "mprotect without PROT_EXEC"},
 	{"fcntl", "in(cmd, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL)", "fcntl F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL"},
 	{"sendto", "reg4 == 0", "sendto without an address"},
-	// The resolvers of libc and c-ares pass an address when they receive the answers of name servers.
+	// The resolvers of libc and c-ares pass an address when they receive answers of name servers.
 	{"recvfrom", "reg4 == 0", "recvfrom without an address"},
-	// find, tar and git look at each file of a directory that they have open; the recording has the directory.
+	// find, tar and git stat each file in a directory that they have open; the recording contains the directory.
 	{"newfstatat", "uint32(dirfd) != 0xffffff9c", "newfstatat below an open directory"},
 	{"statx", "uint32(dirfd) != 0xffffff9c", "statx below an open directory"},
 }
 
-// Quiet returns the conditions under which a call with a path or an address works on what the program already has.
+// Quiet returns the conditions under which a call with a path or an address concerns only what the program already has.
 func Quiet() []filter.Rule {
 	var out []filter.Rule
 	for _, g := range gates {
@@ -50,8 +50,8 @@ func Quiet() []filter.Rule {
 	return out
 }
 
-// watching returns the filter's rules. With all set, the filter shows every call. Otherwise it shows the calls that
-// are not hot and for which no gate holds.
+// watching returns the filter's rules. If all is set, the filter notifies for every call. Otherwise it does so for the
+// calls that are not hot and for which no gate holds.
 func watching(all bool, foreign []filter.Arch) *filter.Spec {
 	notify := filter.Action{Kind: filter.Notify}
 	s := &filter.Spec{Default: notify, Unknown: notify, Foreign: foreign}

@@ -12,7 +12,7 @@ type Report struct {
 	Profile  string   `json:"profile"`
 	Args     []string `json:"args"`
 	Exit     int      `json:"exit"`             // the task's exit status; -1 if a signal ended it
-	Error    string   `json:"error,omitempty"`  // why the launcher did not start the task, or could not finish; exit is then the launcher's
+	Error    string   `json:"error,omitempty"`  // why the launcher did not start the task, or could not finish the run; exit is then the launcher's
 	Signal   string   `json:"signal,omitempty"` // the signal that ended the task: "SIGKILL"
 	CoreDump bool     `json:"core_dump,omitempty"`
 	Timeout  bool     `json:"timeout,omitempty"`       // the wall-clock limit ended the task
@@ -32,11 +32,11 @@ type Report struct {
 	InPlace  bool       `json:"in_place,omitempty"` // the task ran in the caller's namespaces: namespaces: none
 	Enforced []Enforced `json:"enforced"`
 	Missing  []Missing  `json:"missing,omitempty"`
-	Ways     []Way      `json:"ways_on,omitempty"` // what this host refuses, and what the launcher did instead; the sandbox is no weaker
+	Ways     []Way      `json:"ways_on,omitempty"` // what this host refuses, and what the launcher did instead without weakening the sandbox
 	Added    []Added    `json:"added,omitempty"`
-	LeftOut  []Added    `json:"left_out,omitempty"` // what the profile names and the sandbox lacks: optional mounts, parts of a file, variables
+	LeftOut  []Added    `json:"left_out,omitempty"` // things that the profile names and the sandbox lacks: optional mounts, parts of a file, variables
 	Restored []Restored `json:"restored,omitempty"` // hidden and protected paths that appeared or were replaced during the run
-	Notes    []string   `json:"notes,omitempty"`    // what the caller should know about this sandbox, to avoid surprises: see Cmd.Note
+	Notes    []string   `json:"notes,omitempty"`    // what may surprise the caller in this sandbox: see Cmd.Note
 	Appeared []string   `json:"appeared,omitempty"` // with git: protect, repositories that the run made and left behind
 	Hints    []Hint     `json:"hints,omitempty"`
 	Denials  *Denials   `json:"denials,omitempty"` // nil if denied calls are not reported
@@ -47,8 +47,7 @@ type Report struct {
 // its child died of the signal.
 type Break uint8
 
-// The kinds of Break. The zero value says that there was no such SIGINT. A SIGINT from inside the sandbox does not
-// count.
+// The values of Break. Zero means that there was no such SIGINT; one from inside the sandbox does not count.
 const (
 	_           Break = iota
 	BreakSent         // the launcher got the signal, and so did the processes that the sender meant
@@ -62,7 +61,7 @@ type Enforced struct {
 	Where string       `json:"where"` // where the launcher read it: "/proc/PID/status"
 }
 
-// Missing is a layer that the profile asks for and allows to be missing, and that this host does not have.
+// Missing is a layer that the profile asks for and this host lacks; the profile permits that.
 type Missing struct {
 	Layer   policy.Layer `json:"layer"`
 	Why     string       `json:"why"`
@@ -70,19 +69,19 @@ type Missing struct {
 	Usual   bool         `json:"-"`                 // Instead restricts all that Layer would: the command shows it once a day, or with -v
 }
 
-// Way is something that the host refuses to the launcher, and what the launcher did instead to the same end.
+// Way is an operation that the host refuses to the launcher, with what the launcher did instead to the same effect.
 type Way struct {
 	Layer policy.Layer `json:"layer"`
-	Why   string       `json:"why"` // what is refused, and what it was needed for
+	Why   string       `json:"why"` // what is refused, and for what it was needed
 	How   string       `json:"how"` // what the launcher did instead
 }
 
-// Added is something that the launcher put into the tree although the profile does not name it: the program's own
-// file. In LeftOut it is something that the profile names and the sandbox lacks.
+// Added is a file that the launcher put into the sandbox although the profile does not name it, such as the program's
+// own. In LeftOut it is something that the profile names and the sandbox lacks.
 type Added struct {
 	Path  string `json:"path"`
 	Why   string `json:"why"`
-	Usual bool   `json:"-"` // the command shows it only with -v, or if the run failed
+	Usual bool   `json:"-"` // the command prints it only with -v, or if the run failed
 }
 
 // Hint is advice after a run that failed because of the profile.
@@ -100,35 +99,35 @@ type Denials struct {
 	List    []Denial `json:"list"`
 }
 
-// Denial is one kind of denied call: all calls with the same number, constants among the arguments, and errno. The
-// other fields describe the first of these calls.
+// Denial is one kind of denied call: all calls with the same number, the same constants among the arguments, and the
+// same errno. The other fields describe the first of these calls.
 type Denial struct {
 	Call   string   `json:"call"`
-	Args   []uint64 `json:"args"`           // the call's six registers
+	Args   []uint64 `json:"args"`           // the six argument registers of the call
 	Text   string   `json:"text"`           // the call with its arguments: "keyctl(KEYCTL_GET_KEYRING_ID, …)"
 	Arch   string   `json:"arch,omitempty"` // the call's architecture, if it is not the launcher's
 	Errno  string   `json:"errno"`          // the errno of the call: "EPERM"; "" if the launcher did a part of the call
 	Count  uint64   `json:"count"`
 	Comm   string   `json:"comm,omitempty"` // the name of the process, which can set it to anything
-	PID    int      `json:"pid,omitempty"`  // inside the sandbox
+	PID    int      `json:"pid,omitempty"`  // the pid inside the sandbox
 	Rule   string   `json:"rule"`           // the rule of the profile that decides: `syscalls.deny "@keyring" (base.yaml:18)`
 	Remedy string   `json:"remedy"`         // how to allow it: "--allow-syscall keyctl"
 
 	Quiet   bool   `json:"quiet,omitempty"`   // a rule with quiet: true denies the call, because it is expected; a run does not print it
-	Instead string `json:"instead,omitempty"` // what the launcher did instead
+	Instead string `json:"instead,omitempty"` // what the launcher did instead of the call
 }
 
 // LimitMet is a limit that was reached.
 type LimitMet struct {
 	Limit string `json:"limit"`
-	Count uint64 `json:"count,omitempty"` // how often: processes killed (oom), forks refused (pids); 0 if not counted
-	Rule  string `json:"rule,omitempty"`  // the key of the profile that decides: "limits.memory 64MiB (mine.yaml:5)"
+	Count uint64 `json:"count,omitempty"` // how often it was reached: processes killed (oom), forks refused (pids); 0 if not counted
+	Rule  string `json:"rule,omitempty"`  // the key of the profile that sets it: "limits.memory 64MiB (mine.yaml:5)"
 	Flag  string `json:"flag,omitempty"`  // the flag that sets it: "--memory"
 }
 
 // The values of Report.Limit and LimitMet.Limit.
 const (
-	LimitOOM      = "oom"       // the kernel killed a process of the sandbox for memory
+	LimitOOM      = "oom"       // the kernel killed a process of the sandbox because memory ran out
 	LimitTimeout  = "timeout"   // limits.wall
 	LimitCPUTime  = "cpu-time"  // limits.cpu-time, or RLIMIT_CPU
 	LimitOutput   = "output"    // limits.output
@@ -136,11 +135,11 @@ const (
 	LimitFileSize = "file-size" // RLIMIT_FSIZE: SIGXFSZ
 )
 
-// Restored is a guard that the launcher mounted again during the run, because a file with a hidden name had appeared,
-// or because somebody had replaced a guarded file.
+// Restored is a mount that hides or protects a path and that the launcher made again during the run, because a file
+// with a hidden name had appeared, or somebody had replaced a protected file.
 type Restored struct {
 	Path  string     `json:"path"`          // the path inside the sandbox
-	Count int        `json:"count"`         // how often
-	What  string     `json:"what"`          // "hidden", or "read-only"
-	Rule  policy.Pos `json:"rule,omitzero"` // the line that asks for it
+	Count int        `json:"count"`         // how often it was mounted again
+	What  string     `json:"what"`          // what the mount does: "hidden", or "read-only"
+	Rule  policy.Pos `json:"rule,omitzero"` // the line of the profile that asks for it
 }

@@ -14,21 +14,21 @@ type Usage struct {
 
 	MinorFaults         *uint64 `json:"minor_faults,omitempty"`         // page faults that needed no device
 	MajorFaults         *uint64 `json:"major_faults,omitempty"`         // page faults that needed a device
-	VoluntarySwitches   *uint64 `json:"voluntary_switches,omitempty"`   // context switches because a task waited
+	VoluntarySwitches   *uint64 `json:"voluntary_switches,omitempty"`   // context switches because a task had to wait
 	InvoluntarySwitches *uint64 `json:"involuntary_switches,omitempty"` // context switches to let another task run
 
-	Throttled        *time.Duration `json:"throttled_ns,omitempty"`      // how long limits.cpus held the sandbox back
+	Throttled        *time.Duration `json:"throttled_ns,omitempty"`      // how long limits.cpus throttled the sandbox
 	ThrottledPeriods *uint64        `json:"throttled_periods,omitempty"` // how many periods of 100 ms were cut short
 
-	// The stalls say how long some tasks, or all, waited for a resource. Only cgroup v2 has them, and only if the
-	// kernel counts them (PSI).
+	// The stalls say how long some tasks, or all, waited for a resource. Only cgroup v2 has them, if the kernel counts
+	// them (PSI).
 	CPUStall        *time.Duration `json:"cpu_stall_ns,omitempty"`
 	MemoryStall     *time.Duration `json:"memory_stall_ns,omitempty"`
 	MemoryStallFull *time.Duration `json:"memory_stall_full_ns,omitempty"`
 	IOStall         *time.Duration `json:"io_stall_ns,omitempty"`
 	IOStallFull     *time.Duration `json:"io_stall_full_ns,omitempty"`
 
-	OOMKills *uint64 `json:"oom_kills,omitempty"` // processes that the kernel killed for memory
+	OOMKills *uint64 `json:"oom_kills,omitempty"` // processes that the kernel killed because memory ran out
 }
 
 // Count returns a number that the kernel has counted. A number below 0 becomes 0.

@@ -1,39 +1,38 @@
 package statedir
 
-// What the kernel and the launcher say about a running sandbox.
+// What the kernel and the launcher report about a running sandbox.
 
 import "cordon/sandbox/internal/state"
 
 // Process is a process of a sandbox, seen from outside.
 type Process = state.Process
 
-// ProcTable holds every process of one moment, by number.
+// ProcTable holds all processes at one moment, by pid.
 type ProcTable = state.ProcTable
 
-// Processes reads /proc. ProcTable.Of then returns the processes of a sandbox.
+// Processes reads the process table from /proc. ProcTable.Of then returns the processes of a sandbox.
 func Processes() (ProcTable, error) { return state.Processes() }
 
-// Sample holds what a running sandbox uses at one moment.
+// Sample is the resource use of a running sandbox at one moment.
 type Sample = state.Sample
 
-// Counters holds what the kernel has counted for the sandbox's groups.
+// Counters holds the kernel's counters for the sandbox's cgroups.
 type Counters = state.Counters
 
-// Kernel holds what the kernel says about a sandbox.
+// Kernel holds what the kernel reports about a running sandbox.
 type Kernel = state.Kernel
 
-// KernelProcess holds what the kernel says about a process.
+// KernelProcess holds what the kernel reports about one process.
 type KernelProcess = state.KernelProcess
 
-// MinLogSize is the smallest limit, in bytes, that the size of a log's files can have. At the limit the launcher
-// begins the next file.
+// MinLogSize is the smallest allowed size limit of a log file, in bytes. At the limit the launcher starts a new file.
 const MinLogSize = state.MinLogSize
 
-// LogReader reads a log while the launcher writes it. It reads all files of the log, from the oldest record on.
+// LogReader reads a log, from the oldest record on and across all of its files, while the launcher still writes it.
 type LogReader = state.LogReader
 
-// LogRecord is a line of the log, as JSON. It holds the output that the launcher read at once.
+// LogRecord is a line of the log, in JSON. It contains the output that the launcher has read at once.
 type LogRecord = state.LogRecord
 
-// LogState says how many bytes could not be logged, and why.
+// LogState tells how many bytes of output could not be logged, and why.
 type LogState = state.LogState

@@ -1,20 +1,19 @@
-// Package statedir gives access to the state directory. It holds what other processes can know about the sandboxes of
-// a user.
+// Package statedir gives access to the state directory, which contains what other processes can know about the
+// sandboxes of a user.
 //
 // A launcher makes an [Entry] in a [Dir] and names it in Cmd.State. Another process opens the same directory, finds the
-// entry by name or number, and asks the launcher or the kernel about the sandbox: it can signal, pause, join and remove
-// it. `cordon ps`, `inspect`, `exec`, `kill`, `wait` and `rm` do that. See go doc cordon/sandbox/internal/state for the
-// methods.
+// entry by name or ID, and can then signal, pause, join or remove the sandbox, and ask the kernel about it. `cordon
+// ps`, `inspect`, `exec`, `kill`, `wait` and `rm` do that. See go doc cordon/sandbox/internal/state for the methods.
 package statedir
 
 import "cordon/sandbox/internal/state"
 
-// Dir is an open state directory. Create makes an entry, Find and Entries open existing entries, and Sweep removes
-// what killed launchers have left.
+// Dir is an open state directory. Create makes an entry, Find and Entries open existing entries, and Sweep removes what
+// killed launchers have left.
 type Dir = state.StateDir
 
-// Open opens the state directory, and makes it if it is missing. It returns an error if any other user may write
-// there. host.StatePath returns the directory that the command uses.
+// Open opens the state directory, and makes it if it does not exist. It returns an error if another user can write to
+// it. host.StatePath returns the directory that the command uses.
 func Open(path string) (*Dir, error) { return state.OpenStateDir(path) }
 
 // NotFoundError reports that a reference matches no sandbox, or more than one.
@@ -29,13 +28,13 @@ type Entry = state.Entry
 // Detached and AutoRemove; Dir.Create fills in the rest.
 type State = state.State
 
-// ProcessID identifies a process for ever: a later process with the same number has another start time.
+// ProcessID identifies a process for ever: a later process with the same pid has another start time.
 type ProcessID = state.ProcessID
 
-// Ending says how a sandbox ended.
+// Ending tells how a sandbox ended.
 type Ending = state.Ending
 
-// Status says what a sandbox is doing.
+// Status tells what a sandbox is doing.
 type Status = state.Status
 
 // The values of Status.

@@ -106,6 +106,10 @@ func hosts() []host {
 		{name: "bubblewrap, with --proc", before: strings.Fields("bwrap --bind / / --dev /dev --proc /proc"), need: "bwrap", root: masked, user: "full"},
 		{name: "unshare -Ur", before: strings.Fields("unshare -Ur"), need: "unshare", root: unmapped, user: "full"},
 		{name: "a sandbox of cordon, -p default", before: strings.Fields("BASE/bin/cordon run -q -p default --ro BASE/bin --"), root: filtered, user: filtered},
+		{name: "a sandbox of cordon, --nest", before: strings.Fields("BASE/bin/cordon run -q -p default --nest --on-denial silent --ro BASE/bin --"), root: "full", user: "full"},
+		{name: "a sandbox of cordon, -p build --nest", before: strings.Fields("BASE/bin/cordon run -q -p build --nest --on-denial silent --ro BASE/bin --"), root: "full", user: "full"},
+		{name: "a sandbox of cordon, --nest, that reports", before: strings.Fields("BASE/bin/cordon run -q -p default --nest --ro BASE/bin --"), root: "missing on-denial", user: "missing on-denial"},
+		{name: "bubblewrap in a sandbox of cordon, --nest", before: strings.Fields("BASE/bin/cordon run -q -p default --nest --on-denial silent --ro BASE/bin -- bwrap --bind / / --dev /dev --proc /proc"), need: "bwrap", root: "full", user: "full"},
 		{name: "a sandbox of cordon, -p build", before: strings.Fields("BASE/bin/cordon run -q -p build --ro BASE/bin --"), root: filtered, user: filtered},
 	}...)
 }

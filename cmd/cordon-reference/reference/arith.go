@@ -1,6 +1,6 @@
 package reference
 
-// This file does arithmetic on numbers whose bits are functions of the registers.
+// This file does arithmetic on numbers whose bits depend on the registers (the arguments of a system call).
 
 import (
 	"go/token"
@@ -22,7 +22,7 @@ func (r *reader) unary(op token.Token, x number) number {
 	panic(errLanguage)
 }
 
-// each returns a number of the same type whose bits are the results of f.
+// each returns a number of the same type. Bit i is f(i, bit i of x).
 func (r *reader) each(x number, f func(i int, b node) node) number {
 	y := x
 	y.bits = make([]node, len(x.bits))
@@ -32,7 +32,7 @@ func (r *reader) each(x number, f func(i int, b node) node) number {
 	return y
 }
 
-func bit(v *big.Int, i int) bool { // in two's complement
+func bit(v *big.Int, i int) bool { // bit i in two's complement
 	if v.Sign() >= 0 {
 		return v.Bit(i) == 1
 	}
@@ -228,7 +228,7 @@ func holds(op token.Token, cmp int) bool {
 	return cmp >= 0
 }
 
-// equal returns the condition x == k. It compares bits, so that -1 equals 0xffffffff.
+// equal returns the condition x == k. It compares bits, so -1 equals 0xffffffff.
 func (r *reader) equal(x number, k *big.Int) node {
 	size := uint(len(x.bits))
 	top := new(big.Int).Lsh(big.NewInt(1), size)
@@ -242,8 +242,8 @@ func (r *reader) equal(x number, k *big.Int) node {
 	return all
 }
 
-// less returns the condition x < k, by value. For a signed number it flips the sign bit and adds the value of that bit
-// to k, so that unsigned comparison is right.
+// less returns the condition x < k. For a signed number it flips the sign bits of x and k, so that unsigned comparison
+// gives the right result.
 func (r *reader) less(x number, k *big.Int) node {
 	size := len(x.bits)
 	flip := -1
@@ -257,7 +257,7 @@ func (r *reader) less(x number, k *big.Int) node {
 	case k.BitLen() > size:
 		return always
 	}
-	below := never // whether the bits seen so far are less; the loop begins with the lowest bit
+	below := never // whether the lower bits are less; the loop begins with the lowest bit
 	for i, b := range x.bits {
 		if i == flip {
 			b = r.not(b)

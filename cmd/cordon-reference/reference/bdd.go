@@ -1,16 +1,17 @@
 package reference
 
-// node is a function of the bits of the registers: a terminal, or an index into diagrams.nodes.
+// node is a function of the bits of the registers, as a node of a binary decision diagram: a terminal, or an index into
+// diagrams.nodes.
 type node int32
 
-// The terminals of conditions. The terminals of decisions are actions, and begin with firstAction.
+// The terminals of a condition: its two results. The terminals of a decision are actions, and begin with firstAction.
 const (
 	never  node = 0
 	always node = 1
 )
 
-// inner is a decision on one bit. Bits have the order in which they are tested: register 0 before register 1, the
-// highest bit first. So the paths of a diagram that part at one register are disjoint there.
+// inner is a node that branches on one bit. The bits are tested in a fixed order: register 0 before register 1, the
+// highest bit first. So two paths that separate at a register are disjoint there.
 type inner struct {
 	bit    int16 // 64*register + 63-position; for a terminal, the constant terminal
 	lo, hi node
@@ -18,17 +19,17 @@ type inner struct {
 
 const terminal = 1 << 14
 
-// maxNodes is how many nodes all diagrams of one call may have together.
+// maxNodes bounds the number of nodes of all diagrams in one comparison.
 const maxNodes = 1 << 18
 
-// diagrams holds reduced, ordered binary decision diagrams: equal functions are equal nodes.
+// diagrams holds reduced, ordered binary decision diagrams, in which equal functions are equal nodes.
 type diagrams struct {
 	nodes  []inner
 	unique map[inner]node
 	memo   map[[3]node]node
 }
 
-// errTooLarge is the panic for a condition that has no diagram of reasonable size.
+// errTooLarge is the panic for a condition whose diagram would be too large.
 type errTooLarge struct{}
 
 func (errTooLarge) Error() string { return "the condition is too large to be compared" }
@@ -61,7 +62,7 @@ func (d *diagrams) choose(bit int16, lo, hi node) node {
 	return n
 }
 
-// part returns n with one bit fixed.
+// part returns the function n with one bit fixed to set.
 func (d *diagrams) part(n node, bit int16, set bool) node {
 	switch k := d.nodes[n]; {
 	case k.bit != bit:
@@ -73,7 +74,7 @@ func (d *diagrams) part(n node, bit int16, set bool) node {
 	}
 }
 
-// ite returns g for the inputs for which f holds, otherwise h.
+// ite returns the function "if f then g, otherwise h".
 func (d *diagrams) ite(f, g, h node) node {
 	switch {
 	case f == always || g == h:
@@ -98,7 +99,7 @@ func (d *diagrams) and(f, g node) node { return d.ite(f, g, never) }
 func (d *diagrams) or(f, g node) node  { return d.ite(f, always, g) }
 func (d *diagrams) xor(f, g node) node { return d.ite(f, d.not(g), g) }
 
-// combine applies op to the terminals of f and g.
+// combine returns the function op(f, g): it applies op to the terminals of both.
 func (d *diagrams) combine(f, g node, op func(a, b node) node) node {
 	memo := map[[2]node]node{}
 	var walk func(f, g node) node
@@ -130,12 +131,13 @@ func (d *diagrams) eval(f node, args *[6]uint64) node {
 	return f
 }
 
-// cube is a set of register values: all values that equal value under mask.
+// cube is the set of register values that equal value in all bits of mask.
 type cube struct {
 	mask, value [6]uint64
 }
 
-// paths calls f for every path to a terminal, until f returns false. The cubes are disjoint and cover everything.
+// paths calls f for every path from n to a terminal, until f returns false. The cubes are disjoint, and together
+// contain all values.
 func (d *diagrams) paths(n node, f func(c *cube, terminal node) bool) bool {
 	var c cube
 	var walk func(n node) bool

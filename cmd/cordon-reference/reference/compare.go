@@ -13,12 +13,12 @@ import (
 	libseccomp "github.com/seccomp/libseccomp-golang"
 )
 
-// Limits of one comparison.
+// Limits for one comparison.
 const (
-	numbers    = 1024 // how many numbers of each ABI are compared: 0 to 1023
-	maxPaths   = 2000 // how many paths of a diagram libseccomp gets as rules
-	maxSamples = 400  // at the edges of how many paths the programs are compared
-	randoms    = 300  // how many times random registers are tried for each call that has rules
+	numbers    = 1024 // call numbers that are compared for each ABI: 0 to 1023
+	maxPaths   = 2000 // paths of a diagram that libseccomp gets as rules
+	maxSamples = 400  // paths at whose edges the two programs are compared
+	randoms    = 300  // random register values that are tried for each call with rules
 )
 
 // Compare gives the rules of a Spec to libseccomp and compares both filters. It runs both on every number of every ABI
@@ -63,7 +63,7 @@ type comparison struct {
 	ours   *filter.Program
 	theirs []filter.Insn
 	random *rand.Rand
-	left   map[string]string // by ABI and call: why libseccomp did not get the rules of the call
+	left   map[string]string // why libseccomp did not get the rules of a call, by ABI and call
 	made   map[string]*decision
 }
 
@@ -77,8 +77,8 @@ func (c *comparison) abis() []filter.Arch {
 	return all
 }
 
-// build returns libseccomp's filter. It makes one filter for each ABI and merges them, because one filter for all ABIs
-// would need the same rules for all of them.
+// build returns libseccomp's filter. It makes one filter for each ABI and merges them, because a single filter would
+// need the same rules for all ABIs.
 func (c *comparison) build(optimize int) (*libseccomp.ScmpFilter, error) {
 	c.left, c.made = map[string]string{}, map[string]*decision{}
 	var whole *libseccomp.ScmpFilter
@@ -101,7 +101,7 @@ func (c *comparison) build(optimize int) (*libseccomp.ScmpFilter, error) {
 	return whole, nil
 }
 
-// numbersOf returns the numbers at which an ABI is compared. The ABI arm has a few calls of its own at high numbers.
+// numbersOf returns the call numbers that are compared for an ABI. The ABI arm also has a few high numbers.
 func numbersOf(abi filter.Arch) (all []uint32) {
 	for nr := range uint32(numbers) {
 		all = append(all, nr)
@@ -150,15 +150,15 @@ func (c *comparison) fill(f *libseccomp.ScmpFilter, abi filter.Arch) error {
 	return nil
 }
 
-// shared reports whether socketcall or ipc does the same work on this ABI. libseccomp then gives socketcall or ipc the
-// rules too, but without their conditions.
+// shared reports whether socketcall or ipc can do the work of this call on this ABI. libseccomp then applies the call's
+// rules to socketcall or ipc too, but without their conditions.
 func shared(abi filter.Arch, call string) bool {
 	return abi == filter.I386 && slices.ContainsFunc([]string{"socketcall", "ipc"}, func(m string) bool {
 		return slices.Contains(filter.Multiplexes(m), call)
 	})
 }
 
-// several reports whether a call has more than one action besides the default.
+// several reports whether a call can have more than one action besides the default.
 func (c *comparison) several(d *decision) bool {
 	var seen []filter.Action
 	d.paths(d.root, func(_ *cube, t node) bool {
@@ -170,8 +170,8 @@ func (c *comparison) several(d *decision) bool {
 	return len(seen) > 1
 }
 
-// knows reports whether libseccomp has the call: by its number, or by a number below zero that stands both for a call
-// of socketcall or ipc and for the call itself.
+// knows reports whether libseccomp knows the call: by its number, or by a negative number, which stands both for a
+// subcall of socketcall or ipc and for the call itself.
 func knows(abi filter.Arch, call string) bool {
 	nr, err := libseccomp.GetSyscallFromNameByArch(call, Arches[abi])
 	return err == nil && (nr >= 0 || nr <= -101 && nr >= -299)
@@ -202,8 +202,8 @@ func (c *comparison) table(abi filter.Arch) {
 	}
 }
 
-// edges compares a call at the registers of every path of its diagram, at the same registers with one bit of the path
-// flipped, and at random registers.
+// edges compares the decisions on a call for the register values of each path of its diagram, for the same values with
+// one bit of the path flipped, and for random values.
 func (c *comparison) edges(abi filter.Arch, nr uint32, call string, d *decision) {
 	n := 0
 	d.paths(d.root, func(k *cube, _ node) bool {
@@ -238,7 +238,7 @@ func (c *comparison) edges(abi filter.Arch, nr uint32, call string, d *decision)
 	}
 }
 
-// word returns a word that a program compares with, a word next to it, or any word.
+// word returns a random choice of: a word with which a program compares, a word next to it, or any word.
 func (c *comparison) word(near []uint32) uint32 {
 	if len(near) == 0 || c.random.IntN(6) == 0 {
 		return c.random.Uint32() >> c.random.IntN(32)
@@ -246,8 +246,8 @@ func (c *comparison) word(near []uint32) uint32 {
 	return near[c.random.IntN(len(near))] + uint32(c.random.IntN(3)) - 1
 }
 
-// fits reduces registers to what libseccomp compares. On x32 libseccomp compares 32 bits, although the kernel reads 64
-// for most calls.
+// fits changes register values to those that libseccomp compares. On x32 libseccomp compares 32 bits, although the
+// kernel reads 64 bits for most calls.
 func (c *comparison) fits(abi filter.Arch, args [6]uint64) *[6]uint64 {
 	if abi == filter.X32 {
 		for i := range args {
@@ -257,7 +257,7 @@ func (c *comparison) fits(abi filter.Arch, args [6]uint64) *[6]uint64 {
 	return &args
 }
 
-// one compares one call with one set of arguments.
+// one compares the two decisions on one call with given arguments.
 func (c *comparison) one(abi filter.Arch, nr uint32, call string, d *decision, args *[6]uint64) {
 	c.Compared++
 	data := filter.Data{Nr: int32(nr), Arch: abi.Audit(), Args: *args}
@@ -276,7 +276,7 @@ func (c *comparison) one(abi filter.Arch, nr uint32, call string, d *decision, a
 	c.differ(abi, nr, call, args, ours, theirs, right)
 }
 
-// gap returns why libseccomp decides a call differently, if that is known and intended.
+// gap returns the reason why libseccomp decides a call differently, if the reason is known and intended.
 func (c *comparison) gap(abi filter.Arch, call string, theirs filter.Action) string {
 	if why := c.left[abi.String()+" "+call]; why != "" {
 		if theirs != c.policy.Default {
@@ -290,7 +290,8 @@ func (c *comparison) gap(abi filter.Arch, call string, theirs filter.Action) str
 	return ""
 }
 
-// unknown compares a number that our table does not have. For such numbers libseccomp has no action but the default.
+// unknown compares the decisions on a number that our table lacks. For such numbers libseccomp can only use the
+// default.
 func (c *comparison) unknown(abi filter.Arch, nr uint32) {
 	c.Compared++
 	data := filter.Data{Nr: int32(nr), Arch: abi.Audit()}
@@ -302,7 +303,8 @@ func (c *comparison) unknown(abi filter.Arch, nr uint32) {
 	}
 }
 
-// strange compares other architectures, the numbers of x32 if x32 is not allowed, and very high numbers.
+// strange compares the decisions for other architectures, for numbers of x32 if x32 is not allowed, and for very high
+// numbers.
 func (c *comparison) strange() {
 	allowed := c.abis()
 	for _, abi := range []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64, filter.I386, filter.ARM} {
@@ -310,7 +312,7 @@ func (c *comparison) strange() {
 			x32 := abi == filter.AMD64 && nr >= filter.X32Bit && nr != 0xffffffff
 			switch {
 			case slices.Contains(allowed, abi) && nr < numbers, x32 && nr < filter.X32Bit+numbers && slices.Contains(allowed, filter.X32):
-				continue // table has compared these
+				continue // table has already compared these
 			case slices.Contains(allowed, abi) && (!x32 || slices.Contains(allowed, filter.X32)):
 				c.unknown(abi, nr)
 				continue
@@ -351,7 +353,7 @@ func (r *Report) note(what, call string) {
 	}
 }
 
-// finish fills in the texts of the report.
+// finish fills in the report's texts.
 func (r *Report) finish() {
 	r.Summary = r.String()
 	for i := range r.Differences {

@@ -4,8 +4,8 @@ package reference
 
 import "cordon/policy/filter"
 
-// compared collects the values with which a program compares each word of the registers, on every way that it can take
-// for a call. words[2i] is for the low half of register i, words[2i+1] for the high half.
+// compared collects the values with which a program compares each word of the registers, on all ways through it for one
+// call. words[2i] is for the low half of register i, words[2i+1] for the high half.
 func compared(insns []filter.Insn, d filter.Data, words *[12][]uint32) {
 	const (
 		load  = 0x20 // BPF_LD|BPF_W|BPF_ABS
@@ -18,7 +18,7 @@ func compared(insns []filter.Insn, d filter.Data, words *[12][]uint32) {
 	type state struct{ pc, word int }
 	seen := map[state]bool{}
 	var walk func(pc, word int)
-	walk = func(pc, word int) { // word is what the accumulator holds; -1: not a register
+	walk = func(pc, word int) { // word is the word of the registers in the accumulator; -1 if there is none
 		for ; pc < len(insns) && !seen[state{pc, word}]; pc++ {
 			seen[state{pc, word}] = true
 			switch in := insns[pc]; {
@@ -39,8 +39,8 @@ func compared(insns []filter.Insn, d filter.Data, words *[12][]uint32) {
 			}
 		}
 	}
-	// Only one way leads to the first load of a register, and a run with all registers zero takes it. So the load is
-	// found on the path of that run.
+	// Only one way leads to the first load of a register, and the run with all registers zero takes it. So that run
+	// finds the load.
 	var path []int
 	filter.Run(insns, &d, &path)
 	for _, pc := range path {

@@ -12,11 +12,11 @@ import (
 	"cordon/policy/filter"
 )
 
-// number is a constant, or a value made of a register.
+// number is a constant, or a value computed from a register.
 type number struct {
-	v      *big.Int // the value of a constant
-	bits   []node   // otherwise the bits, the lowest first: as many as the ABI has room for
-	width  int      // the width that the kernel declares
+	v      *big.Int // the value, if it is a constant
+	bits   []node   // otherwise the bits, the lowest first, as many as the ABI has
+	width  int      // the width of the type that the kernel declares
 	signed bool
 }
 
@@ -194,7 +194,7 @@ func positioned(call string) bool {
 // narrow32 reports whether the registers of an ABI have 32 bits.
 func narrow32(abi filter.Arch) bool { return abi == filter.I386 || abi == filter.ARM }
 
-// register returns an argument as the kernel reads it.
+// register returns an argument as the kernel reads it from its register.
 func (r *reader) register(i int, kind byte) number {
 	n := number{width: 64, signed: kind == 'i' || kind == 'l'}
 	switch kind {

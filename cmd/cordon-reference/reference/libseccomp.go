@@ -107,7 +107,7 @@ func Export(f *libseccomp.ScmpFilter) ([]filter.Insn, error) {
 	return insns, nil
 }
 
-// add gives a call's decision to libseccomp. It adds a rule for each path of the diagram that does not lead to the
+// add gives the decision on a call to libseccomp: a rule for each path of the diagram that does not lead to the
 // default.
 func add(f *libseccomp.ScmpFilter, nr libseccomp.ScmpSyscall, d *decision, deflt filter.Action) error {
 	var err error

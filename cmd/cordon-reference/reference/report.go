@@ -7,21 +7,21 @@ import (
 	"cordon/policy/filter"
 )
 
-// Request asks for a comparison.
+// Request asks for a comparison: the filter's rules, and the architecture.
 type Request struct {
 	Spec filter.Spec `json:"spec"`
 	Arch string      `json:"arch"`
 }
 
-// Report is the result of a comparison. The fields Summary and Text say the same in words.
+// Report is the result of one comparison. Summary and Text describe it in words.
 type Report struct {
 	Summary     string       `json:"summary"`
 	Libseccomp  string       `json:"libseccomp"` // the version of libseccomp
 	Arch        string       `json:"arch"`
 	Optimize    int          `json:"optimize"` // SCMP_FLTATR_CTL_OPTIMIZE
-	Ours        int          `json:"ours"`     // instructions of our program
+	Ours        int          `json:"ours"`     // number of instructions of our program
 	Theirs      int          `json:"theirs"`
-	Compared    int          `json:"compared"` // calls that both programs decided
+	Compared    int          `json:"compared"` // number of calls that both programs have decided
 	Differences []Difference `json:"differences,omitempty"`
 	Gaps        []Gap        `json:"gaps,omitempty"`
 }
@@ -45,7 +45,7 @@ type Difference struct {
 	Args   [6]uint64 `json:"args"`
 	Ours   string    `json:"ours"`
 	Theirs string    `json:"theirs"`
-	Right  string    `json:"right"` // what is right by the third reading of the rules
+	Right  string    `json:"right"` // the right decision, according to the diagrams
 	From   string    `json:"from,omitempty"`
 }
 
@@ -61,8 +61,8 @@ func (d Difference) String() string {
 	return s
 }
 
-// Gap is something that libseccomp does not do, and the calls that it therefore decides differently. For these calls
-// our program was compared with the rules themselves.
+// Gap is something that libseccomp cannot express, with the calls that it therefore decides differently. For these
+// calls our program was compared with the rules themselves.
 type Gap struct {
 	Text  string   `json:"text"`
 	What  string   `json:"what"`
@@ -81,7 +81,7 @@ func Skipped(arch filter.Arch, optimize int, err error) *Report {
 	return &Report{Arch: arch.String(), Optimize: optimize, Summary: arch.String() + ": no filter to compare: " + err.Error()}
 }
 
-// Foreign returns those architectures of all that a kernel for native runs beside its own.
+// Foreign returns those architectures of all that a kernel for native can run besides its own.
 func Foreign(native filter.Arch, all []filter.Arch) (run []filter.Arch) {
 	for _, a := range all {
 		switch {

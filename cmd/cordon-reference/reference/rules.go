@@ -6,21 +6,21 @@ import (
 	"cordon/policy/filter"
 )
 
-// firstAction is the terminal of the first action.
+// firstAction is the terminal node for the first action of a decision.
 const firstAction = 2
 
-// maxTerminals is larger than the number of actions that a filter has.
+// maxTerminals is more than a filter has actions.
 const maxTerminals = 64
 
-// decision is what happens to one call on one ABI, for all registers.
+// decision is the action for one call on one ABI, as a function of the registers.
 type decision struct {
 	*diagrams
 	root    node
-	actions []filter.Action // the actions of the terminals, from firstAction on
-	err     error           // why there is no decision
+	actions []filter.Action // the actions for the terminals from firstAction on
+	err     error           // why there is no decision; nil if there is one
 }
 
-// policy decides calls directly as the documentation of filter.Spec says.
+// policy decides calls directly by the documentation of filter.Spec, as a check on the compiler.
 type policy struct {
 	filter.Spec
 	denied filter.Action
@@ -40,7 +40,7 @@ func newPolicy(s filter.Spec) *policy {
 	return p
 }
 
-// passes reports whether the kernel carries out a call that the policy does not name.
+// passes reports whether a call that the policy does not name is executed.
 func (p *policy) passes() bool { return p.Default.Kind == filter.Allow || p.Default.Kind == filter.Log }
 
 func names(items []filter.Item, call string) bool {
@@ -53,7 +53,7 @@ func (p *policy) denies(call string) bool {
 	return slices.ContainsFunc(append(filter.VariantOf(call), call), func(c string) bool { return names(p.Deny, c) })
 }
 
-// ruled returns the call whose rules apply to this call, or "".
+// ruled returns the name of the call whose rules apply to this call, or "".
 func (p *policy) ruled(call string) string {
 	for _, c := range append([]string{call}, filter.VariantOf(call)...) {
 		for i := range p.Rules {
@@ -69,7 +69,7 @@ func about(r *filter.Rule, call string) bool {
 	return r.Call == call || slices.Contains(filter.Members(r.Call), call)
 }
 
-// closed reports whether a multiplexer can do the work of a call that is not freely allowed.
+// closed reports whether a multiplexer (socketcall, ipc) can do the work of a call that is not freely allowed.
 func (p *policy) closed(call string) bool {
 	return slices.ContainsFunc(filter.Multiplexes(call), func(c string) bool {
 		return p.denies(c) || p.ruled(c) != "" || !names(p.Allow, c) && !p.passes()
@@ -106,10 +106,10 @@ func (d *decision) terminal(a filter.Action) node {
 
 func (d *decision) action(n node) filter.Action { return d.actions[n-firstAction] }
 
-// of returns the action for these registers.
+// of returns the action for these register values.
 func (d *decision) of(args *[6]uint64) filter.Action { return d.action(d.eval(d.root, args)) }
 
-// rules sets the decision to the most severe result of the rules. If several fixed actions have the same kind, the
+// rules sets the decision to the most severe action that the rules give. Of several fixed actions of the same kind, the
 // last one counts.
 func (p *policy) rules(d *decision, abi filter.Arch, call string) {
 	defer func() {
@@ -149,13 +149,13 @@ func (p *policy) rule(d *decision, r *filter.Rule, abi filter.Arch, call string)
 	if other.Kind == filter.Unset {
 		other = p.denied
 	}
-	if abi == filter.I386 && (call == "mmap" || call == "select") { // its arguments are in memory, behind a pointer
+	if abi == filter.I386 && (call == "mmap" || call == "select") { // its arguments are in memory
 		return d.terminal(other), false, nil
 	}
 	reader := &reader{diagrams: d.diagrams, call: call, abi: abi}
 	cond, err := reader.condition(r.Expr)
 	switch {
-	case err != nil && call != r.Call && err == errLanguage: // a variant whose arguments are different
+	case err != nil && call != r.Call && err == errLanguage: // a variant of the call with other arguments
 		return d.terminal(other), false, nil
 	case err != nil:
 		return never, false, err

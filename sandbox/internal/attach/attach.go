@@ -3,10 +3,10 @@ package attach
 // This file holds what a launcher keeps of its sandbox, so that another program can join the sandbox later: setns(2),
 // namespaces(7), ioctl_nsfs(2) (NS_GET_NSTYPE, Linux 4.11), landlock_restrict_self(2), pidfd_open(2).
 //
-// Everything is a descriptor that the launcher opened while the task waited before its execve. The launcher resolves
-// no process number and no path again later, because the task may then be another program, or may have moved files.
-// The launcher also keeps Landlock's ruleset, because no process can join a Landlock domain, and newly made rules
-// would apply to directories that the task has put in the place of others.
+// Everything is a descriptor that the launcher opened while the task waited before its execve. The launcher does not
+// look up a pid or a path later, because the task may then be another program, or may have moved files. The launcher
+// also keeps Landlock's ruleset, because no process can join a Landlock domain, and rules made later would apply to
+// directories that the task has put in the place of others.
 
 import (
 	"bytes"
@@ -29,36 +29,37 @@ import (
 // the sandbox's namespaces and root, which keep these alive until Close.
 type Attached struct {
 	Caller  int             // the user id that started the sandbox; only this user may join it
-	Profile *policy.Profile // effective
-	Cwd     string          // of the caller: the meaning of "." in the profile
-	Home    string          // of the caller: the meaning of "~" in the profile
-	Workdir string          // of the task
-	Env     []string        // of the task
+	Profile *policy.Profile // the effective profile
+	Cwd     string          // the caller's working directory, which "." means in the profile
+	Home    string          // the caller's home, which "~" means in the profile
+	Workdir string          // the task's working directory
+	Env     []string        // the task's environment
 	NewUser bool
-	UID     int // of the task, in the sandbox
+	UID     int // the task's user id inside the sandbox
 	GID     int
 	Spaces  []Space
 	Limits  []ResourceLimit
 	Umask   uint32
-	Filter  []byte // the profile's filter without reports, as struct sock_filter[], its nonce 0
+	Filter  []byte // the profile's filter without reports, as struct sock_filter[], with 0 as its random number
 
-	// The values of the waiting task in /proc/PID: lines of status, and the files setgroups, cgroup and attr/current.
+	// Properties of the waiting task, from /proc/PID: lines of status, and the files setgroups, cgroup and
+	// attr/current.
 	UIDs      string
 	GIDs      string
 	Groups    string
-	Filters   string // the number of seccomp filters, without the profile's own
+	Filters   string // number of the task's seccomp filters, without the profile's own
 	SetGroups string
-	Cgroups   string // the lines in which it differs from its launcher
-	Label     string // of a security module; "" for none
+	Cgroups   string // the lines of /proc/PID/cgroup in which the task differs from its launcher
+	Label     string // the label of a security module; "" if there is none
 
-	Files []string // the purposes of the descriptors, in their order
+	Files []string // what each descriptor is, in their order: see FileSpace
 	fds   map[string]int
 }
 
-// Space is a namespace of the task.
+// Space is a namespace that the task is in.
 type Space struct {
-	Kind string // as in /proc/PID/ns
-	ID   string // the text of that link: "net:[4026531840]"
+	Kind string // the kind's name in /proc/PID/ns
+	ID   string // the text of the link there: "net:[4026531840]"
 	Host bool   // the launcher is in this namespace too
 }
 
@@ -69,16 +70,16 @@ type ResourceLimit struct {
 	Hard     uint64
 }
 
-// The purposes of the descriptors. internal/compile has those of the sandbox's cgroups.
+// What a descriptor is. internal/compile has the names for the sandbox's cgroups.
 const (
-	FileSpace   = "ns/"     // a namespace; its kind follows
+	FileSpace   = "ns/"     // a namespace; the kind follows
 	FileRoot    = "root"    // the task's root directory, O_PATH
 	FileInit    = "init"    // a pidfd of init
-	FileRuleset = "ruleset" // Landlock's
-	FileText    = "text"    // an Attached, packed
+	FileRuleset = "ruleset" // Landlock's ruleset
+	FileText    = "text"    // the other fields of Attached, encoded by pack
 )
 
-// Descriptors returns the descriptors by their purpose. The map belongs to a.
+// Descriptors returns the descriptors by name. The map belongs to a.
 func (a *Attached) Descriptors() map[string]int {
 	if a.fds == nil {
 		a.fds = map[string]int{}
@@ -86,20 +87,21 @@ func (a *Attached) Descriptors() map[string]int {
 	return a.fds
 }
 
-// With returns a copy of a that has other descriptors.
+// With returns a copy of a with other descriptors.
 func (a *Attached) With(fds map[string]int) *Attached {
 	b := *a
 	b.fds = fds
 	return &b
 }
 
-// Open opens the namespaces and the root of the process whose directory in /proc is dir, and reads its other values.
+// Open opens the namespaces and the root of a process, and reads its other properties. dir is the process's directory
+// in /proc.
 func (a *Attached) Open(dir string) error {
 	for i := range host.Kinds {
 		name := host.Kinds[i].Name
 		id, err := proc.Readlink(dir + "/ns/" + name)
 		if err != nil && name == "time" {
-			continue // before Linux 5.6
+			continue // this kind does not exist before Linux 5.6
 		}
 		if err != nil {
 			return err
@@ -145,7 +147,7 @@ func (a *Attached) Open(dir string) error {
 	return nil
 }
 
-// distinctGroups returns the lines of /proc/PID/cgroup in which a process differs from the launcher.
+// distinctGroups returns the lines of /proc/PID/cgroup in which a process differs from the launcher. path is that file.
 func distinctGroups(path string) (string, error) {
 	its, err := proc.ReadAll(path)
 	if err != nil {
@@ -283,7 +285,7 @@ func newAttached(text []byte, fds []int) (*Attached, error) {
 	return a, nil
 }
 
-// check compares the descriptors with what the text says about them.
+// check verifies that each descriptor is the file that the text says it is.
 func (a *Attached) check() error {
 	if a.Profile == nil {
 		return errors.New("there is no profile")
@@ -336,7 +338,7 @@ func (a *Attached) Ended() bool {
 // ErrSandboxEnded reports that no program can be started in the sandbox any more.
 var ErrSandboxEnded = &fail.Error{Op: "exec", Err: errors.New("the sandbox has ended")}
 
-// HasGroup reports whether the sandbox's task has a group. g is the number as /proc/PID/status shows it
+// HasGroup reports whether the sandbox's task has a group. g is the group's number as /proc/PID/status shows it
 // (proc_pid_status(5)).
 func (a *Attached) HasGroup(g string) bool {
 	return slices.Contains(strings.Fields(a.Groups), g) || slices.Contains(strings.Fields(a.GIDs), g)
@@ -358,8 +360,8 @@ func (a *Attached) CheckRoot(path string) error {
 	return nil
 }
 
-// CheckAround checks that the child inherited from its launcher what the sandbox's task had. status is the child's
-// status file.
+// CheckAround checks that the child has inherited from its launcher the same restrictions as the sandbox's task:
+// filters, groups and security labels. status is the text of the child's status file.
 func (a *Attached) CheckAround(status []byte, dir string) error {
 	for _, x := range [...]struct{ key, want string }{{"Uid", a.UIDs}, {"Gid", a.GIDs}} {
 		if got := proc.StatusField(status, x.key); got != x.want {
@@ -391,7 +393,7 @@ func (a *Attached) CheckAround(status []byte, dir string) error {
 	return nil
 }
 
-// Terminal returns, for Cmd.Env, those variables that describe the terminal and that the sandbox's profile keeps.
+// Terminal returns the variables that describe the terminal, as far as the sandbox's profile keeps them, for Cmd.Env.
 func (a *Attached) Terminal(getenv func(string) string) (env []string) {
 	for _, name := range terminalVariables {
 		if value := getenv(name); value != "" && a.Profile.Env.Keeps(name) {

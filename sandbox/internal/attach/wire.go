@@ -1,9 +1,9 @@
 package attach
 
-// This file encodes values for another process of the same program. encoding/json would take 3 ms to learn a
-// profile's type before it decodes the first profile, which is half a launch. The encoding contains no names. It
-// begins with a number made of the names and kinds of all fields, so that both ends can check that they mean the same
-// type. Numbers are varints, and texts and lists begin with their length.
+// This file encodes values for another process of the same program. encoding/json would take 3 ms to analyse a
+// profile's type before it decodes the first profile, which is half the time of a launch. The encoding contains no
+// names. It begins with a number computed from the names and kinds of all fields, by which both ends check that they
+// have the same type. Numbers are varints; texts and lists begin with their length.
 
 import (
 	"encoding/binary"
@@ -34,10 +34,10 @@ func unpack(b []byte, v any) error {
 	return nil
 }
 
-// shape returns a number for a type, made of the fields of its structs and of the structs inside them.
+// shape returns a number that is computed from the fields of a type's structs. Different types have different numbers.
 func shape(t reflect.Type) uint64 {
 	h := fnv.New64a()
-	_, _ = h.Write(appendShape(nil, t)) // cannot fail
+	_, _ = h.Write(appendShape(nil, t)) // a hash never returns an error
 	return h.Sum64()
 }
 
@@ -124,7 +124,7 @@ func (u *unpacker) signed() int64 {
 // length reads the number of items that follow. Each item takes at least one byte.
 func (u *unpacker) length() int {
 	n := u.number(uint64(len(u.rest)))
-	if n > uint64(len(u.rest)) { // rest is shorter now, by the number itself
+	if n > uint64(len(u.rest)) { // check again, because the number itself has taken bytes
 		u.bad, u.rest = true, nil
 		return 0
 	}

@@ -1,7 +1,7 @@
 package cause
 
-// This file finds the causes of refusals: namespaces(7), user_namespaces(7), seccomp(2), capabilities(7),
-// apparmor(7), proc_pid_mountinfo(5).
+// This file finds the reason why a host refuses something: namespaces(7), user_namespaces(7), seccomp(2),
+// capabilities(7), apparmor(7), proc_pid_mountinfo(5).
 
 import (
 	"io"
@@ -16,19 +16,19 @@ import (
 	"cordon/sandbox/host"
 )
 
-// Cause says why the host refuses something, and names the exact command or setting that remedies it.
+// Cause says why the host refuses something, and which command or setting remedies that.
 type Cause struct{ Why, Remedy string }
 
-// Host gives access to what the causes are derived from: files of the kernel, and the caller's identity. A test
-// supplies its own.
+// Host provides what the causes are derived from: files of the kernel, and the caller's identity. A test supplies its
+// own.
 type Host struct {
 	UID      int
 	Exe      string // path of this program, for remedies that name it
 	ReadFile func(path string) (string, error)
-	HasCap   func(bit uint) bool // whether the effective set has a capability
+	HasCap   func(bit uint) bool // reports whether a capability is in the effective set
 }
 
-// This returns the host that the caller runs on. It does not read any file yet.
+// This returns the Host for this machine and caller. It does not read any file yet.
 func This() *Host {
 	h := &Host{UID: os.Getuid(), ReadFile: readFile}
 	h.HasCap = func(bit uint) bool {
@@ -39,7 +39,7 @@ func This() *Host {
 	return h
 }
 
-// maxFile is the most that is read of one file, in bytes. Only mount tables come near it.
+// maxFile bounds how many bytes of a file are read. Only mount tables come near it.
 const maxFile = 16 << 20
 
 func readFile(path string) (string, error) {
@@ -93,17 +93,19 @@ func (h *Host) Confinement() string {
 	return name
 }
 
-// RemedySeccomp is the remedy for a filter of unknown origin that is in the way.
+// RemedySeccomp is the remedy if an unknown program has installed a filter that denies the calls that cordon needs.
 const RemedySeccomp = "start the container with --security-opt seccomp=unconfined (docker, podman), " +
 	"or securityContext.seccompProfile.type: Unconfined (kubernetes), the unit without RestrictNamespaces= and SystemCallFilter=, " +
-	"or leave the sandbox of cordon that is around this; cordon filters the task by itself"
+	"or start the sandbox that is around this so that others can be nested in it (cordon run --nest); cordon filters the task by itself"
 
-// byFilter returns the cause of a call that a filter refuses. The remedy depends on who has installed the filter, as
-// far as that is known.
+// byFilter returns the cause of a call that a seccomp filter denies. The remedy depends on who has installed the
+// filter, as far as that is known.
 func (h *Host) byFilter() Cause {
 	const seen = "a seccomp filter is on this process (Seccomp: 2 in /proc/self/status), "
 	unit := h.unit()
 	switch {
+	case h.Nested():
+		return Cause{seen + "which the sandbox of cordon around this has installed", Nest}
 	case h.there("/run/secrets/kubernetes.io/serviceaccount/namespace"), h.there("/var/run/secrets/kubernetes.io/serviceaccount/namespace"):
 		return Cause{seen + "which the container runtime of this pod has installed", "securityContext: {seccompProfile: {type: Unconfined}}; cordon filters the task by itself"}
 	case h.there("/.dockerenv"):
@@ -115,6 +117,12 @@ func (h *Host) byFilter() Cause {
 	}
 	return Cause{seen + "as container runtimes, systemd's RestrictNamespaces= and sandboxes install it", RemedySeccomp}
 }
+
+// Nest is the remedy where a sandbox of cordon is around this process.
+const Nest = "cordon run --nest, or nest: true in the profile, for the sandbox around this"
+
+// Nested reports whether pid 1 is that of a sandbox of cordon.
+func (h *Host) Nested() bool { return h.Line("/proc/1/comm") == "cordon-init" }
 
 // there reports whether a file exists and can be read.
 func (h *Host) there(path string) bool {
@@ -147,8 +155,8 @@ func (h *Host) Proc() (Cause, bool) {
 	return Cause{"/proc is not mounted, or is not that of this process's pid namespace", "mount -t proc proc /proc"}, true
 }
 
-// Masks returns the mount points on top of /proc. Because of them the kernel refuses a new proc in a user namespace
-// (fs/namespace.c, mnt_already_visible).
+// Masks returns the mount points inside /proc. Because of them the kernel refuses a new proc file system in a user
+// namespace (fs/namespace.c, mnt_already_visible).
 func (h *Host) Masks() (masks []string, err error) {
 	s, err := h.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -163,12 +171,13 @@ func (h *Host) Masks() (masks []string, err error) {
 	return masks, nil
 }
 
-// MaskedProc is the cause if the kernel refuses a new proc because parts of the caller's /proc are masked.
+// MaskedProc is the cause if the kernel refuses a new proc file system because something hides parts of the caller's
+// /proc.
 var MaskedProc = Cause{"a container runtime masks parts of /proc; the kernel then refuses a new proc in a user namespace, because it would show them",
 	"docker run --security-opt systempaths=unconfined, podman run --security-opt unmask=ALL, or securityContext.procMount: Unmasked (kubernetes); " +
 		"or --ns pid=host, with which the task sees the processes of this container, in its /proc"}
 
-// NewProc returns the cause if a new proc could not be mounted in a new user namespace.
+// NewProc returns the cause if a new proc file system could not be mounted in a new user namespace.
 func (h *Host) NewProc(e syscall.Errno) Cause {
 	if masks, err := h.Masks(); err == nil && len(masks) > 0 {
 		return Cause{masks[0] + " is mounted on top of /proc: " + MaskedProc.Why, MaskedProc.Remedy}
@@ -180,7 +189,7 @@ func (h *Host) NewProc(e syscall.Errno) Cause {
 	return h.Denied(e)
 }
 
-// hiddenProc reports whether no complete proc is mounted.
+// hiddenProc reports whether no complete proc file system is mounted.
 func (h *Host) hiddenProc() bool {
 	s, err := h.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -196,8 +205,8 @@ func (h *Host) hiddenProc() bool {
 	return true
 }
 
-// Namespace returns the cause if a namespace could not be made. It tries the causes from the most certain to the
-// least certain one.
+// Namespace returns the reason why a namespace could not be made. It tries the reasons in order, the most certain
+// first.
 func (h *Host) Namespace(k *host.Kind, e syscall.Errno) Cause {
 	sysctl := "user.max_" + k.Name + "_namespaces"
 	limit := h.Line("/proc/sys/" + strings.Replace(sysctl, ".", "/", 1))
@@ -213,8 +222,8 @@ func (h *Host) Namespace(k *host.Kind, e syscall.Errno) Cause {
 	return h.Denied(e)
 }
 
-// ZeroLimit returns the cause if the limit for one of several kinds of namespaces is 0, and that kind. flags are
-// those of clone(2).
+// ZeroLimit returns the cause if the sysctl limit for one kind of namespace is 0, and that kind. flags are CLONE_*
+// flags of the wanted namespaces.
 func (h *Host) ZeroLimit(flags uint64) (Cause, *host.Kind) {
 	for i := range host.Kinds {
 		k := &host.Kinds[i]
@@ -225,8 +234,8 @@ func (h *Host) ZeroLimit(flags uint64) (Cause, *host.Kind) {
 	return Cause{}, nil
 }
 
-// Denied returns the cause if the kernel has user namespaces, but something forbids them or the use of capabilities
-// in them.
+// Denied returns the cause if the kernel has user namespaces, but a security module or setting forbids making them or
+// using capabilities in them.
 func (h *Host) Denied(e syscall.Errno) Cause {
 	const restrict = "apparmor_restrict_unprivileged_userns"
 	switch {
@@ -259,12 +268,12 @@ func (h *Host) Unmapped() bool {
 	return err == nil && strings.TrimSpace(s) == ""
 }
 
-// packagedProfile is the path of an AppArmor profile that lets cordon make user namespaces even if AppArmor restricts
-// them (Ubuntu since 23.10). It confines nothing else. packaging/apparmor/cordon is this profile, for the usual
-// places of cordon.
+// packagedProfile is the path of an AppArmor profile that lets cordon make user namespaces on a system where AppArmor
+// restricts them (Ubuntu since 23.10). It confines nothing else. packaging/apparmor/cordon is this profile, for the
+// usual paths of cordon.
 const packagedProfile = "/usr/share/cordon/apparmor/cordon"
 
-// appArmorFile returns a command that loads such a profile for this program.
+// appArmorFile returns a command that loads such a profile for the running program's path.
 func (h *Host) appArmorFile() string {
 	if _, err := h.ReadFile(packagedProfile); err == nil && (h.Exe == "/usr/bin/cordon" || h.Exe == "/usr/local/bin/cordon") {
 		return "sudo install -m 644 " + packagedProfile + " /etc/apparmor.d/cordon && sudo apparmor_parser -r /etc/apparmor.d/cordon"
@@ -273,7 +282,7 @@ func (h *Host) appArmorFile() string {
 		`sudo tee /etc/apparmor.d/cordon && sudo apparmor_parser -r /etc/apparmor.d/cordon`
 }
 
-// Chrooted reports whether the root directory is not the root of a mount. Only chroot(2) causes this.
+// Chrooted reports whether the root directory is not the root of a mount. Only chroot(2) causes that.
 func (h *Host) Chrooted() bool {
 	s, err := h.ReadFile("/proc/self/mountinfo")
 	if err != nil {

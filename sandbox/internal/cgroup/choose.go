@@ -8,53 +8,53 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Caller describes the caller, whose rights decide where a group can be made.
+// Caller describes the caller. The caller's rights decide where a cgroup can be made.
 type Caller struct {
 	UID int
 	PID int
 }
 
-// These are special values of policy.Limits.Cgroup, which says where the groups go. Other values are a path in the
-// tree or the name of a slice.
+// Special values of policy.Limits.Cgroup, the key that chooses where the cgroups are made. Other values are a path in
+// the tree or the name of a slice.
 const (
 	atAuto    = "auto"
 	atSystemd = "systemd"
 )
 
-// Choice says what Make will do: in which groups, and with which limits.
+// Choice is a decision about a sandbox's cgroups: where Make makes them, and with which limits.
 type Choice struct {
 	Kind    string // of the layout
 	Lacking []Lack // the limits that are not available
 	Wrong   *Lack  // what no host could do, because the value is wrong; nil if there is no such value
 	dirs    []target
 	unit    *Unit  // if not nil, systemd makes the v2 group
-	slice   string // the slice in which systemd makes it; "" for the default slice
+	slice   string // the slice in which systemd makes the group; "" for the default slice
 	devices bool
 }
 
-// Lack is a limit that is not available. Limit is its key in the profile's section, followed by the device or page
-// size.
+// Lack is a limit that no cgroup can enforce here. Limit is its key in the profile's section limits, followed by the
+// device or page size.
 type Lack struct{ Limit, Why, Remedy string }
 
-// target is a group that Make has to make.
+// target is a cgroup that Make makes.
 type target struct {
 	version     int
 	parent      string
 	controllers []string
-	enable      []string // controllers that Make has to switch on in the parent
-	leaf        bool     // the launcher must leave the parent before the controllers can be switched on
+	enable      []string // controllers that Make must enable in the parent
+	leaf        bool     // the launcher must leave the parent before controllers can be enabled there
 	settings    []setting
 }
 
 // Empty reports whether Make has no group to make.
 func (c *Choice) Empty() bool { return len(c.dirs) == 0 && c.unit == nil }
 
-// V2 reports whether the child starts in a group of the v2 tree, with clone3(2).
+// V2 reports whether clone3(2) starts the child in a group of the v2 tree.
 func (c *Choice) V2() bool {
 	return c.unit == nil && slices.ContainsFunc(c.dirs, func(t target) bool { return t.version == 2 })
 }
 
-// Where describes the place of the groups in words.
+// Where describes in words where the groups are made.
 func (c *Choice) Where() string {
 	if c.unit != nil {
 		return "a transient scope of systemd"
@@ -76,7 +76,7 @@ func (c *Choice) Where() string {
 	return "groups in " + strings.Join(list, ", ")
 }
 
-// V1 lists a controller of each v1 tree, which the child joins.
+// V1 lists one controller of each v1 tree whose group the child joins.
 func (c *Choice) V1() []string {
 	var list []string
 	for i := range c.dirs {
@@ -92,7 +92,7 @@ func (c *Choice) counts() bool {
 	return c.unit != nil || slices.ContainsFunc(c.dirs, func(t target) bool { return t.version == 2 || slices.Contains(t.controllers, "cpuacct") })
 }
 
-// Guards reports whether the caller has to call Group.Guard.
+// Guards reports whether the caller has to call Group.Guard, which filters devices.
 func (c *Choice) Guards() bool { return c.devices }
 
 // Unit reports whether systemd makes the group, around a child that already exists.
@@ -150,7 +150,7 @@ func noGroup(dir string) (why, remedy string) {
 	return dir + ": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir " + dir
 }
 
-// Choose decides where the groups go. at is policy.Limits.Cgroup. Choice.Lacking lists the limits that are not
+// Choose decides where the cgroups are made. at is policy.Limits.Cgroup. Choice.Lacking lists the limits that are not
 // available; the rest of the choice does not contain them.
 func Choose(f Files, l *Layout, want *Limits, at string, who Caller) *Choice {
 	c := &Choice{Kind: l.Kind(), devices: want.Devices}
@@ -164,7 +164,7 @@ func Choose(f Files, l *Layout, want *Limits, at string, who Caller) *Choice {
 		case t.Version == 2:
 			two = append(two, s)
 		default:
-			if !slices.ContainsFunc(one, func(o setting) bool { return o.limit == s.limit }) { // v2 may have two files for it
+			if !slices.ContainsFunc(one, func(o setting) bool { return o.limit == s.limit }) { // a limit may be two files in v2
 				one = append(one, s1of(s1, s.limit)...)
 			}
 			for _, u := range lacking1 {
@@ -201,7 +201,7 @@ func s1of(list []setting, limit string) (of []setting) {
 	return of
 }
 
-// finder looks for the parents of the groups.
+// finder looks for groups in which the sandbox's groups can be made.
 type finder struct {
 	f   Files
 	l   *Layout
@@ -210,8 +210,8 @@ type finder struct {
 	c   *Choice
 }
 
-// v2 finds a parent in the v2 tree, or lets systemd make the group. Without settings it does so only if anyway is
-// true.
+// v2 finds a parent group in the v2 tree, or lets systemd make the group. If there are no settings, it does so only if
+// anyway is true.
 func (d *finder) v2(settings []setting, anyway bool) {
 	i := slices.IndexFunc(d.l.Trees, func(t Tree) bool { return t.Version == 2 })
 	settings = uniqueSettings(settings)
@@ -225,7 +225,7 @@ func (d *finder) v2(settings []setting, anyway bool) {
 			need = append(need, s.controller)
 		}
 	}
-	if len(need) == 0 { // nothing is limited, so the group is made for what these controllers count
+	if len(need) == 0 { // there are no limits, so the group is made for what these controllers count
 		need = []string{"memory", "pids", "cpu", "io"}
 	}
 	if d.at == atSystemd || strings.HasSuffix(d.at, ".slice") && d.at[0] != '/' {
@@ -245,7 +245,7 @@ func (d *finder) v2(settings []setting, anyway bool) {
 	d.take(&best, settings)
 }
 
-// take makes a target from the best seat. It records a Lack for each setting whose controller the seat does not have.
+// take makes a target in the best seat. It records a Lack for each setting whose controller is missing there.
 func (d *finder) take(best *seat, settings []setting) {
 	t := target{version: 2, parent: best.dir, controllers: best.have, enable: best.enable, leaf: best.leaf}
 	for _, s := range settings {
@@ -266,7 +266,7 @@ func (d *finder) take(best *seat, settings []setting) {
 	}
 }
 
-// sole returns the limit to name in a Lack if a group without settings cannot be made.
+// sole returns the limit to name in a Lack if a group cannot be made although it has no settings.
 func (d *finder) sole() string {
 	if d.at == "" {
 		return "cpu-time"
@@ -284,7 +284,7 @@ func uniqueSettings(list []setting) (out []setting) {
 }
 
 // parents lists the groups in which the new group could be made. If the profile names a group, that is the only one.
-// Otherwise it is the caller's own group and the groups above it, the nearest first.
+// Otherwise these are the caller's own group and the groups above it, the nearest first.
 func (d *finder) parents(t *Tree) []string {
 	if d.at != "" && d.at != atAuto {
 		return []string{strings.TrimSuffix(t.Mount+d.at, "/")}
@@ -299,21 +299,21 @@ func (d *finder) parents(t *Tree) []string {
 	return append(list, t.Mount)
 }
 
-// seat is a possible parent, and what a group in it can have.
+// seat is a group in which the sandbox's group could be made, with the controllers that it would have there.
 type seat struct {
 	dir    string
-	have   []string // controllers that a group in it has: those that are already on, and those in enable
-	served int      // how many of the needed controllers these include
+	have   []string // controllers that the new group would have: those already enabled, and those in enable
+	served int      // how many of the needed controllers are among them
 	enable []string
 	leaf   bool
 	usable bool
 
-	why, remedy string // not "" if the seat cannot be used, or cannot serve all needed controllers
+	why, remedy string // why is "" if the seat can be used and has all needed controllers
 }
 
-// better reports whether s is to be preferred to best. A usable seat is better than an unusable one. Then the seat
-// that serves more controllers is better, then a seat where no controller has to be switched on, then a seat that the
-// launcher need not leave. Otherwise best stays, because it came first and so is nearer to the caller.
+// better reports whether s is preferable to best. A usable seat is better than an unusable one. Of two usable seats,
+// the one with more of the needed controllers is better; then the one where nothing has to be enabled; then the one
+// that the launcher need not leave. If all that is equal, best stays, because it is nearer to the caller.
 func (s *seat) better(best *seat) bool {
 	switch {
 	case best.dir == "":
@@ -328,9 +328,9 @@ func (s *seat) better(best *seat) bool {
 	return best.leaf && !s.leaf
 }
 
-// try looks at one possible parent. A group other than the root may not have both processes and children with
-// controllers (cgroup-v2.rst, "No Internal Process Constraint"). If the launcher is the only process in the parent,
-// it can move into a group beside the sandbox's group. cordon never moves any other process.
+// try examines one group as a seat. A group other than the root may not have both processes and children with
+// controllers (cgroup-v2.rst, "No Internal Process Constraint"). If the launcher is the only process in the group, it
+// can move into a new group beside the sandbox's. cordon never moves any other process.
 func (d *finder) try(t *Tree, dir string, need []string) seat {
 	s := seat{dir: dir}
 	refuse := func(why, remedy string) seat {
@@ -401,9 +401,8 @@ func (d *finder) writable(dir string) error {
 	return nil
 }
 
-// room reports whether controllers can be switched on in a group, and whether the launcher must leave the group
-// first. The root group may have processes and controllers at once. If controllers cannot be switched on, why and
-// remedy say so.
+// room reports whether controllers can be enabled in a group, and whether the launcher must leave the group first. The
+// root group may have processes and controllers at once. If controllers cannot be enabled, why and remedy say so.
 func (d *finder) room(t *Tree, dir string, root bool) (ok, leaf bool, why, remedy string) {
 	if err := d.f.Access(dir+"/cgroup.subtree_control", unix.W_OK); err != nil {
 		return false, false, dir + ": no controller can be switched on: " + err.Error(), d.delegate()

@@ -1,20 +1,20 @@
 package cgroup
 
-// The functions in this file let systemd make the group, as a scope.
+// The functions in this file let systemd make the sandbox's cgroup, as a scope.
 
 import (
 	"strconv"
 	"strings"
 )
 
-// preferUnit reports whether systemd should make the group. It returns false if systemd, or the user's bus, is not
-// there. Otherwise systemd makes the group in three cases:
+// preferUnit reports whether systemd should make the sandbox's cgroup. It returns false if systemd, or the user's bus,
+// is not available. Otherwise systemd makes the group in three cases:
 //
-//   - The seat does not serve every needed controller.
-//   - The caller is root and would have to switch controllers on. systemd manages these groups and may at any time
-//     undo the change.
-//   - systemd puts its units into the seat's group. When the last unit that wants a controller ends, systemd switches
-//     the controller off there, and every other group there loses its limits.
+//   - The seat s lacks a needed controller.
+//   - The caller is root and would have to enable controllers. systemd manages these groups and may undo that at any
+//     time.
+//   - systemd itself puts units into the seat's group. When the last unit that needs a controller ends, systemd
+//     disables the controller there, and every other group there loses its limits.
 func (d *finder) preferUnit(t *Tree, s *seat, need []string) bool {
 	complete := s.usable && s.served == len(need)
 	if complete && !holdsUnits(t, s.dir) && (d.who.UID != 0 || len(s.enable) == 0) {
@@ -30,7 +30,7 @@ func holdsUnits(t *Tree, dir string) bool {
 	return dir == t.Mount || strings.HasSuffix(name, ".slice") || strings.HasPrefix(name, "user@")
 }
 
-// unit lets systemd make the group.
+// unit makes a choice in which systemd makes the group.
 func (d *finder) unit(settings []setting, need []string) {
 	if !d.systemd() {
 		why, remedy := "systemd does not run here", "leave limits.cgroup (--cgroup-parent) out, or name a path in the cgroup tree"

@@ -1,6 +1,6 @@
 package cgroup
 
-// The functions in this file find the groups in the trees of version 1: cgroups(7).
+// The functions in this file choose groups in the trees of cgroup version 1: cgroups(7).
 
 import (
 	"strings"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// v1 finds the parents in the v1 trees: the caller's own groups, or the named group. It chooses a group in each tree
-// that has settings, and in each tree for which helpful returns true.
+// v1 finds parents in the v1 trees: the caller's own groups, or the named group. It chooses a group in each tree that
+// has a setting, and in each tree for which helpful returns true.
 func (d *finder) v1(settings []setting) {
 	if d.l.Kind() == "v2" || len(settings) == 0 && (d.at == "" || len(d.c.dirs) > 0 && !d.c.devices) {
 		return
@@ -37,8 +37,8 @@ func (d *finder) v1(settings []setting) {
 	}
 }
 
-// helpful reports whether a v1 tree gets a group although no limit needs it. It does if the tree can freeze, if it
-// can guard devices and the sandbox needs that, or if it counts and the profile says where the groups go.
+// helpful reports whether a v1 tree gets a group although no limit needs it: a tree that can freeze, one that can
+// filter devices if that is wanted, and one that counts if the profile chooses where the groups lie.
 func (d *finder) helpful(t *Tree) bool {
 	for _, c := range t.Controllers {
 		switch c {

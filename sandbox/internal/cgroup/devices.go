@@ -1,8 +1,8 @@
 package cgroup
 
 // The functions in this file limit which devices a sandbox may open or create. v1 has a controller for this:
-// Documentation/admin-guide/cgroup-v1/devices.rst. v2 needs a BPF program of type cgroup_device (Linux 4.15). Only
-// root has the rights over a group that this takes.
+// Documentation/admin-guide/cgroup-v1/devices.rst. v2 needs a BPF program of type cgroup_device (Linux 4.15). Both need
+// rights over the group that only root has.
 
 import (
 	"encoding/binary"
@@ -24,7 +24,7 @@ type Device struct {
 	AnyMinor bool
 }
 
-// line returns the device in the form of devices.list.
+// line returns the device in the format of the kernel's file devices.list.
 func (d Device) line() string {
 	kind, minor := "c ", strconv.FormatUint(uint64(d.Minor), 10)
 	if d.Block {
@@ -36,7 +36,7 @@ func (d Device) line() string {
 	return kind + strconv.FormatUint(uint64(d.Major), 10) + ":" + minor + " rwm"
 }
 
-// Guard bars the sandbox from every device that is not in the list. Then it reads the result back from the kernel.
+// Guard denies the sandbox every device that is not in the list, and reads that back from the kernel.
 func (g *Group) Guard(list []Device) (Found, error) {
 	if d := g.dir("devices"); d != nil && d.Version == 1 {
 		return guard1(g.fd(d), d.Path, list)
@@ -88,7 +88,7 @@ func guard1(fd int, dir string, list []Device) (Found, error) {
 	return Found{"devices", "devices: " + strings.Join(have, ", "), dir + "/devices.list"}, nil
 }
 
-// Registers and opcodes of BPF: Documentation/bpf/standardization/instruction-set.rst.
+// Opcodes of BPF: Documentation/bpf/standardization/instruction-set.rst.
 const (
 	bpfLoad32 = 0x61 // r = *(u32 *)(r + offset)
 	bpfAnd    = 0x57 // r &= imm
@@ -99,9 +99,9 @@ const (
 	regResult, regContext, regType, regMajor, regMinor = 0, 1, 2, 3, 4
 )
 
-// deviceProgram returns the BPF program that allows the devices of a list. The program reads struct
-// bpf_cgroup_dev_ctx: the lower half of the first word is the type of the device (1 block, 2 character), the upper
-// half is the access. The next words are major and minor. The program returns 1 to allow the access, otherwise 0.
+// deviceProgram returns the BPF program that allows exactly the devices of a list. The program reads struct
+// bpf_cgroup_dev_ctx: the lower half of the first word is the device's type (1 block, 2 character), the upper half is
+// the access; the next words are major and minor. The program returns 1 to allow the access, and otherwise 0.
 func deviceProgram(list []Device) []byte {
 	var p []byte
 	add := func(op, dst, src byte, offset int16, imm int32) {

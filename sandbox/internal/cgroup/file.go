@@ -1,9 +1,9 @@
 package cgroup
 
-// A launch reads and writes about twenty files of its group. The functions here make three system calls for each
-// file, relative to an open directory. The library's functions do more: they look a path up from the root of all
-// trees, ask which file system it is on, and read to the end twice. This package need not ask, because it made the
-// group itself or found it in the mount table.
+// A launch reads and writes about twenty files of its cgroup. The functions here make three system calls for each file,
+// relative to an open directory. The library's functions make more calls: they look a path up from the root of all
+// trees, ask which file system it is on, and read to the end twice. That is not needed here, because this package has
+// made the group or found it in the mount table.
 
 import "golang.org/x/sys/unix"
 
@@ -12,13 +12,13 @@ func openDir(path string) (int, error) {
 	return unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
-// fileSize is larger than every file that readAt reads. The largest is io.stat: a line of at most some 150 bytes for
-// each disk.
+// fileSize is larger than every file that readAt reads. The largest is io.stat, with a line of at most about 150 bytes
+// for each disk.
 const fileSize = 64 << 10
 
-// readAt reads a file of a group. The kernel makes the text of such a file at once, so a read that does not fill the
-// buffer returns the whole text. This does not hold for a file with a record on each line, such as cgroup.procs:
-// callers must not use readAt for it.
+// readAt reads a file of a group with one read(2). The kernel generates such a file as a whole, so a read that does not
+// fill the buffer returns the complete text. That is not true for files with a record on each line, such as
+// cgroup.procs, so callers must not use readAt for those.
 func readAt(dir int, file string) (string, error) {
 	fd, err := unix.Openat(dir, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -35,7 +35,7 @@ func readAt(dir int, file string) (string, error) {
 	return string(few[:n]) + string(rest[:max(m, 0)]), err
 }
 
-// writeAt writes to a file of a group. It makes one write(2) of the whole text, because the kernel requires that.
+// writeAt writes the whole text to a file of a group in one write(2), which the kernel requires.
 func writeAt(dir int, file, text string) error {
 	fd, err := unix.Openat(dir, file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

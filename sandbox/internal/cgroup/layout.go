@@ -10,11 +10,11 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// Files is how Read and Choose look at the machine. Paths are absolute.
+// Files gives Read and Choose access to the machine's files. Paths are absolute.
 type Files interface {
 	Stat(path string) (fs.FileInfo, error)
 	Read(path string, n int) ([]byte, error) // at most the first n bytes
-	Access(path string, mode uint32) error   // access(2), with the rights of the caller
+	Access(path string, mode uint32) error   // access(2), with the caller's rights
 }
 
 // Layout holds the cgroup trees of a machine, and the caller's place in them.
@@ -22,17 +22,17 @@ type Layout struct {
 	Trees []Tree
 }
 
-// Tree is one hierarchy.
+// Tree is one cgroup hierarchy.
 type Tree struct {
 	Version     int
-	Controllers []string // v1: those bound to the tree; v2: those available at the mount point
-	Mount       string   // where it is mounted
-	Own         string   // the caller's group, as an absolute path; "" if it is not below the mount
+	Controllers []string // v1: the controllers bound to the tree; v2: those available at the mount point
+	Mount       string   // its mount point
+	Own         string   // the caller's group as an absolute path; "" if it is not below the mount point
 }
 
-// Read first reads mountsUsual bytes of the mount table, which is enough on nearly all machines. If that is too
-// little, it reads mountsMost bytes, which is enough for some thousand mounts. It does not begin with mountsMost,
-// because a large buffer costs time even if it stays unused.
+// Read first reads mountsUsual bytes of the mount table, which suffice on nearly all machines, and if necessary
+// mountsMost bytes, which suffice for some thousand mounts. It does not begin with mountsMost, because a large buffer
+// costs time even if it is not filled.
 const (
 	mountsUsual = 32 << 10
 	mountsMost  = 1 << 20
@@ -65,18 +65,18 @@ func Read(f Files) (*Layout, error) {
 	return l, nil
 }
 
-// has reports whether the same tree is mounted somewhere else already.
+// has reports whether the list already contains the same tree, mounted elsewhere.
 func (l *Layout) has(t *Tree) bool {
 	return slices.ContainsFunc(l.Trees, func(x Tree) bool {
 		return x.Version == t.Version && (t.Version == 2 || slices.Equal(x.Controllers, t.Controllers))
 	})
 }
 
-// v1Options are super options of a v1 mount that name no controller.
+// v1Options are mount options of a v1 tree that are not controllers.
 var v1Options = [...]string{"rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none"}
 
-// parseMount reads a line of the mount table. ok is false if the line is not a cgroup tree. root is the group that is
-// visible at the mount point.
+// parseMount parses a line of the mount table. ok is false if the line is not about a cgroup tree. root is the group
+// that is visible at the mount point.
 func parseMount(line []byte) (t Tree, root string, ok bool) {
 	if !bytes.Contains(line, []byte(" - cgroup")) {
 		return t, "", false
@@ -174,15 +174,15 @@ func Name(ns uint64, pid int, start uint64, n int) string {
 
 const prefix = "cordon-"
 
-// launcher identifies the launcher that made a group.
+// launcher identifies the launcher that has made a group.
 type launcher struct {
 	ns    uint64
 	pid   int
 	start uint64
 }
 
-// parseName is the inverse of Name: it returns the launcher that a name stands for. It ignores a suffix that begins with a dot. ok is false
-// if the name is not such a name.
+// parseName is the inverse of Name: it returns the launcher in a group's name. It ignores a suffix that begins with a
+// dot. ok is false if Name cannot have made the name.
 func parseName(name string) (l launcher, ok bool) {
 	rest, ok := strings.CutPrefix(name, prefix)
 	rest, _, _ = strings.Cut(rest, ".")

@@ -18,39 +18,39 @@ type Limits struct {
 	IO         []IOMax
 	IOWeight   int64 // 1 to 10000
 	Hugetlb    []Hugetlb
-	CPUTime    bool // processor time must be counted
-	Devices    bool // Guard bars the sandbox from devices
+	CPUTime    bool // processor time must be counted, because a limit needs it
+	Devices    bool // Group.Guard is to deny devices
 }
 
-// IOMax limits what the sandbox does to a block device in a second; 0 means no limit.
+// IOMax limits the operations on a block device per second; 0 means no limit.
 type IOMax struct {
-	Name         string // the name of the limit in reports
+	Name         string // the name in reports
 	Major, Minor uint32
-	Values       [4]int64 // rbps, wbps, riops, wiops
+	Values       [4]int64 // rbps, wbps, riops, wiops: bytes and operations read and written per second
 }
 
 // Hugetlb limits huge pages of one size. Both fields are in bytes.
 type Hugetlb struct{ PageSize, Max int64 }
 
-// A setting is a limit in the form in which one file of one tree holds it.
+// A setting is a limit as the text of one file of one cgroup tree.
 type setting struct {
-	limit      string // its key in the profile's section
-	controller string // by its name in v2
+	limit      string // the limit's key in the profile
+	controller string // the controller's name in v2
 	file       string
 	value      string // the text to write
-	back       string // the text that the file then has; "" if it is value
-	optional   bool   // if the kernel does not have the file, the limit does not count as lacking
+	back       string // the text that the kernel then shows; "" if it is value
+	optional   bool   // if the kernel lacks the file, the limit does not count as missing
 }
 
-// unheld is a limit for which v1 has no file.
+// unheld is a limit that v1 cannot enforce.
 type unheld struct{ limit, why, remedy string }
 
 const only2 = "cgroup v1 has nothing like it"
 
 const boot2 = "boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all"
 
-// period returns the quota and the period of cpu.max, in microseconds. For less than 0.01 cores it uses the longest
-// period that the kernel allows, so that the quota of the smallest share reaches the kernel's minimum (1 ms).
+// period returns the quota and the period of cpu.max, in microseconds. For less than 0.01 cores it returns the longest
+// period that the kernel allows, because the quota must be at least 1 ms.
 func (l *Limits) period() (quota, period int64) {
 	period = 100_000
 	if l.CPUs < 0.01 {
@@ -80,7 +80,7 @@ func (l *Limits) settings2() []setting {
 		s[len(s)-1].back = pages(*l.Swap)
 	case l.Memory != nil:
 		add("memory", "memory", "memory.swap.max", "0")
-		s[len(s)-1].optional = true // a kernel without swap
+		s[len(s)-1].optional = true // the kernel may lack swap accounting
 	}
 	if l.OOMGroup {
 		add("oom-group", "memory", "memory.oom.group", "1")
@@ -132,7 +132,7 @@ func (m *IOMax) device() string {
 	return strconv.FormatUint(uint64(m.Major), 10) + ":" + strconv.FormatUint(uint64(m.Minor), 10)
 }
 
-// settings1 returns the limits as files of v1 groups, and the limits for which v1 has no file: cgroup-v1/*.rst.
+// settings1 returns the limits as files of v1 groups, and the limits that v1 cannot enforce: cgroup-v1/*.rst.
 func (l *Limits) settings1() (s []setting, lack []unheld) {
 	add := func(limit, controller, file, value string) {
 		s = append(s, setting{limit: limit, controller: controller, file: file, value: value})
@@ -142,7 +142,7 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 		add("memory", "memory", "memory.limit_in_bytes", itoa(*l.Memory))
 		s[len(s)-1].back = pages(*l.Memory)
 	}
-	switch { // after memory, because memory.memsw may not be less than memory
+	switch { // after memory, because memory.memsw may not be smaller than memory
 	case l.Swap != nil && l.Memory == nil:
 		lack = append(lack, unheld{"swap", "cgroup v1 bounds memory and swap together", "set limits.memory (--memory) too"})
 	case l.Swap != nil:
@@ -150,7 +150,7 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 		s[len(s)-1].back = pages(*l.Memory + *l.Swap)
 	case l.Memory != nil:
 		add("memory", "memory", "memory.memsw.limit_in_bytes", itoa(*l.Memory))
-		s[len(s)-1].back, s[len(s)-1].optional = pages(*l.Memory), true // booted with swapaccount=0
+		s[len(s)-1].back, s[len(s)-1].optional = pages(*l.Memory), true // the kernel may run with swapaccount=0
 	}
 	if l.MemoryHigh != nil {
 		lack = append(lack, unheld{"memory-high", only2, boot2})
@@ -192,8 +192,8 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-// pageSize is the page size of every machine on which cordon runs, except some arm64 machines. Their kernels round
-// down to larger pages.
+// pageSize is the page size of all machines on which cordon runs, except some arm64 machines. Their kernels round
+// limits down to larger pages.
 const pageSize = 4096
 
 // pageName returns a size of huge pages as the kernel's files name it: 64KB, 2MB, 1GB.
@@ -243,7 +243,7 @@ func canonicalCPUs(list string) string {
 	return strings.Join(parts, ",")
 }
 
-// holds reports whether one of the lines of a file's text is the setting.
+// holds reports whether one of the lines in a file's text is this setting.
 func (s *setting) holds(text string) bool {
 	want := s.back
 	if want == "" {

@@ -11,19 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Group holds the groups that Make made, while the launcher uses them.
+// Group is the cgroups of a sandbox, with open descriptors, while the launcher uses them.
 type Group struct {
 	Place
-	Lacking []Lack // limits that turned out to have no file in this kernel
+	Lacking []Lack // limits for which this kernel turned out to have no file
 	choice  *Choice
-	held    []target // the targets, with the settings that were written
+	held    []target // the groups that were made, with the settings that were written
 	fds     []int    // descriptors of the directories of Dirs, in the same order
 }
 
 // Error is the error for an operation on a group: most often the group could not be made, or a limit could not be
 // set.
 type Error struct {
-	Op   string // the operation and the file
+	Op   string // the operation, and the file
 	Err  error
 	Hint string
 	// Limit is the key of a limit whose value the kernel has refused, whatever groups there are; otherwise "".
@@ -34,7 +34,7 @@ func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint returns the advice of an error, or "" if it has none.
+// Hint returns the advice that an error contains, or "".
 func Hint(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
@@ -155,8 +155,8 @@ func (g *Group) Close() {
 	g.fds = nil
 }
 
-// mkdirHint returns advice for an error of mkdir(2), for example if a limit of the tree itself is reached:
-// cgroup-v2.rst, cgroup.max.descendants.
+// mkdirHint returns advice for an error of mkdir(2), for example if the tree has reached its own limit: cgroup-v2.rst,
+// cgroup.max.descendants.
 func mkdirHint(err error) string {
 	switch err {
 	case unix.EEXIST:
@@ -169,8 +169,8 @@ func mkdirHint(err error) string {
 	return ""
 }
 
-// enable switches controllers on in the parent. If the launcher must leave the parent first, enable moves the
-// launcher into a group of its own.
+// enable enables controllers in the parent. If the launcher must leave the parent first, enable moves it into a group
+// of its own.
 func (g *Group) enable(d *Dir, t *target, name string) error {
 	if len(t.enable) == 0 {
 		return nil
@@ -195,13 +195,13 @@ func (g *Group) enable(d *Dir, t *target, name string) error {
 	return nil
 }
 
-// write writes the settings into the group of Dirs[i]. It moves a setting for which the kernel has no file to
-// Lacking, unless the setting is optional.
+// write writes the settings into the group Dirs[i]. If the kernel has no file for a setting, write adds it to Lacking,
+// unless it is optional.
 func (g *Group) write(t *target, i int) error {
 	dir, fd := g.Dirs[i].Path, g.fds[i]
 	held := t.settings[:0:0]
 	for _, s := range t.settings {
-		if s.file == "" { // the group only has to count; there is nothing to write
+		if s.file == "" { // the group only counts; there is nothing to write
 			continue
 		}
 		err := writeAt(fd, s.file, s.value)
@@ -210,7 +210,7 @@ func (g *Group) write(t *target, i int) error {
 			switch e := writeAt(fd, bfq.file, bfq.value); {
 			case e == nil && err == nil:
 				held = append(held, bfq)
-			case !errors.Is(e, unix.ENOENT): // only the file of bfq exists, or bfq refused the value
+			case !errors.Is(e, unix.ENOENT): // only bfq's file exists, or bfq has refused the value
 				s, err = bfq, e
 			}
 		}
@@ -235,9 +235,9 @@ func (g *Group) write(t *target, i int) error {
 	return nil
 }
 
-// bfq returns the setting for the scheduler bfq that corresponds to io.weight. io.weight belongs to iocost. Each of
-// the two affects the disks that it governs. bfq knows weights up to 1000. If both files exist, bfq limits a higher
-// weight to 1000. Otherwise it leaves the weight as it is, and the scheduler refuses it.
+// bfq returns the setting for the I/O scheduler bfq that corresponds to io.weight, which belongs to the controller
+// iocost. Each of the two affects the disks that it governs. bfq allows weights up to 1000. If both files exist (both),
+// a higher weight becomes 1000 for bfq; otherwise bfq refuses it.
 func (s *setting) bfq(both bool) setting {
 	const most = 1000
 	b := *s
@@ -295,7 +295,7 @@ func writeHint(s *setting, err error) string {
 
 func quote(s string) string { return `"` + s + `"` }
 
-// bare returns the error number in err, because the caller already names the path. Without a number it returns err.
+// bare returns the errno in err, because the caller's error already names the path. If there is none, it returns err.
 func bare(err error) error {
 	var errno unix.Errno
 	if errors.As(err, &errno) {
@@ -314,8 +314,8 @@ func (g *Group) Open() (fd int, err error) {
 	return fd, nil
 }
 
-// OpenTasks opens the file by which a thread joins a group in a controller's v1 tree: the thread writes "0". Joining
-// with one thread takes no lock that waits for every processor. Joining with a whole process does (cgroup.procs).
+// OpenTasks opens the file by which a thread joins the v1 group of a controller: the thread writes "0" to it. Joining
+// by cgroup.procs, with the whole process, would take a lock for which the kernel waits for every processor.
 func (g *Group) OpenTasks(controller string) (fd int, err error) {
 	d := g.dir(controller)
 	fd, err = unix.Openat(g.fd(d), "tasks", unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -325,10 +325,10 @@ func (g *Group) OpenTasks(controller string) (fd int, err error) {
 	return fd, nil
 }
 
-// Found is a limit as the kernel shows it.
+// Found is a limit that was read back from the kernel.
 type Found struct {
-	Limit string // its key in the profile's section
-	Text  string // "memory.max=1048576"
+	Limit string // the limit's key in the profile
+	Text  string // file and value, as in "memory.max=1048576"
 	File  string
 }
 
@@ -362,8 +362,8 @@ func (s *setting) shown() string {
 	return s.value
 }
 
-// member reports whether text, which has the form of /proc/PID/cgroup, names the group. It compares only the last
-// component of the path, because no other group has this name.
+// member reports whether text, in the format of /proc/PID/cgroup, names the group. It compares only the last component
+// of the path, which no other group has.
 func (g *Group) member(d *Dir, text string) bool {
 	name := d.Path[strings.LastIndexByte(d.Path, '/'):]
 	for line := range strings.Lines(text) {
@@ -379,7 +379,7 @@ func (g *Group) member(d *Dir, text string) bool {
 	return false
 }
 
-// Sweep removes the groups that dead launchers have left beside this launcher's group, and kills the processes in them.
+// Sweep removes the groups beside this launcher's that dead launchers have left, and kills the processes in them.
 func (g *Group) Sweep() error {
 	var errs []error
 	for i := range g.Dirs {

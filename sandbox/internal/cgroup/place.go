@@ -14,21 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Place says where a sandbox's groups are. It is plain data that can be kept in a file, and its methods need nothing
-// else.
+// Place tells where a sandbox's groups are. It is plain data that can be stored in a file.
 type Place struct {
-	Name string `json:"name"`           // of each group: see Name
-	Dirs []Dir  `json:"dirs"`           // one for each tree; at least one
-	Leaf string `json:"leaf,omitempty"` // the group into which the launcher moved to make room; "" if it did not move
-	Unit *Unit  `json:"unit,omitempty"` // the unit, if systemd makes the group
+	Name string `json:"name"`           // the name of each group: see Name
+	Dirs []Dir  `json:"dirs"`           // one group for each tree; at least one
+	Leaf string `json:"leaf,omitempty"` // the group into which the launcher has moved to make room; "" if it has not
+	Unit *Unit  `json:"unit,omitempty"` // the unit, if systemd has made the group
 }
 
-// Dir is a group in one tree.
+// Dir is a group in one cgroup tree.
 type Dir struct {
-	Version     int      `json:"version"` // 1 or 2
+	Version     int      `json:"version"` // the tree's version: 1 or 2
 	Controllers []string `json:"controllers,omitempty"`
 	Path        string   `json:"path"`              // absolute, as the launcher sees it
-	Enabled     []string `json:"enabled,omitempty"` // v2: controllers that the launcher has switched on in the parent
+	Enabled     []string `json:"enabled,omitempty"` // v2: controllers that the launcher has enabled in the parent
 }
 
 // Unit is a transient scope of systemd.
@@ -58,13 +57,13 @@ func (p *Place) v2() *Dir {
 	return nil
 }
 
-// Exists reports whether any of the groups is still there.
+// Exists reports whether any of the groups still exists.
 func (p *Place) Exists() bool {
 	return slices.ContainsFunc(p.Dirs, func(d Dir) bool { return exists(d.Path) })
 }
 
-// Procs lists the processes in the groups and in the groups below them, by their numbers in the caller's pid
-// namespace. A process that has no number there is listed as 0. If the group no longer exists, the list is empty.
+// Procs lists the pids of the processes in the groups and in the groups below them, as the caller's pid namespace has
+// them. A process without a pid there is listed as 0. If the group no longer exists, the list is empty.
 func (p *Place) Procs() ([]int, error) {
 	d := p.v2()
 	if d == nil {
@@ -80,18 +79,18 @@ func (p *Place) Procs() ([]int, error) {
 	return pids, err
 }
 
-// gone reports whether an error says that a group no longer exists.
+// gone reports whether an error means that a group no longer exists.
 func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) }
 
 // ErrNoFreezer says that the groups cannot be frozen. Freezing needs the freezer controller on v1, and Linux 5.2 on
 // v2.
 var ErrNoFreezer = errors.New("freeze: the sandbox's groups have no freezer")
 
-// Freeze stops every process of the sandbox, and returns when all of them have stopped. No signal can make them go
-// on. SIGKILL still ends them.
+// Freeze stops every process of the sandbox, and returns when all have stopped. Only Thaw continues them; SIGKILL still
+// kills them.
 func (p *Place) Freeze() error { return p.freezer(cgroups.Frozen) }
 
-// Thaw lets the processes that Freeze stopped go on.
+// Thaw continues the processes that Freeze has stopped.
 func (p *Place) Thaw() error { return p.freezer(cgroups.Thawed) }
 
 func (p *Place) freezer(state cgroups.FreezerState) error {
@@ -99,7 +98,7 @@ func (p *Place) freezer(state cgroups.FreezerState) error {
 	if err != nil {
 		return err
 	}
-	// On v1 the library gives up within 200 ms. That is too short if a process has to wait for a processor.
+	// On v1 the library gives up within 200 ms. That is too short if a process waits for a processor.
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		if err := m.Freeze(state); err == nil || state != cgroups.Frozen || p.v2() != nil || gone(err) || time.Since(began) > freezeTime {
 			return err
@@ -131,12 +130,11 @@ func (p *Place) freezing() (cgroups.Manager, error) {
 	return nil, ErrNoFreezer
 }
 
-// killTries is how many times Kill tries to kill the processes one by one. It needs several tries if processes fork
-// meanwhile.
+// killTries is how often Kill goes through the list of processes. Once is not enough if processes fork meanwhile.
 const killTries = 100
 
-// Kill ends every process in the groups: with cgroup.kill (v2, Linux 5.14), which no fork escapes, or otherwise one by
-// one until none is left.
+// Kill kills every process in the groups. It uses cgroup.kill (v2, Linux 5.14), which no fork escapes, or otherwise
+// kills the processes one by one until none is left.
 func (p *Place) Kill() error {
 	if d := p.v2(); d != nil {
 		err := writeFile(d.Path, "cgroup.kill", "1")
@@ -154,18 +152,18 @@ func (p *Place) Kill() error {
 			return nil
 		}
 		for _, pid := range left {
-			if pid > 0 { // 0 would be the caller's own process group
-				_ = unix.Kill(pid, unix.SIGKILL) // the next Procs shows whether it worked
+			if pid > 0 { // kill(0) would mean the caller's own process group
+				_ = unix.Kill(pid, unix.SIGKILL) // the next call of Procs shows whether it worked
 			}
 		}
-		_ = p.Thaw() // a v1 freezer holds back even SIGKILL
+		_ = p.Thaw() // a v1 freezer delays even SIGKILL
 		time.Sleep(time.Millisecond)
 	}
 	return errors.New("kill: " + strconv.Itoa(len(left)) + " processes are left in " + p.Dirs[0].Path)
 }
 
-// Remove removes the groups and those below them, and undoes what was done to make them. Every process must have ended,
-// or be about to end. A group that no longer exists is no error.
+// Remove removes the groups and those below them, and undoes changes in the groups above. Every process must have
+// ended, or be about to end. A group that no longer exists is no error.
 func (p *Place) Remove() error {
 	var errs []error
 	for i := range p.Dirs {
@@ -179,8 +177,8 @@ func (p *Place) Remove() error {
 }
 
 // removeLeaf removes the group into which the launcher had moved. If the caller is in it, removeLeaf first moves the
-// caller back to the parent. The parent may then have no controller switched on (cgroup-v2.rst, "No Internal Process
-// Constraint"). So the caller stays in the group as long as another sandbox in the parent needs the controllers.
+// caller back to the parent. The parent must then have no controller enabled (cgroup-v2.rst, "No Internal Process
+// Constraint"). So the caller stays as long as another sandbox in the parent needs controllers.
 func (p *Place) removeLeaf() error {
 	if p.Leaf == "" || !exists(p.Leaf) {
 		return nil
@@ -206,7 +204,7 @@ func (p *Place) removeLeaf() error {
 	return cgroups.RemovePath(p.Leaf)
 }
 
-// disable switches off the controllers that were switched on in the parent for this sandbox.
+// disable disables the controllers that were enabled in the parent for this sandbox.
 func (p *Place) disable(parent string) error {
 	if d := p.v2(); d != nil && len(d.Enabled) > 0 {
 		return writeFile(parent, "cgroup.subtree_control", "-"+strings.Join(d.Enabled, " -"))

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stats holds the kernel's counters. A counter that this kernel or layout does not have is nil, never 0.
+// Stats holds the kernel's counters. A counter that this kernel or layout lacks is nil, not 0.
 type Stats struct {
 	Memory *Memory `json:"memory,omitempty"`
 	CPU    *CPU    `json:"cpu,omitempty"`
@@ -17,7 +17,7 @@ type Stats struct {
 	IO     *IO     `json:"io,omitempty"`
 }
 
-// Memory holds sizes in bytes, and counts of events.
+// Memory holds sizes in bytes, and numbers of events.
 type Memory struct {
 	Current     *uint64   `json:"current,omitempty"`
 	Peak        *uint64   `json:"peak,omitempty"` // v2: Linux 5.19
@@ -30,7 +30,7 @@ type Memory struct {
 	Pressure    *Pressure `json:"pressure,omitempty"`
 }
 
-// CPU holds the processor time that was used, and how long a limit has held processes back.
+// CPU holds the processor time used, and how long a limit has throttled processes.
 type CPU struct {
 	Usage            *time.Duration `json:"usage_ns,omitempty"`
 	User             *time.Duration `json:"user_ns,omitempty"`
@@ -56,8 +56,8 @@ type IO struct {
 	Pressure   *Pressure `json:"pressure,omitempty"`
 }
 
-// Pressure says how long some, or all, of the tasks were stalled for a resource (Documentation/accounting/psi.rst; v2,
-// Linux 4.20, and only if PSI is on).
+// Pressure is the time for which some, or all, tasks waited for a resource (Documentation/accounting/psi.rst; v2, Linux
+// 4.20, if PSI is enabled).
 type Pressure struct {
 	Some *time.Duration `json:"some_ns,omitempty"`
 	Full *time.Duration `json:"full_ns,omitempty"`
@@ -66,7 +66,7 @@ type Pressure struct {
 // Stats reads the counters. It returns an error if none of the groups exists any more.
 func (p *Place) Stats() (*Stats, error) { return p.read(true) }
 
-// Totals is like Stats, without the current use. It is meant for a sandbox that has ended.
+// Totals is like Stats, without the current use. It is for a sandbox that has ended.
 func (p *Place) Totals() (*Stats, error) { return p.read(false) }
 
 func (p *Place) read(now bool) (*Stats, error) {
@@ -93,8 +93,8 @@ func (p *Place) read(now bool) (*Stats, error) {
 	return s, nil
 }
 
-// Events returns the counters that show whether a limit was reached: how many processes were killed for memory, and how
-// many forks were refused. It reads no other file.
+// Events returns the counters that show whether a limit was reached: how many processes were killed for lack of memory,
+// and how many forks were refused. It reads no other file.
 func (p *Place) Events() (kills, refused *uint64) {
 	if d := p.dir("memory"); d != nil {
 		text, _ := readAt(unix.AT_FDCWD, d.Path+"/"+d.MemoryEvents()) // if it cannot be read, kills stays nil
@@ -107,8 +107,8 @@ func (p *Place) Events() (kills, refused *uint64) {
 	return kills, refused
 }
 
-// Limits is like Totals, for callers that only need to know which limits were reached. If Events shows that no limit
-// was reached, it reads nothing else.
+// Limits is like Totals, for callers that only ask which limits were reached. If Events shows that none was, it reads
+// nothing else.
 func (p *Place) Limits() (*Stats, error) {
 	kills, refused := p.Events()
 	for _, n := range [...]*uint64{kills, refused} {
@@ -119,7 +119,7 @@ func (p *Place) Limits() (*Stats, error) {
 	return &Stats{Memory: &Memory{OOMKills: kills}, PIDs: &PIDs{MaxEvents: refused}}, nil
 }
 
-// MemoryEvents returns the name of the file that counts the processes that the kernel killed for memory.
+// MemoryEvents returns the name of the file that counts processes killed for lack of memory.
 func (d *Dir) MemoryEvents() string {
 	if d.Version == 1 {
 		return "memory.oom_control"
@@ -127,13 +127,13 @@ func (d *Dir) MemoryEvents() string {
 	return "memory.events"
 }
 
-// These are keys in the files of events, for Count.
+// Keys in the kernel's files of events, for Count.
 const (
 	KeyKills   = "oom_kill" // in Dir.MemoryEvents: processes that were killed
 	KeyRefused = "max"      // in pids.events: forks that were refused
 )
 
-// Count returns a number from a text with lines "key number", or nil if the key is missing.
+// Count returns the number for a key in a text with lines "key number", or nil if the key is missing.
 func Count(text, key string) *uint64 {
 	for line := range strings.Lines(text) {
 		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); name == key {
@@ -166,7 +166,7 @@ func (g counters) text(file string) string {
 // number returns the number in a file, or nil if the file does not exist or says "max".
 func (g counters) number(file string) *uint64 { return parse(g.text(file)) }
 
-// current is like number, for a file that holds the current use. It returns nil if the caller did not ask for that.
+// current is number for a file that holds the current use. It returns nil if the caller has not asked for that.
 func (g counters) current(file string) *uint64 {
 	if !g.now {
 		return nil
@@ -174,7 +174,7 @@ func (g counters) current(file string) *uint64 {
 	return g.number(file)
 }
 
-// add2 adds the counters of a v2 group. If a controller is not on in the group, its files do not exist.
+// add2 adds the counters of a v2 group. A controller that is not enabled in the group has no files.
 func (s *Stats) add2(g counters) {
 	if events := g.text("memory.events"); events != "" {
 		s.Memory = &Memory{
@@ -243,8 +243,8 @@ func (s *Stats) add1(g counters, controller string) {
 }
 
 // share divides the time that a v1 group has used into user and system time, in the ratio of the counted user and
-// system times. The used time is exact. The kernel counts the other two in ticks, so their sum may be less or more.
-// For v2 and /proc/PID/stat the kernel does the same itself. If a figure is missing, share returns the counted times.
+// system times. The used time is exact, but the kernel counts the other two in ticks, so their sum may differ. For v2
+// and /proc/PID/stat the kernel does the same itself. If a number is missing, share returns the counted times.
 func share(usage *time.Duration, user, system *uint64) (u, s *time.Duration) {
 	if usage == nil || user == nil || system == nil || *user+*system == 0 {
 		return times(user, 1), times(system, 1)

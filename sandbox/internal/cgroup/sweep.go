@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// sweep removes the groups in parent whose launchers are dead, and kills the processes in them. It ignores the groups
-// of launchers in other pid namespaces, because nobody here can tell whether those launchers are alive.
+// sweep removes the groups in parent whose launchers are dead, and kills the processes in them. It ignores groups of
+// launchers in other pid namespaces, because it cannot tell whether these launchers live.
 func sweep(parent string, version int) error {
 	names, err := list(parent)
 	if err != nil {
@@ -64,7 +64,7 @@ func clean(path string, version int) error {
 	return p.Remove()
 }
 
-// dead reports whether a launcher has certainly ended. It returns false for a launcher of another pid namespace.
+// dead reports whether a launcher has certainly ended. For a launcher of another pid namespace it returns false.
 func (l launcher) dead() bool {
 	ns, err := pidNamespace()
 	if err != nil || ns != l.ns {
@@ -77,7 +77,7 @@ func (l launcher) dead() bool {
 	return errors.Is(err, fs.ErrNotExist) || err == nil && start != l.start
 }
 
-// ownPID is what pidNamespace returns.
+// ownPID is the cached result of pidNamespace.
 var ownPID struct {
 	asked sync.Once
 	inode uint64
@@ -96,7 +96,7 @@ func pidNamespace() (uint64, error) {
 	return ownPID.inode, ownPID.err
 }
 
-var made atomic.Int32 // groups of this process
+var made atomic.Int32 // number of groups that this process has made
 
 // NewName returns a name for the groups of the next sandbox of this process.
 func NewName() (string, error) {
@@ -111,7 +111,7 @@ func NewName() (string, error) {
 	return Name(ns, os.Getpid(), start, int(made.Add(1))-1), nil
 }
 
-// alone reports whether parent contains no group of a sandbox, except those whose paths are in but.
+// alone reports whether parent contains no sandbox's group except those whose paths are in but.
 func alone(parent string, but ...string) bool {
 	entries, err := os.ReadDir(parent)
 	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// config returns the library's configuration, from which the library makes the unit's name.
+// config returns the library's configuration, from which the library builds the unit's name.
 func (u *Unit) config(slice string) *cgroups.Cgroup {
 	name := strings.TrimSuffix(strings.TrimPrefix(u.Name, prefix), ".scope")
 	return &cgroups.Cgroup{Name: name, ScopePrefix: strings.TrimSuffix(prefix, "-"), Parent: slice, Rootless: u.User, Systemd: true,
@@ -55,8 +55,8 @@ func (g *Group) Adopt(pid int) error {
 			held[s.file] = s.value
 		}
 	}
-	// The limits become properties of the unit. Otherwise systemd would overwrite them with its own values when it
-	// looks at the unit again.
+	// The limits become properties of the unit. Otherwise systemd would overwrite them with its own values when it next
+	// updates the unit.
 	if err := m.Set(&cgroups.Resources{Unified: held}); err != nil {
 		return &Error{Op: "systemd: " + g.Unit.Name, Err: plain(err), Hint: controllers}
 	}
@@ -71,7 +71,7 @@ func property(name string, value any) dbus.Property {
 	return dbus.Property{Name: name, Value: godbus.MakeVariant(value)}
 }
 
-// undelegated moves a setting to Lacking if the systemd manager itself does not have the setting's controller.
+// undelegated adds a setting to Lacking if the systemd manager itself does not have the setting's controller.
 func (g *Group) undelegated(t *target) error {
 	text, err := readAt(g.fds[0], "cgroup.controllers")
 	if err != nil {
@@ -90,7 +90,7 @@ func (g *Group) undelegated(t *target) error {
 	return nil
 }
 
-// plain removes the library's own words ("failed …", "unable …") from an error, and returns the error inside.
+// plain returns the error inside an error of the library, without the library's own words ("failed …", "unable …").
 func plain(err error) error {
 	for strings.HasPrefix(err.Error(), "failed") || strings.HasPrefix(err.Error(), "unable") {
 		inner := errors.Unwrap(err)

@@ -1,8 +1,8 @@
 package child
 
 // bpf(2): maps, programs, raw tracepoints (Linux 4.17) and the ring buffer (5.8), for a recorder that root runs. The
-// program of a dozen instructions that guards the devices of a cgroup is loaded here, too. All of this is in this
-// package because the structures hold pointers.
+// small program that filters the devices of a cgroup is loaded here too. All of this is in this package because the
+// structures contain pointers.
 
 import (
 	"errors"
@@ -15,16 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// GuardDevices attaches a program of type cgroup_device to a group. group is a descriptor. The group keeps the
-// program.
+// GuardDevices attaches a BPF program of type cgroup_device to a cgroup. group is a descriptor of the cgroup, which
+// keeps the program.
 func GuardDevices(group int, program []byte) error {
 	license := [...]byte{'M', 'I', 'T', 0}
 	load := struct {
 		kind, instructions uint32
 		program, license   uint64
 	}{unix.BPF_PROG_TYPE_CGROUP_DEVICE, uint32(len(program) / 8), 0, 0}
-	// The kernel wants addresses as 64-bit numbers, which the garbage collector does not take for pointers. So what
-	// they name must be pinned until the call has returned.
+	// The kernel takes addresses as 64-bit numbers, which the garbage collector does not see as pointers. So the memory
+	// must be pinned until the call has returned.
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	pin.Pin(&program[0])
@@ -36,7 +36,7 @@ func GuardDevices(group int, program []byte) error {
 		return err
 	}
 	defer unix.Close(fd)
-	// ALLOW_MULTI keeps the programs that others have attached, such as systemd's. A device must pass all of them.
+	// ALLOW_MULTI keeps the programs that others have attached, such as systemd's. All of them must allow a device.
 	attach := struct{ target, program, kind, flags uint32 }{uint32(group), uint32(fd), unix.BPF_CGROUP_DEVICE, unix.BPF_F_ALLOW_MULTI}
 	_, err = bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach))
 	return err
@@ -48,7 +48,7 @@ func DeviceGuards(group int) (int, error) {
 		target, kind, flags, attachFlags uint32
 		ids                              uint64
 		count, _                         uint32
-		_                                [4]uint64 // Linux 6.17 and newer write here, whatever the size is
+		_                                [4]uint64 // Linux 6.17 and newer write to these bytes, whatever the size
 	}{target: uint32(group), kind: unix.BPF_CGROUP_DEVICE}
 	_, err := bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&query), unsafe.Sizeof(query))
 	return int(query.count), err
@@ -60,7 +60,7 @@ func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
 		switch errno {
 		case 0:
 			return int(r), nil
-		case syscall.EAGAIN, syscall.EINTR: // a signal came while a program was verified
+		case syscall.EAGAIN, syscall.EINTR: // a signal arrived while the kernel verified a program
 		default:
 			return -1, errno
 		}
@@ -73,7 +73,7 @@ func NewMap(kind, key, value, entries uint32) (fd int, err error) {
 	return bpf(unix.BPF_MAP_CREATE, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 }
 
-// mapElem is the part of union bpf_attr for an element of a map.
+// mapElem is the part of union bpf_attr for operations on an element of a map.
 type mapElem struct {
 	fd         uint32
 	_          uint32
@@ -81,14 +81,14 @@ type mapElem struct {
 	flags      uint64
 }
 
-// SetMap puts a value at a key.
+// SetMap sets the value of a key.
 func SetMap(fd int, key, value []byte) error {
 	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0]), value: unsafe.Pointer(&value[0])}
 	_, err := bpf(unix.BPF_MAP_UPDATE_ELEM, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return err
 }
 
-// AddMap puts a value at a key that has none. EEXIST: it has one.
+// AddMap sets the value of a new key. EEXIST: the key exists.
 func AddMap(fd int, key, value []byte) error {
 	// The flag 1 is BPF_NOEXIST.
 	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0]), value: unsafe.Pointer(&value[0]), flags: 1}
@@ -110,7 +110,7 @@ func GetMap(fd int, key, value []byte) error {
 	return err
 }
 
-// NextKey stores the key after key in next. nil stands for the position before the first key. ENOENT: key was the last.
+// NextKey stores the key after key in next. key nil asks for the first. ENOENT: key was the last.
 func NextKey(fd int, key, next []byte) error {
 	attr := mapElem{fd: uint32(fd), value: unsafe.Pointer(&next[0])}
 	if key != nil {
@@ -121,9 +121,9 @@ func NextKey(fd int, key, next []byte) error {
 }
 
 // LoadTracepoint loads a program of encoded instructions. If typed is 0, the program is for any raw tracepoint.
-// Otherwise it is for the tracepoint whose type has this number in the kernel's description of its types, and the
-// verifier then knows the tracepoint's arguments (Linux 5.5). If the kernel refuses the program, the error ends with
-// what the verifier says last.
+// Otherwise it is for the tracepoint whose type has this number in the kernel's type information (BTF), and the
+// verifier then knows the tracepoint's arguments (Linux 5.5). If the kernel refuses the program, the error contains the
+// verifier's last message.
 func LoadTracepoint(insns []byte, typed uint32) (fd int, err error) {
 	const rawTracepoint, tracing, traceRawTP, insnSize = 17, 26, 23, 8
 	license := []byte("GPL\x00")
@@ -144,8 +144,7 @@ func LoadTracepoint(insns []byte, typed uint32) (fd int, err error) {
 	if err != unix.EACCES && err != unix.EINVAL && err != unix.E2BIG {
 		return fd, err
 	}
-	// The program is loaded again, now with the verifier's log. A program that loads at once needs no log, and the
-	// log is large.
+	// The program is loaded again, this time with the verifier's log, which is large and needed only after an error.
 	log := make([]byte, 16<<20)
 	attr.level, attr.size, attr.log = 1, uint32(len(log)), unsafe.Pointer(&log[0])
 	if fd, e := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); e == nil {
@@ -172,8 +171,8 @@ func AttachRawTracepoint(name string, prog int) (fd int, err error) {
 // Ring is the reader's side of a BPF_MAP_TYPE_RINGBUF.
 type Ring struct {
 	fd       int
-	consumer []byte // a page with the reader's position
-	producer []byte // a page with the kernel's position, and the data twice in a row
+	consumer []byte // the page with the reader's position
+	producer []byte // the page with the kernel's position, followed by the data, which is mapped twice in a row
 	mask     uint64
 }
 
@@ -195,10 +194,10 @@ func NewRing(size int) (*Ring, error) {
 	return r, nil
 }
 
-// FD returns the map's descriptor. poll(2) on it says when there is something to read.
+// FD returns the map's descriptor. poll(2) reports it as readable if there are records.
 func (r *Ring) FD() int { return r.fd }
 
-// Read passes each available record to do. The record is valid until do returns.
+// Read calls do for each available record. The record is valid until do returns.
 func (r *Ring) Read(do func([]byte)) {
 	const busy, discard, header = 1 << 31, 1 << 30, 8
 	at, data := (*uint64)(unsafe.Pointer(&r.consumer[0])), r.producer[len(r.consumer):]
@@ -212,7 +211,7 @@ func (r *Ring) Read(do func([]byte)) {
 		}
 		size := uint64(n &^ (busy | discard))
 		if size > uint64(len(rec))-header {
-			return // no record is longer than the ring
+			return // a longer record is impossible
 		}
 		if n&discard == 0 {
 			do(rec[header : header+size])
@@ -226,7 +225,7 @@ func (r *Ring) Read(do func([]byte)) {
 func (r *Ring) Close() {
 	for _, m := range [...][]byte{r.consumer, r.producer} {
 		if m != nil {
-			_ = unix.Munmap(m) // Mmap has returned it
+			_ = unix.Munmap(m) // munmap cannot fail for a mapping of Mmap
 		}
 	}
 	unix.Close(r.fd)

@@ -2,5 +2,6 @@
 
 package child
 
-// withC reports that libc may be in this process. The child needs what libc maps: a thread's own memory, for example.
+// withC reports that libc may be in this process. The child then needs what libc has mapped, for example a thread's own
+// memory.
 const withC = true

@@ -12,74 +12,75 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// op is a linked step.
+// op is a step of the plan in the form in which the child executes it.
 type op struct {
 	nr   uintptr
 	args [6]uintptr
-	load *int32      // if not nil, the call leaves its result here
-	put  *int32      // if not nil, the value of from goes here before the call
-	regs [6]plan.Reg // if not 0, the argument is the value of this register
+	load *int32      // if not nil, the result of the call is stored here
+	put  *int32      // if not nil, the descriptor from is stored here before the call
+	regs [6]plan.Reg // an argument is taken from this descriptor slot, if it is not 0
 	or   uint16      // an errno that counts as success
 	to   plan.Reg
 	from plan.Reg
 	kind uint8
-	some bool // a result of 0 is an error: the other end of the socket is closed
+	some bool // a result of 0 is an error: the other end of the socket is closed, or a signal would be sent
 }
 
 const (
-	opEnd   = iota // memory that nobody has written
+	opEnd   = iota // zeroed memory: no more operations
 	opCall         // a system call
-	opFork         // clone(2): the new process goes on, the caller turns to init's operations
-	opAgain        // clone(2): the new process goes on, the caller ends
+	opFork         // clone(2): the new process continues as the task, the old one as init
+	opAgain        // clone(2): the new process continues, the old one ends
 )
 
-// The heap lies in adjacent arenas of this size, aligned to it (runtime, heapArenaBytes on 64-bit Linux). It begins
-// anywhere in the first (runtime, randomizeHeapBase), so a small heap may lie in two. Of the stack's arena and its
-// neighbours the child gets only a window around the stack pointer, because the frames from run on are small.
+// The Go heap lies in adjacent arenas of this size, aligned to it (runtime, heapArenaBytes on 64-bit Linux). It begins
+// anywhere in the first arena (runtime, randomizeHeapBase), so a small heap may lie in two. Of the arena that contains
+// the stack, and of its neighbours, the child gets only a window around the stack pointer, because the frames from run
+// on are small.
 const (
 	arenaSize  = 64 << 20
-	windowSize = 16 << 10 // or two pages, if they are larger
+	windowSize = 16 << 10 // at least two pages
 )
 
-// Image is a plan that is ready to run, in memory that the child shares. The launcher may add steps after Start, and
-// the child can run them once it is told. An Image is used once.
+// Image is a plan that is ready to be executed, in memory that launcher and child share. The launcher may add steps
+// after Start, and the child executes them once it is told. An Image is used once.
 type Image struct {
 	clone  uint64
-	group  int    // what CLONE_INTO_CGROUP names
+	group  int    // the descriptor of the cgroup for CLONE_INTO_CGROUP
 	alone  bool   // see Alone
-	memory []byte // nil once it was released
+	memory []byte // nil after Release
 	page   *Page
-	ops    area // the child's; after the fork the task's
+	ops    area // operations of the child and, after the fork, of the task
 	init   area
-	data   area // what the operations point to
+	data   area // data to which the operations point
 	fail   [2]int
 }
 
-// area is a part of an image's memory that is filled from its beginning.
+// area is a part of an image's memory, filled from its beginning.
 type area struct{ next, end uintptr }
 
-// The layout of an image's memory. Only the pages that are written take memory.
+// The layout of an image's memory. Pages that are never written take no memory.
 const (
 	imageSize = 64 << 20
-	initStart = 4 << 10 // after the page
+	initStart = 4 << 10 // after the first page, which is a Page
 	opsStart  = 32 << 10
 	dataStart = 24 << 20
 )
 
-// InitBase is the number of init's first step in a Fault.
+// InitBase is added to the numbers of init's steps in a Fault.
 const InitBase = 1 << 20
 
 // Page is the memory that the child shares with the launcher.
 type Page struct {
-	Init, Task Fault  // Init is also the child's before the child forks
-	Next       int32  // the pid of the process that Respawn made, which is the launcher's child; 0 for none
-	Done       uint32 // 1 once the task was reaped
+	Init, Task Fault  // Init is also for the child before the fork
+	Next       int32  // the pid of the process that Respawn has made, a child of the launcher; 0 if there is none
+	Done       uint32 // 1 once init has reaped the task
 	Guard      uint32 // 1: init is a guard: see guard
-	Linger     uint32 // 1: init waits for one more word at descriptor 0 before it ends, and the terminal with it
+	Linger     uint32 // 1: init waits for one more word before its end, which closes the task's terminal
 	Status     int32  // the task's wait status
 	Usage      unix.Rusage
-	owner      uint32 // the task's pid as init sees it, until its memory goes: see plan.HoldOwner
-	self       int32  // the task's pid as it sees it: see plan.WithSelf
+	owner      uint32 // the task's pid as init sees it, until the kernel releases the task's memory: see plan.HoldOwner
+	self       int32  // the task's pid as the task sees it: see plan.WithSelf
 	scratch    int32
 	scratchUse unix.Rusage
 
@@ -90,13 +91,13 @@ type Page struct {
 	children [2048]byte
 }
 
-// Fault is the step that failed or, if Errno is 0, the step that is running.
+// Fault is the step that has failed or, if Errno is 0, the step that is running.
 type Fault struct {
-	Step  uint32 // index + 1, plus InitBase for init's steps; 0 before the first and after the last
+	Step  uint32 // number from 1, plus InitBase for init's steps; 0 before the first step and after the last
 	Errno uint32
 }
 
-// numbers holds the number of each call on this architecture.
+// numbers holds the system call numbers of this architecture.
 var numbers = [plan.NumCalls]uintptr{
 	plan.Capset: unix.SYS_CAPSET, plan.Chdir: unix.SYS_CHDIR, plan.Chroot: unix.SYS_CHROOT, plan.Close: unix.SYS_CLOSE,
 	plan.CloseRange: unix.SYS_CLOSE_RANGE, plan.Dup3: unix.SYS_DUP3, plan.Execve: unix.SYS_EXECVE, plan.Fchdir: unix.SYS_FCHDIR,
@@ -113,10 +114,10 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Symlinkat: unix.SYS_SYMLINKAT, plan.Umask: unix.SYS_UMASK, plan.Umount2: unix.SYS_UMOUNT2, plan.Unshare: unix.SYS_UNSHARE,
 	plan.Write: unix.SYS_WRITE, plan.Execveat: unix.SYS_EXECVEAT, plan.Futex: unix.SYS_FUTEX,
 	plan.Sendmsg: unix.SYS_SENDMSG, plan.SetRobustList: unix.SYS_SET_ROBUST_LIST, plan.Recvmsg: unix.SYS_RECVMSG,
-	plan.Setpgid: unix.SYS_SETPGID,
+	plan.Setpgid: unix.SYS_SETPGID, plan.Kill: unix.SYS_KILL,
 }
 
-// Link makes an image of a whole plan. files gives the descriptor of each of p.Files.
+// Link makes an image of a whole plan. files maps the names in p.Files to descriptors.
 func Link(p *plan.Plan, files map[string]int) (*Image, error) {
 	im, err := New(p.Clone)
 	if err == nil {
@@ -133,7 +134,7 @@ func Link(p *plan.Plan, files map[string]int) (*Image, error) {
 	return im, nil
 }
 
-// New makes an image without any step, whose child is cloned with the given CLONE_* flags.
+// New makes an image without steps, for a child that is cloned with the given CLONE_* flags.
 func New(clone uint64) (*Image, error) {
 	memory, err := unix.Mmap(-1, 0, imageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
 	if err != nil {
@@ -151,22 +152,22 @@ func New(clone uint64) (*Image, error) {
 	}, nil
 }
 
-// Cgroup sets the group in which the child starts, if its flags ask for one.
+// Cgroup sets the cgroup in which the child starts, if its flags contain CLONE_INTO_CGROUP.
 func (im *Image) Cgroup(fd int) { im.group = fd }
 
-// Add appends steps to the steps of the child and the task.
+// Add appends steps for the child and the task.
 func (im *Image) Add(steps []plan.Step, files map[string]int) error {
 	return im.link(&im.ops, im.opsAt(opsStart), &im.fail[0], steps, files)
 }
 
-// AddInit appends steps to init's steps. init must have all its steps before the child forks.
+// AddInit appends steps for init. init must have all of them before the child forks.
 func (im *Image) AddInit(steps []plan.Step, files map[string]int) error {
 	return im.link(&im.init, im.opsAt(initStart), &im.fail[1], steps, files)
 }
 
 func (im *Image) opsAt(offset uintptr) uintptr { return addr(im.memory) + offset }
 
-// link fills an area. It leaves room for one operation after the last, whose zero marks the end.
+// link converts steps to operations in an area. The zeroed memory after the last operation marks the end.
 func (im *Image) link(to *area, start uintptr, fail *int, steps []plan.Step, files map[string]int) error {
 	const size = unsafe.Sizeof(op{})
 	for i := range steps {
@@ -178,7 +179,7 @@ func (im *Image) link(to *area, start uintptr, fail *int, steps []plan.Step, fil
 		if err := im.linkStep(o, &steps[i], files); err != nil {
 			return fmt.Errorf("step %d: %s: %w", n, steps[i].Call, err)
 		}
-		if n == *fail { // no kernel has such a call: ENOSYS
+		if n == *fail { // no kernel has such a call, so it fails with ENOSYS
 			o.nr, o.or, o.kind = ^uintptr(0), 0, opCall
 		}
 		to.next += size
@@ -194,19 +195,19 @@ func (im *Image) pointer(p uintptr) unsafe.Pointer {
 }
 
 func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
-	// recvfrom returns 0 if the launcher is gone. That is an error, because nobody would supervise the program.
-	*o = op{nr: numbers[s.Call], to: s.To, or: uint16(s.Or), kind: opCall, some: s.Call == plan.Recvfrom}
+	// recvfrom returns 0 if the launcher has ended. That is an error, because nobody would supervise the program.
+	*o = op{nr: numbers[s.Call], to: s.To, or: uint16(s.Or), kind: opCall, some: s.Call == plan.Recvfrom || s.Call == plan.Kill}
 	if s.Call == plan.Fork || s.Call == plan.Respawn {
 		o.nr, o.kind = unix.SYS_CLONE, opFork
 		if s.Call == plan.Respawn {
 			o.kind = opAgain
 		}
 		o.args[0] = uintptr(s.Args[0].Int) | uintptr(unix.SIGCHLD)
-		o.args[2] = uintptr(unsafe.Pointer(&im.page.Next)) // CLONE_PARENT_SETTID leaves the pid here
+		o.args[2] = uintptr(unsafe.Pointer(&im.page.Next)) // CLONE_PARENT_SETTID stores the pid here
 		if s.Args[2].Kind == plan.Owner {
 			o.args[2] = im.owner()
 		}
-		if s.Args[3].Kind == plan.Self { // child_tid and tls come after parent_tid, in this order or the other
+		if s.Args[3].Kind == plan.Self { // child_tid and tls follow parent_tid; their order depends on the architecture
 			o.args[3], o.args[4] = im.self(), im.self()
 		}
 		return nil
@@ -225,7 +226,7 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 	case plan.Register:
 		o.regs[j] = a.Reg
 	case plan.AtFDCWD:
-		o.args[j] = ^uintptr(99) // -100
+		o.args[j] = ^uintptr(99) // -100, AT_FDCWD
 	case plan.FD:
 		o.args[j], err = opened(files, a.Data)
 	case plan.PathBeneath: // struct landlock_path_beneath_attr is packed: 8 bytes of rights, 4 of the descriptor
@@ -261,7 +262,7 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 		b, err = im.fprog(a.Data)
 	default:
 		o.args[j] = uintptr(a.Int)
-		// The kernel would stop at the NUL, and use another path than the path that the profile was checked for.
+		// The kernel would end the path at the NUL, and use another path than the one that the profile was checked for.
 		if a.Kind == plan.Path && strings.IndexByte(a.Data, 0) >= 0 {
 			return fmt.Errorf("%q: a NUL in a path", a.Data)
 		}
@@ -286,8 +287,8 @@ func opened(files map[string]int, name string) (uintptr, error) {
 	return uintptr(fd), nil
 }
 
-// argvLen returns the length of the arguments: os.Args are strings in the memory that execve(2) filled, one after the
-// other. If the program has replaced them, argvLen returns 0, and nothing is wiped.
+// argvLen returns the length of the program's arguments in the memory that execve(2) has filled, where os.Args lie one
+// after the other. If the program has replaced os.Args, argvLen returns 0, and nothing is overwritten.
 func argvLen() uintptr {
 	next := uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))
 	start := next
@@ -300,7 +301,7 @@ func argvLen() uintptr {
 	return next - start
 }
 
-// alloc takes n zero bytes, aligned to 8.
+// alloc returns n zero bytes of the image's memory, aligned to 8.
 func (im *Image) alloc(n int) ([]byte, error) {
 	size := uintptr(n+7) &^ 7
 	if n < 0 || im.data.end-im.data.next < size {
@@ -344,7 +345,7 @@ func (im *Image) strings(data string) ([]byte, error) {
 	return table, nil
 }
 
-// fprog builds struct sock_fprog: the number of instructions, and at offset 8 the address of the first.
+// fprog builds a struct sock_fprog: the number of instructions, and at offset 8 the address of the first.
 func (im *Image) fprog(prog string) ([]byte, error) {
 	head, err := im.alloc(16)
 	if err != nil {
@@ -360,7 +361,7 @@ func (im *Image) fprog(prog string) ([]byte, error) {
 	return head, nil
 }
 
-// message is a struct msghdr with a text and one descriptor: unix(7), SCM_RIGHTS.
+// message is a struct msghdr for a text and one descriptor: unix(7), SCM_RIGHTS.
 type message struct {
 	unix.Msghdr
 	iov     unix.Iovec
@@ -368,7 +369,7 @@ type message struct {
 	fd, _   int32
 }
 
-// message makes a message with room for n bytes of text. The text is at the end of b.
+// message makes a message with n bytes of space for text. The text is at the end of b.
 func (im *Image) message(n int) (m *message, b []byte, err error) {
 	const size = int(unsafe.Sizeof(message{}))
 	if b, err = im.alloc(size + n); err != nil {
@@ -383,8 +384,8 @@ func (im *Image) message(n int) (m *message, b []byte, err error) {
 	return m, b, nil
 }
 
-// rights makes a message that takes one byte and one descriptor, which becomes the result. Without a descriptor the
-// result is -1. The next step cannot mistake that for an open file, because every call refuses it with EBADF.
+// rights makes a message that receives one byte and one descriptor, which becomes the step's result. If no descriptor
+// comes, the result is -1, which every call refuses with EBADF.
 func (im *Image) rights(o *op) ([]byte, error) {
 	m, b, err := im.message(1)
 	if err != nil {
@@ -395,7 +396,7 @@ func (im *Image) rights(o *op) ([]byte, error) {
 	return b, nil
 }
 
-// sendRights makes a message that sends the text and one descriptor.
+// sendRights makes a message that sends a text and one descriptor.
 func (im *Image) sendRights(text string, fd int32) (*message, []byte, error) {
 	m, b, err := im.message(len(text))
 	if err != nil {
@@ -408,21 +409,21 @@ func (im *Image) sendRights(text string, fd int32) (*message, []byte, error) {
 	return m, b, nil
 }
 
-// Fail makes step i of the child and the task, or of init, fail with ENOSYS, for tests of errors. Call it before the
-// step is added.
+// Fail makes step i of the child and the task fail with ENOSYS, for tests of errors. It must be called before the step
+// is added.
 func (im *Image) Fail(i int) { im.fail[0] = i }
 
-// FailInit does for init's steps what Fail does for the others.
+// FailInit is Fail for init's steps.
 func (im *Image) FailInit(i int) { im.fail[1] = i }
 
-// Page returns the page in which the child reports.
+// Page returns the page in which the child records errors and its end.
 func (im *Image) Page() *Page { return im.page }
 
-// Release gives the memory back. im may be nil.
+// Release unmaps the image's memory. im may be nil.
 func (im *Image) Release() {
 	if im == nil || im.memory == nil {
 		return
 	}
-	_ = unix.Munmap(im.memory) // New made the mapping; nothing can be done about an error
+	_ = unix.Munmap(im.memory) // munmap cannot fail for a mapping of New
 	im.memory, im.page = nil, nil
 }

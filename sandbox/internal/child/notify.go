@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Notification is struct seccomp_notif: a call of a task that waits for an answer. It holds a copy that the kernel
-// made. The task can change only what the arguments point to.
+// Notification is struct seccomp_notif: a task's system call that waits for an answer. It is a copy that the kernel has
+// made, so the task can change only the memory to which the arguments point.
 type Notification struct {
 	ID    uint64
-	PID   uint32 // of the thread, in the reader's pid namespace
+	PID   uint32 // the thread's id in the reader's pid namespace
 	Flags uint32
 	Nr    int32
 	Arch  uint32
@@ -40,14 +40,14 @@ const (
 	flagContinue  = 1
 )
 
-// NextNotification takes a notification from a listener that poll(2) reports as readable. ENOENT: the task has been
+// NextNotification receives a notification from a listener that poll(2) reports as readable. ENOENT: the task has been
 // killed meanwhile.
 func NextNotification(listener int, n *Notification) syscall.Errno {
-	*n = Notification{} // the kernel insists on zeros
+	*n = Notification{} // the kernel accepts only a zeroed structure
 	return ioctl(listener, notifRecv, unsafe.Pointer(n))
 }
 
-// Deny answers a notification with an error number, which must not be 0. ENOENT: the task is gone.
+// Deny makes the waiting call fail with an errno, which must not be 0. ENOENT: the task has ended.
 func Deny(listener int, id uint64, errno syscall.Errno) syscall.Errno {
 	if errno == 0 {
 		errno = syscall.EPERM
@@ -55,14 +55,13 @@ func Deny(listener int, id uint64, errno syscall.Errno) syscall.Errno {
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, errno: -int32(errno)}))
 }
 
-// Answer answers a notification with an error number. 0 means success, because somebody has made the call in the
-// task's place. ENOENT: the task is gone.
+// Answer makes the waiting call return an errno. 0 means success, because the launcher has made the call in the task's
+// place. ENOENT: the task has ended.
 func Answer(listener int, id uint64, errno syscall.Errno) syscall.Errno {
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, errno: -int32(errno)}))
 }
 
-// SetGroups sets the supplementary groups of this thread alone: setgroups(2). Go's own call sets those of all
-// threads.
+// SetGroups sets the supplementary groups of this thread only: setgroups(2). Go's own call sets those of all threads.
 func SetGroups(ids []uint32) syscall.Errno {
 	var list unsafe.Pointer
 	if len(ids) > 0 {
@@ -72,31 +71,31 @@ func SetGroups(ids []uint32) syscall.Errno {
 	return errno
 }
 
-// Continue lets the kernel make the call as if nobody had been asked. The memory that the arguments point to may have
-// changed since, so a look at it has protected nothing. ENOENT: the task is gone.
+// Continue lets the kernel execute the waiting call. The memory to which the arguments point may have changed since it
+// was read, so reading it has protected nothing. ENOENT: the task has ended.
 func Continue(listener int, id uint64) syscall.Errno {
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, flags: flagContinue}))
 }
 
-// Waits reports whether the task of a notification still waits for its answer. If it does, what was read about the
-// process with its pid was read about that task.
+// Waits reports whether the task of a notification still waits for its answer. If it does, everything read so far about
+// the process with its pid was about that task.
 func Waits(listener int, id uint64) bool {
 	return ioctl(listener, notifIDValid, unsafe.Pointer(&id)) == 0
 }
 
-// IsListener reports whether a descriptor is a listener.
+// IsListener reports whether a descriptor is a seccomp listener.
 func IsListener(fd int) bool {
-	var id uint64 // no notification has this one
+	var id uint64 // an id that no notification has
 	return ioctl(fd, notifIDValid, unsafe.Pointer(&id)) == syscall.ENOENT
 }
 
-// SyncWakeUp makes task and launcher take turns on one processor, if the kernel supports that.
+// SyncWakeUp asks the kernel to let task and launcher take turns on one processor, which is faster.
 func SyncWakeUp(listener int) {
 	// Before Linux 6.6 this fails, and an answer only takes longer.
 	_, _, _ = syscall.RawSyscall(unix.SYS_IOCTL, uintptr(listener), notifSetFlags, syncWakeUp)
 }
 
-// ioctl never blocks here, because the listener is readable or there is nothing to wait for.
+// ioctl does not block here, because the listener is readable, or the request does not wait.
 func ioctl(fd int, request uintptr, arg unsafe.Pointer) syscall.Errno {
 	for {
 		if _, _, errno := syscall.RawSyscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg)); errno != syscall.EINTR {
@@ -105,16 +104,16 @@ func ioctl(fd int, request uintptr, arg unsafe.Pointer) syscall.Errno {
 	}
 }
 
-// AwaitNotification reports whether a listener has a notification within a very short time. The wait is so short that
-// the Go runtime need not know of it: telling the runtime, and finding a processor again, would take longer.
+// AwaitNotification reports whether a listener gets a notification within d. It does not tell the Go runtime that it
+// blocks, because that would take longer than the very short wait.
 func AwaitNotification(listener int, d time.Duration) bool {
 	fd, ts := unix.PollFd{Fd: int32(listener), Events: unix.POLLIN}, unix.NsecToTimespec(int64(d))
 	n, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
 	return errno == 0 && n > 0 && fd.Revents&unix.POLLIN != 0
 }
 
-// ReadMemory reads the memory of a process at an address, as far as it can be read: process_vm_readv(2). It returns
-// the number of bytes.
+// ReadMemory reads the memory of a process at an address, as far as it is mapped: process_vm_readv(2). It returns the
+// number of bytes.
 func ReadMemory(pid int, addr uint64, buf []byte) int {
 	if len(buf) == 0 {
 		return 0
@@ -129,8 +128,8 @@ func ReadMemory(pid int, addr uint64, buf []byte) int {
 	return int(n)
 }
 
-// FilterFlags reports whether seccomp(2) knows the flags of SECCOMP_SET_MODE_FILTER. It installs nothing, because there
-// is no program at address 0.
+// FilterFlags reports whether the kernel knows these flags of SECCOMP_SET_MODE_FILTER. It installs no filter, because
+// the address 0 that it passes is no program.
 func FilterFlags(flags uint) bool {
 	_, _, errno := syscall.RawSyscall(unix.SYS_SECCOMP, 1, uintptr(flags), 0)
 	return errno == syscall.EFAULT

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Random draws a number from the kernel: getrandom(2). It makes the system call itself. The Go runtime uses the vDSO,
-// which first maps memory for a state that serves many numbers, and a launch draws only one or two.
+// Random returns a random number from the kernel: getrandom(2). It makes the system call directly. The Go runtime would
+// use the vDSO, which first maps memory that pays off only for many numbers.
 func Random() (uint64, error) {
 	var v uint64
 	for {

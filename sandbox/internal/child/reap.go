@@ -1,8 +1,8 @@
 package child
 
-// The ends of the launcher's children: wait4(2), pidfd_open(2). A tracer outside (ptrace(2)) can stop each child,
-// which no SIGCONT undoes, and can hold back the end of a dead child. So AwaitHelper kills a helper that does not end
-// in time, and Reap leaves a dead child to its tracer after ReapTime.
+// Waiting for the launcher's children: wait4(2), pidfd_open(2). A tracer outside (ptrace(2)) can stop a child in a way
+// that SIGCONT does not undo, and can keep a dead child from being reaped. So AwaitHelper kills a helper that does not
+// end in time, and Reap gives up on a dead child after ReapTime.
 
 import (
 	"errors"
@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReapTime is how long the launcher waits for a dead child whose end a tracer holds back.
+// ReapTime is how long the launcher waits for a dead child that a tracer keeps from being reaped.
 const ReapTime = 5 * time.Second
 
-// Reap waits for a child to end and returns its status. pidfd may be -1, and then Reap waits without a limit. If the
-// kernel itself reaps the child (see ReapNothing), or a tracer holds back its end, the status is that of a process
-// that SIGKILL has ended.
+// Reap waits for a child to end and returns its status. If pidfd is -1, it waits without a limit. If the kernel has
+// reaped the child (see ReapNothing), or a tracer keeps it from being reaped, Reap returns the status of a process that
+// SIGKILL has ended.
 func Reap(pid, pidfd int, usage *unix.Rusage) (status unix.WaitStatus) {
 	flags := 0
 	if pidfd >= 0 {
@@ -39,7 +39,7 @@ func Reap(pid, pidfd int, usage *unix.Rusage) (status unix.WaitStatus) {
 	}
 }
 
-// awaitEnd waits until a pidfd says that its process is gone.
+// awaitEnd waits until a pidfd reports that its process has ended.
 func awaitEnd(pidfd int) {
 	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	for {
@@ -49,7 +49,7 @@ func awaitEnd(pidfd int) {
 	}
 }
 
-// reapLater reaps the child whenever its tracer lets go, so that a library's process does not collect zombies.
+// reapLater reaps the child as soon as its tracer permits, so that a library's process does not collect zombies.
 func reapLater(pid int) {
 	for {
 		if _, err := unix.Wait4(pid, nil, unix.WALL, nil); err != unix.EINTR {
@@ -64,7 +64,7 @@ const helperTime = 10 * time.Second // the text of ErrHeld has this number, too
 // ErrHeld is the error for a helper process that did not end in time.
 var ErrHeld = errors.New("the helper process did not end within 10s: does a tracer (ptrace, gdb) outside hold it?")
 
-// AwaitHelper waits for a helper process, and kills it if it takes too long.
+// AwaitHelper waits for a helper process, and kills it after helperTime.
 func AwaitHelper(pid, pidfd int) (unix.WaitStatus, error) {
 	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	for ends := time.Now().Add(helperTime); ; {

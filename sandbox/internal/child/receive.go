@@ -7,17 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Message is a message that a process sent over a socket with SO_PASSCRED. The kernel fills in the sender, as a pid in
-// the receiver's pid namespace. Naming another pid needs CAP_SYS_ADMIN, and only steps of the plan send here.
+// Message is a message from a socket with SO_PASSCRED: the kernel fills in the sender's pid. To send under another pid,
+// a process needs CAP_SYS_ADMIN, and only steps of the plan send here.
 type Message struct {
 	Byte   byte // 0 at the end: every other end of the socket is closed
-	Sender int  // its pid in the receiver's pid namespace
-	File   int  // a descriptor that came with it, close-on-exec; -1 if none did
+	Sender int  // the sender's pid in the receiver's pid namespace
+	File   int  // a descriptor that was sent with it, close-on-exec; -1 if there is none
 }
 
 // Receive receives a message: unix(7), SCM_CREDENTIALS, and at most one descriptor as SCM_RIGHTS.
 func Receive(fd int) (m Message, errno syscall.Errno) {
-	var control struct { // the kernel writes them in this order: net/core/scm.c
+	var control struct { // the kernel writes credentials before rights: net/core/scm.c
 		unix.Cmsghdr
 		unix.Ucred
 		_      int32 // CMSG_ALIGN
@@ -30,15 +30,15 @@ func Receive(fd int) (m Message, errno syscall.Errno) {
 	iov.SetLen(1)
 	hdr := unix.Msghdr{Iov: &iov, Control: (*byte)(unsafe.Pointer(&control))}
 	hdr.SetIovlen(1)
-	// MSG_CMSG_CLOEXEC is needed because a program that uses the library may start other programs at the same time. A
-	// program that is started between recvmsg and fcntl would inherit the descriptor.
+	// MSG_CMSG_CLOEXEC is needed because a program that uses the library may start other programs at the same time.
+	// Such a program would otherwise inherit the descriptor.
 	for {
 		hdr.SetControllen(int(unsafe.Sizeof(control)))
 		n, _, errno := syscall.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&hdr)), unix.MSG_CMSG_CLOEXEC)
 		switch {
 		case errno == syscall.EINTR:
 			continue
-		case errno == syscall.ECONNRESET: // the other end was closed with something unread: this is the end, too
+		case errno == syscall.ECONNRESET: // the other end was closed before all was read: this is the end too
 			return Message{File: -1}, 0
 		case errno != 0:
 			return Message{File: -1}, errno

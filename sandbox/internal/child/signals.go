@@ -2,8 +2,8 @@
 
 package child
 
-// Signals are caught here without the Go runtime's machinery. os/signal costs a launch 1 ms, because every signal is
-// a round trip between locked threads: sigaction(2), pipe(7).
+// Signals are caught here without the Go runtime. With os/signal every signal passes between locked threads, which
+// costs a launch 1 ms: sigaction(2), pipe(7).
 
 import (
 	"runtime"
@@ -22,13 +22,13 @@ func handlers() (handler, restorer uintptr)
 // sigaction is the kernel's struct, which has a restorer on both architectures.
 type sigaction struct{ handler, flags, restorer, mask uintptr }
 
-// The flags of sigaction(2). The handler uses the signal stack that the runtime's threads have, and interrupted calls
-// go on.
+// Flags of sigaction(2). The handler uses the signal stack of the runtime's threads, and interrupted calls are
+// restarted.
 const handlerFlags = 0x08000000 | 0x10000000 | 0x04000000 // SA_ONSTACK | SA_RESTART | SA_RESTORER
 
 // CatchSignals makes every signal of list arrive as a byte, its number, at the returned descriptor, which does not
-// block. A signal that the process was started to ignore stays ignored, as nohup(1) wants it. The process must be a
-// launcher and nothing else, because the handlers are never taken back.
+// block. A signal that the process was started to ignore stays ignored, as nohup(1) requires. The process must be a
+// dedicated launcher, because the handlers are never removed.
 func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
@@ -52,12 +52,12 @@ func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 
 const sigIgnore = 1 // SIG_IGN
 
-// Suspend stops the process as Ctrl-Z does, and returns when the process goes on. If group is true, it also stops the
-// other processes of the process group. It does nothing if the process ignores SIGTSTP. The kernel does not stop a
-// process of an orphaned group, which nobody would continue. The signal to the group reaches this process, too. The
-// process ignores that copy, because a caught copy would arrive as a new request to stop after the process goes on.
+// Suspend stops the process as Ctrl-Z does, and returns when the process is continued. If group is true, it also stops
+// the other processes of the process group. It does nothing if the process ignores SIGTSTP. The kernel does not stop a
+// process of an orphaned group, which nobody would continue. The signal to the group reaches this process too, which
+// ignores that copy: if caught, it would look like a new request to stop after the process is continued.
 func Suspend(group bool) {
-	runtime.LockOSThread() // when tgkill returns, this thread has taken the signal
+	runtime.LockOSThread() // when tgkill returns, this thread has handled the signal
 	defer runtime.UnlockOSThread()
 	const tstp = uintptr(unix.SIGTSTP)
 	var old, standard sigaction
@@ -71,18 +71,18 @@ func Suspend(group bool) {
 	}
 	if group {
 		set(&ignore)
-		_ = unix.Kill(0, unix.SIGTSTP) // cannot fail: to itself
+		_ = unix.Kill(0, unix.SIGTSTP) // cannot fail: the group contains this process
 	}
 	set(&standard)
 	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP) // cannot fail: to itself
 	set(&old)
 }
 
-// DieOf ends the process by a signal whose standard action ends it, as if the process had never caught the signal. If
+// DieOf ends the process by a signal whose default action ends it, as if the process had never caught the signal. If
 // group is true, the other processes of the process group get the signal first. DieOf returns if the process was
 // started to ignore the signal.
 func DieOf(sig syscall.Signal, group bool) {
-	runtime.LockOSThread() // when tgkill returns, this thread has taken the signal
+	runtime.LockOSThread() // when tgkill returns, this thread has handled the signal
 	defer runtime.UnlockOSThread()
 	var old, standard sigaction
 	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), 0, uintptr(unsafe.Pointer(&old)), unsafe.Sizeof(old.mask), 0, 0)
@@ -90,13 +90,13 @@ func DieOf(sig syscall.Signal, group bool) {
 		return
 	}
 	if group {
-		_ = unix.Kill(0, sig) // cannot fail: to itself, which has a handler
+		_ = unix.Kill(0, sig) // cannot fail: the group contains this process, which still has a handler
 	}
 	syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&standard)), 0, unsafe.Sizeof(old.mask), 0, 0)
 	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), sig) // cannot fail: to itself
 }
 
-// ReapNothing makes the kernel reap the process's children when they end, whether it runs or is stopped: sigaction(2),
+// ReapNothing makes the kernel reap the process's children when they end, even if the process is stopped: sigaction(2),
 // SA_NOCLDWAIT. wait4(2) still waits for a child, and then fails with ECHILD.
 func ReapNothing() {
 	const noChildWait = 2

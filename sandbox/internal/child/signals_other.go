@@ -12,8 +12,8 @@ import (
 )
 
 // CatchSignals makes every signal of list arrive as a byte, its number, at the returned descriptor, which does not
-// block. A signal that the process was started to ignore stays ignored, as nohup(1) wants it. The process must be a
-// launcher and nothing else, because the handlers are never taken back.
+// block. A signal that the process was started to ignore stays ignored, as nohup(1) requires. The process must be a
+// dedicated launcher, because the handlers are never removed.
 func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
@@ -26,16 +26,16 @@ func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 	}
 	go func() {
 		for sig := range caught {
-			_, _ = unix.Write(p[1], []byte{byte(sig.(syscall.Signal))}) // full only after 65536 signals
+			_, _ = unix.Write(p[1], []byte{byte(sig.(syscall.Signal))}) // the pipe is full only after 65536 signals
 		}
 	}()
 	return p[0], nil
 }
 
-// Suspend stops the process as Ctrl-Z does, and returns when the process goes on. If group is true, it also stops the
-// other processes of the process group. It does nothing if the process ignores SIGTSTP. The kernel does not stop a
-// process of an orphaned group, which nobody would continue. The signal to the group reaches this process, too. The
-// process ignores that copy, because a caught copy would arrive as a new request to stop after the process goes on.
+// Suspend stops the process as Ctrl-Z does, and returns when the process is continued. If group is true, it also stops
+// the other processes of the process group. It does nothing if the process ignores SIGTSTP. The kernel does not stop a
+// process of an orphaned group, which nobody would continue. The signal to the group reaches this process too, which
+// ignores that copy: if caught, it would look like a new request to stop after the process is continued.
 func Suspend(group bool) {
 	if signal.Ignored(unix.SIGTSTP) {
 		return
@@ -71,6 +71,6 @@ func DieOf(sig syscall.Signal, group bool) {
 // caught receives the signals from os/signal.
 var caught = make(chan os.Signal, 16)
 
-// ReapNothing makes the kernel reap the process's children when they end, whether it runs or is stopped: sigaction(2),
+// ReapNothing makes the kernel reap the process's children when they end, even if the process is stopped: sigaction(2),
 // SIG_IGN for SIGCHLD. wait4(2) still waits for a child, and then fails with ECHILD.
 func ReapNothing() { signal.Ignore(unix.SIGCHLD) }

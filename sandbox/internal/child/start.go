@@ -11,10 +11,10 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// These are hooks that the standard library's own fork uses. They block signals around the fork, and see to it that
-// the child's stack does not grow. The third hook, for the child, is not called: it resets the handlers that the
-// runtime knows of, one by one, and clone3 resets all (CLONE_CLEAR_SIGHAND, Linux 5.5). The child's signals stay
-// blocked; a plan unblocks the task's.
+// beforeFork and afterFork are hooks of the standard library's own fork. They block signals around the fork, and keep
+// the child's stack from growing. The third hook, for the child, is not used: it resets the runtime's signal handlers
+// one by one, and clone3 resets all at once (CLONE_CLEAR_SIGHAND, Linux 5.5). The child's signals stay blocked, until a
+// step of the plan unblocks the task's.
 //
 //go:linkname beforeFork syscall.runtime_BeforeFork
 func beforeFork()
@@ -40,15 +40,15 @@ func (a *cloneArgs) size() uintptr {
 	return unsafe.Offsetof(a.plain)
 }
 
-// Start clones and returns the child's pid and pidfd. The calling thread must outlive the sandbox: the child's
-// parent-death signal is tied to it.
+// Start clones the child and returns its pid and pidfd. The calling thread must outlive the sandbox, because the kernel
+// kills the child when that thread ends (PR_SET_PDEATHSIG).
 func (im *Image) Start() (pid, pidfd int, err error) {
 	fd := int32(-1)
 	args := &cloneArgs{flags: im.clone | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND, pidfd: uint64(uintptr(unsafe.Pointer(&fd))), exitSignal: uint64(unix.SIGCHLD)}
 	if im.clone&unix.CLONE_INTO_CGROUP != 0 {
 		args.cgroup = uint64(im.group)
 	}
-	// Only one fork at a time may say which parts of the heap the next process gets.
+	// Only one fork at a time may decide which parts of the heap the new process gets.
 	syscall.ForkLock.Lock()
 	n, errno := run(im, args)
 	if errno == unix.ENOSYS && im.page.Guard != 0 && im.clone == 0 {
@@ -71,13 +71,13 @@ const (
 	vvarPages   = 16
 )
 
-// Alone says that this process is a launcher and nothing else. Then the mappings that the kernel made before the
-// image are the Go runtime's, unless libc is in the process. The child gets none of them either. In another process
-// they may be somebody else's, which MADV_DOFORK may not give back.
+// Alone declares that this process is a dedicated launcher. Then the mappings that the kernel made before the image
+// belong to the Go runtime, unless libc is in the process, and the child gets none of them. In another process they may
+// belong to other code, and MADV_DOFORK might change what that code has set.
 func (im *Image) Alone() { im.alone = true }
 
-// aboveEnd returns the end of the mappings that begin at above and that the child need not have; 0 if there are none.
-// They end below the vDSO, or below the arguments if the kernel put the vDSO above the arguments.
+// aboveEnd returns the end of the mappings that begin at above and that the child does not need, or 0 if there are
+// none. They end below the vDSO, or below the arguments if the kernel has put the vDSO above the arguments.
 func (im *Image) aboveEnd(above, pageSize uintptr) uintptr {
 	if withC || !im.alone || len(os.Args) == 0 {
 		return 0
@@ -96,10 +96,10 @@ func (im *Image) aboveEnd(above, pageSize uintptr) uintptr {
 	return end
 }
 
-// run clones. In the child it never returns. It may call nothing but what is inlined or marked nosplit. The child
-// gets none of the launcher's heap but a window around its stack. It needs no more, it may hold no secret of the
-// launcher, and the launcher has nothing of its heap to copy when it goes on. If the launcher is alone in its
-// process, the child does not get the runtime's own memory either.
+// run clones the child. In the child it never returns. It may call only functions that are inlined or marked nosplit.
+// Of the launcher's heap, the child gets only a window around its stack: it needs no more, it must not hold secrets of
+// the launcher, and without shared pages the launcher has nothing to copy when it writes to its heap. In a dedicated
+// launcher (see Alone), the child does not get the runtime's own memory either.
 //
 //go:noinline
 //go:norace
@@ -113,26 +113,26 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		argSize  = args.size()
 		pageSize = uintptr(os.Getpagesize())
 		window   = max(windowSize, 2*pageSize)
-		heap     uintptr // where the arenas begin
-		keep     uintptr // where the window begins
+		heap     uintptr // the beginning of the arenas
+		keep     uintptr // the beginning of the window
 		memory   = uintptr(unsafe.Pointer(im.page))
-		above    = memory + imageSize // where the mappings begin that the kernel made before the image
+		above    = memory + imageSize // the beginning of the mappings that the kernel made before the image
 		kept     = im.aboveEnd(above, pageSize)
 
 		page  = im.page
 		fault = &page.Init
 		o     = (*op)(unsafe.Add(unsafe.Pointer(page), opsStart))
-		n     uint32 // the number of steps, this one included
+		n     uint32 // number of steps so far, including the present one
 		j     int
 	)
 	beforeFork()
-	// From here on the stack stays where it is. If parts are not mapped, madvise(2) returns ENOMEM after it has done
-	// the others. The image lies among the arenas only if the kernel chose the heap's place.
+	// From here on the stack does not move. If parts are not mapped, madvise(2) returns ENOMEM but still handles the
+	// others. The image can lie among the arenas only if the kernel has chosen the heap's address.
 	heap = uintptr(unsafe.Pointer(&a))&^(arenaSize-1) - arenaSize
 	keep = (uintptr(unsafe.Pointer(&a)) - windowSize/2) &^ (pageSize - 1)
 	syscall.RawSyscall6(unix.SYS_MADVISE, heap, keep-heap, unix.MADV_DONTFORK, 0, 0, 0)
 	syscall.RawSyscall6(unix.SYS_MADVISE, keep+window, heap+3*arenaSize-keep-window, unix.MADV_DONTFORK, 0, 0, 0)
-	if keep+window > above && keep < kept { // the kernel chose the heap's place
+	if keep+window > above && keep < kept { // the kernel has chosen the heap's address
 		kept = 0
 	}
 	if kept > above {
@@ -141,8 +141,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	if memory+imageSize > heap && memory < heap+3*arenaSize {
 		syscall.RawSyscall6(unix.SYS_MADVISE, memory, imageSize, unix.MADV_DOFORK, 0, 0, 0)
 	}
-	// There is no CLONE_VM: the child has copies of the pages that are not shared. So its writes reach nothing of the
-	// launcher's but the image.
+	// Without CLONE_VM the child has copies of the pages that are not shared. So its writes change nothing of the
+	// launcher's except the image.
 	if args.plain {
 		pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), 0, uintptr(args.pidfd), 0, 0, 0)
 	} else {
@@ -156,11 +156,11 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		afterFork()
 		return pid, e
 	}
-	// This is the child. An operation that nobody has written yet is zero, which is opEnd. The child never comes to
+	// This is the child. An operation that has not been written yet is zero, which is opEnd. The child never reaches
 	// one too early, because the step before it waits for the launcher's byte.
 	for o.kind != opEnd {
-		// The number is written before the call. If the filter kills the process in the call, the launcher finds the
-		// step here.
+		// The number is stored before the call, so that the launcher finds the step even if the filter kills the
+		// process in the call.
 		n++
 		fault.Step = n
 		for j = 0; j < 6; j++ {
@@ -172,7 +172,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		if o.put != nil {
 			*o.put = int32(regs[o.from])
 		}
-		// Syscall would tell the Go scheduler, and the child has none.
+		// syscall.Syscall would call the Go scheduler, which does not exist in the child.
 		r, _, e = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
 		if r == 0 && o.some {
 			e = syscall.EPIPE
@@ -180,8 +180,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		if e != 0 && uint16(e) != o.or&0xff && uint16(e) != o.or>>8 {
 			goto failed
 		}
-		// The new process is the task, and goes on with the plan. Its faults stand apart from init's, because both
-		// run at the same time. The old process is init from here on.
+		// The new process is the task, and continues with the plan. Its faults are stored apart from init's, because
+		// both run at the same time. The old process is init from here on.
 		if o.kind == opFork && r == 0 {
 			fault = &page.Task
 		} else if o.kind == opFork {
@@ -198,19 +198,19 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		regs[o.to] = r
 		o = (*op)(unsafe.Add(unsafe.Pointer(o), unsafe.Sizeof(*o)))
 	}
-	// Only init, and a child without a fork, come here: the task's last step is execve, which does not return.
+	// Only init, and a child without a fork, reach this line: the task's last step is execve, which does not return.
 	fault.Step = 0
 	if pid != 0 && page.Guard != 0 {
 		guard(page, pid)
 		goto done
 	}
-	for pid != 0 { // init reaps until the task is gone; what is left dies with init
+	for pid != 0 { // init reaps until the task has ended; other processes die with init
 		r, _, e = syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&page.scratch)), unix.WALL,
 			uintptr(unsafe.Pointer(&page.scratchUse)), 0, 0)
 		if r == pid {
 			page.Status, page.Usage = page.scratch, page.scratchUse
 			page.Done = 1
-			if page.Linger != 0 { // if the launcher dies, the kernel ends init
+			if page.Linger != 0 { // if the launcher dies, the kernel kills init
 				syscall.RawSyscall6(unix.SYS_READ, 0, uintptr(unsafe.Pointer(&page.scratchUse)), 8, 0, 0, 0)
 			}
 			break
@@ -224,12 +224,12 @@ done:
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
 	}
 failed:
-	// The error goes into the shared memory, because the filter could refuse a message. The launcher finds the error
-	// even if the child is killed right after this.
+	// The error is stored in the shared memory, because the filter could refuse a message. The launcher finds it even
+	// if the child is killed right after this.
 	fault.Step = n
 	fault.Errno = uint32(e)
 	syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 125, 0, 0, 0, 0, 0)
-	// The filter forbids even exit_group. So the child ends by a fault, whose handler is the default one.
+	// The filter may forbid even exit_group. So the child ends by a page fault, for which it has no handler.
 	page = nil
 	for {
 		page.Done = 0

@@ -1,7 +1,7 @@
 package child
 
-// A timer that continues a stopped process: timer_create(2), timer_settime(2). A stopped process can do nothing. But
-// SIGCONT continues it, and the kernel sends that when the timer expires.
+// A timer that continues this process while it is stopped: timer_create(2), timer_settime(2). A stopped process can do
+// nothing itself, but the kernel sends SIGCONT when the timer expires.
 
 import (
 	"syscall"
@@ -19,8 +19,8 @@ type sigevent struct {
 	_      [48]byte
 }
 
-// ContinueAfter makes the kernel continue this process after d, even if it is stopped, unless cancel is called before.
-// It does nothing if the kernel has no such timer.
+// ContinueAfter makes the kernel continue this process after d, even if the process is stopped, unless cancel is called
+// before. It does nothing if the kernel has no such timer.
 func ContinueAfter(d time.Duration) (cancel func()) {
 	event := sigevent{signo: int32(unix.SIGCONT)}
 	var id int32

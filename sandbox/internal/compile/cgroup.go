@@ -1,9 +1,9 @@
 package compile
 
-// This file plans control groups: cgroups(7), cgroup_namespaces(7). Package internal/cgroup decides where they go and
-// makes them; this file does what concerns the plan and the report. On v2 the child starts in its group: clone3(2),
-// CLONE_INTO_CGROUP, Linux 5.7. On v1 it joins its groups before it does anything else. In both cases the groups do not
-// count what the launcher has used.
+// This file plans control groups: cgroups(7), cgroup_namespaces(7). Package internal/cgroup decides where the groups
+// lie and makes them; this file adds the steps that put the child into them, and reports the limits that they cannot
+// hold. On v2 the child starts in its group: clone3(2), CLONE_INTO_CGROUP, Linux 5.7. On v1 it joins its groups before
+// it does anything else. In both cases the groups do not count what the launcher has used.
 
 import (
 	"cmp"
@@ -23,27 +23,27 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// The files of the groups in a plan.
+// Names of the files of control groups that a plan uses.
 const (
 	FileCgroup = "cgroup" // the group in the v2 tree
 	FileTasks  = "tasks-" // the prefix for the file "tasks" of a group in a v1 tree; the controller's name follows
 )
 
-// groups is the sandbox's part in the cgroup trees.
+// groups says which control groups the sandbox uses, and which of its limits they cannot enforce.
 type groups struct {
 	choice *cgroup.Choice
-	lacks  map[string]bool // keys of limits that are not enforced
+	lacks  map[string]bool // keys of limits that the groups do not enforce
 }
 
 // on reports whether the sandbox has groups.
 func (g *groups) on() bool { return g.choice != nil }
 
-// Groups says where a sandbox's groups go. The launcher makes the groups before the plan is compiled. So it knows early
-// which limits are not available, and rlimits can still stand in for them.
+// Groups says in which control groups the sandbox runs. The launcher makes them before the plan is compiled, so that
+// compilation knows which limits they cannot enforce. For those, rlimits can still stand in.
 type Groups struct {
 	Choice  *cgroup.Choice // nil if no group is wanted, or none can be had
-	Lacking []cgroup.Lack  // what the groups cannot hold
-	why     string         // why the sandbox has none; "" if it has one or wants none
+	Lacking []cgroup.Lack  // limits that the groups cannot enforce
+	why     string         // why the sandbox has no groups; "" if it has some or wants none
 	remedy  string
 	err     error
 }
@@ -64,7 +64,7 @@ func wrongValue(p *policy.Profile, limit, why, hint string) error {
 	return &fail.Error{Op: "limits." + limit, Err: errors.New(why), From: p.Source("limits." + key).Short(), Hint: hint}
 }
 
-// without returns the Groups of a sandbox that gets none, with the reason and its remedy.
+// without returns the Groups of a sandbox that gets no control groups, with the reason and the remedy.
 func without(why, remedy string) *Groups { return &Groups{why: why, remedy: remedy} }
 
 // ChooseGroups decides where the groups for a profile's limits go.
@@ -90,7 +90,7 @@ func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	if ch.V2() && !h.Since(5, 7) {
 		return without("starting a process in a cgroup needs Linux 5.7", "upgrade the kernel")
 	}
-	// If no controller is available, there is nothing to join. What the groups lack then names every limit.
+	// If no controller is available, there is no group to join. Lacking then names every limit.
 	g := &Groups{Lacking: ch.Lacking}
 	if !ch.Empty() {
 		g.Choice = ch
@@ -98,7 +98,8 @@ func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	return g
 }
 
-// cgroup takes the groups that the launcher made. In a plan that is only printed it takes those that it would choose.
+// cgroup uses the groups that the launcher has made. For a plan that is only printed, it uses the groups that the
+// launcher would make.
 func (c *Compilation) cgroup() error {
 	g := c.Req.Groups
 	if g == nil {
@@ -125,9 +126,9 @@ func (c *Compilation) cgroup() error {
 	return nil
 }
 
-// settleGroups looks again at what the launcher has said about the groups: by now systemd has put the child into its
-// own group, or has failed to. It comes after publish, which makes the child. For limits that turn out missing only
-// here, rlimits can still set the limits that stand in, because its steps come later.
+// settleGroups reports the limits that turned out missing after the child was made, for example because systemd failed
+// to put the child into its group. It comes after publish, which makes the child. It comes before rlimits, which can
+// still stand in for these limits.
 func (c *Compilation) settleGroups() error {
 	g := c.Req.Groups
 	switch {
@@ -147,27 +148,27 @@ func (c *Compilation) settleGroups() error {
 	return nil
 }
 
-// join puts the child into the groups.
+// join adds the steps that put the child into the groups.
 func (c *Compilation) join(ch *cgroup.Choice) {
 	c.groups.choice = ch
 	from := own("limits")
 	if ch.V2() {
 		c.Plan.Files = append(c.Plan.Files, FileCgroup)
 	}
-	// CLONE_INTO_CGROUP knows cgroup v2 only. So the child joins a group of v1 itself, by its first steps; "0" means
-	// the process that writes.
+	// CLONE_INTO_CGROUP works only with cgroup v2. So the first steps of the child join the v1 groups; writing "0"
+	// joins the process that writes.
 	for _, controller := range ch.V1() {
 		c.Plan.Files = append(c.Plan.Files, FileTasks+controller)
 		c.do(from, plan.WriteStep(plan.F(FileTasks+controller), "0"))
 	}
-	// If systemd puts the child into its group, the child waits until the launcher says that it is there.
+	// If systemd puts the child into its group, the child waits until the launcher says that this has happened.
 	if ch.Unit() {
 		c.do(from, plan.RecvByte(plan.F(FileSync)))
 	}
 }
 
-// cgroupNamespace makes the cgroup namespace. The root of a cgroup namespace is the group that its maker is in.
-// clone3(2) would make it before the child is in its group, so its root would be the launcher's group.
+// cgroupNamespace makes the cgroup namespace. The root of a cgroup namespace is the group of the process that makes it.
+// clone3(2) would make the namespace before the child is in its own group, so the root would be the launcher's group.
 func (c *Compilation) cgroupNamespace() error {
 	if !c.groups.on() {
 		return nil
@@ -175,7 +176,7 @@ func (c *Compilation) cgroupNamespace() error {
 	if c.groups.choice.V2() {
 		c.Plan.Clone |= unix.CLONE_INTO_CGROUP
 	}
-	// So the namespace is not among clone3's flags. A step makes it after the child is in its group.
+	// So the flag is removed from those of clone3. A later step makes the namespace, once the child is in its group.
 	if c.Plan.Clone&unix.CLONE_NEWCGROUP != 0 {
 		c.Plan.Clone &^= unix.CLONE_NEWCGROUP
 		c.do(c.scalar("namespaces.cgroup"), plan.UnshareStep(unix.CLONE_NEWCGROUP))
@@ -183,7 +184,7 @@ func (c *Compilation) cgroupNamespace() error {
 	return nil
 }
 
-// limitKeys lists the limits that a group holds, and what stands in for each of them.
+// limitKeys lists the limits that a group enforces, and for each the rlimit that stands in if there is no group.
 var limitKeys = [...]struct {
 	key     string
 	set     func(*policy.Limits) bool
@@ -204,7 +205,7 @@ var limitKeys = [...]struct {
 	{"cgroup", func(l *policy.Limits) bool { return l.Cgroup != "" }, ""},
 }
 
-// limitIndex returns the place of a limit in limitKeys. After the key may follow the device or the page size.
+// limitIndex returns the index of a limit in limitKeys. A device or a page size may follow the key.
 func limitIndex(limit string) int {
 	key, _, _ := strings.Cut(limit, " ")
 	for i := range limitKeys {
@@ -215,7 +216,7 @@ func limitIndex(limit string) int {
 	return len(limitKeys)
 }
 
-// lackAll reports every limit as missing, for one reason.
+// lackAll reports that every limit is missing, all for the same reason.
 func (c *Compilation) lackAll(why, remedy string) error {
 	for i := range limitKeys {
 		if limitKeys[i].set(&c.Profile.Limits) {
@@ -227,9 +228,9 @@ func (c *Compilation) lackAll(why, remedy string) error {
 	return nil
 }
 
-// lacksLimit calls lacking for one limit, and only once for each. limit must begin with a key of limitKeys.
+// lacksLimit reports that one limit is missing, but only once for each limit. limit must begin with a key of limitKeys.
 func (c *Compilation) lacksLimit(limit, why, remedy string) error {
-	// settleGroups may report a limit again that cgroup has reported.
+	// settleGroups may report a limit that cgroup has reported already.
 	if c.groups.lacks[limit] {
 		return nil
 	}
@@ -238,12 +239,12 @@ func (c *Compilation) lacksLimit(limit, why, remedy string) error {
 	}
 	i := limitIndex(limit)
 	key, instead := limitKeys[i].key, limitKeys[i].instead
-	// standIns asks by the key alone.
+	// standIns looks up limits by their key alone, without a device or page size.
 	c.groups.lacks[limit], c.groups.lacks[key] = true, true
 	return c.lacking(policy.LayerCgroup, "limits."+limit+": "+why, instead, c.Where("limits."+key), OrMissing(remedy))
 }
 
-// OrMissing adds the remedy that always helps.
+// OrMissing adds to a remedy the one that always works: to permit that the layer is missing.
 func OrMissing(remedy string) string {
 	const last = "list cgroup under missing (--missing cgroup)"
 	if remedy == "" {
@@ -271,7 +272,7 @@ func (c *Compilation) wantedLimits() (*cgroup.Limits, error) {
 		CPUTime: l.CPUTime.Set,
 	}
 	if l.PIDs.Set {
-		want.PIDs = l.PIDs.V + 1 // init counts too
+		want.PIDs = l.PIDs.V + 1 // init counts as a process too
 	}
 	for _, h := range l.Hugetlb {
 		want.Hugetlb = append(want.Hugetlb, cgroup.Hugetlb{PageSize: h.PageSize, Max: h.Max})
@@ -362,17 +363,18 @@ func (c *Compilation) wholeDisk(dev uint64) uint64 {
 // Devices lists the devices in the sandbox's /dev: its nodes, terminals, and devices that are bound one by one or with
 // a directory. guarded is false if /dev is the host's.
 func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
-	// The guard must allow every device that the tree shows. Otherwise an open fails that the profile allows. Nobody
-	// knows which devices may appear later in the host's /dev, so a sandbox that shows it has no guard.
+	// The device filter of the cgroup must allow every device that the sandbox shows. Otherwise it would refuse an open
+	// that the profile allows. If the sandbox shows the host's /dev, new devices may appear at any time, so there is no
+	// filter.
 	if p := c.Tree.At("/dev"); p != nil && p.Source != "" && p.What != ownDev {
 		return nil, false
 	}
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
-		// The sandbox's own /dev: its nodes are parts of their own, so only the terminals of its devpts are added
-		// here.
+		// The sandbox's own /dev: the tree model lists each of its nodes as a mount, so only the terminals of its
+		// devpts are added here.
 		if p.What == ownDev {
-			// ptmx, and the terminals in pts.
+			// The device of /dev/ptmx, and those of the terminals in /dev/pts.
 			list = add(add(list, cgroup.Device{Major: 5, Minor: 2}), cgroup.Device{Major: 136, AnyMinor: true})
 			continue
 		}
@@ -394,7 +396,7 @@ func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
 func (c *Compilation) addNodes(list []cgroup.Device, dir string) []cgroup.Device {
 	entries, err := c.launcherFiles().ReadDir(dir)
 	if err != nil {
-		return list // the launcher cannot read it, so neither can the task
+		return list // if the launcher cannot read the directory, the task cannot read it either
 	}
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil {

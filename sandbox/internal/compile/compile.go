@@ -17,8 +17,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Compilation is the result of compiling a profile for a host: the plan, and what the launcher must open, do and
-// expect.
+// Compilation is the result of compiling a profile for a host: the plan, and what the launcher must do for it.
 type Compilation struct {
 	Profile *policy.Profile
 	Host    *host.Host
@@ -26,52 +25,53 @@ type Compilation struct {
 
 	Plan     plan.Plan
 	Arch     filter.Arch
-	Reports  bool   // denied calls are reported
+	Reports  bool   // denied calls are reported: the launcher answers them and lists them at the end
 	Nonce    uint64 // the number in the launcher's execveat (see execCall); 0 in a plan that is only printed
 	IDs      identity
 	Tree     picture.Tree
 	made     uint64                  // CLONE_* flags of the namespaces that are new
 	NewTime  bool                    // the task gets a time namespace
-	Into     *attach.Attached        // the running sandbox that the program joins; nil for a new sandbox
-	Joins    []join                  // namespaces that exist and are entered
-	Outside  host.Files              // the launcher's tree if Host.Files is that of a joined mount namespace; or nil
-	Sources  []Source                // detached mounts that the launcher makes, because the child may not
-	handOver func(*Compilation) bool // hands over what is compiled so far, and asks for more; nil if nothing runs
+	Into     *attach.Attached        // the running sandbox that the program joins (cordon exec); nil for a new sandbox
+	Joins    []join                  // existing namespaces that the child enters
+	Outside  host.Files              // the host's files, if Host.Files shows a joined mount namespace; else nil
+	Sources  []Source                // detached mounts that the launcher makes because the child lacks the rights
+	handOver func(*Compilation) bool // passes on the steps compiled so far; nil if nothing is run
 	Program  program
 	Workdir  string
-	byNames  bool   // the launcher makes the root, and binds each name of the host's root in it: see rootByNames
-	OwnNet   bool   // the network namespace is new
-	Keep     uint64 // capabilities of the task
+	byNames  bool   // the root is the launcher's own directory: see rootByNames
+	OwnNet   bool   // the sandbox has a network namespace of its own
+	Keep     uint64 // the capabilities that the task keeps, as a bit mask
 	Ambient  uint64
-	rootFD   plan.Arg // the new root
+	rootFD   plan.Arg // the descriptor of the sandbox's root
 	scratch  scratch
 	layers   []keptLayer
-	covered  []string           // sockets of the host
+	covered  []string           // paths of the host's sockets that are covered
 	lost     []host.BoundSocket // bound sockets whose files were not found
-	hidden   int                // matches of hide rules
-	spared   map[string]bool    // links to what is hidden that were not followed
-	outdoors picture.Tree       // the host's own tree: see hostTree
+	noDiag   bool               // sock_diag(7) is refused
+	hidden   int                // number of files that hide rules match
+	spared   map[string]bool    // links to hidden things that a hide rule did not follow
+	outdoors picture.Tree       // the host's own file tree: see hostTree
 	table    *hostMounts        // see mountsOfHost
 	homeList []string           // see homes
 	bounds   []picture.Bound    // see bound
-	followed map[string]string  // what links in the home lead to: see bindSource
+	followed map[string]string  // the targets of links in the home: see bindSource
 	searched *finder            // see search
 	lifted   []lifted           // see findLifted
 	GitSeen  *gitSeen           // see git
 	callers  map[string]string  // see variable
 	Land     landlock
 	OwnTTY   bool // the task has a terminal of its own
-	OwnPts   bool // that terminal is of the sandbox's own devpts
-	shownPts bool // a /dev shows that devpts
+	OwnPts   bool // that terminal belongs to the sandbox's own devpts
+	shownPts bool // the sandbox shows that devpts in a /dev
 
-	devTarget string // the target of that /dev
+	devTarget string // the path of that /dev in the sandbox
 
 	handsStatus bool // see keepHostProc
 	groups      groups
 
 	Stdin string // the path of standard input, if the task opens it again; otherwise ""
-	// Private lists what the task writes, if nobody else can reach it: there it may make files with set-id bits and
-	// capabilities.
+	// Private lists the directories that the task may write and nobody else can reach. There the task may make files
+	// with set-id bits and capabilities.
 	Private []string
 	Missing []report.Missing
 	Ways    []report.Way
@@ -89,8 +89,8 @@ func Plan(p *policy.Profile, h *host.Host, r *Request) (*plan.Plan, error) {
 	return &c.Plan, nil
 }
 
-// Parts compiles in parts. It stops at each place where the launcher can already use the result: the child makes its
-// namespaces while the launcher compiles the mounts. Each part is the same compilation, which has grown.
+// Parts compiles a plan in parts, and yields the same Compilation, which has grown, after each. So the child can make
+// its namespaces while the launcher still compiles the mounts.
 func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*Compilation, error] {
 	return func(yield func(*Compilation, error) bool) {
 		_, err := Compile(p, h, r, func(c *Compilation) bool { return yield(c, nil) })
@@ -106,7 +106,7 @@ func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*Compilation, 
 // errStopped ends a compilation whose caller asks for no further part.
 var errStopped = errors.New("nobody asks for more")
 
-// order lists the steps of the child's life. If a line must stand at its place, its comment says why.
+// order lists the phases of a new sandbox's plan. If the place of a phase matters, its comment says why.
 var order = [...]func(*Compilation) error{
 	(*Compilation).settleSetID,
 	(*Compilation).CheckSupport,
@@ -114,13 +114,14 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).findTerminal,
 	(*Compilation).settleStdin,
 	(*Compilation).PlanReports,
-	// The cgroup comes before anything that takes memory, because the group must count it all. The steps that join a
-	// group come first.
+	// The cgroup comes before every phase that takes memory, because the group must count all of that memory. The steps
+	// that join a group come first.
 	(*Compilation).cgroup,
 	(*Compilation).Namespaces,
-	// The cgroup namespace comes after the cgroup, because its root is the group that its maker is in.
+	// The cgroup namespace comes after the cgroup, because its root is the group of the process that makes it.
 	(*Compilation).cgroupNamespace,
-	// The score comes before the identity: after a change of credentials, the files in /proc/self belong to root.
+	// The OOM score is set before the ids change: after a change of credentials, the files in /proc/self belong to
+	// root.
 	(*Compilation).adjust,
 	// The identity comes before the mounts, so that files on the sandbox's own file systems belong to the task's ids.
 	(*Compilation).Identity,
@@ -130,12 +131,12 @@ var order = [...]func(*Compilation) error{
 	// The network namespace comes before the fork: the launcher compiles the rest of the plan meanwhile, and the child
 	// still has the necessary capabilities.
 	(*Compilation).Network,
-	// The launcher clones here, and compiles the rest while the child executes the first part. It hands over each
-	// further part as soon as it is compiled.
+	// The launcher clones the child here. It compiles the rest while the child executes the first steps, and passes on
+	// each further part as soon as it is compiled.
 	(*Compilation).publish,
 	(*Compilation).settleGroups,
-	// The user's limits are lowered while the child has every capability in its user namespace, and sees the host's
-	// /proc.
+	// The limits per user namespace are lowered while the child has every capability in its user namespace, and sees
+	// the host's /proc.
 	(*Compilation).userLimits,
 	// The bounding set is dropped while the child still has CAP_SETPCAP, and before the fork, so that init loses it
 	// too.
@@ -143,11 +144,12 @@ var order = [...]func(*Compilation) error{
 	// no_new_privs comes before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7),
 	// seccomp(2)).
 	(*Compilation).noNewPrivs,
-	// The terminal comes before the fork, because init leads the session, and after the ids, which own it.
+	// The terminal comes before the fork, because init leads the session. It comes after the change of ids, because the
+	// terminal belongs to the new id.
 	(*Compilation).terminal,
-	// The fork comes before the mounts: init confines itself while the task mounts.
+	// The fork comes before the mounts, so that init confines itself while the task mounts.
 	(*Compilation).fork,
-	// From here on the steps are the task's. init has all its steps with the next part.
+	// The task executes everything from here on. The steps of init are complete with the next part.
 	(*Compilation).taskBegins,
 	(*Compilation).Root,
 	(*Compilation).publish,
@@ -156,27 +158,28 @@ var order = [...]func(*Compilation) error{
 	// The tools of the home come before the hide rules, which cover secrets inside the tools' directories too.
 	(*Compilation).tools,
 	(*Compilation).publish,
-	// The launcher's own directories come before the hide rules, which cover what exists.
+	// The directories that the launcher makes come before the hide rules, because a hide rule covers only what exists.
 	(*Compilation).makeOwn,
-	// The protection of what git runs comes before the hide rules, which cover what lies in it.
+	// The protection of the files that git runs comes before the hide rules, because these cover secrets inside the
+	// protected directories too.
 	(*Compilation).git,
 	// Hide rules come after every mount of the profile, so that no mount uncovers what they hide.
 	(*Compilation).Hide,
 	(*Compilation).hideState,
 	(*Compilation).HideLayers,
-	// This comes after the hide rules, because a hidden file needs no protection.
+	// The protection of cordon's own files comes after the hide rules, because a hidden file needs no protection.
 	(*Compilation).guardOwn,
 	(*Compilation).undone,
 	(*Compilation).CoverSockets,
 	// This comes after the hide rules, so that a hidden file stays hidden.
 	(*Compilation).ownName,
-	// The program's own file comes last, because mounts and hide rules decide whether it is visible or hidden on
+	// The program is looked up last, because mounts and hide rules decide whether its file is visible, or hidden on
 	// purpose.
 	(*Compilation).lookup,
-	// The launcher's own file systems become read-only after the last thing was made on them.
+	// The launcher's own file systems become read-only once nothing more is made on them.
 	(*Compilation).seal,
 	(*Compilation).enterRoot,
-	// The task executes what follows, until the barrier, while the launcher reads the mounts back.
+	// The task executes the phases up to the barrier while the launcher reads the mount table back.
 	(*Compilation).LandlockRules,
 	(*Compilation).hostname,
 	(*Compilation).session,
@@ -185,20 +188,19 @@ var order = [...]func(*Compilation) error{
 	// Landlock comes after the last mount, because it forbids mounting.
 	(*Compilation).landlockEnforce,
 	(*Compilation).descriptors,
-	// The rlimits come after the last descriptor is opened, because the launcher may hold more than the task is
-	// allowed.
+	// The rlimits come after the last open, because the launcher may hold more descriptors than the task may.
 	(*Compilation).rlimits,
-	// The barrier comes after everything that does not need it, because the launcher reads the mounts back meanwhile.
-	// At the barrier the launcher can still refuse, and init is confined before the program can see it. The barrier
-	// takes two calls, which the filter need not allow.
+	// The barrier comes as late as possible, because the launcher reads the mounts back meanwhile. At the barrier the
+	// launcher can still refuse to start the program, and init is confined before the program can see it. The barrier
+	// makes two system calls, so it comes before the filter, which need not allow them.
 	(*Compilation).barrier,
 	// seccomp comes last: execve is the only call made under the filter.
 	(*Compilation).seccomp,
 	(*Compilation).exec,
 }
 
-// Compile makes a plan. It calls handOver with the unfinished compilation at each place where the launcher can use it.
-// handOver returns false to stop. It is nil if nothing will be run.
+// Compile makes a plan. It calls handOver with the unfinished compilation at each point at which the launcher can start
+// on the steps so far. handOver returns false to end the compilation. handOver is nil if the plan will not be run.
 func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compilation) bool) (*Compilation, error) {
 	if len(r.Args) == 0 {
 		return nil, &fail.Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
@@ -210,7 +212,8 @@ func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compila
 	c.Plan.Steps, c.Plan.Init = make([]plan.Step, 0, 512), make([]plan.Step, 0, 16)
 	c.Tree.Parts = make([]picture.Part, 0, 64)
 	c.Plan.Files = append(c.Plan.Files, FileZero, FileLauncher, FileSync, FileGate)
-	// If the child held the launcher's end of the socket, it would wait for ever for a launcher that was killed.
+	// The child closes its copy of the launcher's end of the socket. Otherwise it would wait for ever if the launcher
+	// is killed.
 	c.do(own("launcher"), plan.CloseStep(plan.F(FileLauncher)))
 	phases := order[:]
 	switch {
@@ -227,13 +230,13 @@ func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compila
 	return c, c.give()
 }
 
-// publish makes the child wait for a byte before the next steps, and makes the launcher hand over the steps so far.
+// publish makes the child wait for a byte from the launcher, and gives the launcher the steps so far.
 func (c *Compilation) publish() error {
 	c.do(own("launcher"), plan.RecvByte(plan.F(FileSync)))
 	return c.give()
 }
 
-// give hands over the steps so far. It returns errStopped if the caller wants no more.
+// give passes the steps compiled so far to handOver. It returns errStopped if handOver wants no more.
 func (c *Compilation) give() error {
 	if c.handOver != nil && !c.handOver(c) {
 		return errStopped
@@ -241,30 +244,28 @@ func (c *Compilation) give() error {
 	return nil
 }
 
-// Forget drops what nobody needs after the plan has been executed.
+// Forget drops the data that nobody needs once the plan has been executed.
 func (c *Compilation) Forget() { c.Plan.Steps, c.Plan.Init, c.Tree.Known = nil, nil, nil }
 
-// taskBegins tells the launcher the task's number: the message carries the sender's pid.
+// taskBegins tells the launcher the task's pid: the kernel adds the sender's pid to the message.
 func (c *Compilation) taskBegins() error {
 	c.do(own("launcher"), Say(MsgBegin))
 	return nil
 }
 
-// The messages of the child: a letter each, since a seqpacket socket keeps them apart.
 const (
-	MsgBorn    = 'N' // the child is another process than the one that was cloned
-	MsgBegin   = 'B' // the task has begun
-	MsgRoot    = 'R' // the child has entered the root: nothing is mounted any more, and the old root is about to go
+	MsgBorn    = 'N' // the child is another process than the one that the launcher cloned
+	MsgBegin   = 'B' // the task has begun its steps
+	MsgRoot    = 'R' // the child has entered the new root, and is about to unmount the old one
 	MsgInit    = 'I' // init is confined
-	MsgTask    = 'T' // the task waits for permission to go on
-	MsgRules   = 'K' // Landlock's ruleset, to be kept
-	MsgStatus  = 'V' // the task's status file, if /proc hides the task from its launcher
+	MsgTask    = 'T' // the task has reached the barrier and waits for the launcher's answer
+	MsgRules   = 'K' // carries the descriptor of Landlock's ruleset, which the launcher keeps
+	MsgStatus  = 'V' // carries the task's /proc/PID/status, if /proc hides the task from its launcher
 	MsgEntered = 'E' // the child has entered the sandbox that it joins
-	// MsgTerminal, in stdio.go
-	MsgReady = 'L' // from init: the program runs, or the task is gone; the message carries the listener
+	MsgReady   = 'L' // from init: the program runs, or the task has ended; carries the seccomp listener's descriptor
 )
 
-// The files that every plan has.
+// Names of the files that every plan uses.
 const (
 	FileZero     = "zero"     // /dev/zero
 	FileLauncher = "launcher" // the launcher's end of the socket pair; the child closes its copy first
@@ -276,12 +277,12 @@ func (c *Compilation) do(from plan.From, steps ...plan.Step) {
 	c.Plan.Steps = appendSteps(c.Plan.Steps, from, steps)
 }
 
-// doInit is do for init's own steps.
+// doInit adds steps that init executes.
 func (c *Compilation) doInit(from plan.From, steps ...plan.Step) {
 	c.Plan.Init = appendSteps(c.Plan.Init, from, steps)
 }
 
-// appendSteps adds steps that have a From in common. It copies each step only once, because a step is large.
+// appendSteps adds steps that have the same origin (From). It copies each step only once, because a step is large.
 func appendSteps(list []plan.Step, from plan.From, steps []plan.Step) []plan.Step {
 	n := len(list)
 	list = append(list, steps...)
@@ -291,20 +292,20 @@ func appendSteps(list []plan.Step, from plan.From, steps []plan.Step) []plan.Ste
 	return list
 }
 
-// own returns the From of steps that no line of the profile asks for.
+// own returns the origin of steps that cordon adds by itself, without a line of the profile.
 func own(what string) plan.From { return plan.From{Section: what, Index: -1} }
 
-// at returns the From of a list item.
+// at returns the origin of steps that come from an item of a list in the profile.
 func at(section string, i int, pos policy.Pos) plan.From {
 	return plan.From{Section: section, Index: i, File: pos.File, Line: pos.Line, Flag: pos.Flag}
 }
 
-// scalar returns the From of the scalar at a path of the profile.
+// scalar returns the origin of steps that come from the single value at a path of the profile, such as "limits.wall".
 func (c *Compilation) scalar(path string) plan.From { return at(path, -1, c.Profile.Source(path)) }
 
 // tieToLauncher makes the child die with the launcher. If the launcher has died already, its end of the socket is
-// closed, and the next byte that the child waits for never comes (publish). It also sets the umask to 0, so that the
-// plan's modes hold as they are, and keeps the old mask for session.
+// closed, and the byte that publish makes the child wait for never comes. tieToLauncher also sets the umask to 0, so
+// that files get exactly the plan's modes. session restores the old umask.
 func (c *Compilation) tieToLauncher() error {
 	c.do(own("launcher"),
 		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
@@ -323,9 +324,9 @@ func (c *Compilation) keyring() error {
 	return nil
 }
 
-// fork splits init from the task, and confines init: no capability, no descriptor but its two, not dumpable, and a
-// filter for the calls of its loop. init's root follows the task's, because pivot_root(2) changes the root of every
-// process that has the old one.
+// fork splits init from the task, and confines init: init has no capability and only two descriptors, is not dumpable,
+// and has a filter that allows only the calls of its loop. init's root changes together with the task's, because
+// pivot_root(2) changes the root of every process that has the old one.
 func (c *Compilation) fork() error {
 	from := own("init")
 	itsFiles := []plan.Step{
@@ -382,9 +383,9 @@ func (c *Compilation) fork() error {
 	return nil
 }
 
-// tieToInit makes the task die with init if init is not pid 1; the end of pid 1 would end the task anyway. If init ends
-// before this step, the launch ends too: the launcher closes its end of the socket, and the task ends at its next
-// message.
+// tieToInit makes the task die with init if init is not pid 1. (The kernel ends a pid namespace together with its pid
+// 1.) If init ends before this step, the launcher closes its end of the socket, and the task ends when it sends its
+// next message.
 func (c *Compilation) tieToInit() {
 	if !c.OwnsPID() {
 		c.do(own("init"), plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
@@ -425,8 +426,8 @@ func (c *Compilation) session() error {
 	return nil
 }
 
-// changeDir enters the working directory. The caller's own working directory is only a wish: if the task may not
-// search that directory, it stays in /.
+// changeDir enters the working directory. If the profile names none, it tries the caller's own; if the task may not
+// search that, it stays in /.
 func (c *Compilation) changeDir() error {
 	switch {
 	case c.Profile.Process.Workdir != "":

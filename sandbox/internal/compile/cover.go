@@ -21,9 +21,9 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// pin makes a directory of the model a mount point of itself, so that the task can neither rename nor remove it. Mounts
-// below the directory stay visible. pin changes nothing if the directory is already a mount point. rename(2) and
-// rmdir(2) of a mount point fail with EBUSY.
+// pin makes a directory a mount point by binding it onto itself, so that the task can neither rename nor remove it:
+// rename(2) and rmdir(2) of a mount point fail with EBUSY. Mounts below the directory stay visible. pin changes nothing
+// if the directory is a mount point already.
 func (c *Compilation) pin(from plan.From, dir string) {
 	i := c.Tree.Index(dir)
 	if i < 0 || c.Tree.Parts[i].Target == dir {
@@ -36,8 +36,8 @@ func (c *Compilation) pin(from plan.From, dir string) {
 	c.Tree.Insert(i+1, p)
 }
 
-// pinAbove pins each directory above path that the task could move away for good. It skips directories on a tmpfs,
-// because nothing on a tmpfs outlives the run.
+// pinAbove makes a mount point of each directory above path that the task could otherwise rename on the host. It skips
+// directories on a tmpfs, because nothing on a tmpfs outlives the run.
 func (c *Compilation) pinAbove(from plan.From, path string) {
 	for i := 1; i < len(path); i++ {
 		if path[i] != '/' {
@@ -49,8 +49,8 @@ func (c *Compilation) pinAbove(from plan.From, path string) {
 	}
 }
 
-// pinLink makes a symbolic link a mount point of itself: the link still leads to its target, and the task can neither
-// rename nor remove it. The picture must show the link.
+// pinLink binds a symbolic link onto itself. The link still leads to its target, but the task can neither rename nor
+// remove it. c.Tree must show the link at this path.
 func (c *Compilation) pinLink(from plan.From, link, text string) {
 	i := c.Tree.Index(link)
 	p := c.Tree.Parts[i]
@@ -60,8 +60,8 @@ func (c *Compilation) pinLink(from plan.From, link, text string) {
 	c.Tree.Insert(i+1, p)
 }
 
-// protect makes a path of the picture, and everything below it, read-only and immovable. A path that the sandbox does
-// not show needs no protection.
+// protect makes a path inside the sandbox, and everything below it, read-only and immovable. A path that the sandbox
+// does not show needs no protection.
 func (c *Compilation) protect(from plan.From, path string, rule policy.Pos) error {
 	path, err := c.Tree.Resolve(path)
 	if err != nil {
@@ -71,7 +71,7 @@ func (c *Compilation) protect(from plan.From, path string, rule policy.Pos) erro
 	return nil
 }
 
-// protectThing is protect for a path without links. fixed has the same meaning as in coverThing.
+// protectThing is protect for a path that contains no symbolic link. fixed has the same meaning as in coverThing.
 func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos, fixed bool) {
 	isDir, exists := c.Tree.Stat(path)
 	if !exists || c.Tree.At(path).Opaque {
@@ -80,7 +80,7 @@ func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos,
 	if fixed {
 		c.pinAbove(from, path)
 	}
-	// If the task can write nothing there, a read-only mount would add nothing.
+	// If the task cannot write there anyway, a read-only mount would change nothing.
 	if !c.Tree.WritableBelow(path) {
 		return
 	}
@@ -89,9 +89,9 @@ func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos,
 	p.Behind = c.Tree.HostPath(path)
 	p.Target, p.Source, p.File, p.Write, p.Rule = path, p.Behind, !isDir, false, rule
 	p.Guard, p.Absent, p.What = picture.GuardProtect, !c.reachable(path), "a protected part of "+p.What
-	// The copy is recursive, so everything that is mounted below becomes read-only too.
+	// The bind is recursive, so everything that is mounted below becomes read-only too.
 	c.cloneOnto(from, &p, picture.AttrRO)
-	// The picture must say so too, because later steps ask it what the task can write.
+	// c.Tree must record this too, because later phases ask it what the task can write.
 	for j := range c.Tree.Parts {
 		if paths.Below(c.Tree.Parts[j].Target, path) {
 			c.Tree.Parts[j].Write = false
@@ -100,7 +100,7 @@ func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos,
 	c.Tree.Insert(i+1, p)
 }
 
-// cloneOnto mounts a part's target once more at the same place, with everything that is mounted below it.
+// cloneOnto mounts the target of p once more at the same place, with everything that is mounted below it.
 func (c *Compilation) cloneOnto(from plan.From, p *picture.Part, attrs uint64) {
 	tree, gone := plan.R(plan.Tree), p.Gone()
 	c.openTarget(from, p)
@@ -113,11 +113,11 @@ func (c *Compilation) cloneOnto(from plan.From, p *picture.Part, attrs uint64) {
 	c.do(from, plan.CloseStep(tree).OrElse(gone))
 }
 
-// openTarget opens the place on which a guard is mounted. The path contained no link when it was resolved. If there
-// is a link on it now, somebody has put it there since, and the open fails. If the launcher saw that the task may not
-// search a directory on the way, the child may not either, and the guard may be absent. It may also be absent if it
-// covers a file that others can remove at any time. Such a link would otherwise lead the guard to another file, and
-// leave the real one open.
+// openTarget opens the path on which a hiding or protecting mount is placed. The path contained no link when the
+// launcher resolved it. If the open meets a link, somebody has put it there since; the open fails, because the link
+// would lead the mount to another file and leave the real one open. The mount may be skipped in two cases: if neither
+// the task nor the child may search a directory on the way, and if it hides a socket that its server may remove at any
+// time.
 func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
 	flags, path := uint64(walk.OpenAny), p.Target
 	if p.Link != "" {
@@ -142,8 +142,8 @@ func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
 	}
 }
 
-// closedDirs returns the number, from 1, of the first name on the way to a path of the picture that lies in a
-// directory which the task may not search, or 0 if there is none.
+// closedDirs returns the number, from 1, of the first component of a path that lies in a directory that the task may
+// not search, or 0 if there is none.
 func (c *Compilation) closedDirs(path string) int {
 	n, dir := 0, ""
 	for name := range strings.SplitSeq(c.resolved(path)[1:], "/") {
@@ -156,9 +156,9 @@ func (c *Compilation) closedDirs(path string) int {
 	return 0
 }
 
-// moveToTarget mounts a guard. If the host has replaced the file since the child opened it, nothing can be mounted on
-// the old file (ENOENT). The launcher reads the mounts back, and then mounts the guard on the file that now has the
-// name (checkMounts).
+// moveToTarget moves the new mount onto its target. If somebody on the host has replaced the file since the child
+// opened it, the kernel refuses to mount on the old file (ENOENT). The launcher notices that when it reads the mount
+// table (checkMounts), and mounts on the file that now has the name.
 func (c *Compilation) moveToTarget(from plan.From, p *picture.Part) {
 	target, replaced := plan.R(plan.Target), p.Gone()
 	if replaced == 0 && p.Guard != 0 {
@@ -169,9 +169,8 @@ func (c *Compilation) moveToTarget(from plan.From, p *picture.Part) {
 		plan.CloseStep(target).OrElse(p.Gone()))
 }
 
-// reachable reports whether the task may search every directory of the host above a path in the sandbox's tree. If the
-// task may not, the child that mounts may not either. So a mount that covers something there may be left out: see
-// openTarget.
+// reachable reports whether the task may search every directory of the host above a path of the sandbox. If it may not,
+// the child that mounts may not either, and a mount that hides something there may be skipped: see openTarget.
 func (c *Compilation) reachable(path string) bool {
 	for dir, _ := paths.Split(path); dir != "/"; dir, _ = paths.Split(dir) {
 		if !c.searchable(dir) {
@@ -181,7 +180,7 @@ func (c *Compilation) reachable(path string) bool {
 	return true
 }
 
-// searchable reports whether the task may search a directory of the picture.
+// searchable reports whether the task may search a directory of the sandbox.
 func (c *Compilation) searchable(dir string) bool {
 	host := c.Tree.HostPath(dir)
 	if host == "" {
@@ -191,13 +190,13 @@ func (c *Compilation) searchable(dir string) bool {
 	return err == nil && c.mayDo(unix.X_OK, host, info)
 }
 
-// coverThing hides one path of the model. fixed says that the rule names the path, and is not a pattern at any depth.
-// If fixed is true, coverThing pins the directories above the path. Above a pattern's matches it pins only the
-// directories that the pattern names, because a pin breaks rename and rm -r there; the next run finds what has been
-// moved.
+// coverThing hides one path of the sandbox by a mount over it. fixed says that the rule names the path literally, and
+// is not a pattern for any depth. If fixed is true, coverThing makes the directories above the path immovable. Above a
+// pattern's match it does so only for directories that the pattern names, because rename and rm -r fail on such a
+// directory. If the task moves the file, the next run finds it again.
 //
-// A file that does not exist cannot be covered without creating it, and cordon creates nothing on the host. The
-// launcher covers names of rules when they appear during the run (internal/launch).
+// A mount needs an existing file, and cordon creates no file on the host. If a file gets a hidden name during the run,
+// the launcher mounts over it then (internal/launch).
 func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos, fixed bool) error {
 	target, err := c.Tree.Resolve(target)
 	if err != nil {
@@ -219,7 +218,7 @@ func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	p := picture.Part{Target: target, File: !isDir, Opaque: true, Empty: c.showsEmpty(rule), Absent: !c.reachable(target) || c.closedInStill(target),
 		Guard: picture.GuardHide, Behind: c.Tree.HostPath(target),
 		What: "hidden", Rule: rule}
-	// The program that listens at a socket may remove it at any time. Then there is nothing to cover.
+	// The server of a socket may remove the socket at any time. Then there is nothing to hide.
 	if info, err := c.Tree.Lstat(p.Behind); err == nil && info.Mode()&fs.ModeSocket != 0 {
 		p.Fleeting = true
 	}
@@ -236,10 +235,10 @@ func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	return nil
 }
 
-// closedInStill reports whether a path may be out of the child's reach because a read-only overlay shows it. To look
-// up a directory in its topmost layer, overlayfs reads the directory's attributes with the child's rights. If those
-// rights do not suffice, overlayfs reports EACCES to everybody. The task has no right that the child lacks, so in
-// that case the task needs no cover.
+// closedInStill reports whether the child may be unable to look up a path that a read-only overlay shows. To look up a
+// directory in its topmost layer, overlayfs reads the directory's attributes with the child's rights. If those do not
+// suffice, overlayfs reports EACCES to everybody. The task has no right that the child lacks, so it cannot look up the
+// path either, and nothing need be hidden.
 func (c *Compilation) closedInStill(target string) bool {
 	if p := c.Tree.At(target); !p.Still {
 		return false
@@ -249,8 +248,8 @@ func (c *Compilation) closedInStill(target string) bool {
 	return err == nil && !c.mayDo(unix.R_OK, host, info)
 }
 
-// coverOnto mounts a cover at a part's target: an empty one that everybody can read if the rule asks for that,
-// otherwise one that nobody can open.
+// coverOnto mounts a file or directory over the target of p. It is empty and readable if the rule asks for that;
+// otherwise nobody can open it.
 func (c *Compilation) coverOnto(from plan.From, p *picture.Part) {
 	if p.Empty || c.showsEmpty(p.Rule) {
 		c.mountFromScratch(from, c.emptyCover(!p.File), p)
@@ -259,8 +258,8 @@ func (c *Compilation) coverOnto(from plan.From, p *picture.Part) {
 	c.mountFromScratch(from, c.coverNode(!p.File), p)
 }
 
-// showsEmpty reports whether the hide rule at a position of a profile covers things by an empty file or directory
-// that everybody can read. If two rules have the same position, both must ask for that.
+// showsEmpty reports whether the hide rule at a position in the profile shows an empty, readable file or directory in
+// place of the hidden one. If two rules have the same position, both must ask for that.
 func (c *Compilation) showsEmpty(rule policy.Pos) bool {
 	empty := false
 	for i := range c.Profile.Hide {
@@ -273,8 +272,8 @@ func (c *Compilation) showsEmpty(rule policy.Pos) bool {
 	return empty && rule != (policy.Pos{})
 }
 
-// emptyCover returns the name of the scratch file system's empty file or directory that everybody can read. It makes
-// the file or directory if it does not exist.
+// emptyCover returns the name of the empty, readable file or directory on the scratch file system. It makes the file or
+// directory if it does not exist.
 func (c *Compilation) emptyCover(dir bool) string {
 	name, made := "blank", &c.scratch.blankFile
 	step := plan.MkfileStep(plan.R(plan.Scratch), name, 0o444)
@@ -289,27 +288,28 @@ func (c *Compilation) emptyCover(dir bool) string {
 	return name
 }
 
-// mountFromScratch mounts a file or directory of the scratch file system at a part's target. A lent scratch file
-// system is attached to "/" only while this copies from it.
+// mountFromScratch mounts a file or directory of the scratch file system at the target of p. Before Linux 6.15 a repair
+// attaches the scratch file system to "/" while mountFromScratch copies from it.
 func (c *Compilation) mountFromScratch(from plan.From, name string, p *picture.Part) {
 	if c.scratch.lent {
 		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
 	}
 	c.copyMounts(from, plan.Tree, plan.R(plan.Scratch), name, cloneOne, attrsOfCover, 0, 0)
 	if c.scratch.lent {
-		c.do(from, plan.Umount(".", unix.MNT_DETACH), plan.CloseStep(plan.R(plan.Scratch))) // "." is the topmost
+		c.do(from, plan.Umount(".", unix.MNT_DETACH), plan.CloseStep(plan.R(plan.Scratch))) // "." is the mount on top
 	}
 	c.openTarget(from, p)
 	c.moveToTarget(from, p)
 	c.do(from, plan.CloseStep(plan.R(plan.Tree)))
 }
 
-// capsPastModes are the capabilities with which a task can open a file whatever its mode is.
+// capsPastModes are the capabilities that let a task open a file whatever its mode is.
 const capsPastModes = 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
 
-// coverNode returns the file or directory of the scratch file system that covers things, and makes both if they do not
-// exist. The file has no permissions, so nobody can open it. If the task keeps a capability that ignores permissions,
-// the file is a device instead, which no task can open on a nodev mount. Everybody may make the device 0:0 (Linux 5.8).
+// coverNode returns the file or directory that is mounted over hidden things, and makes both if they do not exist. The
+// file has no permission bits, so nobody can open it. If the task keeps a capability that ignores permissions, the file
+// is a device node instead, which no task can open on a nodev mount. Since Linux 5.8 every user may make the device
+// node 0:0.
 func (c *Compilation) coverNode(dir bool) string {
 	c.emptyNodes()
 	switch {
@@ -324,7 +324,7 @@ func (c *Compilation) coverNode(dir bool) string {
 	return "device"
 }
 
-// emptyNodes makes the file and the directory that cover things, without any permission.
+// emptyNodes makes the file and the directory that are mounted over hidden things. They have no permission bits.
 func (c *Compilation) emptyNodes() {
 	if c.scratch.empty {
 		return
@@ -335,7 +335,7 @@ func (c *Compilation) emptyNodes() {
 		plan.MkdirStep(plan.R(plan.Scratch), "dir", 0))
 }
 
-// replace shows a text in place of a file's content.
+// replace mounts a file with the given text over a file of the sandbox.
 func (c *Compilation) replace(from plan.From, target, text string, rule policy.Pos) {
 	p := picture.Part{Target: target, File: true, Text: &text, Absent: !c.reachable(target),
 		Guard: picture.GuardHide, Behind: c.Tree.HostPath(target),
@@ -347,7 +347,7 @@ func (c *Compilation) replace(from plan.From, target, text string, rule policy.P
 // newFile holds the flags that make a file and open it.
 const newFile = unix.O_CREAT | unix.O_EXCL | unix.O_WRONLY | unix.O_CLOEXEC
 
-// copyOnto makes the file of a part that has a text, and mounts it.
+// copyOnto writes a file with the text of p, and mounts it at the target of p.
 func (c *Compilation) copyOnto(from plan.From, p *picture.Part) {
 	name := "file" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
@@ -358,9 +358,8 @@ func (c *Compilation) copyOnto(from plan.From, p *picture.Part) {
 	c.mountFromScratch(from, name, p)
 }
 
-// The plan that mounts a guard again.
-
-// repairs begins a plan that enters the sandbox's namespaces with the task's ids and all capabilities there.
+// repairs begins a plan that mounts lost hiding and protecting mounts again. The plan enters the sandbox's namespaces
+// with the task's ids and all capabilities there.
 func (c *Compilation) repairs() *Compilation {
 	r := &Compilation{Profile: c.Profile, Host: c.Host, Req: c.Req, Tree: c.Tree, IDs: c.IDs, Keep: c.Keep, rootFD: plan.F(attach.FileRoot)}
 	from := own("guard")
@@ -369,7 +368,7 @@ func (c *Compilation) repairs() *Compilation {
 		r.do(from, plan.SetnsStep(plan.F(FileUserNS), unix.CLONE_NEWUSER))
 	}
 	r.do(from, plan.SetnsStep(plan.F(FileMountNS), unix.CLONE_NEWNS))
-	if c.IDs.NewUser { // the files that this process makes must belong to the task's ids, or they cannot be made
+	if c.IDs.NewUser { // the helper's files need owners that the user namespace maps
 		r.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.IDs.InGID)), plan.SetUID(uint64(c.IDs.InUID)))
 	}
 	// The umask is 0, so that the files get exactly the modes of the plan.
@@ -377,13 +376,14 @@ func (c *Compilation) repairs() *Compilation {
 	return r
 }
 
-// Lost is a guard that is to be mounted again.
+// Lost is a hiding or protecting mount that has vanished because somebody replaced the file under it. It is to be
+// mounted again.
 type Lost struct {
 	Part  *picture.Part
-	IsDir bool // whether the thing that now has the name is a directory
+	IsDir bool // whether a directory has the name now
 }
 
-// Repair compiles the plan that mounts guards again.
+// Repair compiles the plan that mounts the lost mounts again.
 func (c *Compilation) Repair(lost []Lost) (*plan.Plan, error) {
 	r := c.repairs()
 	for _, l := range lost {
@@ -394,10 +394,10 @@ func (c *Compilation) Repair(lost []Lost) (*plan.Plan, error) {
 	return &r.Plan, nil
 }
 
-// repair adds the steps that mount one guard again.
+// repair adds the steps that mount one lost mount again.
 func (c *Compilation) repair(p *picture.Part, isDir bool) error {
 	again := *p
-	// The launcher has just seen what has the name now, so this time the guard may not be absent.
+	// The launcher has just seen a file of this name, so this time the mount may not be skipped.
 	again.Absent, again.Fleeting, again.File = false, false, !isDir
 	from := at("guard", -1, p.Rule)
 	if p.Opaque || p.Text != nil {
@@ -418,9 +418,9 @@ func (c *Compilation) repair(p *picture.Part, isDir bool) error {
 	return errors.New(p.What + " was mounted there")
 }
 
-// repairScratch makes the file system of the covers. Before Linux 6.15 only an attached mount can be cloned. So each
-// cover then has a file system of its own, which is attached only while it is cloned (mountFromScratch). A repair
-// that fails leaves nothing attached.
+// repairScratch makes the file system that holds the files to mount over hidden things. Before Linux 6.15 only an
+// attached mount can be cloned. There each of these mounts gets a file system of its own, which is attached only while
+// mountFromScratch clones it, so a repair that fails leaves nothing attached.
 func (c *Compilation) repairScratch() {
 	lend := !c.Host.Since(6, 15)
 	if !lend && c.scratch.made {
@@ -430,7 +430,7 @@ func (c *Compilation) repairScratch() {
 	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec)
 }
 
-// attrsOf returns a part's attributes in addition to those of the shown file system.
+// attrsOf returns the mount attributes of p that the shown file system does not already have.
 func attrsOf(p *picture.Part) uint64 {
 	attrs := picture.AttrBase
 	if !p.Write {
@@ -442,7 +442,7 @@ func attrsOf(p *picture.Part) uint64 {
 	return attrs
 }
 
-// The files of a repair's plan, besides FileRoot.
+// Names of the files that a repair's plan uses, besides FileRoot.
 const (
 	FileUserNS  = attach.FileSpace + "user"
 	FileMountNS = attach.FileSpace + "mnt"

@@ -44,23 +44,23 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// execOrder is the life of a child that joins a sandbox.
+// execOrder lists the phases of the plan of a child that joins a running sandbox.
 var execOrder = [...]func(*Compilation) error{
 	(*Compilation).checkJoin,
 	(*Compilation).FindArch,
 	(*Compilation).findTerminal,
 	(*Compilation).PlanReports,
-	// adjust comes while /proc/self is still the caller's.
+	// The nice value and OOM score are set while /proc/self still means the caller's /proc.
 	(*Compilation).adjust,
 	// The child takes the namespaces, the root and the ids while nobody inside can see it. Then the launcher checks
-	// where the child is.
+	// them from outside.
 	(*Compilation).joinGroups,
 	(*Compilation).joinSandbox,
 	(*Compilation).bornInside,
 	(*Compilation).tieToLauncher,
 	(*Compilation).keyring,
 	(*Compilation).publish,
-	// From here on the steps are those of a new sandbox: see order.
+	// From here on the phases are those of a new sandbox: see order.
 	(*Compilation).BoundingSet,
 	(*Compilation).noNewPrivs,
 	(*Compilation).terminal,
@@ -72,11 +72,12 @@ var execOrder = [...]func(*Compilation) error{
 	(*Compilation).session,
 	(*Compilation).capabilities,
 	(*Compilation).landlockEnforce,
-	// The working directory comes after the capabilities, so that the task enters no directory that it may not reach.
+	// The working directory is entered after the capabilities are dropped, so that the task enters no directory that it
+	// may not search itself.
 	(*Compilation).changeDirInside,
 	(*Compilation).descriptors,
-	// The program comes after the descriptors, which would otherwise be put at its number, and before the limit on
-	// them.
+	// The program is opened after the passed-on descriptors have their numbers, because one of them could replace it.
+	// It is opened before the limit on descriptors is set.
 	(*Compilation).openProgram,
 	(*Compilation).keptRlimits,
 	(*Compilation).barrier,
@@ -84,9 +85,14 @@ var execOrder = [...]func(*Compilation) error{
 	(*Compilation).execProgram,
 }
 
-// checkJoin refuses a program that would be weaker than the sandbox, as far as that is known before anything is done.
+// checkJoin refuses a join that would leave the new program weaker confined than the sandbox's task, as far as that is
+// known before the child is made.
 func (c *Compilation) checkJoin() error {
 	a := c.Into
+	if c.Profile.Namespaces.None {
+		return &fail.Error{Op: "exec", Err: errors.New("the sandbox runs in place, and has no namespace that a program could join"),
+			Hint: "cordon run --in-place starts another program under the same profile"}
+	}
 	if a.Caller != c.Host.UID {
 		return &fail.Error{Op: "exec", Err: errors.New("the sandbox was started by user " + strconv.Itoa(a.Caller) + ", and only that user can join it"),
 			Hint: "as root: setpriv --reuid " + strconv.Itoa(a.Caller) + " --clear-groups cordon exec …"}
@@ -95,8 +101,8 @@ func (c *Compilation) checkJoin() error {
 		return attach.ErrSandboxEnded
 	}
 	c.IDs = identity{NewUser: a.NewUser, InUID: a.UID, InGID: a.GID, OutUID: proc.First(a.UIDs), OutGID: proc.First(a.GIDs)}
-	// An ordinary user's child cannot enter a namespace that the host's user namespace owns. It stays in the
-	// launcher's, which must therefore be the one that the sandbox shares.
+	// An ordinary user's child cannot enter a namespace that belongs to the host's user namespace. It stays in the
+	// launcher's namespace. So the sandbox must share that very namespace.
 	for i := range a.Spaces {
 		if s := &a.Spaces[i]; s.Host && !c.Host.Privileged && c.apart(s) {
 			return &fail.Error{Op: "exec", Err: errors.New("the sandbox shares the " + s.Kind + " namespace in which it was started, which differs from the one here"),
@@ -107,7 +113,8 @@ func (c *Compilation) checkJoin() error {
 		return &fail.UnsupportedError{Layer: policy.LayerPID, Why: "exec: the sandbox sees your processes and keeps SYS_PTRACE, so it could take over the new program", From: c.Where("namespaces.pid"),
 			Remedy: "leave out one of the two"}
 	}
-	// The filter is compiled anew from the profile. Another version of cordon may compile another filter.
+	// The filter is compiled again from the profile. It is compared, because another version of cordon may compile
+	// another filter.
 	prog, err := c.JoinFilter()
 	if err != nil {
 		return err
@@ -118,13 +125,13 @@ func (c *Compilation) checkJoin() error {
 	return c.checkGroups()
 }
 
-// keepsPtrace reports whether the sandbox's task keeps CAP_SYS_PTRACE. With it, a process can trace one that is not
-// dumpable: ptrace(2).
+// keepsPtrace reports whether the sandbox's task keeps CAP_SYS_PTRACE. With this capability a process can trace another
+// one that is not dumpable: ptrace(2).
 func (c *Compilation) keepsPtrace() bool {
 	return slices.ContainsFunc(c.Profile.Capabilities.Keep, func(k policy.Capability) bool { return k.Name == "SYS_PTRACE" })
 }
 
-// JoinFilter is PlainFilter for a caller that has not decided the architecture yet.
+// JoinFilter compiles the filter of the program that joins, like PlainFilter, but decides the architecture first.
 func (c *Compilation) JoinFilter() ([]byte, error) {
 	if err := c.FindArch(); err != nil {
 		return nil, err
@@ -132,9 +139,9 @@ func (c *Compilation) JoinFilter() ([]byte, error) {
 	return c.PlainFilter()
 }
 
-// checkGroups refuses supplementary groups that the sandbox's task does not have and that the child cannot leave,
-// because the user namespace denies setgroups(2). The newcomer could open files of such a group that the task cannot
-// open.
+// checkGroups refuses to join if the caller has a supplementary group that the sandbox's task lacks, and the child
+// cannot drop it because the user namespace denies setgroups(2). The new program could open files of that group that
+// the task cannot open.
 func (c *Compilation) checkGroups() error {
 	if c.Host.Privileged || c.Into.SetGroups != "deny" {
 		return nil
@@ -152,7 +159,7 @@ func (c *Compilation) checkGroups() error {
 	return nil
 }
 
-// apart reports whether the launcher is in another namespace than the sandbox.
+// apart reports whether the launcher is in another namespace than the sandbox, for one kind of namespace.
 func (c *Compilation) apart(s *attach.Space) bool {
 	own, err := c.launcherFiles().Readlink("/proc/self/ns/" + s.Kind)
 	return err != nil || own != s.ID
@@ -173,8 +180,8 @@ func (c *Compilation) joinGroups() error {
 	return nil
 }
 
-// leaveGroups leaves the caller's groups if the launcher maps the ids. The call may fail with EPERM for a task with
-// an id of its own: CheckIDs refuses such a task if it has any group.
+// leaveGroups drops the caller's supplementary groups if the launcher maps the ids. For a task with an id of its own
+// the call may fail with EPERM, because CheckIDs has refused a task that has any group.
 func (c *Compilation) leaveGroups(from plan.From) {
 	switch {
 	case c.IDs.Own:
@@ -190,39 +197,39 @@ func (c *Compilation) groupsLocked() bool {
 	return err == nil && strings.TrimSpace(string(text)) == "deny"
 }
 
-// joinSandbox enters the namespaces, the root and the ids.
+// joinSandbox enters the sandbox's namespaces and root, and takes its ids.
 func (c *Compilation) joinSandbox() error {
 	a, from := c.Into, own("exec")
-	// The host's /proc must be opened while the child still sees it.
+	// The host's /proc must be opened while it is still visible to the child.
 	c.keepHostProc(from)
 	if c.Host.Privileged {
 		if !c.groupsLocked() {
-			c.do(from, plan.NoGroups()) // leaves root's groups while the child has the right to
+			c.do(from, plan.NoGroups()) // drop root's groups while the child may
 		}
 		if !c.Blind() {
-			c.conceal(from) // root can read the child all the same
+			c.conceal(from) // root can read the child's memory all the same
 		}
 	}
 	c.enterSpaces(from)
-	// Entering a mount namespace sets the root and the working directory to the root of that namespace. So the child
-	// enters the sandbox's root after the namespaces, by the descriptor that the launcher has opened.
+	// setns(2) with a mount namespace sets the root and the working directory to the root of that namespace. So the
+	// child enters the sandbox's root after the namespaces, by a descriptor that the launcher has opened.
 	c.Plan.Files = append(c.Plan.Files, attach.FileRoot)
 	c.do(from, plan.FchdirStep(plan.F(attach.FileRoot)), plan.ChrootStep("."))
 	if a.NewUser && a.SetGroups != "deny" {
 		c.do(from, plan.NoGroups())
 	}
-	// secureFixup keeps the capabilities over the change of ids, until the task gives them up.
+	// secureFixup keeps the capabilities when the ids change, until the task gives them up.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(a.GID)), plan.SetUID(uint64(a.UID)))
-	if c.Host.HostRoot && (!c.Host.Privileged || c.Blind()) { // as in identity; nobody inside can see it yet
+	if c.Host.HostRoot && (!c.Host.Privileged || c.Blind()) { // as in identity; no process inside can see the child yet
 		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
 	}
-	// The launcher now reads from /proc which namespaces, root and ids the child has, and only then lets it go on.
+	// The launcher now reads the child's namespaces, root and ids from /proc. Only then does it let the child go on.
 	c.do(from, Say(MsgEntered), plan.RecvByte(plan.F(FileSync)))
 	return nil
 }
 
-// enterSpaces enters the user namespace first if that gives the rights over the other namespaces, and last if the
-// caller has these rights: see enterInOrder.
+// enterSpaces enters the sandbox's namespaces. It enters the user namespace first if that gives the rights over the
+// others, and last if the caller has these rights already: see enterInOrder.
 func (c *Compilation) enterSpaces(from plan.From) {
 	enter := func(user bool) {
 		for i := range host.Kinds {
@@ -239,9 +246,9 @@ func (c *Compilation) enterSpaces(from plan.From) {
 	enter(c.Host.Privileged)
 }
 
-// bornInside hides the child from the processes inside, and then respawns it there, because only the children of a
-// process enter its pid namespace. It comes after the ids, because a change of ids could make the child dumpable
-// again (fs.suid_dumpable).
+// bornInside hides the child from the processes inside, and then forks it once more, because setns(2) with a pid
+// namespace moves only later children. It comes after the change of ids, which could make the child dumpable again
+// (fs.suid_dumpable).
 func (c *Compilation) bornInside() error {
 	from := own("exec")
 	// /proc/PID/cmdline shows the arguments, which hold paths of the host, to everybody inside.
@@ -251,8 +258,8 @@ func (c *Compilation) bornInside() error {
 	return nil
 }
 
-// conceal makes the child not dumpable. Then only a process with capabilities over the launcher's user namespace can
-// look into it.
+// conceal makes the child not dumpable. Then a process can look into the child only if it has capabilities over the
+// launcher's user namespace.
 func (c *Compilation) conceal(from plan.From) {
 	if !c.Req.Exposed {
 		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 0))
@@ -264,16 +271,17 @@ func (c *Compilation) lookupInside() error {
 	a := c.Into
 	inside := *c.Host
 	inside.Files = c.Host.Files.At("/proc/self/fd/" + strconv.Itoa(a.Descriptors()[attach.FileRoot]))
-	// From here on Host and Tree mean the sandbox's tree. Outside stays the launcher's.
+	// From here on, Host and Tree mean the sandbox's file tree. Outside still means the host's.
 	c.Outside = c.Host.Files
 	c.Host, c.Tree.Files = &inside, inside.Files
 	c.Tree.Add(picture.Part{Target: "/", Source: "/", What: "the sandbox", Rule: c.Profile.Source("root")})
 	for i := range c.Profile.Mounts {
-		if m := &c.Profile.Mounts[i]; m.Kind == policy.MountProc { // nothing is run through the links of /proc
+		if m := &c.Profile.Mounts[i]; m.Kind == policy.MountProc { // no program is run through a link of /proc
 			c.Tree.Add(picture.Part{Target: paths.Clean(m.Target), Source: paths.Clean(m.Target), What: "proc", Rule: m.Pos})
 		}
 	}
-	// The task gets the sandbox's own environment. The variables of the request replace those of the same name.
+	// The task gets the environment of the sandbox's first program. Variables of the request replace those of the same
+	// name.
 	c.Program.Env = overlayEnv(a.Env, variables(c.Req.Env))
 	if err := c.findDirInside(); err != nil {
 		return err
@@ -293,8 +301,8 @@ func overlayEnv(env, over []string) []string {
 	return append(out, over...)
 }
 
-// findDirInside decides on the working directory. The sandbox's own is only a wish: if it does not exist, the task
-// starts in /.
+// findDirInside chooses the working directory. If the request names none, it tries the sandbox's own; if that does not
+// exist, the task starts in /.
 func (c *Compilation) findDirInside() error {
 	c.Workdir = c.Into.Workdir
 	if c.Req.Dir != "" {
@@ -335,12 +343,13 @@ func (c *Compilation) findInside() error {
 		if depth == maxInterpreters {
 			return &fail.LookupError{Name: c.Req.Args[0], Why: "too many scripts interpret each other", Code: 126}
 		}
-		// A running sandbox gets no new mounts, so the interpreter must exist in it: bindProgram refuses.
+		// Nothing can be mounted into a running sandbox, so the interpreter must exist in it. bindProgram refuses
+		// otherwise.
 		if err := c.reach(interpreter, interpreter, byScript); err != nil {
 			return interpreterError(path, interpreter, err)
 		}
-		// The kernel would run the interpreter with its one argument, the script's path, and the arguments after the
-		// program's name.
+		// The kernel would run the interpreter with three things: its one argument, the script's path, and the
+		// arguments after the program's name.
 		before := []string{interpreter}
 		if arg != "" {
 			before = append(before, arg)
@@ -360,26 +369,26 @@ func (c *Compilation) scriptOf(path string) (interpreter, arg string, ok bool) {
 	}
 	head, err := c.Host.Files.Read(inside, scriptHead)
 	if err != nil {
-		return "", "", false // a file that cannot be read is run as it is, or not at all
+		return "", "", false // a file that the launcher cannot read is run as it is, or not at all
 	}
 	interpreter, arg, ok = shebang(head)
 	return paths.Clean(interpreter), arg, ok && strings.HasPrefix(interpreter, "/")
 }
 
-// keptRuleset takes the sandbox's own ruleset instead of making one as LandlockRules does.
+// keptRuleset makes the task use the Landlock ruleset of the running sandbox. LandlockRules would make a new one.
 func (c *Compilation) keptRuleset() error {
 	if _, ok := c.Into.Descriptors()[attach.FileRuleset]; !ok {
 		return nil
 	}
 	c.Land.On, c.Land.ruleset = true, plan.F(attach.FileRuleset)
 	c.Plan.Files = append(c.Plan.Files, attach.FileRuleset)
-	// No rule allows this file system, so that landlockEnforce can try whether Landlock is in force.
+	// No rule allows this file system, so that landlockEnforce can test on it whether Landlock is in force.
 	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec)
 	return nil
 }
 
-// changeDirInside enters the working directory. It follows no link of /proc that leads to a descriptor or the root of
-// a process. Through such a link, a working directory of /proc/self/fd/7 led to the host (CVE-2024-21626).
+// changeDirInside enters the working directory. It follows no link of /proc to a descriptor or a root of a process:
+// through such a link, a working directory of /proc/self/fd/7 has led to the host (CVE-2024-21626).
 func (c *Compilation) changeDirInside() error {
 	if c.Workdir == "/" {
 		return nil
@@ -390,23 +399,23 @@ func (c *Compilation) changeDirInside() error {
 		c.do(from, plan.FchdirStep(dir))
 		return nil
 	}
-	// The sandbox's own working directory is only a wish here too. If the task may not enter it (EACCES), the
-	// register holds no descriptor, fchdir(2) fails with EBADF, and the task stays in /.
+	// The sandbox's own working directory is only tried. If the task may not enter it (EACCES), there is no descriptor,
+	// fchdir(2) fails with EBADF, and the task stays in /.
 	open := plan.Open2(plan.CWD, c.Workdir, walk.OpenDir, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Dir)
 	c.do(from, open.OrElse(plan.EACCES), plan.FchdirStep(dir).OrElse(plan.EBADF))
 	return nil
 }
 
-// openProgram opens the program with no more rights than the task has. The descriptor fixes which file is run,
-// whatever the path leads to later. It must come after the change of ids and capabilities: with the rights of the
-// launcher, the child could open a file that the task may not.
+// openProgram opens the program with no more rights than the task has. The program is run by that descriptor, whatever
+// its path leads to later. openProgram must come after the change of ids and capabilities: with the launcher's rights,
+// the child could open a file that the task may not.
 func (c *Compilation) openProgram() error {
 	c.openWithLinks(own("command"), c.Program.path, walk.OpenAny, plan.Program)
 	return nil
 }
 
-// keptRlimits sets the limits of the sandbox's task: what the profile says, and what its launcher was started with. A
-// hard limit that is already lower stays.
+// keptRlimits sets the rlimits of the sandbox's first task: those of the profile, and those with which its launcher was
+// started. A hard limit that is already lower stays.
 func (c *Compilation) keptRlimits() error {
 	for _, l := range c.Into.Limits {
 		c.do(own("rlimits"), plan.SetRlimit(uint64(l.Resource), l.Soft, l.Hard).OrElse(plan.EPERM))
@@ -414,8 +423,8 @@ func (c *Compilation) keptRlimits() error {
 	return nil
 }
 
-// execProgram runs the program by its descriptor. With Req.Exposed, which is for tests, it runs the program by its
-// path.
+// execProgram runs the program by its descriptor. If Req.Exposed is set, which only tests do, it runs the program by
+// its path.
 func (c *Compilation) execProgram() error {
 	if c.Req.Exposed {
 		c.do(own("command"), plan.ExecOnce(c.Program.path, join0(c.Program.args), join0(c.Program.Env), c.Nonce))

@@ -22,22 +22,22 @@ import (
 	"cordon/sandbox/report"
 )
 
-// gitGuard protects the repositories of a picture.
+// gitGuard protects the git repositories that a sandbox shows.
 type gitGuard struct {
 	c     *Compilation
 	h     *hider
 	from  plan.From
 	rule  policy.Pos
-	done  map[string]bool // working trees, directories, scripts and configurations that have been looked at
-	near  map[string]bool // the working trees that are bound, or in which a bound directory lies
+	done  map[string]bool // working trees, directories, scripts and configurations that need not be examined again
+	near  map[string]bool // working trees that are bound, or that contain a bound directory
 	late  []string        // files that git's configuration names and that do not exist yet
-	shown []string        // configurations outside of repositories
-	user  []git.Var       // the configuration of the user, of the machine and of the environment
+	shown []string        // git configurations outside of repositories
+	user  []git.Var       // the variables of the user's, the machine's and the environment's configuration
 
-	scripts     int   // number of scripts that have been read
-	indexes     int64 // bytes of the indexes that have been read
-	configNames int   // number of names that have been looked at for configurations
-	large       error // a configuration is larger than maxConfig
+	scripts     int   // number of scripts read so far
+	indexes     int64 // total size of the indexes read so far, in bytes
+	configNames int   // number of names examined in the search for configurations
+	large       error // the error if a configuration is larger than maxConfig
 }
 
 // git binds the repository of the working directory, and shows the user's configuration without secrets. If the
@@ -58,7 +58,8 @@ func (c *Compilation) git() error {
 	return g.protectAll()
 }
 
-// protectAll protects every repository that the task could write to, and the files that such a repository uses.
+// protectAll protects every repository that the task could write to, and the files that such a repository makes git
+// read or run.
 func (g *gitGuard) protectAll() error {
 	c := g.c
 	if err := g.outsideGit(); err != nil {
@@ -111,7 +112,7 @@ func (g *gitGuard) fail(what string, err error, hint string) error {
 	return &fail.Error{Op: "git: " + what, Err: err, From: g.rule.Short(), Hint: hint}
 }
 
-// repository protects a .git of the model, and the working tree that belongs to it.
+// repository protects a .git inside the sandbox, and the working tree that belongs to it.
 func (g *gitGuard) repository(path string) error {
 	if n, err := g.c.Tree.Entry(path); err == nil && n.Link != "" {
 		g.h.hold(path)
@@ -130,7 +131,7 @@ func (g *gitGuard) repository(path string) error {
 	return g.workTree(host) // a bare repository
 }
 
-// protect makes something read-only and immovable, unless the profile makes that very thing writable.
+// protect makes a path read-only and immovable, unless the profile makes that very path writable.
 func (g *gitGuard) protect(inside string) {
 	if p := g.c.Tree.At(inside); p != nil && p.Target == inside && p.Write && p.Guard == 0 {
 		return
@@ -138,7 +139,7 @@ func (g *gitGuard) protect(inside string) {
 	g.c.protectThing(g.from, inside, g.rule, true)
 }
 
-// protectOnHost is protect for a path of the host without links, wherever the task may write to it.
+// protectOnHost protects a file of the host at every path at which the task may write to it. host must contain no link.
 func (g *gitGuard) protectOnHost(host string) error {
 	places, err := g.c.places(g.h.windows, host)
 	if err != nil {
@@ -150,8 +151,8 @@ func (g *gitGuard) protectOnHost(host string) error {
 	return nil
 }
 
-// around looks at the repository that contains a bound directory, or whose top the directory is. The submodules of
-// that repository may lie below the directory, and whoever works there runs its hooks.
+// around examines the repository that contains a bound directory, or whose top the directory is. Submodules of that
+// repository may lie below the directory, and a user who works there runs their hooks.
 func (g *gitGuard) around(host string) error {
 	if host == "" || host == "/" {
 		return nil
@@ -167,7 +168,7 @@ func (g *gitGuard) around(host string) error {
 	}
 }
 
-// workTree looks at a working tree of the host, at its index and its configuration.
+// workTree examines a working tree of the host, its index and its configuration.
 func (g *gitGuard) workTree(top string) error {
 	if g.done[top] {
 		return nil
@@ -179,7 +180,7 @@ func (g *gitGuard) workTree(top string) error {
 	}
 	for _, dir := range [...]string{r.dir, r.common} {
 		if dir == paths.Join(top, ".git") {
-			continue // the .git itself is protected already; what is above it need not be
+			continue // the .git itself is protected already; the directories above it need not be
 		}
 		if err := g.protectOnHost(dir); err != nil {
 			return err
@@ -208,8 +209,8 @@ func (g *gitGuard) workTree(top string) error {
 	return g.named(top, append(g.user[:len(g.user):len(g.user)], r.vars...))
 }
 
-// submodule protects a submodule of an index. A submodule that has been checked out has a .git, which is protected.
-// Any other could get one, so it is read-only.
+// submodule protects a submodule that an index names. If the submodule is checked out, its .git is protected. If not,
+// the whole directory is read-only, because the task could make a .git in it.
 func (g *gitGuard) submodule(top, link string) error {
 	host := paths.Join(top, link)
 	for _, w := range g.h.windows {
@@ -257,7 +258,7 @@ func (g *gitGuard) named(top string, vars []git.Var) error {
 	return nil
 }
 
-// namedBy protects what one variable names.
+// namedBy protects the files that one variable of a configuration names.
 func (g *gitGuard) namedBy(top string, v *git.Var) error {
 	switch {
 	case v.Name() == "core.hookspath":
@@ -279,7 +280,8 @@ func (g *gitGuard) namedBy(top string, v *git.Var) error {
 	return g.command(top, v)
 }
 
-// absolute returns the host's path for a path in a configuration, or "" if it names another user's home.
+// absolute turns a path in a configuration into a path of the host. It returns "" if the path names another user's
+// home.
 func (g *gitGuard) absolute(base, path string) string {
 	switch {
 	case path == "":
@@ -291,12 +293,12 @@ func (g *gitGuard) absolute(base, path string) string {
 	case path[0] == '/':
 		return paths.Clean(path)
 	}
-	return base + "/" + path // the kernel follows links before it takes ".."
+	return base + "/" + path // no Clean: the kernel follows links before it handles ".."
 }
 
-// must protects files from which git takes hooks or more configuration. If such a file does not exist and the task
-// could make it, the sandbox does not start. In a repository further down, git runs it only if somebody uses git
-// there: if it appears, cordon reports it.
+// must protects a file from which git takes hooks or more configuration. If the file does not exist and the task could
+// make it, the sandbox does not start. In a repository below the working directory, git reads the file only if somebody
+// uses git there; so cordon starts, and reports the file if it appears.
 func (g *gitGuard) must(top, host, key string) error {
 	if host == "" {
 		return nil
@@ -325,8 +327,8 @@ func (g *gitGuard) must(top, host, key string) error {
 	return nil
 }
 
-// may protects a file that a command of the configuration names, if the task may write it. If the command names a path
-// that does not exist, cordon reports the file if it appears.
+// may protects a file that a command in the configuration names, if the task may write the file. If the file does not
+// exist, cordon reports it if it appears.
 func (g *gitGuard) may(host string, late bool) error {
 	w := picture.Walker{Tree: g.c.hostTree()}
 	if host == "" {
@@ -342,7 +344,7 @@ func (g *gitGuard) may(host string, late bool) error {
 	return nil
 }
 
-// holding protects a thing, and keeps in their places the names that lead to it.
+// holding protects a file, and keeps the task from moving the directories and links that lead to it.
 func (g *gitGuard) holding(path, end string) error {
 	w := picture.Walker{Tree: g.c.hostTree(), Visit: func(p string) {
 		if p != end {
@@ -356,8 +358,8 @@ func (g *gitGuard) holding(path, end string) error {
 	return g.protectOnHost(end)
 }
 
-// withoutSecrets shows a configuration of the host without its secrets, wherever the sandbox shows it. It hides a
-// broken one.
+// withoutSecrets replaces a configuration of the host by a copy without its secrets, at every path at which the sandbox
+// shows it. It hides a configuration that cannot be parsed.
 func (g *gitGuard) withoutSecrets(host string) error {
 	if host = g.follow("/", host); host == "" {
 		return nil
@@ -397,8 +399,8 @@ func (g *gitGuard) withoutSecrets(host string) error {
 	return nil
 }
 
-// cutNote says that a configuration is shown without its secrets. Sections that name a credential helper are common, so
-// only the report mentions them.
+// cutNote tells the user that a configuration is shown without its secrets. Sections that name a credential helper are
+// common, so only the report mentions those.
 func (c *Compilation) cutNote(place string, cut git.Cut) {
 	if cut == git.Credentials {
 		c.Left = append(c.Left, report.Added{Path: place, Why: "it is shown without its credential sections"})
@@ -407,12 +409,12 @@ func (c *Compilation) cutNote(place string, cut git.Cut) {
 	c.note("git: " + place + " is shown without its tokens and passwords")
 }
 
-// leads protects the targets of the links in git's directories, and remembers files there with more than one name.
+// leads protects the targets of the links in git's directories, and remembers files there that have several hard links.
 func (g *gitGuard) leads(top string, dirs ...string) error {
 	for _, dir := range dirs {
 		entries, err := g.c.Host.Files.ReadDir(dir)
 		if dir == "" || err != nil || g.done["in "+dir] {
-			continue // it is not there, or git cannot read it either
+			continue // the file does not exist, or git cannot read it either
 		}
 		g.done["in "+dir] = true
 		for _, e := range entries {
@@ -427,7 +429,7 @@ func (g *gitGuard) leads(top string, dirs ...string) error {
 	return nil
 }
 
-// otherNames refuses files of git that the task could write by another hard link.
+// otherNames refuses to start if the task could write a file of git through another hard link.
 func (g *gitGuard) otherNames() error {
 	if g.h.several == nil {
 		return nil

@@ -17,8 +17,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// external returns the command of git-remote-ext(1) that an address names, as a variable of its own. It returns nil
-// if there is none.
+// external returns the command in an address of git-remote-ext(1) ("ext::command …"), as a variable of its own. It
+// returns nil if v holds no such address.
 func external(v *git.Var) *git.Var {
 	for _, address := range [...]string{v.Value, v.Subsection} {
 		if command, ok := strings.CutPrefix(address, "ext::"); ok {
@@ -28,7 +28,7 @@ func external(v *git.Var) *git.Var {
 	return nil
 }
 
-// isInert reports whether git takes no program from a variable.
+// isInert reports whether git never takes a program from a variable.
 func isInert(v *git.Var) bool {
 	switch v.Section {
 	case "branch", "url", "user":
@@ -41,9 +41,9 @@ func isInert(v *git.Var) bool {
 	return strings.HasSuffix(v.Key, "file") || v.Name() == "commit.template" || v.Name() == "core.worktree"
 }
 
-// command protects the files that a command of the configuration names. If a program does not exist and the task
-// could make it, the sandbox does not start. An alias of the user, which may be meant for repositories that have the
-// program, runs only if somebody types it: cordon reports its program if it appears.
+// command protects the files that a command in the configuration names. If the program does not exist and the task
+// could make it, the sandbox does not start. An alias of the user runs only if somebody types it, and may be meant for
+// repositories that contain the program; so cordon starts, and reports the program if it appears.
 func (g *gitGuard) command(top string, v *git.Var) error {
 	if v.Section == "submodule" { // a submodule's name is mostly its path, and git runs the command there
 		top = g.absolute(top, v.Subsection)
@@ -77,13 +77,13 @@ func (g *gitGuard) program(top, path string, v *git.Var) error {
 	return g.must(top, path, "a command of the configuration, "+v.Name())
 }
 
-// word returns the path of the host that a word of a command means, and the directory that the path is relative to.
+// word turns a word of a command into a path of the host. base is the directory that the path is relative to.
 func (g *gitGuard) word(top, script string, w *git.Word) (base, path string) {
 	expand := func(base, text string) string {
 		if rest, ok := strings.CutPrefix(text, git.Here); ok {
 			return script + "/" + rest
 		}
-		if text[0] == '$' { // an unknown variable mostly means the top
+		if text[0] == '$' { // an unknown variable mostly means the top of the working tree
 			_, rest, ok := strings.Cut(text, "/")
 			if !ok || rest == "" {
 				return ""
@@ -107,7 +107,7 @@ const (
 	maxScript  = 64 << 10
 )
 
-// hooks protects what the hooks in a directory name.
+// hooks protects the programs that the hooks in a directory name.
 func (g *gitGuard) hooks(top, dir string) error {
 	entries, err := g.c.Host.Files.ReadDir(dir)
 	if dir == "" || err != nil {
@@ -124,7 +124,7 @@ func (g *gitGuard) hooks(top, dir string) error {
 	return nil
 }
 
-// script protects the programs that a shell script names, if they exist, and looks at them in turn.
+// script protects the programs that a shell script names, if they exist, and examines these programs in turn.
 func (g *gitGuard) script(top, path string) error {
 	path = g.follow("/", path)
 	if path == "" || g.done["script "+path] || g.scripts == maxScripts {
@@ -152,8 +152,8 @@ func (g *gitGuard) script(top, path string) error {
 	return nil
 }
 
-// isShell reports whether a file is a shell script: by its first line if that begins with "#!", otherwise by its name
-// and the lack of a NUL.
+// isShell reports whether a file is a shell script. It decides by the first line if that begins with "#!". Otherwise
+// the name must look like a script's, and the text may contain no NUL.
 func isShell(path string, text []byte) bool {
 	first, _, _ := strings.Cut(string(text[:min(len(text), 256)]), "\n")
 	if strings.HasPrefix(first, "#!") {
@@ -179,9 +179,9 @@ func (c *Compilation) variable(name string) string {
 var commandVariables = [...]string{"EDITOR", "GIT_ASKPASS", "GIT_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_PROXY_COMMAND", "GIT_SEQUENCE_EDITOR",
 	"GIT_SSH", "GIT_SSH_COMMAND", "PAGER", "SSH_ASKPASS", "VISUAL"}
 
-// environmentConfig returns what the caller's environment adds to the configuration.
+// environmentConfig returns the configuration variables that the caller's environment sets.
 func (g *gitGuard) environmentConfig() (vars []git.Var) {
-	// Every command is protected in the same way, so all these variables can stand as core.editor.
+	// cordon protects every command in the same way, so it treats all these variables as if they were core.editor.
 	for _, name := range commandVariables {
 		if value := g.c.variable(name); value != "" {
 			vars = append(vars, git.Var{Section: "core", Key: "editor", Value: value})
@@ -190,11 +190,11 @@ func (g *gitGuard) environmentConfig() (vars []git.Var) {
 	if dir := g.c.variable("GIT_TEMPLATE_DIR"); dir != "" {
 		vars = append(vars, git.Var{Section: "init", Key: "templatedir", Value: dir})
 	}
-	// git may run everything in this directory, as with hooks.
+	// git may run every program in this directory, as it may run every hook.
 	if dir := g.c.variable("GIT_EXEC_PATH"); dir != "" {
 		vars = append(vars, git.Var{Section: "core", Key: "hookspath", Value: dir})
 	}
-	n, _ := strconv.Atoi(g.c.variable("GIT_CONFIG_COUNT")) // not a number: 0, because git fails then
+	n, _ := strconv.Atoi(g.c.variable("GIT_CONFIG_COUNT")) // n is 0 if the text is not a number; git itself fails then
 	for i := range min(n, 1000) {
 		v := git.Named(g.c.variable("GIT_CONFIG_KEY_"+strconv.Itoa(i)), g.c.variable("GIT_CONFIG_VALUE_"+strconv.Itoa(i)))
 		vars = append(vars, v)
@@ -207,7 +207,7 @@ func (g *gitGuard) environmentConfig() (vars []git.Var) {
 // A userFile is a configuration of the user or of the machine.
 type userFile struct {
 	path string
-	set  string // the variable of the environment that names the file, or a directory above it; otherwise ""
+	set  string // the environment variable that names the file, or a directory above it; otherwise ""
 }
 
 // userFiles lists the configurations outside of repositories: git-config(1), FILES and ENVIRONMENT.
@@ -225,7 +225,7 @@ func (g *gitGuard) userFiles() []userFile {
 }
 
 // protectUserFile keeps the task from changing a configuration outside of repositories, or the directory git/ that
-// holds it.
+// contains it.
 func (g *gitGuard) protectUserFile(f userFile, path string) error {
 	if strings.HasSuffix(f.path, "/git/config") && !strings.HasPrefix(f.set, "GIT_") {
 		dir, _ := paths.Split(path)
@@ -241,12 +241,10 @@ func (g *gitGuard) protectUserFile(f userFile, path string) error {
 	return g.must("", path, "the configuration")
 }
 
-// The repository of a working directory that is a linked worktree or a submodule lies elsewhere: git-worktree(1),
-// gitsubmodules(7). Its ".git" is a file that names a directory, and a task can write that file. So cordon binds the
-// directory only if it belongs to the caller, is a directory of git, and names the working directory in turn, in a
-// file that the task could not write.
-
-// gitElsewhere binds the repository of the working directory if it lies outside of the working directory.
+// gitElsewhere binds the repository of the working directory if it lies outside of the working directory: a linked
+// worktree or a submodule (git-worktree(1), gitsubmodules(7)). There .git is a file that names a directory, and a task
+// can write that file. So cordon binds the named directory only if it belongs to the caller, is a directory of git, and
+// names the working directory in turn, in a file that the task could not write.
 func (c *Compilation) gitElsewhere(g *gitGuard) error {
 	for i := range c.Tree.Parts {
 		p := c.Tree.Parts[i]
@@ -262,8 +260,8 @@ func (c *Compilation) gitElsewhere(g *gitGuard) error {
 	return nil
 }
 
-// ofTree returns git's directory of a working tree whose .git is a file, and the directory that it shares with other
-// worktrees. It returns "" if that directory does not name the tree in turn.
+// ofTree returns git's directory for a working tree whose .git is a file, and the directory that this one shares with
+// other worktrees. It returns "" if git's directory does not name the tree in turn.
 func (g *gitGuard) ofTree(top string) (dir, common string) {
 	info, err := g.c.Tree.Lstat(paths.Join(top, ".git"))
 	if err != nil || !info.Mode().IsRegular() {
@@ -280,8 +278,8 @@ func (g *gitGuard) ofTree(top string) (dir, common string) {
 		}
 		return dir, dir
 	}
-	// The directory of a linked worktree lies in worktrees/ of the shared one, and its file gitdir names the tree's
-	// .git.
+	// The directory of a linked worktree lies in worktrees/ of the shared directory, and its file gitdir names the
+	// tree's .git.
 	above, _ := paths.Split(dir)
 	if above != paths.Join(common, "worktrees") || g.follow(dir, g.line(paths.Join(dir, "gitdir"))) != paths.Join(top, ".git") ||
 		!g.isWhole(common) || !g.callers(common) {
@@ -290,7 +288,7 @@ func (g *gitGuard) ofTree(top string) (dir, common string) {
 	return dir, common
 }
 
-// callers reports whether a directory belongs to the caller and is neither a home nor above one.
+// callers reports whether a directory belongs to the caller, and is neither a home nor a directory above a home.
 func (g *gitGuard) callers(dir string) bool {
 	info, err := g.c.Tree.Lstat(dir)
 	if err != nil || !info.IsDir() || ownerOf(info) != g.c.Host.UID {
@@ -317,10 +315,10 @@ func (g *gitGuard) workTreeOf(dir string) (tree string) {
 	return tree
 }
 
-// bindRepository shows a repository at its place on the host, with its configurations stripped of secrets. If the
-// task may write the working directory, and the profile leaves repositories free, the task may commit: a worktree
-// writes its own directory for that, besides objects, refs and logs. What decides which programs git runs stays
-// read-only.
+// bindRepository shows a repository at its path on the host, with secrets removed from its configurations. If the task
+// may write the working directory, and the profile leaves repositories free (git: free), the task may commit. For a
+// commit it must write the worktree's own directory, objects, refs and logs. The files that decide which programs git
+// runs stay read-only.
 func (g *gitGuard) bindRepository(p *picture.Part, dir, common string) error {
 	writes := p.Write && g.c.Profile.Git == policy.GitFree && g.commits(dir, common)
 	from, how := own("git"), "read-only"
@@ -352,7 +350,8 @@ func (g *gitGuard) bindRepository(p *picture.Part, dir, common string) error {
 	return err
 }
 
-// allowCommits binds what git writes for a commit, and protects what decides which programs git runs.
+// allowCommits binds the directories that git writes for a commit, and protects the files that decide which programs
+// git runs.
 func (g *gitGuard) allowCommits(p *picture.Part, dir, common string, bind func(path string, write bool) error) error {
 	if dir != common {
 		for _, path := range [...]string{paths.Join(common, "objects"), paths.Join(common, "refs"), paths.Join(common, "logs"), dir} {
@@ -367,7 +366,7 @@ func (g *gitGuard) allowCommits(p *picture.Part, dir, common string, bind func(p
 	for _, name := range [...]string{"config", "config.worktree", "hooks", "info", "modules", "commondir", "gitdir"} {
 		g.c.protectThing(own("git"), paths.Join(dir, name), p.Rule, false)
 	}
-	// If one of these files does not exist, nothing can be mounted on it, so cordon reports the file if it appears.
+	// Nothing can be mounted on a file that does not exist, so cordon reports these files if they appear.
 	for _, name := range [...]string{"commondir", "config.worktree"} {
 		if _, err := g.c.Tree.Lstat(paths.Join(dir, name)); err != nil {
 			g.late = append(g.late, paths.Join(dir, name))
@@ -377,8 +376,8 @@ func (g *gitGuard) allowCommits(p *picture.Part, dir, common string, bind func(p
 	return nil
 }
 
-// commits reports whether the task may write to a repository. No file that names programs may be missing, because the
-// task could make it.
+// commits reports whether the task may write to a repository. It may not if a file that names programs is missing,
+// because the task could make it.
 func (g *gitGuard) commits(dir, common string) bool {
 	there := func(path string) bool {
 		_, err := g.c.Tree.Lstat(path)
@@ -392,10 +391,10 @@ func (g *gitGuard) commits(dir, common string) bool {
 	return err == nil && (!strings.Contains(strings.ToLower(string(text)), "worktreeconfig") || there(paths.Join(dir, "config.worktree")))
 }
 
-// maxConfigs bounds how many names are looked at for configurations of a repository.
+// maxConfigs bounds how many names in a repository are examined as possible configurations.
 const maxConfigs = 20_000
 
-// configsBelow lists the files that may be configurations in a directory of git, also those of submodules and
+// configsBelow lists the files below a directory of git that may be configurations, including those of submodules and
 // worktrees.
 func (g *gitGuard) configsBelow(dir string, list []string) ([]string, error) {
 	entries, err := g.c.Host.Files.ReadDir(dir)
@@ -423,7 +422,7 @@ func (g *gitGuard) configsBelow(dir string, list []string) ([]string, error) {
 	return list, nil
 }
 
-// ofUser shows the user's configuration without secrets, if the profile binds it as a file.
+// ofUser shows the user's git configuration without secrets, if the profile binds it as a file.
 func (g *gitGuard) ofUser() error {
 	for _, path := range [...]string{"~/.gitconfig", "~/.config/git/config"} {
 		host := g.follow("/", g.absolute("/", path))

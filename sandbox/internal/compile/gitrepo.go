@@ -21,12 +21,12 @@ import (
 // A repo is the repository that a working tree of the host belongs to.
 type repo struct {
 	dir, common string
-	links       []string // paths of submodules
+	links       []string // paths of the submodules that the index names
 	vars        []git.Var
-	files       []string // the configuration's files
+	files       []string // the files that make up its configuration
 }
 
-// open reads the repository of a working tree. It returns nil if the tree's .git leads to no repository.
+// open reads the repository of the working tree at top. It returns nil if the tree's .git leads to no repository.
 func (g *gitGuard) open(top string) (*repo, error) {
 	dir := g.gitDir(top)
 	if dir == "" && g.isGitDir(top) {
@@ -40,8 +40,7 @@ func (g *gitGuard) open(top string) (*repo, error) {
 	if common := g.follow(dir, g.line(paths.Join(dir, "commondir"))); common != "" {
 		r.common = common
 	}
-	// git reads config.worktree only with extensions.worktreeConfig. To read it in any case protects more, never
-	// less.
+	// git reads config.worktree only with extensions.worktreeConfig. Reading it in any case can only protect more.
 	for _, path := range [...]string{paths.Join(r.common, "config"), paths.Join(dir, "config.worktree")} {
 		text, err := g.config(path)
 		if err != nil {
@@ -63,7 +62,7 @@ func (g *gitGuard) open(top string) (*repo, error) {
 	return r, g.index(r)
 }
 
-// gitDir returns the directory that the .git of a working tree leads to, or "" if it leads to none.
+// gitDir returns the directory to which the .git of a working tree leads, or "" if it leads to none.
 func (g *gitGuard) gitDir(top string) string {
 	path := g.follow(top, ".git")
 	info, err := g.c.Tree.Lstat(path)
@@ -89,7 +88,7 @@ func (g *gitGuard) line(path string) string {
 	return strings.TrimRight(string(text), "\r\n")
 }
 
-// follow returns where a path leads to on the host, or "" if it leads to nothing.
+// follow resolves a path on the host, and returns "" if it leads to nothing.
 func (g *gitGuard) follow(base, path string) string {
 	if path == "" || strings.ContainsRune(path, 0) {
 		return ""
@@ -105,8 +104,8 @@ func (g *gitGuard) follow(base, path string) string {
 	return end
 }
 
-// index reads which submodules a repository's index names. A split index has part of its entries in a shared file,
-// which is read too.
+// index reads the names of submodules in a repository's index. A split index keeps part of its entries in a shared
+// file, which index reads too.
 func (g *gitGuard) index(r *repo) error {
 	// An object name has 20 bytes with SHA-1, and 32 with SHA-256.
 	hash := 20
@@ -131,7 +130,7 @@ func (g *gitGuard) index(r *repo) error {
 	return nil
 }
 
-// mendRepository is the hint if git's own files cannot be read. The user may have broken them, or a task.
+// mendRepository is the hint for git files that cannot be read. The user may have broken them, or a task.
 const mendRepository = "repair the repository, or remove it if an earlier run left it"
 
 // maxIndexes bounds the size of all indexes of a launch together, in bytes: about a million files. A task may leave
@@ -148,7 +147,7 @@ func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 	}
-	// The size is checked before the index is read, because a task may have made the file as large as it likes.
+	// The size is checked before the index is read, because a task can make the file as large as it likes.
 	if info.Size() > maxIndexes-g.indexes {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("with this one the indexes of all repositories have more than 128 MiB")}
 	}
@@ -160,7 +159,7 @@ func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	return git.ParseIndex(data, hash)
 }
 
-// userConfig reads the configuration of the machine, of the user and of the environment, and protects its files.
+// userConfig reads the configuration of the machine, of the user and of the environment, and protects these files.
 func (g *gitGuard) userConfig() ([]git.Var, error) {
 	vars := g.environmentConfig()
 	for _, f := range g.userFiles() {
@@ -193,8 +192,8 @@ func (g *gitGuard) userConfig() ([]git.Var, error) {
 // maxConfig bounds the size of a configuration, in bytes.
 const maxConfig = 256 << 10
 
-// config reads a configuration. If it is larger than maxConfig, what the rest of it names would not be protected: the
-// sandbox does not start.
+// config reads a configuration. If the file is larger than maxConfig, the sandbox does not start, because the files
+// that the unread rest names would stay unprotected.
 func (g *gitGuard) config(path string) ([]byte, error) {
 	text, err := g.c.Host.Files.Read(path, maxConfig+1)
 	if err == nil && len(text) > maxConfig && g.large == nil {
@@ -203,7 +202,7 @@ func (g *gitGuard) config(path string) ([]byte, error) {
 	return text, err
 }
 
-// within sets, for each variable, the directory of the file that it comes from.
+// within records, for each variable, the directory of the file that sets it.
 func within(dir string, vars []git.Var) []git.Var {
 	for i := range vars {
 		vars[i].Dir = dir
@@ -236,7 +235,7 @@ func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []s
 	return out, files
 }
 
-// gitParts says which of the names exist by which git recognizes a directory of its own: gitrepository-layout(5).
+// gitParts says which of the entries exist by which git recognizes a directory of its own: gitrepository-layout(5).
 type gitParts struct{ head, objects, refs, common bool }
 
 func (p *gitParts) see(name string) {
@@ -252,11 +251,11 @@ func (p *gitParts) see(name string) {
 	}
 }
 
-// whole reports whether git takes a directory with these names for a repository, which includes bare ones.
+// whole reports whether git takes a directory with these entries for a repository. Bare repositories count.
 func (p *gitParts) whole() bool { return p.head && (p.common || p.objects && p.refs) }
 
-// outsideGit refuses a working directory that is one of git's own directories, or lies in one: everything there
-// decides what git runs.
+// outsideGit refuses a working directory that is one of git's own directories or lies in one, because every file there
+// can decide what git runs.
 func (g *gitGuard) outsideGit() error {
 	for i := range g.c.Tree.Parts {
 		p := &g.c.Tree.Parts[i]
@@ -281,7 +280,7 @@ func (g *gitGuard) isGitDir(dir string) bool {
 	return g.isWhole(dir)
 }
 
-// isWhole reports whether a directory of the host contains what git looks for in a directory of its own.
+// isWhole reports whether a directory of the host contains the entries by which git recognizes a directory of its own.
 func (g *gitGuard) isWhole(dir string) bool {
 	var parts gitParts
 	for _, name := range [...]string{"HEAD", "objects", "refs", "commondir"} {
@@ -303,7 +302,7 @@ func fileOf(info fs.FileInfo, err error) fileID {
 	return fileID{}
 }
 
-// gitSeen records where repositories were when the sandbox started. With it the launcher finds those that appear
+// gitSeen records which repositories existed when the sandbox started. With it the launcher finds those that appear
 // later.
 type gitSeen struct {
 	files host.Files
@@ -315,7 +314,7 @@ type gitSeen struct {
 	blind bool     // some directory could not be searched
 }
 
-// newGitSeen remembers the repositories that a search has found.
+// newGitSeen records the repositories that a finder has found.
 func newGitSeen(c *Compilation, f *finder, windows []window) *gitSeen {
 	s := &gitSeen{files: c.Host.Files, seen: map[string]fileID{}}
 	for _, path := range f.gits {
@@ -325,7 +324,7 @@ func newGitSeen(c *Compilation, f *finder, windows []window) *gitSeen {
 			s.seen[p.Behind] = fileOf(c.Tree.Lstat(p.Behind))
 		}
 	}
-	// What the task writes to an overlay does not reach the host, so no repository appears there.
+	// Changes that the task writes to an overlay do not reach the host, so no repository can appear there.
 	for _, w := range windows {
 		if p := c.Tree.At(w.target); w.write && p != nil && !p.Layer && !p.File {
 			s.dirs = append(s.dirs, w.source)
@@ -334,9 +333,9 @@ func newGitSeen(c *Compilation, f *finder, windows []window) *gitSeen {
 	return s
 }
 
-// Appeared lists the repositories that did not exist when the sandbox started, or that were replaced since. complete
-// is false if a directory could not be searched. The caller calls it after the task has ended, so nothing changes any
-// more.
+// Appeared lists the repositories that did not exist when the sandbox started, or that have been replaced since.
+// complete is false if a directory could not be searched. The caller calls Appeared after the task has ended, when
+// nothing changes any more.
 func (s *gitSeen) Appeared() (found []string, complete bool) {
 	for _, dir := range s.dirs {
 		s.look(dir)
@@ -353,8 +352,8 @@ func (s *gitSeen) Appeared() (found []string, complete bool) {
 func (s *gitSeen) look(dir string) {
 	entries, err := s.files.ReadDir(dir)
 	s.names += len(entries)
-	// A task can make any number of names, at any depth. Beyond the bounds the search is not complete, and Appeared
-	// says so.
+	// A task can make any number of files, at any depth. Beyond these limits the search stops, and Appeared reports
+	// that it is incomplete.
 	if err != nil || s.names > maxNames || len(dir) > maxPath {
 		s.blind = s.blind || !fail.NotThere(err)
 		return
@@ -374,7 +373,7 @@ func (s *gitSeen) look(dir string) {
 	}
 }
 
-// compare records a repository if it did not exist before, or if another one had its place.
+// compare records the repository at a path if there was none before, or if it is not the one that was there.
 func (s *gitSeen) compare(path string) {
 	now := fileOf(s.files.Lstat(path))
 	if was, ok := s.seen[path]; !ok || was != now {
@@ -383,11 +382,8 @@ func (s *gitSeen) compare(path string) {
 	}
 }
 
-// Files with secrets that git's configuration names: git-credential-store(1), http.cookieFile and http.sslKey in
-// git-config(1), ssh(1).
-
-// fileOptions matches options whose value is a file with a secret. It is compiled when a configuration first has a
-// command to search.
+// fileOptions matches command-line options whose value is a file with a secret: git-credential-store(1), ssh(1). The
+// expression is compiled when a configuration first contains a command.
 var fileOptions struct {
 	made sync.Once
 	re   *regexp.Regexp
@@ -404,10 +400,10 @@ func secretOptions(command string) (files []string) {
 	return files
 }
 
-// secretKeys are variables whose value is the path of a file with a secret.
+// secretKeys are the configuration variables whose value is the path of a file with a secret: git-config(1).
 var secretKeys = [...]string{"http.cookiefile", "http.sslkey", "http.proxysslkey", "user.signingkey"}
 
-// secretFiles hides the files with secrets that a configuration names, wherever the sandbox shows them.
+// secretFiles hides the files with secrets that a configuration names, at every path at which the sandbox shows them.
 func (g *gitGuard) secretFiles(top string, vars []git.Var) error {
 	for i := range vars {
 		v := &vars[i]

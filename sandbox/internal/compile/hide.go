@@ -1,11 +1,11 @@
 package compile
 
 // This file plans hide rules. It mounts an empty file or directory, which nobody may open, over each hidden file or
-// directory. So reading and writing fail, and nothing disappears without notice.
+// directory. So the name stays visible, but reading and writing fail.
 //
-// A rule means a file or directory, not a name. The rule is resolved in two trees. Inside, it names a path of the
-// sandbox. On the host, it leads to a file or directory, through links as the kernel follows them. This file or
-// directory is covered at every path at which the sandbox shows it: see places.go.
+// A rule means a file or directory, not a name. So it is resolved in two trees. In the sandbox, it names a path. On the
+// host, it leads to a file or directory, through links as the kernel follows them. This file is hidden at every path at
+// which the sandbox shows it: see places.go.
 
 import (
 	"errors"
@@ -20,37 +20,38 @@ import (
 	"cordon/sandbox/report"
 )
 
-// MaxHidden bounds the matches of one profile's patterns, because each match is a mount.
+// MaxHidden bounds how many files the patterns of one profile may match, because each match becomes a mount.
 const MaxHidden = 10_000
 
-// hider applies the hide rules to a picture that has all its mounts.
+// hider applies the hide rules to the model of a sandbox's tree (c.Tree) that has all its mounts.
 type hider struct {
 	c       *Compilation
 	windows []window
-	writes  bool                // the task may write to one of the windows
-	several map[fileID]*several // hidden files with more than one name
-	from    plan.From           // from and rule belong to the current rule
+	writes  bool                // the task may write to a directory of the host
+	several map[fileID]*several // hidden files with more than one hard link
+	from    plan.From           // from and rule describe the current rule
 	rule    policy.Pos
-	last    string // the thing that the rule has led to last
-	// left reports whether a task may have left a link on the way to a path. It is nil until leftByTask needs it.
+	last    string // the file or directory of the host that the rule has hidden last
+	// left reports whether a task may have left one of the links in a path. It is nil until leftByTask first needs it.
 	left    func(path string) bool
 	visited map[string]bool // hidden directories of the host whose links were followed
-	alone   bool            // do not follow links in what is hidden
+	alone   bool            // do not follow links in a hidden directory
 
-	inspected int  // number of names that were looked at in the directories that the rule hides
-	matched   bool // the rule led to something
-	waits     bool // a file that appears under the rule's name will be covered
+	inspected int  // number of names examined in the directories that the rule hides
+	matched   bool // the rule has led to an existing file or directory
+	waits     bool // a file that appears later under the rule's name will be hidden
 	awaited   map[string]bool
 }
 
-// Hide carries out the profile's hide rules. Each cover changes the picture, so a rule sees the covers of the rules
-// before it.
+// Hide carries out the profile's hide rules in order. Each mount that hides something changes c.Tree, so a rule sees
+// the result of the rules before it.
 func (c *Compilation) Hide() error {
 	h := c.hider()
-	// The parts that the profile shows again must be known first, because the covers leave ways to them.
+	// Paths that the profile shows inside hidden directories must be known first, because the mounts over these
+	// directories leave a way to them.
 	c.findLifted()
-	defer func() { c.lifted = nil }() // no profile lifts the covers of the launcher's own files
-	// Rules for names at any depth wait: one walk of what is bound serves them all (anywhere).
+	defer func() { c.lifted = nil }() // no profile can make the launcher's own hidden files visible
+	// Rules for names at any depth ("**/") come later: one walk through the binds serves them all (anywhere).
 	for i := range c.Profile.Hide {
 		rule := &c.Profile.Hide[i]
 		if strings.HasPrefix(rule.Pattern, "**/") {
@@ -68,7 +69,7 @@ func (c *Compilation) Hide() error {
 	if p := c.Tree.At(c.Host.Cwd); p != nil && p.Opaque && p.Guard == picture.GuardHide {
 		c.note("the working directory is hidden: " + p.Rule.Short())
 	}
-	// Other names of hidden files come after all rules, because only then all hidden files are known.
+	// The other hard links of hidden files come after all rules, because only then are all hidden files known.
 	if err := h.hardLinks(); err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func (c *Compilation) Hide() error {
 	return c.granted()
 }
 
-// hider returns a hider for the picture as it is now.
+// hider returns a hider for the present state of c.Tree.
 func (c *Compilation) hider() *hider {
 	h := &hider{c: c, windows: c.windows()}
 	for _, w := range h.windows {
@@ -85,19 +86,19 @@ func (c *Compilation) hider() *hider {
 	return h
 }
 
-// hideError adds to an error the rule that it is about.
+// hideError adds the rule that an error is about to the error.
 func hideError(i int, rule *policy.Hide, err error) error {
 	return &fail.Error{Op: "hide[" + strconv.Itoa(i) + "] " + rule.Pattern, Err: err, From: rule.Pos.Short()}
 }
 
-// begin starts the rule with the given index in the profile. Every rule begins here, because what it reports and how
-// many names it may look at are its own.
+// begin starts the rule with the given index in the profile. It resets what is counted and reported for each rule.
 func (h *hider) begin(i int, rule *policy.Hide) {
 	h.from, h.rule, h.matched, h.last = at("hide", i, rule.Pos), rule.Pos, false, ""
 	h.inspected, h.waits = 0, false
 }
 
-// end reports a rule of the command line that has matched nothing, because its author meant an existing file.
+// end reports a rule of the command line that has matched nothing, because a user who types a rule means an existing
+// file.
 func (h *hider) end(rule *policy.Hide) {
 	if h.matched || rule.Pos.Flag == "" {
 		return
@@ -113,7 +114,7 @@ func (h *hider) end(rule *policy.Hide) {
 	}
 }
 
-// anchored applies a rule that begins at the root or at a home.
+// anchored applies a rule that begins at the root ("/") or at a home ("~").
 func (h *hider) anchored(pattern string) error {
 	paths := h.c.meanings(pattern)
 	if len(paths) == 0 {
@@ -134,9 +135,10 @@ func (h *hider) anchored(pattern string) error {
 	return nil
 }
 
-// glob hides what a pattern matches that begins at the root, inside and on the host.
+// glob hides the files that a pattern matches. The pattern begins at the root, and is applied to the sandbox's tree and
+// to the host's.
 func (h *hider) glob(pattern string) error {
-	// Both expansions come before the first cover, because a cover changes the picture that expand walks.
+	// Both trees are searched before the first file is hidden, because hiding changes the tree that expand walks.
 	inside, err := h.expand(&h.c.Tree, pattern)
 	if err != nil {
 		return err
@@ -162,8 +164,8 @@ func (h *hider) glob(pattern string) error {
 	return nil
 }
 
-// skipMagic skips a match of a pattern if the match is a link through /proc, and reports that for a rule of the
-// command line. Such a link contains nothing: it leads to what each process has of its own.
+// skipMagic skips a match that is a link through /proc, and reports that if the rule is of the command line. Such a
+// link leads to a different file for each process, so it contains nothing to hide.
 func (h *hider) skipMagic(match string, err error) error {
 	if !errors.Is(err, picture.ErrMagicLink) {
 		return err
@@ -174,7 +176,7 @@ func (h *hider) skipMagic(match string, err error) error {
 	return nil
 }
 
-// path hides what one path means.
+// path hides the file or directory that one path means in the sandbox and on the host.
 func (h *hider) path(path string) error {
 	if err := h.inside(path, true); err != nil {
 		return err
@@ -182,8 +184,8 @@ func (h *hider) path(path string) error {
 	return h.onHost(path, true)
 }
 
-// inside covers the target of a path in the sandbox, and the same file wherever else it is shown. If the launcher may
-// not search a directory on the way, inside covers that directory whole.
+// inside resolves a path in the sandbox, and hides its target there and at every other path at which the sandbox shows
+// the same file. If the launcher may not search a directory on the way, inside hides that whole directory.
 func (h *hider) inside(path string, fixed bool) error {
 	end, passed, err := h.walk(&h.c.Tree, path, fixed)
 	if fixed && fail.NotThere(err) {
@@ -195,7 +197,7 @@ func (h *hider) inside(path string, fixed bool) error {
 	h.matched = true
 	host := h.c.Tree.HostPath(end)
 	for _, p := range passed {
-		if p != end { // which is covered
+		if p != end { // p itself is hidden
 			h.hold(p)
 		}
 	}
@@ -205,8 +207,8 @@ func (h *hider) inside(path string, fixed bool) error {
 	return h.thing(host, fixed)
 }
 
-// walk follows a path of a tree. If the task may write somewhere, walk also lists the names on the way that may have
-// to be held.
+// walk resolves a path of a tree. If the task may write to the host, walk also lists the directories and links on the
+// way that must stay in their places.
 func (h *hider) walk(t *picture.Tree, path string, fixed bool) (end string, passed []string, err error) {
 	w := picture.Walker{Tree: t}
 	if !fixed || !h.writes {
@@ -216,11 +218,11 @@ func (h *hider) walk(t *picture.Tree, path string, fixed bool) (end string, pass
 	return w.Through(path)
 }
 
-// onHost covers a thing of the host wherever the sandbox shows it, and holds the names that lead to it in their
-// places.
+// onHost resolves a path on the host and hides its target wherever the sandbox shows it. It also keeps the task from
+// moving the names that lead to the target.
 func (h *hider) onHost(path string, fixed bool) error {
 	if paths.Below(path, "/proc") {
-		return nil // the sandbox has another /proc
+		return nil // the host's /proc is not the sandbox's
 	}
 	end, passed, err := h.walk(h.c.hostTree(), path, fixed)
 	if fixed && fail.NotThere(err) {
@@ -235,15 +237,15 @@ func (h *hider) onHost(path string, fixed bool) error {
 			h.holdOnHost(p)
 		}
 	}
-	// The end is then reported and not covered: a task must not decide by a link what the next run cannot see.
+	// Such a target is reported and not hidden: otherwise a task could leave a link to decide what the next run cannot
+	// see.
 	if h.leftByTask(path, end) {
 		return nil
 	}
 	return h.thing(end, fixed)
 }
 
-// await records a name of a rule that leads to nothing yet. If a file appears there during the run, the launcher
-// covers it.
+// await records a name in a rule that has no file yet. If a file appears there during the run, the launcher hides it.
 func (h *hider) await(inside string) {
 	inside, err := h.c.Tree.Resolve(inside)
 	if err != nil || h.awaited[inside] {
@@ -257,9 +259,9 @@ func (h *hider) await(inside string) {
 	h.c.Tree.Await(inside, h.rule)
 }
 
-// awaitOnHost is await for a name of the host, wherever the sandbox shows the directory that would contain it.
+// awaitOnHost calls await for a name of the host at every path at which the sandbox shows the directory of that name.
 func (h *hider) awaitOnHost(host string) {
-	// The windows have paths without links, so the name must have none either.
+	// The paths of bound directories are compared without links, so the name must be resolved too.
 	host, err := h.c.hostTree().Resolve(host)
 	if err != nil {
 		return
@@ -274,8 +276,8 @@ func (h *hider) awaitOnHost(host string) {
 	}
 }
 
-// awaitGlob records a directory in which a pattern hides files that appear, wherever the sandbox shows that
-// directory.
+// awaitGlob records a directory in which new files that match a pattern are to be hidden. It does so at every path at
+// which the sandbox shows that directory.
 func (h *hider) awaitGlob(t *picture.Tree, dir, pattern string) {
 	if t == &h.c.Tree {
 		h.waits = t.AwaitGlob(dir, pattern, h.rule) || h.waits
@@ -284,16 +286,16 @@ func (h *hider) awaitGlob(t *picture.Tree, dir, pattern string) {
 	for _, w := range h.windows {
 		if paths.Below(dir, w.source) {
 			if view := paths.Moved(dir, w.source, w.target); h.c.Tree.HostPath(view) == dir {
-				// This call is about the tree inside, so it does not come here again.
+				// This call passes the sandbox's own tree, so the recursion ends there.
 				h.awaitGlob(&h.c.Tree, view, pattern)
 			}
 		}
 	}
 }
 
-// thing covers a thing of the host, whose path contains no link, at each place where the sandbox shows it.
+// thing hides a file or directory of the host at every path at which the sandbox shows it. host must contain no link.
 func (h *hider) thing(host string, fixed bool) error {
-	// A path inside and the same path on the host mostly lead to the same thing.
+	// A path in the sandbox and the same path on the host mostly lead to the same file.
 	if host == h.last {
 		return nil
 	}
@@ -304,7 +306,7 @@ func (h *hider) thing(host string, fixed bool) error {
 		return err
 	}
 	for _, place := range places {
-		// What the profile shows again stays visible.
+		// A path that the profile shows although a rule hides the directory above it stays visible.
 		if len(h.c.lifted) > 0 && h.c.showsPart(h.c.Tree.HostPath(place), host) {
 			continue
 		}
@@ -319,9 +321,9 @@ func (h *hider) thing(host string, fixed bool) error {
 	return nil
 }
 
-// unsearchable turns the end of a walk into the path to cover. The path is "" if nothing exists there. If a name
-// could not be looked up, it is the directory above that name, so that everything in it is hidden. Any other error
-// stays.
+// unsearchable replaces end by the path to hide after a failed lookup. If a directory could not be searched, end
+// becomes that directory, so that everything in it is hidden. If nothing exists at the path, end becomes "".
+// unsearchable returns any other error.
 func (h *hider) unsearchable(end *string, err error) error {
 	switch {
 	case err == nil:
@@ -330,10 +332,10 @@ func (h *hider) unsearchable(end *string, err error) error {
 		*end = ""
 		return nil
 	case *end == "":
-		return err // links without end
+		return err // a loop of links
 	}
 	dir, _ := paths.Split(*end)
-	// The root cannot be covered, so the launch fails.
+	// Nothing can be mounted over the root, so the launch fails.
 	if dir == "/" {
 		return &fail.PathError{Path: *end, Err: fail.Bare(err)}
 	}
@@ -341,13 +343,12 @@ func (h *hider) unsearchable(end *string, err error) error {
 	return nil
 }
 
-// hold keeps a directory or a link in its place if the task could move it permanently. Otherwise the next run would
-// look for the hidden file under the old name. An earlier run could move the parent of a hidden file, or remove a
-// link that leads to one. hold stops both.
+// hold keeps the task from moving a directory or a link that leads to a hidden file. Otherwise one run could rename the
+// directory, or remove the link, and the next run would look for the file under the old name and hide nothing.
 func (h *hider) hold(inside string) {
 	p := h.c.Tree.At(inside)
-	// A mount point cannot be moved anyway. What the task cannot write, or what exists only in the sandbox, it cannot
-	// move for good.
+	// A mount point cannot be moved anyway. If the task cannot write there, or the directory exists only in the
+	// sandbox, a move changes nothing on the host.
 	if p == nil || p.Target == inside || !p.Write || p.Source == "" || p.Opaque {
 		return
 	}
@@ -360,7 +361,7 @@ func (h *hider) hold(inside string) {
 	}
 }
 
-// holdOnHost is hold for a name of the host, wherever the task may write to the directory that contains it.
+// holdOnHost calls hold for a name of the host at every path at which the task may write to the directory of that name.
 func (h *hider) holdOnHost(host string) {
 	for _, w := range h.windows {
 		if !w.write || !paths.Below(host, w.source) {
@@ -372,7 +373,7 @@ func (h *hider) holdOnHost(host string) {
 	}
 }
 
-// holdAll calls hold for everything on the way to a match, wherever the sandbox shows it.
+// holdAll calls hold for every name on the way to a match.
 func (h *hider) holdAll(inside []string) {
 	if !h.writes {
 		return
@@ -386,7 +387,7 @@ func (h *hider) holdAll(inside []string) {
 	}
 }
 
-// noHome reports, once, that rules below the home mean nothing because there is no home.
+// noHome reports, once, that rules below the home have no effect because there is no home.
 func (c *Compilation) noHome() {
 	for i := range c.Missing {
 		if c.Missing[i].Layer == policy.LayerHide {

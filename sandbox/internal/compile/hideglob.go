@@ -19,18 +19,18 @@ import (
 // isGlob reports whether a text is a pattern, and not just a path.
 func isGlob(s string) bool { return strings.ContainsAny(s, `*?[\`) }
 
-// maxPath is the longest path that is walked. The kernel accepts 4095 bytes. What lies deeper can be reached only
-// step by step, so its directory is hidden whole.
+// maxPath is the longest path that is searched, in bytes. The kernel accepts 4095. A program can reach longer paths
+// only step by step, so the directory above them is hidden as a whole.
 const maxPath = 3800
 
-// expand lists the paths of a tree that a pattern matches. If a directory cannot be listed, the list contains the
-// directory itself. The pattern must begin with a slash. Unlike in a shell, a wildcard also matches a dot at the
-// beginning of a name.
+// expand lists the paths of a tree that a pattern matches. If a directory on the way cannot be listed, the result
+// contains the directory itself. The pattern must begin with a slash. Unlike in a shell, a wildcard also matches a dot
+// at the beginning of a name.
 func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.Extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
 	_, last := paths.Split(pattern)
-	// If a name that matches appears later in one of these directories, the launcher covers it then.
+	// If a file that matches appears later in one of these directories, the launcher hides it then.
 	for _, dir := range e.listed {
 		h.awaitGlob(t, dir, last)
 	}
@@ -48,22 +48,21 @@ func isDigits(name string) bool { return name != "" && strings.Trim(name, "01234
 // expanded is a path that a pattern matches.
 type expanded struct {
 	path  string
-	links []string // the links on the way to path, and the directories that they lead through
+	links []string // the links on the way to path, and the directories above the links' targets
 }
 
 // expander finds the paths of a tree that a pattern matches.
 type expander struct {
 	tree  *picture.Tree
 	extra picture.Extras
-	links []string // the same for the directory where the expander is
+	links []string // the links on the way to the directory that is searched now
 	found []expanded
 
 	listed    []string // directories in which the last name was looked for
-	processes bool     // the pattern matches directories of processes
+	processes bool     // the pattern would match a process's directory in /proc
 }
 
-// add records a match, with the links on the way to it. The links are copied, because next goes on to change the
-// list.
+// add records a match, with the links on the way to it. It copies the list of links, because next goes on to change it.
 func (e *expander) add(path string) {
 	e.found = append(e.found, expanded{path, slices.Clone(e.links)})
 }
@@ -71,7 +70,8 @@ func (e *expander) add(path string) {
 // below matches the names of a pattern in a directory and below it. A directory that cannot be listed counts as a
 // match, so that it is hidden whole.
 func (e *expander) below(dir string, names []string) error {
-	// Each match is a mount. So a pattern that matches too much is an error, instead of a launch that never ends.
+	// Each match becomes a mount. So a pattern that matches too much is an error, rather than a launch that takes for
+	// ever.
 	if len(e.found) > MaxHidden {
 		return errors.New("more than " + strconv.Itoa(MaxHidden) + " matches")
 	}
@@ -94,7 +94,8 @@ func (e *expander) below(dir string, names []string) error {
 		e.add(dir)
 		return nil //nolint:nilerr // it is hidden whole
 	}
-	// The numbers below /proc are processes, which come and go. So nothing is mounted there, and expand reports that.
+	// The numbered directories of /proc are processes, which come and go. So nothing is mounted there, and expand
+	// reports that.
 	proc := e.tree.At(dir).What == "proc"
 	for _, entry := range list {
 		if ok, err := path.Match(name, entry); err != nil {
@@ -110,7 +111,7 @@ func (e *expander) below(dir string, names []string) error {
 	return nil
 }
 
-// next goes on below a path. If more names of the pattern follow, it follows the links of the path.
+// next continues the search below a path. If the pattern has more names, next follows a link at the path.
 func (e *expander) next(at string, names []string) error {
 	if len(names) == 0 {
 		return e.below(at, nil)
@@ -125,22 +126,22 @@ func (e *expander) next(at string, names []string) error {
 			e.links = append(e.links, passed...)
 		}
 		err := e.below(end, names)
-		// These links lead only to what was found below them, so the next name does not get them.
+		// These links lead only to the files found below them, so they are dropped before the next name.
 		e.links = e.links[:before]
 		return err
 	case fail.NotThere(err):
 		e.missing(at, names)
 		return nil
-	// A file has no names below it, and what a magic link leads to differs for each process.
+	// A file has no names below it, and the target of a magic link differs for each process.
 	case err == nil, errors.Is(err, picture.ErrMagicLink):
 		return nil
 	}
-	e.add(at) // at leads to the directory that cannot be searched, or to the error
+	e.add(at) // at is the directory that cannot be searched
 	return nil
 }
 
-// missing records a directory that does not exist, if only the last name of the pattern would be matched in it. If
-// the directory appears, files in it that match are covered.
+// missing records a directory that does not exist, if only the last name of the pattern remains. If the directory
+// appears, files in it that match are hidden.
 func (e *expander) missing(dir string, names []string) {
 	last := len(names) - 1
 	if isGlob(names[last]) && !slices.ContainsFunc(names[:last], isGlob) {
@@ -148,7 +149,7 @@ func (e *expander) missing(dir string, names []string) {
 	}
 }
 
-// list returns the names in a directory of the tree.
+// list returns the entries of a directory of the tree.
 func (e *expander) list(dir string) ([]string, error) {
 	entries, err := e.tree.List(dir, e.extra)
 	names := make([]string, len(entries))
@@ -158,7 +159,7 @@ func (e *expander) list(dir string) ([]string, error) {
 	return names, err
 }
 
-// anywhere is a rule for names at any depth below the binds.
+// anywhere is a hide rule for names at any depth ("**/.env").
 type anywhere struct {
 	i     int
 	rule  *policy.Hide
@@ -166,22 +167,22 @@ type anywhere struct {
 	found bool
 }
 
-// newAnywhere returns the rule for a pattern without its leading "**/". Clean removes empty names and dots, which no
-// name of a file would match.
+// newAnywhere returns the rule for a pattern without its leading "**/". Clean removes empty and "." components, which
+// would match no file's name.
 func newAnywhere(i int, pattern string, rule *policy.Hide) anywhere {
 	return anywhere{i: i, rule: rule, names: strings.Split(strings.Trim(paths.Clean("/"+pattern), "/"), "/")}
 }
 
-// A match is a path inside that a rule for any depth has found.
+// A match is a path of the sandbox that a rule for names at any depth has found.
 type match struct {
 	rule *anywhere
 	path string
 	link bool
-	from string   // the link that led out of the walk, if path is not that link; otherwise ""
-	way  []string // the paths that matched the names before the last one, and the links that lead on
+	from string   // the link through which the search reached path, if path is not that link; otherwise ""
+	way  []string // the directories that matched the names before the last one, and the links on the way
 }
 
-// anywhere covers what the rules for names at any depth have found.
+// anywhere hides the files that the rules for names at any depth have found.
 func (h *hider) anywhere() error {
 	w := h.c.search()
 	for i := range w.found {
@@ -199,8 +200,8 @@ func (h *hider) anywhere() error {
 	return nil
 }
 
-// search walks everything that is bound, once for all its users: the rules for names at any depth, and the protection
-// of git's repositories.
+// search walks through everything that is bound, once for its two users: the hide rules for names at any depth, and the
+// protection of git's repositories.
 func (c *Compilation) search() *finder {
 	if c.searched != nil {
 		return c.searched
@@ -222,12 +223,12 @@ func (c *Compilation) search() *finder {
 	return f
 }
 
-// match covers a match of a rule. It holds a link in its place and covers the link's target. It also holds the
-// directories that matched the names before the last one, because the next run would not find them under another
-// name.
+// match hides a match of a rule. If the match is a link, match keeps the link in its place and hides the link's target.
+// It also keeps the directories that matched the names before the last one in place, because the next run would not
+// find them under another name.
 func (h *hider) match(m *match) error {
 	if !h.follows(m) {
-		h.matched = true // follows has reported it
+		h.matched = true // follows has reported the match
 		return nil
 	}
 	h.holdAll(m.way)
@@ -238,7 +239,7 @@ func (h *hider) match(m *match) error {
 	return h.onHost(host, m.link)
 }
 
-// finder looks for the names of rules, and for repositories, in the picture.
+// finder searches what the sandbox shows for the names of hide rules, and for git repositories.
 type finder struct {
 	tree  *picture.Tree
 	extra picture.Extras
@@ -247,24 +248,24 @@ type finder struct {
 
 	git     bool     // look for repositories as well
 	inside  int      // number of directories named .git that contain the current directory
-	gits    []string // everything that is named .git or is a bare repository, except what lies in a .git
+	gits    []string // every .git and every bare repository, except inside another .git
 	configs []string // files that may be configurations of git
 	closed  []string // directories that cannot be listed, or lie too deep
 	names   int      // number of names that have been looked at
 }
 
-// maxNames bounds a walk that must be complete. If the search for repositories needs more, the sandbox does not
-// start.
+// maxNames bounds how many names a search for repositories may examine. The search must be complete, so the sandbox
+// does not start if there are more.
 const maxNames = 2_000_000
 
-// matching is a rule whose first names have matched; names holds the rest.
+// matching is a rule whose first names have matched on the way to a directory; names holds the rest.
 type matching struct {
 	rule  *anywhere
 	names []string
 	way   []string // the paths that have matched
 }
 
-// eachMatches reports whether each name matches the pattern at its place.
+// eachMatches reports whether each name matches the pattern with the same index.
 func eachMatches(patterns, names []string) bool {
 	for i, p := range patterns {
 		if ok, err := path.Match(p, names[i]); !ok || err != nil {
@@ -274,12 +275,12 @@ func eachMatches(patterns, names []string) bool {
 	return true
 }
 
-// dir searches a directory and everything below it. If it cannot list the directory, it hides the directory whole for
-// the first rule, because a match could lie in it. It goes into no directory through a link, so it ends. behind
-// follows a link only as far as the names of a rule go.
+// dir searches a directory and everything below it. If dir cannot list the directory, it hides the whole directory by
+// the first rule, because a match could lie in it. dir enters no directory through a link, so it terminates. behind
+// follows a link, but only as deep as the names of a rule reach.
 func (f *finder) dir(dir string, carried []matching) {
 	p := f.tree.At(dir)
-	// The kernel's own file systems have no files of the user, and can be very large.
+	// The kernel's own file systems contain no files of the user, and can be very large.
 	if paths.Below(p.Source, "/proc") || paths.Below(p.Source, "/sys") || p.What == ownDev {
 		return
 	}
@@ -294,7 +295,7 @@ func (f *finder) dir(dir string, carried []matching) {
 		}
 		return
 	}
-	// protectAll refuses after that, because a repository that was not found would not be protected.
+	// After that, protectAll refuses to start, because it could not protect a repository that was not found.
 	if f.names += len(entries); f.git && f.names > maxNames {
 		return
 	}
@@ -308,17 +309,17 @@ func (f *finder) dir(dir string, carried []matching) {
 	}
 }
 
-// entry matches one name in a directory. It goes on below the name unless the name matched a rule as a whole.
+// entry matches one name in a directory, and searches below it unless the name completes the match of a rule.
 func (f *finder) entry(dir string, e *picture.Listed, carried []matching) {
 	next := paths.Join(dir, e.Name)
 	var deeper []matching
-	// try matches the entry against the next name of a rule. It returns true if the rule has matched as a whole.
+	// try matches the entry against the next name of a rule. It returns true if that was the last name.
 	try := func(s matching) (whole bool) {
 		if ok, err := path.Match(s.names[0], e.Name); !ok || err != nil {
 			return false
 		}
 		if len(s.names) > 1 {
-			// The way is copied, because other entries of this directory continue the same one.
+			// The list is cloned, because other entries of this directory extend the same one.
 			deeper = append(deeper, matching{s.rule, s.names[1:], append(slices.Clone(s.way), next)})
 			return false
 		}
@@ -335,7 +336,8 @@ func (f *finder) entry(dir string, e *picture.Listed, carried []matching) {
 			return
 		}
 	}
-	// Only here, because what a rule hides whole needs no protection, and nothing in it need be found.
+	// This comes only here, because a file that a rule hides needs no protection, and nothing in a hidden directory
+	// need be found.
 	f.ofGit(next, e)
 	switch {
 	case e.Link != "":
@@ -349,7 +351,7 @@ func (f *finder) entry(dir string, e *picture.Listed, carried []matching) {
 	}
 }
 
-// ofGit records repositories and possible configurations, including those of submodules and old copies.
+// ofGit records repositories and files that may be git configurations, including those of submodules and old copies.
 func (f *finder) ofGit(path string, e *picture.Listed) {
 	switch {
 	case !f.git:
@@ -364,7 +366,7 @@ func (f *finder) ofGit(path string, e *picture.Listed) {
 func (f *finder) behind(link string, states []matching) {
 	for _, s := range states {
 		e := expander{tree: f.tree, extra: f.extra}
-		_ = e.next(link, s.names) // it ends early only with more matches than are allowed, which match refuses
+		_ = e.next(link, s.names) // next fails only if there are more matches than allowed, and match refuses that
 		for _, x := range e.found {
 			f.found = append(f.found, match{rule: s.rule, path: x.path, link: true, from: link,
 				way: slices.Concat(s.way, x.links)})

@@ -1,7 +1,8 @@
 package compile
 
-// This file decides which links a hide rule follows. In a hidden directory, as stow and similar tools make it, the
-// secrets are the targets of the links. But if a pattern finds a link, a task may have made that link.
+// This file decides which links a hide rule follows. Tools such as stow fill a directory with links, so hiding the
+// directory must also hide the targets of the links in it. But if a pattern finds a link, a task of an earlier run may
+// have made that link.
 
 import (
 	"errors"
@@ -19,11 +20,11 @@ import (
 	"cordon/sandbox/report"
 )
 
-// maxNamesInside bounds how many names are looked at for links in the directories that one rule hides.
+// maxNamesInside bounds how many names one rule examines for links, in all directories that it hides.
 const maxNamesInside = 10_000
 
-// linksIn covers the targets of the links in a hidden directory of the host. onHost does the same for each target in
-// turn. root must contain no link. A directory that was walked for one rule is not walked again for the next.
+// linksIn hides the targets of the links in a hidden directory of the host. onHost calls linksIn again for each target
+// that is a directory. root must contain no link. A directory that one rule has searched is not searched again.
 func (h *hider) linksIn(root string) {
 	info, err := h.c.Tree.Lstat(root)
 	if err != nil || !info.IsDir() || h.visited[root] {
@@ -32,7 +33,7 @@ func (h *hider) linksIn(root string) {
 	if h.visited == nil {
 		h.visited = map[string]bool{}
 	}
-	// h.visited makes a circle of links end.
+	// h.visited ends the loop if links form a circle.
 	for queue := []string{root}; len(queue) > 0; queue = queue[1:] {
 		if h.visited[queue[0]] {
 			continue
@@ -42,7 +43,7 @@ func (h *hider) linksIn(root string) {
 		if err != nil {
 			continue // the task cannot read it either
 		}
-		// The count is that of the whole rule, over all its hidden directories: only begin resets it.
+		// This counts the names of all directories that the rule hides. Only begin resets it.
 		if h.inspected += len(list); h.inspected > maxNamesInside {
 			h.notFollowed(root, "holds too many names: what links in it lead to")
 			return
@@ -58,43 +59,41 @@ func (h *hider) linksIn(root string) {
 	}
 }
 
-// linkIn covers the target of one link. It skips a target that belongs to the system and that everybody may read,
-// because that is no secret.
+// linkIn hides the target of one link. It skips a file of the system that everybody may read, because that is no
+// secret.
 func (h *hider) linkIn(root, link string) {
 	end, err := h.c.hostTree().Resolve(link)
-	// A target inside the hidden directory is hidden already.
+	// A target inside the hidden directory is already hidden.
 	if err != nil || paths.Below(end, root) || h.c.isLifted(end) {
 		return
 	}
 	if h.c.everybodys(end) {
 		return
 	}
-	// A link can lead to a directory that contains the hidden one, or something bound. To hide that would hide far
+	// A link can lead to a directory that contains the hidden one, or a bound one. Hiding that target would hide far
 	// more than the rule means.
 	holds := func(b picture.Bound) bool { return paths.Below(b.Source, end) }
 	if paths.Below(root, end) || slices.ContainsFunc(h.c.bound(), holds) {
 		h.notFollowed(link, "leads to "+end+", which is too much to hide: that")
 		return
 	}
-	// An error here does not fail the launch, because the rule itself is enforced. The report says what stays
-	// visible. onHost also follows the links in what it covers. So a chain of links from one directory to the next is
-	// hidden to its end.
+	// An error here does not fail the launch, because the rule itself is enforced; the report says what stays visible.
+	// onHost also follows the links in what it hides, so a chain of links is hidden to its end.
 	if err := h.onHost(link, true); err != nil {
 		h.notFollowed(link, "("+err.Error()+"): what it leads to")
 	}
 }
 
-// everybodys reports whether a path of the host belongs to the system, and everybody may read it. The mode alone is
-// not enough: elsewhere, a file with this mode may lie in a directory that nobody else can search.
+// everybodys reports whether a file of the host belongs to the system, and everybody may read it. The file's mode alone
+// does not decide: elsewhere, a file with mode 0644 may lie in a directory that nobody else can search.
 func (c *Compilation) everybodys(host string) bool {
 	info, err := c.Tree.Lstat(host)
 	return err == nil && info.Mode()&0o004 != 0 &&
 		slices.ContainsFunc(picture.QuietDirs[:], func(dir string) bool { return paths.Below(host, dir) })
 }
 
-// follows decides whether a match of a pattern is covered, if a link leads to it. A task can leave such a link for
-// the next run, and must not decide by it what that run cannot see. follows reports a match that is not covered for
-// that reason.
+// follows decides whether a match that a link leads to is hidden. A task can leave such a link, and must not decide by
+// it what the next run cannot see. follows reports a match that it rejects for that reason.
 func (h *hider) follows(m *match) bool {
 	if !m.link {
 		return true
@@ -105,7 +104,7 @@ func (h *hider) follows(m *match) bool {
 		h.notFollowed(m.path, picture.ErrMagicLink.Error()+": that")
 		return false
 	case err != nil:
-		return false // links without end lead to nothing
+		return false // a loop of links leads to nothing
 	}
 	from, host := m.path, h.c.Tree.HostPath(end)
 	if m.from != "" {
@@ -121,10 +120,10 @@ func (h *hider) follows(m *match) bool {
 	case inside != "" && inside == h.c.boundAt(end):
 		return true
 	case host == "":
-		return false // a file system of the launcher, on which nothing is secret
+		return false // a file system that the launcher has made, on which nothing is secret
 	case h.c.everybodys(host):
 		h.notFollowed(from, "matches, and leads to "+end+", which everybody may read: that")
-	// Each of the two may be a task's work: the link that led out of the walk, and the match itself.
+	// A task may have made the link through which the search came here, or the match itself.
 	case h.leftByTask(h.c.Tree.HostPath(from), host), h.leftByTask(h.c.Tree.HostPath(m.path), host):
 	default:
 		return true
@@ -132,7 +131,7 @@ func (h *hider) follows(m *match) bool {
 	return false
 }
 
-// boundAt returns where the innermost bind that contains a path is mounted, or "" if no bind contains it.
+// boundAt returns the mount point of the innermost bind that contains a path, or "" if no bind contains it.
 func (c *Compilation) boundAt(path string) (target string) {
 	for _, b := range c.bound() {
 		if paths.Below(path, b.Target) && len(b.Target) > len(target) {
@@ -142,16 +141,17 @@ func (c *Compilation) boundAt(path string) (target string) {
 	return target
 }
 
-// linksOfSystem are directories whose links every system has. For them the records need not be asked.
+// linksOfSystem are directories that contain links on every system. For those links, leftByTask need not read its
+// records.
 var linksOfSystem = [...]string{"/var/run", "/var/spool", "/var/mail", "/etc", "/usr"}
 
-// leftByTask reports whether a task may have left one of the links on the way from a path of the host to its end. If
-// so, it lists the end as not hidden.
+// leftByTask reports whether a task may have left one of the links on the way from a path of the host to its target. If
+// so, it lists the target in the report as not hidden.
 func (h *hider) leftByTask(path, end string) bool {
 	if path == "" || path == end || slices.ContainsFunc(linksOfSystem[:], func(dir string) bool { return paths.Below(path, dir) }) {
 		return false
 	}
-	// The records are read only once, and only if a link is in question.
+	// The records of what tasks could write are read only once, and only if a link needs them.
 	if h.left == nil {
 		h.left = func(string) bool { return false }
 		if files, ok := h.c.Host.Files.(interface {
@@ -167,10 +167,11 @@ func (h *hider) leftByTask(path, end string) bool {
 	return true
 }
 
-// maxNotFollowed bounds how many links are listed as not followed; a task can leave any number of them.
+// maxNotFollowed bounds how many links the report lists as not followed; a task can leave any number of them.
 const maxNotFollowed = 20
 
-// notFollowed lists a thing that is not hidden although a link leads to it, once for each link.
+// notFollowed reports a file that is not hidden although a link with a hidden name leads to it. It reports each link
+// once.
 func (h *hider) notFollowed(link, why string) {
 	if h.c.spared[link] {
 		return
@@ -179,33 +180,32 @@ func (h *hider) notFollowed(link, why string) {
 		h.c.spared = map[string]bool{}
 	}
 	h.c.spared[link] = true
-	// The others are counted all the same, for listUnfollowed.
+	// The others are only counted, for listUnfollowed.
 	if len(h.c.spared) <= maxNotFollowed {
 		h.c.Missing = append(h.c.Missing,
 			report.Missing{Layer: policy.LayerHide, Why: link + " " + why + " can be read where it is shown"})
 	}
 }
 
-// listUnfollowed says how many links are not listed.
+// listUnfollowed reports how many more links were not followed.
 func (c *Compilation) listUnfollowed() {
 	if more := len(c.spared) - maxNotFollowed; more > 0 {
 		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerHide, Why: strconv.Itoa(more) + " more links were not followed"})
 	}
 }
 
-// isLifted reports whether the profile shows a thing of the host, or one below it, although a rule hides it.
+// isLifted reports whether the profile shows a file of the host, or one below it, although a rule hides it.
 func (c *Compilation) isLifted(host string) bool {
 	return slices.ContainsFunc(c.lifted, func(l lifted) bool { return paths.Below(l.host, host) })
 }
 
-// The state directory is out of the task's reach under every profile. It decides which processes other commands
-// signal, and its sockets belong to the launchers. A cover alone is not enough: a task that runs as the user could
-// make a state directory if none exists yet, or could move away the directory above it and put its own in that place.
-
-// hideState covers the state directories wherever the sandbox would show them.
+// hideState hides the state directories at every path at which the sandbox would show them. Every profile does so,
+// because a state directory decides which processes other commands signal, and contains the launchers' sockets. Hiding
+// is not enough: a task that runs as the user could make a state directory if none exists, or rename the directory
+// above it and put its own in that place.
 func (c *Compilation) hideState() error {
 	if c.AsItIs() {
-		return nil // nothing is kept from the caller's own program
+		return nil // nothing is hidden from a program that is not confined
 	}
 	for _, dir := range c.Host.StateDirs() {
 		if err := c.hideStateDir(dir); err != nil {
@@ -215,19 +215,19 @@ func (c *Compilation) hideState() error {
 	return nil
 }
 
-// hideStateDir covers one state directory, and refuses if the task could replace it.
+// hideStateDir hides one state directory. It refuses to start if the task could replace the directory.
 func (c *Compilation) hideStateDir(dir string) error {
 	fail := func(err error, hint string) error {
 		return &fail.Error{Op: "hide the state directory " + dir, Err: err, Hint: hint}
 	}
 	h := c.hider()
-	// Launchers make everything in the directory, so no link in it leads to a secret.
+	// Only launchers make files in the directory, so no link in it leads to a secret.
 	h.from, h.alone = own("state directory"), true
 	if err := h.path(dir); err != nil {
 		return fail(err, "")
 	}
-	// The task may write to the directory that contains the state directory: a covered directory cannot be moved or
-	// removed (EBUSY). It may not write to the directories above that.
+	// The task may be able to write to the parent of the state directory, because a directory with a mount on it can be
+	// neither moved nor removed (EBUSY). It may not be able to write to the directories above that.
 	for parent, _ := paths.Split(dir); parent != "/"; parent, _ = paths.Split(parent) {
 		above, _ := paths.Split(parent)
 		if c.writable(above) && !c.mountPoint(parent, above) {
@@ -238,9 +238,9 @@ func (c *Compilation) hideStateDir(dir string) error {
 	return nil
 }
 
-// writable reports whether the task can make and move things in a directory of the host. Changes in an overlay do not
-// count, because they do not reach the host. It asks what the launcher may write. If root starts a task that has
-// another id, that is more than the task may write, so the answer errs on the safe side.
+// writable reports whether the task can create and rename files in a directory of the host. Changes in an overlay do
+// not count, because they do not reach the host. writable asks what the launcher may write. If root starts a task with
+// another id, the task may write less, so the answer errs on the safe side.
 func (c *Compilation) writable(host string) bool {
 	for _, view := range c.views(host) {
 		if p := c.Tree.At(view); p.Write && !p.Layer && c.Host.Files.Access(host, unix.W_OK) == nil {
@@ -250,9 +250,9 @@ func (c *Compilation) writable(host string) bool {
 	return false
 }
 
-// mountPoint reports whether something is mounted on a directory. If so, the directory cannot be moved. It compares
-// the file systems, so it does not notice a mount of the same file system; then hideStateDir refuses more than it
-// must. If it cannot look, it reports false, and hideStateDir refuses then too.
+// mountPoint reports whether something is mounted on a directory, so that the directory cannot be moved. It compares
+// file systems, so it misses a mount of the same file system. If it cannot tell, it reports false. In both cases
+// hideStateDir refuses more than it must, never less.
 func (c *Compilation) mountPoint(dir, above string) bool {
 	its, err := c.Host.Files.Lstat(dir)
 	if err != nil {
@@ -267,8 +267,8 @@ func (c *Compilation) mountPoint(dir, above string) bool {
 	return ok && okAbove && a.Dev != b.Dev
 }
 
-// views lists the paths at which the sandbox shows a directory of the host: one for each part that shows it or a
-// directory above it.
+// views lists the paths at which the sandbox shows a directory of the host: one for each mount that shows the directory
+// or one above it.
 func (c *Compilation) views(host string) (list []string) {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
@@ -276,7 +276,7 @@ func (c *Compilation) views(host string) (list []string) {
 			continue
 		}
 		view := paths.Moved(host, p.Source, p.Target)
-		// A later part may cover this path. Then the path shows something else, and does not count.
+		// A later mount may cover this path. Then the path shows something else, and does not count.
 		if c.Tree.HostPath(view) == host {
 			list = append(list, view)
 		}

@@ -1,8 +1,8 @@
 package compile
 
-// This file decides which names a rule for any depth compares. It compares the whole path of a thing, by each name
-// that the host has for it, and not only what lies below a bind. So a sandbox whose working directory is ~/.aws still
-// hides **/.aws/credentials.
+// This file decides which paths a rule for names at any depth is compared with. It compares the whole path of a file,
+// under each name that the host has for it, and not only the part below a bind. So a sandbox whose working directory is
+// ~/.aws still hides **/.aws/credentials.
 
 import (
 	"cmp"
@@ -21,13 +21,13 @@ import (
 	"cordon/sandbox/report"
 )
 
-// namesOf lists the paths that lead to what is bound: the path inside, the path on the host by each mount that shows
-// it, and the name of the working directory as the caller typed it.
+// namesOf lists the paths of a bound directory: its path in the sandbox, its path on the host through each mount that
+// shows it, and the working directory's path as the caller typed it.
 func (c *Compilation) namesOf(b picture.Bound) []string {
 	names := []string{b.Target}
 	if more, err := c.hostNames(b.Source); err == nil {
 		for _, name := range more {
-			// A further mount of a part of the bind leads to that part only.
+			// Another mount of a directory inside the bind is not a name of the bind itself.
 			if name == b.Source || c.sameThing(name, b.Source) {
 				names = append(names, name)
 			}
@@ -43,7 +43,7 @@ func (c *Compilation) namesOf(b picture.Bound) []string {
 	return slices.Compact(names)
 }
 
-// bind walks what is bound. names are the paths by which the bind is known.
+// bind searches a bound directory. names are the paths by which it is known.
 func (f *finder) bind(b picture.Bound, names []string) {
 	var carried []matching
 	for i := range f.rules {
@@ -62,7 +62,7 @@ func (f *finder) bind(b picture.Bound, names []string) {
 	}
 	if !b.Nested {
 		f.dir(b.Target, carried)
-	} else if carried != nil { // the outer bind's walk has found the repositories, but knows other names
+	} else if carried != nil { // the search of the outer bind has found the repositories, but does not know these names
 		git := f.git
 		f.git = false
 		f.dir(b.Target, carried)
@@ -91,12 +91,12 @@ func begins(path string, names []string) (whole bool, begun []int) {
 	return false, begun
 }
 
-// mounts walks what the host has mounted below a bind, if the host also shows it by another name. A rule may mean a
-// thing by that other name, which the walk of the bind does not know.
+// mounts searches what the host has mounted below a bind, if the host also shows it under another path. A rule may name
+// that other path, which the search of the bind does not know.
 func (f *finder) mounts(c *Compilation) {
 	t, err := c.mountsOfHost()
 	if err != nil || len(f.rules) == 0 {
-		return // the rules report the error
+		return // the rules report this error
 	}
 	for i := range t.List {
 		m := &t.List[i]
@@ -115,8 +115,8 @@ func (f *finder) mounts(c *Compilation) {
 	}
 }
 
-// bound lists what the profile shows by name: binds, overlays, and a root directory. A bind inside another is marked.
-// It remembers the list. So it must not be called before the profile's mounts and tools are in the picture.
+// bound lists the mounts that the profile names: binds, overlays and a root directory. A bind inside another one is
+// marked. The list is computed once, so the first call must come after c.Tree has the mounts and tools of the profile.
 func (c *Compilation) bound() []picture.Bound {
 	if c.bounds != nil {
 		return c.bounds
@@ -130,7 +130,7 @@ func (c *Compilation) bound() []picture.Bound {
 		if m.Kind != policy.MountBind && m.Kind != policy.MountOverlay {
 			continue
 		}
-		// Errors are no concern here: mounting has reported them, or has left out the bind.
+		// Errors do not matter here: the mount phase has reported them, or has left out the bind.
 		target, err := c.bindTarget(m)
 		if err == nil {
 			target, err = c.Tree.Resolve(target)
@@ -145,7 +145,7 @@ func (c *Compilation) bound() []picture.Bound {
 		if err != nil {
 			source = target
 		}
-		// A bind may have followed a link in the home (bindSource). Then the link's target is what it shows.
+		// A bind may have followed a link in the home (bindSource). Then it shows the link's target.
 		if end, ok := c.followed[source]; ok {
 			source = end
 		}
@@ -173,17 +173,16 @@ func markNested(list []picture.Bound) {
 	}
 }
 
-// A profile can show a part of what a rule hides: hide: [{remove: ~/.ssh/known_hosts}]. The launcher then covers the
-// directory by one of its own that contains only the way to that path, and binds the path there, read-only.
-
-// lifted is a thing of the host that is shown although a rule hides a directory above it.
+// lifted is a file or directory of the host that the profile shows although a rule hides a directory above it, as in
+// hide: [{remove: ~/.ssh/known_hosts}]. The launcher mounts a directory of its own over the hidden one. That directory
+// contains only the way to the shown path, and the shown path is bound there, read-only.
 type lifted struct {
 	host string
 	file bool
 	rule policy.Pos
 }
 
-// findLifted resolves the paths that the profile shows, and notes that it shows them.
+// findLifted lists the paths that the profile shows although a rule hides a directory above them.
 func (c *Compilation) findLifted() {
 	for i := range c.Profile.Lifted {
 		l := &c.Profile.Lifted[i]
@@ -200,7 +199,7 @@ func (c *Compilation) findLifted() {
 	}
 }
 
-// liftedBelow lists what the profile shows below a directory that is about to be covered.
+// liftedBelow lists the paths that the profile shows below a directory that is about to be hidden.
 func (c *Compilation) liftedBelow(p *picture.Part) (list []lifted) {
 	above := hostName(p)
 	for _, l := range c.lifted {
@@ -214,19 +213,19 @@ func (c *Compilation) liftedBelow(p *picture.Part) (list []lifted) {
 	return list
 }
 
-// showsPart reports whether the sandbox shows only what a profile lifts from a hidden directory. host is the hidden
-// directory, and source is what is bound at the place. A rule about something further below still holds there.
+// showsPart reports whether a mount with the given source shows only a path that the profile has excepted from the
+// hidden directory host. Rules about something further below still hold there.
 func (c *Compilation) showsPart(source, host string) bool {
 	return source != "" && slices.ContainsFunc(c.lifted, func(l lifted) bool {
 		return l.host != host && paths.Below(l.host, host) && paths.Below(source, l.host)
 	})
 }
 
-// hostName returns the host's name of what a cover hides. A directory that the sandbox has made on the way to a bind
-// has the same name inside as on the host.
+// hostName returns the host's path for what a mount hides. A directory that the sandbox has made above a bind has the
+// same path inside as on the host.
 func hostName(p *picture.Part) string { return cmp.Or(p.Behind, p.Target) }
 
-// coverAround covers a directory by one that contains only the ways to the shown paths.
+// coverAround mounts over a hidden directory one that contains only the ways to the shown paths.
 func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifted) {
 	name := "shown" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
@@ -234,7 +233,7 @@ func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifte
 	c.do(from, plan.MkdirStep(scratch, name, 0o755))
 	for _, l := range shown {
 		dir, rest := name, l.host[len(hostName(p))+1:]
-		// The last name is a file or a directory, as on the host; all names before it are directories.
+		// The last name is a file or directory as on the host. All names before it are directories.
 		for more := true; more; {
 			var next string
 			next, rest, more = strings.Cut(rest, "/")
@@ -250,7 +249,7 @@ func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifte
 	c.mountFromScratch(from, name, p)
 }
 
-// showLifted binds a thing read-only at its path inside, on the way that coverAround has made.
+// showLifted binds a file or directory read-only at its path inside the directory that coverAround has made.
 func (c *Compilation) showLifted(l lifted, target string) {
 	from := at("hide", -1, l.rule)
 	mnt := c.openSource(from, plan.Tree, l.host, picture.AttrRO|picture.AttrBase|uint64(unix.MOUNT_ATTR_NOEXEC), l.rule.Short())
@@ -259,25 +258,24 @@ func (c *Compilation) showLifted(l lifted, target string) {
 		Rule: l.rule})
 }
 
-// Other names of hidden files: link(2). A mount covers one name, so the inode stays readable under its other names.
-
-// MaxLookedAt bounds how many files are looked at to find the other names of hidden files.
+// MaxLookedAt bounds how many files are examined in the search for other hard links of hidden files. A mount hides one
+// name, so the file stays readable under its other names: link(2).
 const MaxLookedAt = 300_000
 
 // fileID identifies an inode of the host, whatever its name.
 type fileID struct{ dev, ino uint64 }
 
-// several is a hidden file with more than one name.
+// several is a hidden file with more than one hard link.
 type several struct {
-	path  string // one of its names
+	path  string // one of its paths
 	names uint64
-	found map[string]bool // the names that have been found, as paths of the host
+	found map[string]bool // the hard links that have been found, as paths of the host
 	from  plan.From
 	rule  policy.Pos
 }
 
-// identify returns a file's identity and its number of names. The number is 0 for a directory, and if it is not
-// known. A directory cannot have hard links (link(2)), so its number of links means something else.
+// identify returns a file's identity and its number of hard links. The number is 0 if it is not known, and for a
+// directory, whose number of links counts something else (link(2)).
 func (c *Compilation) identify(hostPath string) (id fileID, names uint64) {
 	info, err := c.Tree.Lstat(hostPath)
 	if err != nil || info.IsDir() {
@@ -290,7 +288,7 @@ func (c *Compilation) identify(hostPath string) (id fileID, names uint64) {
 	return fileID{uint64(st.Dev), st.Ino}, uint64(st.Nlink) //nolint:unconvert // their widths differ by architecture
 }
 
-// countNames remembers a hidden file of the host that has more than one name.
+// countNames remembers a hidden file of the host that has more than one hard link.
 func (h *hider) countNames(host string) {
 	id, names := h.c.identify(host)
 	if names < 2 {
@@ -305,9 +303,8 @@ func (h *hider) countNames(host string) {
 	h.several[id].found[host] = true
 }
 
-// hardLinks covers the other names of hidden files in what is bound. If the sandbox shows more of the host than that,
-// hardLinks reports the names that it did not find as missing. An example: a secret of the home that somebody has
-// linked into the working directory.
+// hardLinks hides the other hard links of hidden files that lie within the binds, for example a secret of the home that
+// somebody has hard-linked into the working directory. The report counts those that it did not find.
 func (h *hider) hardLinks() error {
 	if h.several == nil {
 		return nil
@@ -334,7 +331,7 @@ func (h *hider) hardLinks() error {
 	return nil
 }
 
-// linkFinder looks for inodes in the picture.
+// linkFinder searches the sandbox's tree for files by their inodes.
 type linkFinder struct {
 	h     *hider
 	extra picture.Extras
@@ -342,13 +339,13 @@ type linkFinder struct {
 	found []foundLink
 }
 
-// foundLink is another name of a hidden file, as a path inside.
+// foundLink is another hard link of a hidden file, as a path in the sandbox.
 type foundLink struct {
 	of   *several
 	path string
 }
 
-// dir looks at every file in a directory of the picture and below it, until the budget of files is used up.
+// dir examines every file in a directory of the sandbox and below it, until MaxLookedAt files have been examined.
 func (w *linkFinder) dir(dir string) {
 	t := &w.h.c.Tree
 	p := t.At(dir)
@@ -372,7 +369,7 @@ func (w *linkFinder) dir(dir string) {
 	}
 }
 
-// file records a path if it is another name of a hidden file.
+// file records a path if it is another hard link of a hidden file.
 func (w *linkFinder) file(path string) {
 	host := w.h.c.Tree.HostPath(path)
 	if host == "" {

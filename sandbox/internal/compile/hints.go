@@ -1,7 +1,7 @@
 package compile
 
-// This file gives advice after a run that failed, from evidence only: what the kernel counted, and what the command
-// named.
+// This file gives advice after a run that failed. It uses evidence only: what the kernel counted, and the paths in the
+// command.
 
 import (
 	"cmp"
@@ -24,8 +24,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// ExecHint returns a hint if the filter forbids the launcher's own execve, whatever the errno, with the rule that
-// forbids it. It returns "" if execve may pass.
+// ExecHint returns a hint if the profile's filter denies the execve call that starts the program. The hint names the
+// rule. It returns "" if the filter allows that call.
 func (c *Compilation) ExecHint() string {
 	spec, err := c.Spec()
 	if err != nil {
@@ -49,8 +49,8 @@ func (c *Compilation) ExecHint() string {
 	return text
 }
 
-// KillHints returns hints for a program that SIGSYS has ended. The kernel does not say which call the filter killed.
-// But a call of an architecture that the profile does not list is always killed, and often nothing else is.
+// KillHints returns hints for a program that SIGSYS has killed. The kernel does not say which call the filter killed.
+// But the filter always kills calls of an architecture that the profile does not list, and often kills nothing else.
 func (c *Compilation) KillHints() []report.Hint {
 	kills := func(a filter.Action) bool {
 		return a.Kind == filter.Kill || a.Kind == filter.KillThread || a.Kind == filter.Trap
@@ -82,7 +82,7 @@ func foreignArch(native filter.Arch) string {
 	return "NAME"
 }
 
-// HintFor returns a hint about an argument that names a path: a path that the host has and the sandbox lacks, or a new
+// HintFor returns a hint about an argument that is a path: one that exists on the host but not in the sandbox, or a new
 // file in a directory that is read-only inside.
 func (c *Compilation) HintFor(args []string, i int) (report.Hint, bool) {
 	arg := args[i]
@@ -95,8 +95,8 @@ func (c *Compilation) HintFor(args []string, i int) (report.Hint, bool) {
 	return c.HintPath(arg, writes(args, i), makes(args))
 }
 
-// HintPath is HintFor for a path that the program may have looked for. write says that the program would have written
-// a new file. maker says that the program makes every path that it is told.
+// HintPath is HintFor for a path that the program may have used. write says that the program would have created a file
+// there. maker says that the program creates every path in its arguments, as mkdir does.
 func (c *Compilation) HintPath(name string, write, maker bool) (report.Hint, bool) {
 	if name == "" || c.Profile.Root.Kind == policy.RootDir {
 		return report.Hint{}, false
@@ -125,7 +125,7 @@ func (c *Compilation) HintPath(name string, write, maker bool) (report.Hint, boo
 	dir, _ := paths.Split(path)
 	switch {
 	case !inside && err == nil && maker:
-		return report.Hint{}, false // the program wanted to make the path, not to see the host's
+		return report.Hint{}, false // the program wanted to create the path, not to see the host's
 	case !inside && err == nil:
 		return report.Hint{Text: path + " is not visible in the sandbox", Rule: part.Rule, Flag: "--ro " + path}, true
 	case inside || err == nil || part.Write || !write:
@@ -137,7 +137,7 @@ func (c *Compilation) HintPath(name string, write, maker bool) (report.Hint, boo
 	return report.Hint{}, false
 }
 
-// makes reports whether a program makes every path that it is told.
+// makes reports whether a program creates every path in its arguments, as mkdir does.
 func makes(args []string) bool {
 	switch _, name := paths.Split("/" + args[0]); name {
 	case "mkdir", "mkfifo", "mknod", "mktemp":
@@ -146,8 +146,8 @@ func makes(args []string) bool {
 	return false
 }
 
-// writes reports whether an argument is likely to name a file to be written: it follows -o, or belongs to a program
-// that writes files that it is told.
+// writes reports whether an argument is likely to name a file to be written: it follows -o, or the program writes to
+// the files in its arguments.
 func writes(args []string, i int) bool {
 	switch args[i-1] {
 	case "-o", "--output":
@@ -161,9 +161,8 @@ func writes(args []string, i int) bool {
 	return false
 }
 
-// Advice if the sandbox does not show the top of the repository or module that contains the working directory.
-
-// tops lists what tools look for in the directories above, and the words of a command that name such a tool.
+// tops lists files such as .git and go.mod that tools search for in the directories above, with the names of these
+// tools.
 var tops = [...]struct {
 	what  string
 	names []string
@@ -173,8 +172,8 @@ var tops = [...]struct {
 	{"Go module", []string{"go.mod", "go.work"}, []string{"go", "gopls", "golangci-lint", "staticcheck"}},
 }
 
-// HintAbove returns a hint if the command names a tool that needs a repository or module that is not shown: the
-// sandbox does not show the top directory above the working directory, or the repository of its working tree.
+// HintAbove returns a hint if the command names a tool that needs a repository or module that the sandbox does not
+// show: one whose top lies above the working directory, or a repository elsewhere that the working tree's .git names.
 func (c *Compilation) HintAbove(args []string) (report.Hint, bool) {
 	p := c.Tree.At(c.Host.Cwd)
 	if p == nil || c.Tree.HostPath(c.Host.Cwd) != c.Host.Cwd {
@@ -223,7 +222,7 @@ func (c *Compilation) hintGitFile(top string, info fs.FileInfo, p *picture.Part)
 		Rule: p.Rule, Flag: flag}, true
 }
 
-// bindFlag returns the flag that binds as a part is bound.
+// bindFlag returns the flag that would bind a path with the same access as p.
 func bindFlag(p *picture.Part) string {
 	if p.Write {
 		return "--rw "
@@ -231,7 +230,7 @@ func bindFlag(p *picture.Part) string {
 	return "--ro "
 }
 
-// firstOf returns the first of the names that a directory of the host has.
+// firstOf returns the first of the names that exists in a directory of the host.
 func (c *Compilation) firstOf(dir string, names []string) (fs.FileInfo, bool) {
 	for _, name := range names {
 		if info, err := c.Host.Files.Lstat(paths.Join(dir, name)); err == nil {
@@ -247,9 +246,8 @@ func namesTool(arg string, tools []string) bool {
 		func(word string) bool { return slices.Contains(tools, word) })
 }
 
-// What the hide rules say about a path of the host, shown or not: a bind of a hidden path would be covered at once.
-
-// HiddenBy returns the hide rule that matches a path of the host or a directory above it, or nil if there is none.
+// HiddenBy returns the hide rule that matches a path of the host or a directory above it, or nil if there is none. The
+// sandbox need not show the path: if it were bound, the rule would hide it at once.
 func (c *Compilation) HiddenBy(host string) *policy.Hide {
 	w := picture.Walker{Tree: c.hostTree()}
 	names := []string{host}
@@ -279,7 +277,7 @@ func (c *Compilation) shownAgain(host string) bool {
 	return false
 }
 
-// means reports whether a pattern matches a path or a directory above it.
+// means reports whether a pattern matches a path, or a directory above it.
 func (c *Compilation) means(pattern, host string) bool {
 	names := strings.Split(host[1:], "/")
 	if rest, ok := strings.CutPrefix(pattern, "**/"); ok {
@@ -310,8 +308,8 @@ func (c *Compilation) means(pattern, host string) bool {
 	return false
 }
 
-// LiftHint says how to lift a hide rule for a path. No flag lifts one, so that nobody does it by accident. shown says
-// that the sandbox would show the path without the rule.
+// LiftHint returns the advice how to except a path from a hide rule. No flag does that, so that nobody does it by
+// accident. shown says that the sandbox would show the path without the rule.
 func (c *Compilation) LiftHint(rule *policy.Hide, path string, shown bool) string {
 	what := rule.Pattern
 	for _, meaning := range c.meanings(rule.Pattern) {
@@ -338,8 +336,8 @@ func yamlWord(s string) string {
 	return s
 }
 
-// granted refuses a bind of the caller's that a hide rule covers as a whole, because it would silently show nothing.
-// But if the caller adds a hide rule to a bind of the profile's, the caller means to hide it.
+// granted refuses a bind of the command line that a hide rule hides as a whole, because it would silently show nothing.
+// A hide rule of the command line may hide a bind of the profile: that is on purpose.
 func (c *Compilation) granted() error {
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
@@ -356,7 +354,7 @@ func (c *Compilation) granted() error {
 		}
 		p := c.Tree.At(inside)
 		if p != nil && len(c.liftedBelow(p)) > 0 {
-			continue // the cover has a way to what is shown
+			continue // the path that the profile shows stays reachable
 		}
 		if p == nil || !p.Opaque || p.Guard != picture.GuardHide || m.Pos.Flag == "" && p.Rule.Flag != "" {
 			continue
@@ -371,22 +369,20 @@ func (c *Compilation) granted() error {
 	return nil
 }
 
-// meant reports whether a mount shows something that the caller has named and wants to see. The working directory
-// does not count, because it is wherever the caller is.
+// meant reports whether a mount shows a path that the caller has named on purpose. The working directory does not
+// count, because the caller is always in some directory.
 func meant(m *policy.Mount) bool {
 	return !m.Optional && m.Unfit == "" && m.Source != "." && m.Pos != (policy.Pos{}) && !strings.HasPrefix(m.Pos.File, "embedded:")
 }
 
-// What the sandbox does instead if the host refuses something.
-
-// way records what the sandbox does on this host instead of the usual, without being weaker for it.
+// way records for the report that the sandbox uses another method than usual on this host, without being weaker for it.
 func (c *Compilation) way(layer policy.Layer, why, how string) {
 	c.Ways = append(c.Ways, report.Way{Layer: layer, Why: why, How: how})
 }
 
-// staysReadable keeps the child readable for a launcher without CAP_SYS_PTRACE. The change of ids made the child
-// undumpable, so this launcher could read nothing back. Nobody else can look, because the child has an id of its own
-// or the caller's, and execve settles whether the program is readable.
+// staysReadable lets a launcher without CAP_SYS_PTRACE read the child's files in /proc. The change of ids made the
+// child undumpable, so this launcher could read nothing back. Nobody else gains access, because the child's id is its
+// own or the caller's, and execve decides anew whether the process is readable.
 func (c *Compilation) staysReadable(from plan.From) {
 	if !c.Blind() && (!c.IDs.Own || c.IDs.Idmapped) {
 		return
@@ -396,13 +392,13 @@ func (c *Compilation) staysReadable(from plan.From) {
 		"the child stays readable (PR_SET_DUMPABLE) to the owner of its user namespace until it executes the program")
 }
 
-// Blind reports whether the launcher is root and may not look into a process with another id.
+// Blind reports whether the launcher is root but may not read another user's process in /proc.
 func (c *Compilation) Blind() bool {
 	return c.Host.Privileged && c.Host.Permitted&(1<<unix.CAP_SYS_PTRACE) == 0
 }
 
-// hidesProcesses reports whether the launcher's /proc may hide processes from it: hidepid of proc(5). Such a /proc
-// hides pid 1 too, unless pid 1 belongs to the caller.
+// hidesProcesses reports whether the launcher's /proc may hide other users' processes from it: hidepid of proc(5). Such
+// a /proc also hides pid 1, unless pid 1 belongs to the caller.
 func (c *Compilation) hidesProcesses() bool {
 	files := c.launcherFiles()
 	if info, err := files.Lstat("/proc/1"); err == nil && (c.Host.UID == 0 || ownerOf(info) != c.Host.UID) {
@@ -420,8 +416,8 @@ func (c *Compilation) hidesProcesses() bool {
 	return false
 }
 
-// keepHostProc opens the host's /proc before a child enters a sandbox, if the launcher may not see the child there
-// later. The child is concealed from the processes inside, and hidepid then hides it from its own launcher.
+// keepHostProc opens the host's /proc before a child enters a sandbox, if the launcher may not be able to see the child
+// afterwards: a child that is not dumpable is invisible to its own launcher in a /proc with hidepid.
 func (c *Compilation) keepHostProc(from plan.From) {
 	if !c.hidesProcesses() {
 		return
@@ -431,10 +427,11 @@ func (c *Compilation) keepHostProc(from plan.From) {
 	c.way(policy.LayerPID, "/proc hides other processes (hidepid), the task among them", "the task opens its own status file and hands it to its launcher")
 }
 
-// HandsStatus reports whether the launcher reads the status file that the task hands over.
+// HandsStatus reports whether the task passes its /proc/PID/status to the launcher as a descriptor.
 func (c *Compilation) HandsStatus() bool { return c.handsStatus }
 
-// handStatus makes the task hand over its own status file, so that the launcher need not look it up.
+// handStatus makes the task pass the launcher a descriptor of its own /proc/PID/status, so that the launcher need not
+// find that file in /proc.
 func (c *Compilation) handStatus() error {
 	if !c.handsStatus {
 		return nil

@@ -19,19 +19,19 @@ import (
 	"cordon/sandbox/report"
 )
 
-// identity is who the task is, inside and outside.
+// identity holds the ids of the task, inside the sandbox and on the host.
 type identity struct {
-	NewUser        bool // in another user namespace than the launcher: a new or a joined one
-	InUID, InGID   int  // inside the user namespace
-	OutUID, OutGID int  // on the host; -1 if not known
+	NewUser        bool // the task is in another user namespace than the launcher: a new one or a joined one
+	InUID, InGID   int  // the ids inside the user namespace
+	OutUID, OutGID int  // the ids on the host; -1 if not known
 	LauncherMaps   bool // the launcher writes the id maps, not the child
-	Own            bool // root started the task, and it has an id of its own outside
-	Ranges         bool // the sandbox has the user's ranges of subordinate ids
-	Idmapped       bool // binds are idmapped: on disk the caller's ids, inside the task's
+	Own            bool // root started the task, and the task has an id of its own on the host
+	Ranges         bool // the sandbox maps the user's ranges of subordinate ids
+	Idmapped       bool // binds are idmapped: files of the caller appear as the task's
 }
 
-// Identity decides the ids and how they are mapped. An ordinary user's child maps its single id itself. Everything else
-// needs rights over the parent namespace, so the launcher writes the maps while the child waits.
+// Identity chooses the task's ids and how they are mapped. An ordinary user's child maps its single id itself. Any
+// other map needs rights over the parent namespace, so the launcher writes it while the child waits.
 func (c *Compilation) Identity() error {
 	u := &c.Profile.User
 	id := &c.IDs
@@ -49,6 +49,9 @@ func (c *Compilation) Identity() error {
 	if !id.NewUser {
 		return c.hostIdentity()
 	}
+	if err := c.nestIdentity(); err != nil {
+		return err
+	}
 	if err := c.ownHostID(); err != nil {
 		return err
 	}
@@ -57,12 +60,12 @@ func (c *Compilation) Identity() error {
 	if id.LauncherMaps {
 		from := c.scalar("user")
 		c.do(from, plan.RecvByte(plan.F(FileSync)))
-		c.timeOffsets() // before the ids change: after that /proc/self belongs to root
+		c.timeOffsets() // before the ids change, because /proc/self then belongs to root
 		c.leaveGroups(from)
 		c.do(from, plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)))
 		c.staysReadable(from)
 	} else {
-		// The kernel refuses a gid_map of an ordinary user until setgroups(2) is denied: user_namespaces(7).
+		// The kernel refuses a gid_map from an ordinary user until setgroups(2) is denied: user_namespaces(7).
 		c.writeFile(own("user"), "self/setgroups", "deny")
 		c.writeFile(c.scalar("user.uid"), "self/uid_map", IDMap(id.InUID, id.OutUID, 1))
 		c.writeFile(c.scalar("user.gid"), "self/gid_map", IDMap(id.InGID, id.OutGID, 1))
@@ -96,14 +99,13 @@ func IDMap(inside, outside, count int) string {
 	return strconv.Itoa(inside) + " " + strconv.Itoa(outside) + " " + strconv.Itoa(count)
 }
 
-// Who the task is outside the sandbox: credentials(7), user_namespaces(7), fcntl(2) (open file description locks,
-// Linux 3.15).
+// The task's ids on the host: credentials(7), user_namespaces(7), fcntl(2) (open file description locks, Linux 3.15).
 //
-// A task with uid 0 outside reads and writes what root owns, whatever id it has inside. So if root starts a task, the
-// task gets an id of its own outside, or cordon refuses, unless the profile explicitly says user: {host: caller}.
+// A task with uid 0 on the host can read and write root's files, whatever its id inside is. So if root starts a task,
+// the task gets another id on the host, or cordon refuses, unless the profile explicitly says user: {host: caller}.
 
-// The range of the ids that tasks get outside if root starts them. It lies above the subordinate ids of shadow's
-// default (SUB_UID_MAX, 600100000) and within systemd's for containers (524288 to 1879048191).
+// The range of the host ids for tasks that root starts. It lies above the subordinate ids of shadow's default
+// (SUB_UID_MAX, 600100000) and within systemd's range for containers (524288 to 1879048191).
 const (
 	FirstTaskID = 1_000_000_000
 	LastTaskID  = 1_879_048_191
@@ -121,7 +123,7 @@ func (c *Compilation) ownHostID() error {
 			Remedy: "give the launcher these two (and SYS_ADMIN for what the profile writes: docker run --cap-add); or, in as many words, " + c.OrRoot()}
 	}
 	id := FirstTaskID
-	if c.Req.TaskID != 0 { // otherwise the plan is only printed
+	if c.Req.TaskID != 0 { // it is 0 if the plan is only printed
 		id = c.Req.TaskID
 	}
 	c.IDs.OutUID, c.IDs.OutGID, c.IDs.Own, c.IDs.Idmapped = id, id, true, c.Host.Privileged
@@ -132,8 +134,8 @@ func (c *Compilation) ownHostID() error {
 	return nil
 }
 
-// rootOfContainer reports that the task has the id that owns a container's files. That is so if the caller is root of
-// a user namespace that has other ids too (user_namespaces(7)), as in a rootless container.
+// rootOfContainer notes in the report that the task has the id that owns a container's files. This happens if the
+// caller is root of a user namespace that maps other ids too, as in a rootless container: user_namespaces(7).
 func (c *Compilation) rootOfContainer() {
 	if c.Host.UID != 0 || c.Host.HostRoot || c.Profile.User.Host == policy.HostCaller {
 		return
@@ -147,8 +149,8 @@ func (c *Compilation) rootOfContainer() {
 		Instead: "the task has no capability outside; start cordon as another user of the container, or say user: {host: caller}"})
 }
 
-// writesAsRoot refuses a part that the task should write but could not: the task has an unprivileged id on the host,
-// and only an idmapped mount, which needs CAP_SYS_ADMIN, would show root's files as the task's own.
+// writesAsRoot refuses a writable mount of root's files that the task could not write. The task has an unprivileged id
+// on the host, and only an idmapped mount, which needs CAP_SYS_ADMIN, would show root's files as the task's own.
 func (c *Compilation) writesAsRoot(path string, info fs.FileInfo, from string) error {
 	if !c.IDs.Own || c.IDs.Idmapped || ownerOf(info) != 0 && info.Mode().Perm()&0o002 != 0 {
 		return nil
@@ -163,13 +165,13 @@ func (c *Compilation) writesAsRoot(path string, info fs.FileInfo, from string) e
 
 const CallerHint = "if you want that, use user: {host: caller} or --host-user caller"
 
-// Set-user-ID and set-group-ID bits, and file capabilities (capabilities(7)), give rights to whoever runs the file.
-// Inside they are ignored, because every mount is nosuid. On the host they count, if the file is in a tree of the
-// host that the task may write. So a task may make such files only where nobody but the caller can reach them.
+// Set-user-ID and set-group-ID bits and file capabilities (capabilities(7)) give rights to whoever runs the file.
+// Inside the sandbox they have no effect, because every mount is nosuid. On the host they do, if the file lies in a
+// tree that the task may write. So a task may make such files only where nobody but the caller can reach them.
 
-// bitCapabilities lists the capabilities that a task needs to make such files, or to keep the bits of files that it
-// writes to. Capabilities that a task gives to a file count for the root of its user namespace only, so they matter
-// if the host's root starts the task. A device node matters if the user namespace is the host's.
+// bitCapabilities lists the capabilities that let a task set set-id bits or file capabilities, or keep them on a file
+// that it writes. File capabilities count only in the user namespace of the task that set them, so SETFCAP matters only
+// if the host's root starts the task. MKNOD matters only if the task is in the host's user namespace.
 func (c *Compilation) bitCapabilities() []string {
 	names := []string{policy.SetIDCapability}
 	if c.Host.HostRoot {
@@ -181,9 +183,9 @@ func (c *Compilation) bitCapabilities() []string {
 	return names
 }
 
-// settleSetID takes these capabilities away unless every tree of the host that the task may write is private. The
-// rules about set-id bits follow from the capabilities: policy.Profile.Filter. settleSetID comes first, because every
-// later phase reads the profile that it changes.
+// settleSetID removes the capabilities of bitCapabilities from the profile, unless every directory of the host that the
+// task may write is private. policy.Profile.Filter derives the rules about set-id bits from the capabilities.
+// settleSetID comes first, because every later phase reads the changed profile.
 func (c *Compilation) settleSetID() error {
 	if c.Into != nil || c.AsItIs() || !slices.ContainsFunc(c.Profile.Capabilities.Keep, c.carriesBits) {
 		return nil
@@ -202,8 +204,8 @@ func (c *Compilation) settleSetID() error {
 	return nil
 }
 
-// privateEverywhere calls Private for each path of the host that leads to a directory or to a part of it, because
-// other mounts may show the same place of its file system where others can go.
+// privateEverywhere checks that a directory is private under every path by which the host mounts it or a part of it,
+// because another path may be open to other users.
 func (c *Compilation) privateEverywhere(dir string) error {
 	names, err := c.hostNames(dir)
 	if err != nil {
@@ -222,9 +224,9 @@ func (c *Compilation) privateEverywhere(dir string) error {
 	return c.privateInOverlays(names)
 }
 
-// privateInOverlays calls Private for each overlay that has a directory, or a part of it, as a layer. The mount table
-// has the names of the layers as they were given: in another root directory, or through links, they may mean other
-// directories. A name that does not begin with "/" may mean any directory, so it counts as a match.
+// privateInOverlays checks that each overlay which has a directory, or a part of it, as a layer is private too. The
+// mount table contains the layers' names as they were typed. In another root directory, or through links, such a name
+// may mean another directory. A name that does not begin with "/" may mean any directory, so it counts as a match.
 func (c *Compilation) privateInOverlays(names []string) error {
 	for i := range c.table.List {
 		m := &c.table.List[i]
@@ -241,7 +243,7 @@ func (c *Compilation) privateInOverlays(names []string) error {
 	return nil
 }
 
-// StillPrivate checks again, with the current mounts.
+// StillPrivate repeats the check that these directories are private, with the current mounts.
 func (c *Compilation) StillPrivate() error {
 	for _, dir := range c.Private {
 		c.table = nil
@@ -252,7 +254,7 @@ func (c *Compilation) StillPrivate() error {
 	return nil
 }
 
-// PrivateHint says why a task that may make files with set-id bits is not started.
+// PrivateHint is the remedy if a task that may make files with set-id bits is not started.
 const PrivateHint = "set-id bits are allowed there, so the directory must stay below a directory that only you can enter"
 
 // carriesBits reports whether a capability is among bitCapabilities.
@@ -260,7 +262,7 @@ func (c *Compilation) carriesBits(k policy.Capability) bool {
 	return slices.Contains(c.bitCapabilities(), k.Name)
 }
 
-// writtenTrees lists the directories of the host in which the task's writes end up.
+// writtenTrees lists the directories of the host to which the task's writes go.
 func (c *Compilation) writtenTrees() (dirs []string) {
 	add := func(write bool, dir, layer string) {
 		switch {
@@ -283,8 +285,8 @@ func (c *Compilation) writtenTrees() (dirs []string) {
 	return append(dirs, c.outputPaths()...)
 }
 
-// withholdBits replaces the profile by one without the capabilities. The calls that would set the bits then have a
-// listener, so that directories still get them: see modecall.go of internal/launch.
+// withholdBits replaces the profile by one without the capabilities of bitCapabilities. The filter then passes each
+// chmod with such bits to the launcher, which sets them on directories only: see modecall.go of internal/launch.
 func (c *Compilation) withholdBits(dir string, why error) {
 	p := *c.Profile
 	var gone []string
@@ -305,21 +307,19 @@ func (c *Compilation) withholdBits(dir string, why error) {
 		Instead: "files get no set-id bits; put it below a directory of yours with mode 0700"})
 }
 
-// capabilities(7): bounding set, securebits, ambient set (Linux 4.3), no_new_privs (3.5).
-
-// The secure bits, each with its lock.
+// The secure bits, each with its lock: capabilities(7), securebits.
 const (
 	secureNoRoot   = 1 << 0
-	secureLocks    = 1<<1 | 1<<3 | 1<<7 // the locks of the other three
-	secureFixup    = 1 << 2             // no change of ids changes capabilities
-	secureKeepLock = 1 << 5             // PR_SET_KEEPCAPS cannot be called
-	secureNoRise   = 1 << 6             // no ambient capability can be raised any more
+	secureLocks    = 1<<1 | 1<<3 | 1<<7 // the locks of the other three bits
+	secureFixup    = 1 << 2             // a change of ids changes no capabilities
+	secureKeepLock = 1 << 5             // prctl(PR_SET_KEEPCAPS) fails
+	secureNoRise   = 1 << 6             // no ambient capability can be added any more
 )
 
-// secureBits returns the task's bits, for good. If root inside keeps capabilities, it is as root on a host: it has
-// them because it is uid 0, and a program that becomes another user loses them. With secureFixup that program would
-// keep them all, SETUID too, and could become root again at any time. Such a program may ask beforehand to keep some
-// (PR_SET_KEEPCAPS), as setpriv(1) does even without SETUID.
+// secureBits returns the securebits that the task has for ever. If root inside keeps capabilities, it has them as root
+// has on a host: because its uid is 0, so a program that becomes another user loses them. With secureFixup such a
+// program would keep them all, SETUID too, and could become root again. A program that wants to keep some can ask for
+// that first (PR_SET_KEEPCAPS), as setpriv(1) does.
 func (c *Compilation) secureBits() uint64 {
 	bits := uint64(secureLocks | secureNoRise)
 	if c.Keep == 0 || c.IDs.InUID != 0 {
@@ -331,7 +331,7 @@ func (c *Compilation) secureBits() uint64 {
 	return bits
 }
 
-// BoundingSet drops every capability that the task may never get back.
+// BoundingSet drops from the bounding set every capability that the task may never get again.
 func (c *Compilation) BoundingSet() error {
 	caps := &c.Profile.Capabilities
 	for i := range caps.Keep {
@@ -377,17 +377,18 @@ func (c *Compilation) noNewPrivs() error {
 	return nil
 }
 
-// capabilities sets the task's five sets. A change of ids comes first, while the child still has the right to it.
+// capabilities sets the task's five capability sets. The ids change first, while the child still has the right to
+// change them.
 func (c *Compilation) capabilities() error {
 	from := c.scalar("capabilities.keep")
 	all := uint64(1)<<(c.Host.LastCap+1) - 1
 	if !c.IDs.NewUser {
 		all = c.Host.Permitted
 	}
-	if c.leaveRoot() { // the change of ids has left the effective set empty
+	if c.leaveRoot() { // the change of ids has emptied the effective set
 		c.do(from, plan.CapsetStep(all, all, 0))
 	}
-	// A capability can be raised only if it is in the permitted and the inheritable set: capabilities(7).
+	// A capability can be made ambient only if it is permitted and inheritable: capabilities(7).
 	if c.Ambient != 0 {
 		c.do(from, plan.CapsetStep(all, all, c.Ambient))
 		for n := range 64 {
@@ -398,7 +399,7 @@ func (c *Compilation) capabilities() error {
 	} else {
 		c.do(from, plan.PrctlStep(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL))
 	}
-	// The secure bits come before the last capset, because that takes CAP_SETPCAP away.
+	// The securebits come before the last capset, which takes CAP_SETPCAP away.
 	if !c.Unbound() {
 		c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, c.secureBits()))
 	}
@@ -406,15 +407,14 @@ func (c *Compilation) capabilities() error {
 	return nil
 }
 
-// What the launcher must find when it reads back.
-
-// AmidExec reports whether a status shows a task that still has the capabilities which execve is about to take.
+// AmidExec reports whether a /proc/PID/status shows a task that has not yet lost the capabilities that execve takes
+// from it.
 func (c *Compilation) AmidExec(status []byte) bool {
 	return c.Keep != c.HeldCaps() && proc.StatusField(status, "CapPrm") == proc.Hex16(c.Keep)
 }
 
-// HeldCaps returns the permitted capabilities after execve, by the rules of capabilities(7): root inside keeps what the
-// bounding set allows; any other id keeps the ambient ones.
+// HeldCaps returns the permitted capabilities after execve, by the rules of capabilities(7): uid 0 inside keeps what
+// the bounding set allows; any other id keeps the ambient ones.
 func (c *Compilation) HeldCaps() uint64 {
 	if c.IDs.InUID == 0 {
 		return c.Keep
@@ -422,7 +422,7 @@ func (c *Compilation) HeldCaps() uint64 {
 	return c.Ambient
 }
 
-// CheckIDs compares a task's ids, as proc_pid_status(5) shows them, with those of the plan.
+// CheckIDs compares a task's ids in its /proc/PID/status with those of the plan.
 func (c *Compilation) CheckIDs(status []byte) error {
 	groups := strings.Fields(proc.StatusField(status, "Groups"))
 	if c.rootForbidden() && slices.Contains(groups, "0") || c.IDs.Own && len(groups) > 0 {

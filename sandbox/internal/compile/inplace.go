@@ -27,8 +27,8 @@ import (
 
 // placeOrder is the life of a child that runs in place.
 var placeOrder = [...]func(*Compilation) error{
-	// inPlace comes first, because the later phases read the profile that it changes.
-	(*Compilation).inPlace,
+	// SettleInPlace comes first, because the later phases read the profile that it changes.
+	(*Compilation).SettleInPlace,
 	(*Compilation).settleSetID,
 	(*Compilation).CheckSupport,
 	(*Compilation).FindArch,
@@ -48,7 +48,7 @@ var placeOrder = [...]func(*Compilation) error{
 	(*Compilation).publish,
 	// The picture comes after the fork: init confines itself while the launcher compiles.
 	(*Compilation).paint,
-	(*Compilation).placeRules,
+	(*Compilation).PlaceRules,
 	(*Compilation).session,
 	(*Compilation).changeDir,
 	// The rules come before the ids and capabilities go, because the launcher may reach directories that the task's id
@@ -76,8 +76,8 @@ const placeABI = 3
 // InPlace reports whether the program runs without namespaces.
 func (c *Compilation) InPlace() bool { return c.Profile.Namespaces.None }
 
-// inPlace refuses what cannot be done without namespaces, and says what is missing and what stands in.
-func (c *Compilation) inPlace() error {
+// SettleInPlace refuses what cannot be done without namespaces, and says what is missing and what stands in.
+func (c *Compilation) SettleInPlace() error {
 	where := c.Where("namespaces")
 	if c.Host.LandlockABI < placeABI {
 		return &fail.UnsupportedError{Layer: policy.LayerLandlock, From: where,
@@ -120,6 +120,9 @@ func (c *Compilation) refusedInPlace() error {
 		return &fail.Error{Op: "capabilities.keep", From: p.Capabilities.Keep[0].Pos.Short(),
 			Err:  errors.New("in place there is no user namespace, and the capability " + p.Capabilities.Keep[0].Name + " would be one over the host"),
 			Hint: "--cap-drop ALL"}
+	case p.Nest:
+		return &fail.Error{Op: "nest", Err: errors.New("in place Landlock's rules are what confines the program, and they forbid every mount"), From: c.Where("nest"),
+			Hint: "leave out nest, or run it with namespaces"}
 	case p.User.Ranges:
 		return &fail.Error{Op: "user.ranges", Err: errors.New("id ranges need a user namespace, and in place there is none"), From: c.Where("user.ranges")}
 	}
@@ -314,8 +317,8 @@ func (c *Compilation) homeOf() string {
 	return ""
 }
 
-// placeRules makes the ruleset from the picture. The paths are the host's own, and no link may be on the way.
-func (c *Compilation) placeRules() error {
+// PlaceRules makes the ruleset from the picture. The paths are the host's own, and no link may be on the way.
+func (c *Compilation) PlaceRules() error {
 	rules, lost := grant.Derive(&c.Tree)
 	if err := c.lostInPlace(lost); err != nil {
 		return err

@@ -4,6 +4,7 @@ package compile
 // (ioctl on devices), 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1 (named sockets).
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/policy/phrase"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
@@ -21,7 +21,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// landlock is what the ruleset handles and allows.
+// landlock holds the rights that the Landlock ruleset restricts (Handled), and the rules that grant them.
 type landlock struct {
 	On      bool
 	Handled uint64
@@ -30,7 +30,7 @@ type landlock struct {
 	ruleset plan.Arg
 }
 
-// A landRule allows access to what lies below a path inside, or to a file.
+// A landRule grants rights on a file of the sandbox, or on everything below a directory.
 type landRule struct {
 	Path   string
 	Access uint64
@@ -38,7 +38,7 @@ type landRule struct {
 	from   plan.From
 }
 
-// The rights that go together. downgrade takes away those that an ABI does not know.
+// Groups of Landlock rights. downgrade removes the rights that an ABI does not know.
 const (
 	LandReadFile, LandReadDir  = uint64(ll.AccessFSReadFile), uint64(ll.AccessFSReadDir)
 	LandWriteFile, LandMakeReg = uint64(ll.AccessFSWriteFile), uint64(ll.AccessFSMakeReg)
@@ -48,14 +48,14 @@ const (
 	landFile  = uint64(ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSIoctlDev)
 	landWrite = landFile | uint64(ll.AccessFSRemoveDir|ll.AccessFSRemoveFile|ll.AccessFSMakeChar|ll.AccessFSMakeDir|ll.AccessFSMakeReg|
 		ll.AccessFSMakeSock|ll.AccessFSMakeFifo|ll.AccessFSMakeBlock|ll.AccessFSMakeSym|ll.AccessFSRefer)
-	landUnix   = uint64(ll.AccessFSResolveUnix)                                       // connect to a socket that another domain has made
-	landOfFile = landFile | landUnix | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule about a file may contain
+	landUnix   = uint64(ll.AccessFSResolveUnix)                                       // connect to another domain's named socket
+	landOfFile = landFile | landUnix | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule about a file may grant
 
 	ScopeAbstract = 1 // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 	ScopeSignal   = 2 // LANDLOCK_SCOPE_SIGNAL
 )
 
-// rightsSince lists the rights that came after ABI 1.
+// rightsSince lists the rights that a Landlock ABI later than 1 has added.
 var rightsSince = [...]struct {
 	abi    int
 	rights uint64
@@ -64,7 +64,7 @@ var rightsSince = [...]struct {
 	{resolveUnixABI, landUnix},
 }
 
-// resolveUnixABI is the first ABI that decides about connections to named sockets.
+// resolveUnixABI is the first Landlock ABI that can restrict connections to named sockets.
 const resolveUnixABI = 9
 
 // downgrade removes the rights that an ABI does not know. landlock_create_ruleset(2) fails with EINVAL if it is asked
@@ -78,7 +78,7 @@ func downgrade(rights uint64, abi int) uint64 {
 	return rights
 }
 
-// LandlockRules derives the rules from the mounts and makes the ruleset.
+// LandlockRules derives Landlock rules from the mounts, and makes the ruleset.
 func (c *Compilation) LandlockRules() error {
 	if c.Profile.Landlock.Off {
 		return nil
@@ -87,6 +87,12 @@ func (c *Compilation) LandlockRules() error {
 	if c.Land.On = c.Host.LandlockABI > 0; !c.Land.On {
 		return c.lackLandlock()
 	}
+	if c.Profile.Nest {
+		if err := c.lackLandlock(); err != nil {
+			return err
+		}
+		return c.landlockForNest(c.Where("landlock"))
+	}
 	// If landUnix is lost, CoverSockets covers the host's sockets instead.
 	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI)
 	c.deriveRules()
@@ -94,19 +100,40 @@ func (c *Compilation) LandlockRules() error {
 	if err := c.lackLandlock(); err != nil {
 		return err
 	}
-	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, c.rulesetSize()).Into(plan.Ruleset))
-	c.Land.ruleset = plan.R(plan.Ruleset)
+	c.createRuleset()
 	// The rules are added after the root is entered, by paths inside: a rule is about an inode, and if a mount covers
 	// an inode of the host, the task does not see that one.
 	for i := range c.Land.Rules {
 		c.allowBeneath(&c.Land.Rules[i])
 	}
-	// Standard input and the output files may lie on mounts outside of the tree, so they have rules of their own.
+	// Standard input and the output files may lie on mounts outside of the sandbox's tree, so they need rules of their
+	// own.
 	c.allowStdin()
 	c.allowOutput()
-	// The launcher gets the ruleset after the last rule was added.
+	// The ruleset is passed to the launcher once it has all rules.
 	c.keepRuleset()
 	return nil
+}
+
+// signalsInit reports whether the task could signal init, which is outside of the task's domain and has the task's id, if
+// the scope did not prevent it.
+func (c *Compilation) signalsInit() bool { return c.Land.Scoped&ScopeSignal != 0 && c.OwnsPID() }
+
+// LandlockTried says what showed that Landlock is in force, and how: see landlockEnforce.
+func (c *Compilation) LandlockTried() (found, by string) {
+	switch {
+	case !c.Profile.Nest:
+		return "opening what no rule allows: EACCES", "tried before exec"
+	case c.signalsInit():
+		return "the scopes; signalling pid 1, which is outside of the domain: EPERM", "tried before exec"
+	}
+	return "the scopes", "landlock_restrict_self(2)"
+}
+
+// createRuleset makes the ruleset.
+func (c *Compilation) createRuleset() {
+	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, c.rulesetSize()).Into(plan.Ruleset))
+	c.Land.ruleset = plan.R(plan.Ruleset)
 }
 
 // rulesetSize returns the length of the structure that describes a ruleset. If the structure is longer than the kernel
@@ -139,12 +166,12 @@ func (c *Compilation) wantedScopes() (scopes uint64) {
 	return scopes
 }
 
-// ownPID reports whether the task sees no processes but the sandbox's. Then kill(2) reaches no process
-// outside (pid_namespaces(7)).
+// ownPID reports whether the task sees only processes of the sandbox. Then kill(2) reaches no process outside
+// (pid_namespaces(7)).
 func (c *Compilation) ownPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
 
-// deriveRules allows what the mounts show: reading and executing everywhere, writing on what is mounted writable. A
-// list of the profile replaces the derived rules of its kind; what the mounts forbid stays forbidden.
+// deriveRules grants what the mounts allow: reading and executing everywhere, and writing on writable mounts. A list in
+// the profile replaces the derived rules of its kind, but cannot grant what the mounts forbid.
 func (c *Compilation) deriveRules() {
 	l := &c.Profile.Landlock
 	derived := own("landlock")
@@ -157,8 +184,8 @@ func (c *Compilation) deriveRules() {
 		c.pathRules("landlock.execute", l.Execute.V, LandExec)
 		exec = 0
 	}
-	// One rule covers the whole tree. What must not be read is not mounted or is covered. Landlock is the second
-	// lock: it adds that nothing outside the tree can be opened, however it comes into reach.
+	// One rule grants reading in the whole tree, because mounts already hide what the task must not read. Landlock adds
+	// that nothing outside of the tree can be opened, in whatever way the task reaches it.
 	if read|exec != 0 {
 		c.Land.Rules = append(c.Land.Rules, landRule{Path: "/", Access: read | exec, from: derived})
 	}
@@ -169,12 +196,12 @@ func (c *Compilation) deriveRules() {
 		p := &c.Tree.Parts[i]
 		switch {
 		case c.Tree.At(p.Target) != p || p.Opaque || p.Guard == picture.GuardPin:
-			continue // covered by a later mount, or allowed by the rule for the directory above
-		// Every program writes files of /proc (comm, oom_score_adj). Their modes and the read-only mounts over parts
-		// of /proc decide about them. Nothing can be made there, so this rule gives only the rights over files.
+			continue // a later mount hides it, or the rule for the directory above grants the same
+		// Every program writes files of /proc (comm, oom_score_adj). File modes and read-only mounts restrict that. No
+		// file can be created in /proc, so this rule grants only the rights for existing files.
 		case p.What == "proc":
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
-		// A list of the profile does not take away the devices and terminals of the sandbox's /dev.
+		// A list in the profile does not forbid the devices and terminals of the sandbox's /dev.
 		case p.Write && (!l.Write.Set || p.What == "a device" || p.What == "devpts"):
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landWrite, file: p.File, from: derived})
 		}
@@ -184,20 +211,20 @@ func (c *Compilation) deriveRules() {
 	}
 }
 
-// pathRules adds a rule for each path of a list in the profile. A path that leads to nothing is reported and is no
-// error, because without its rule the task may do less, never more.
+// pathRules adds a rule for each path of a list in the profile. It reports a path that leads to nothing, and goes on:
+// without the rule, the task may do less, never more.
 func (c *Compilation) pathRules(section string, items []policy.PathItem, access uint64) {
 	for i := range items {
 		path, err := c.expandTarget(items[i].Path)
 		if err == nil {
 			path, err = c.Tree.Resolve(path)
 		}
-		if err != nil { // "~" without a home, or a circle of links: nothing is allowed
+		if err != nil { // "~" without a home, or a loop of links: no rule
 			c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": " + err.Error()})
 			continue
 		}
 		isDir, exists := c.Tree.Stat(path)
-		// Landlock attaches a rule to an inode. So a path that does not exist gets no rule, even if it is made later.
+		// A rule is attached to an inode. So a path that does not exist gets no rule, even if it is created later.
 		if !exists {
 			c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, so the rule allows nothing"})
 			continue
@@ -206,15 +233,15 @@ func (c *Compilation) pathRules(section string, items []policy.PathItem, access 
 	}
 }
 
-// allowBeneath opens the path of a rule below the new root, and adds the rule.
+// allowBeneath opens the path of a rule below the new root, and adds the rule to the ruleset.
 func (c *Compilation) allowBeneath(r *landRule) {
-	// The kernel refuses a rule (EINVAL) that has a right which the ruleset does not handle, or a right over
-	// directories if the path is a file.
+	// The kernel refuses a rule (EINVAL) with a right that the ruleset does not handle, or with a right for directories
+	// if the path is a file.
 	access := r.Access & c.Land.Handled
 	if r.file {
 		access &= landOfFile
 	}
-	// Nor does the kernel accept a rule that allows nothing (ENOMSG): landlock_add_rule(2).
+	// The kernel also refuses a rule that grants nothing (ENOMSG): landlock_add_rule(2).
 	if access == 0 {
 		return
 	}
@@ -224,12 +251,19 @@ func (c *Compilation) allowBeneath(r *landRule) {
 		plan.CloseStep(plan.R(plan.Target)))
 }
 
-// landlockEnforce restricts the task and then tries what no rule allows. The scratch file system belongs to the task
-// and is no longer below any root. If Landlock is in force, the open fails and there is no descriptor. If it is not,
-// the read fails with EISDIR, and so does the launch. Without CAP_SYS_ADMIN, landlock_restrict_self(2) fails with
-// EPERM unless the task has no_new_privs: see order.
+// landlockEnforce restricts the task, and then proves it by an open that no rule allows: the scratch file system, which
+// belongs to the task and is no longer below any root. If Landlock is in force, the open fails, and the read that
+// follows has no descriptor. If not, the read fails with EISDIR, and so does the launch. Without CAP_SYS_ADMIN,
+// landlock_restrict_self(2) fails with EPERM unless the task has no_new_privs: see order.
 func (c *Compilation) landlockEnforce() error {
 	if !c.Land.On {
+		return nil
+	}
+	if c.Profile.Nest { // see landlockForNest
+		c.do(c.scalar("landlock"), plan.RestrictSelf(c.Land.ruleset))
+		if c.signalsInit() {
+			c.do(c.scalar("landlock"), plan.MaySignal(1).OrElse(plan.EPERM))
+		}
 		return nil
 	}
 	forbidden := plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -352,83 +386,46 @@ func (c *Compilation) mayTruncate(path string) bool {
 	})
 }
 
-// lackLandlock says what this kernel's Landlock lacks, if the profile allows that. Otherwise it returns an error. It
-// takes the scopes from the ruleset if the kernel does not know them.
-func (c *Compilation) lackLandlock() error {
-	if c.Host.LandlockABI < scopeABI {
-		defer func() { c.Land.Scoped = 0 }()
-	}
-	m, since := report.Missing{Layer: policy.LayerLandlock}, "5.13 with landlock in the lsm= boot parameter"
-	var what, by, open, remedies []string
-	lost := c.lostScopes()
-	if c.Land.On {
-		lost = c.lostRights()
-	} else {
-		by, open = []string{"the mounts, which are read-only as the profile says"}, c.lostLists()
-	}
-	for _, r := range lost {
-		what = append(what, r.what)
-		if c.Land.On {
-			since = r.since
-		}
-		if r.by != "" && !slices.Contains(by, r.by) {
-			by = append(by, r.by)
-		}
-		if r.open != "" {
-			open, remedies = append(open, r.open), append(remedies, r.shut)
-		}
-	}
-	switch {
-	case !c.Land.On:
-		m.Why = "this kernel has no Landlock, or it is not enabled"
-	case lost == nil:
-		return nil
-	default:
-		m.Why = "ABI " + strconv.Itoa(c.Host.LandlockABI) + " cannot restrict " + series(what)
-	}
-	for _, x := range open {
-		m.Why += "; nothing restricts " + x
-	}
-	m.Instead = series(by)
-	// If the same is restricted by other means, that is a fact about the host, and not about this run.
-	m.Usual = c.Land.On && open == nil
-	if c.mayLack(policy.LayerLandlock) || m.Usual && c.mayLack(policy.MissingLandlockRights) {
-		c.Missing = append(c.Missing, m)
+// This part plans what lets a launcher inside make a sandbox of its own: user_namespaces(7).
+
+// nestID is the task's id inside if root starts a sandbox that others are nested in.
+const nestID = 1000
+
+// nestIdentity gives the task another id inside than 0, unless the profile names one: since Linux 5.12 a launcher inside
+// cannot map the id 0 again without CAP_SETFCAP (user_namespaces(7)), so no sandbox could be made inside.
+func (c *Compilation) nestIdentity() error {
+	u, id := &c.Profile.User, &c.IDs
+	if !c.Profile.Nest || id.InUID != 0 || c.Keep&(1<<unix.CAP_SETFCAP) != 0 || slices.ContainsFunc(c.Profile.Capabilities.Keep, isSetFCap) {
 		return nil
 	}
-	remedy := "Linux " + since + phrase.Prefixed(", or ", strings.Join(remedies, ", and "))
-	if m.Usual {
-		remedy += "; or list landlock-rights under missing (--missing landlock-rights): " + m.Instead + " restrict the same"
-	} else {
-		remedy += "; or list landlock under missing (--missing landlock)"
+	if u.UID.Set && c.Profile.Source("user.uid") != (policy.Pos{}) {
+		return &fail.Error{Op: "nest", Err: errors.New("a launcher inside could not map root's id, which needs CAP_SETFCAP since Linux 5.12"), From: c.Where("user.uid"),
+			Hint: "name another id: user: {uid: 1000, gid: 1000}, --uid 1000 --gid 1000"}
 	}
-	return &fail.UnsupportedError{Layer: policy.LayerLandlock, Why: m.Why, From: c.Where("landlock"), Remedy: remedy}
+	id.InUID = nestID
+	if !u.GID.Set {
+		id.InGID = nestID
+	}
+	c.Notes = append(c.Notes, "nest: the task has the id "+strconv.Itoa(nestID)+" inside, because a launcher inside cannot map root's")
+	return nil
 }
 
-// lostLists names the lists of the profile that allow less than the mounts do. Without Landlock nothing stands in for
-// them.
-func (c *Compilation) lostLists() (open []string) {
-	l := &c.Profile.Landlock
-	for _, x := range [...]struct {
-		name string
-		set  bool
-	}{{"landlock.read", l.Read.Set}, {"landlock.write", l.Write.Set}, {"landlock.execute", l.Execute.Set}} {
-		if x.set {
-			open = append(open, "what "+x.name+" forbids and the mounts allow")
-		}
-	}
-	return open
-}
+func isSetFCap(k policy.Capability) bool { return k.Name == "SETFCAP" }
 
-// mayLack reports whether the profile lists a word under missing.
-func (c *Compilation) mayLack(layer policy.Layer) bool {
-	return slices.ContainsFunc(c.Profile.Missing, func(m policy.MissingLayer) bool { return m.Layer == layer })
-}
-
-// series joins words to a series: "a, b and c".
-func series(words []string) string {
-	if n := len(words); n > 1 {
-		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
+// landlockForNest makes a ruleset that handles no right over files. In a domain that handles one, the kernel refuses
+// every mount(2), move_mount(2), umount(2) and pivot_root(2) with EPERM (security/landlock/fs.c), also in a user
+// namespace of the task's own. The scopes stay: a domain that has only these mounts as it likes (Linux 6.12).
+func (c *Compilation) landlockForNest(where string) error {
+	if err := c.lacking(policy.LayerLandlock, "nest: no rule for files, because Landlock forbids every mount in a domain that has one",
+		"the mounts, which are read-only as the profile says, and which a user namespace inside cannot undo", where,
+		"list landlock under missing, or leave out nest"); err != nil {
+		return err
 	}
-	return strings.Join(words, "")
+	if c.Land.Scoped == 0 {
+		return nil
+	}
+	c.Land.On = true
+	c.createRuleset()
+	c.keepRuleset()
+	return nil
 }

@@ -1,12 +1,12 @@
 package compile
 
-// This file plans the directory that keeps the changes of an overlay: MOUNT_ATTR_NOSYMFOLLOW (mount_setattr(2)),
-// Linux 5.14.
+// This file plans the directory that stores the changes made in an overlay (overlayfs's upper directory):
+// MOUNT_ATTR_NOSYMFOLLOW (mount_setattr(2)), Linux 5.14.
 //
-// An earlier run may have had this directory in a part that it could write to. It may have put a link in place of the
-// directory, or of something in it, so that the next overlay reads and writes another place of the host. So the
-// directory is opened without following a link, the kernel follows none on its mount, each directory must be the
-// caller's own, and no task sees it.
+// An earlier run may have been able to write to the parent of this directory. It may have put a link in place of the
+// directory, or of something in it, so that the next overlay would read and write elsewhere on the host. Four measures
+// prevent that. The directory is opened without following links. It is mounted so that the kernel follows none in it.
+// Each directory in it must belong to the caller. No task sees it.
 
 import (
 	"errors"
@@ -27,11 +27,11 @@ import (
 	"cordon/sandbox/report"
 )
 
-// attrNoLinks makes the kernel follow no link on a mount.
+// attrNoLinks makes the kernel follow no symbolic link on a mount.
 const attrNoLinks = uint64(unix.MOUNT_ATTR_NOSYMFOLLOW)
 
-// layer puts the directory that keeps the changes of o at place, a path of the scratch file system. top is the
-// directory there for upper and work. kept is the upper directory on the host.
+// layer mounts the directory that stores the changes of o at place, a path on the scratch file system. top is the
+// directory there that contains upper and work. kept is the upper directory's path on the host.
 func (c *Compilation) layer(from plan.From, place string, o layers, where string) (top, kept string, err error) {
 	path, err := c.hostSource(o.upper)
 	if err != nil {
@@ -62,7 +62,7 @@ func (c *Compilation) layer(from plan.From, place string, o layers, where string
 	c.ownDirs(from, place)
 	c.noteLayer(path, from)
 	top, kept = place, path
-	// An earlier run may have made the directory. ownDirs then checks whose it is.
+	// An earlier run may have made the directory. ownDirs then checks that it belongs to the caller.
 	if o.sub != "" {
 		top, kept = top+"/"+o.sub, kept+"/"+o.sub
 		c.do(from, plan.MkdirStep(scratchfd, top, 0o700).OrElse(plan.EEXIST))
@@ -71,7 +71,7 @@ func (c *Compilation) layer(from plan.From, place string, o layers, where string
 	return top, kept + "/upper", nil
 }
 
-// ownDirs opens directories of the scratch file system with O_NOATIME, because only their owner can do so: open(2).
+// ownDirs opens directories of the scratch file system with O_NOATIME, which only the owner of a file may use: open(2).
 // So the launch fails if a directory belongs to somebody else.
 func (c *Compilation) ownDirs(from plan.From, names ...string) {
 	for _, name := range names {
@@ -81,8 +81,8 @@ func (c *Compilation) ownDirs(from plan.From, names ...string) {
 	}
 }
 
-// checkLayer finds faults of a directory that keeps changes before anything is made, so that the error can explain
-// them. When the plan runs, the kernel decides.
+// checkLayer looks for faults of the directory that stores changes before anything is made, so that the error can
+// explain them. When the plan runs, the kernel checks again.
 func (c *Compilation) checkLayer(path, sub string) error {
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {
@@ -113,7 +113,7 @@ func (c *Compilation) checkLayer(path, sub string) error {
 	return nil
 }
 
-// checkOwn refuses everything but a directory of the caller's own.
+// checkOwn refuses anything but a directory that belongs to the caller.
 func (c *Compilation) checkOwn(path string) error {
 	info, err := c.Tree.Lstat(path)
 	failed := func(why error, hint string) error {
@@ -132,13 +132,13 @@ func (c *Compilation) checkOwn(path string) error {
 	return nil
 }
 
-// linkError returns the error for a symbolic link on the way to a directory that keeps changes.
+// linkError returns the error for a symbolic link on the way to a directory that stores changes.
 func linkError(path string) error {
 	return &fail.Error{Op: "overlay directory " + path, Err: errors.New("is a symbolic link, which an earlier run may have put there"),
 		Hint: "remove the link, or name its target"}
 }
 
-// missingIsFine drops the error of a directory that does not exist yet.
+// missingIsFine returns nil if err says that a directory does not exist yet, and otherwise err.
 func missingIsFine(err error) error {
 	if e, ok := err.(*fail.Error); ok && e.Err == unix.ENOENT {
 		return nil
@@ -146,13 +146,13 @@ func missingIsFine(err error) error {
 	return err
 }
 
-// keptLayer is a directory that keeps the changes of an overlay.
+// keptLayer is a directory of the host that stores the changes of an overlay.
 type keptLayer struct {
 	path string
 	from plan.From
 }
 
-// noteLayer records a directory that keeps changes, once.
+// noteLayer records a directory that stores changes, once.
 func (c *Compilation) noteLayer(path string, from plan.From) {
 	for _, l := range c.layers {
 		if l.path == path {
@@ -162,8 +162,8 @@ func (c *Compilation) noteLayer(path string, from plan.From) {
 	c.layers = append(c.layers, keptLayer{path, from})
 }
 
-// HideLayers covers the directories that keep an overlay's changes, wherever the sandbox would show them. The task
-// reads and writes their content only through the overlay.
+// HideLayers hides the directories that store the changes of overlays, at every path at which the sandbox would show
+// them. The task can use their content only through the overlay.
 func (c *Compilation) HideLayers() error {
 	windows := c.windows()
 	for _, l := range c.layers {
@@ -181,9 +181,8 @@ func (c *Compilation) HideLayers() error {
 	return nil
 }
 
-// remake makes a target in an overlay that keeps its changes, and the directories above it, if they do not exist. The
-// picture takes them from the lower directory, but an earlier run may have replaced one of them by an empty
-// directory.
+// remake creates the target of a mount inside an overlay that stores its changes, and the directories above it. The
+// tree model sees them in the lower directory, but an earlier run may have replaced one of them by an empty directory.
 func (c *Compilation) remake(from plan.From, target string, dir bool) error {
 	p := c.Tree.At(target)
 	if p.Upper == "" || target == p.Target {
@@ -196,21 +195,21 @@ func (c *Compilation) remake(from plan.From, target string, dir bool) error {
 	return c.make(from, p, target, dir)
 }
 
-// Read-only directories of the host, shown through an overlay without an upper directory: overlayfs, Linux 5.11 in a
-// user namespace, 6.13 with descriptors for layers (FSCONFIG_SET_FD).
+// Read-only directories of the host that are shown through an overlay without an upper directory (a "still" directory):
+// overlayfs, Linux 5.11 in a user namespace, 6.13 with descriptors for layers (FSCONFIG_SET_FD).
 //
-// A read-only bind shows the host's own inodes. So the task could connect to whoever listens at a socket in the
+// A read-only bind shows the host's own inodes. So the task could connect to a program that listens at a socket in the
 // directory, lock its files against programs outside, and hold leases on them. The inodes of an overlay belong to the
-// sandbox alone: nobody listens there (ECONNREFUSED), and a lock on them affects nobody outside.
+// sandbox alone: nobody listens there (ECONNREFUSED), and a lock affects nobody outside.
 //
-// The price: if the host renames or removes something there after the task has looked, the task may continue to see
-// the old state. With live: true a bind stays as it is.
+// The price: if the host renames or removes a file there after the task has looked at it, the task may continue to see
+// the old state. A bind with live: true is not shown through an overlay.
 
-// StillSource is the source of such an overlay in the mount table.
+// StillSource is the source of such an overlay in the mount table, by which the launcher recognizes it.
 const StillSource = "still"
 
-// keepsStill reports whether a read-only directory is shown through an overlay. attrs are the attributes of the
-// host's mount, because the overlay does not inherit them.
+// keepsStill reports whether a read-only directory is shown through an overlay. attrs are the restrictions of the
+// host's mount, which the overlay does not inherit.
 func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) (attrs uint64, ok bool) {
 	if m.Write || m.Live || !info.IsDir() || c.AsItIs() || c.LandlockResolves() || !c.othersWrite(src, info) || c.Tree.WritesAbove(src) {
 		return 0, false
@@ -224,15 +223,14 @@ func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 		c.Missing = append(c.Missing, NotStill([]string{src})...)
 		return 0, false
 	}
-	// overlayfs shows one file system without what is mounted on it. So a directory with a mount below it stays a
-	// bind.
+	// overlayfs shows a single file system without the mounts on it. So a directory with a mount below it stays a bind.
 	on := table.find(src)
 	if on == nil || table.MountsBelow(src) {
 		c.Missing = append(c.Missing, NotStill([]string{src})...)
 		return 0, false
 	}
 	attrs = picture.AttrRO | picture.AttrBase
-	// The overlay gets the restrictions of the host's mount, because a mount never becomes weaker than what it shows.
+	// The overlay gets the restrictions of the host's mount, because a mount may never be weaker than what it shows.
 	for name, attr := range map[string]uint64{"noexec": picture.AttrNoExec, "nosymfollow": attrNoLinks, "noatime": unix.MOUNT_ATTR_NOATIME} {
 		if proc.HasOption(on.Options, name) {
 			attrs |= attr
@@ -241,7 +239,7 @@ func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 	return attrs, true
 }
 
-// othersWrite reports whether somebody but root may write to a directory of the host, or the caller is root.
+// othersWrite reports whether anybody but root may write to a directory of the host, or the caller is root.
 func (c *Compilation) othersWrite(src string, info fs.FileInfo) bool {
 	if slices.ContainsFunc(picture.QuietDirs[:], func(dir string) bool { return paths.Below(src, dir) }) {
 		return false
@@ -249,11 +247,11 @@ func (c *Compilation) othersWrite(src string, info fs.FileInfo) bool {
 	return ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 || c.Host.UID == 0
 }
 
-// still mounts the overlay over the bind at target, with the bind as its lower directory. If the kernel refuses to
-// stack an overlay on that file system (EINVAL), the bind stays, and the read-back notices. The kernel refuses that
-// if names mean more than their bytes, as in vfat, or for an overlay of an overlay.
+// still mounts an overlay over the bind at target, with the bind as its lower directory. If the kernel refuses an
+// overlay on that file system (EINVAL), the bind stays, and the launcher finds that out when it reads the mount table.
+// The kernel refuses it for file systems with case-insensitive names, such as vfat, and for an overlay of an overlay.
 func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs uint64) {
-	// Without an upper directory overlayfs wants at least two lower ones. So an empty directory is the second.
+	// Without an upper directory, overlayfs needs at least two lower directories. So an empty directory is the second.
 	c.emptyNodes()
 	fsfd := plan.R(plan.FS)
 	if c.Host.Since(6, 13) {
@@ -276,7 +274,7 @@ func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 			plan.FsopenStep("overlay").Into(plan.FS),
 			plan.FsString(fsfd, "lowerdir", name+":dir"))
 	}
-	// The source lets the read-back recognize the overlay in the mount table.
+	// The launcher recognizes the overlay in the mount table by this source.
 	c.do(from, plan.FsString(fsfd, "source", StillSource), plan.FsString(fsfd, "xino", "on"))
 	// A user namespace may not use overlayfs's trusted.overlay attributes. userxattr selects user.overlay instead.
 	if c.IDs.NewUser {
@@ -293,7 +291,7 @@ func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 		plan.CloseStep(plan.R(plan.File)).OrElse(plan.EBADF))
 }
 
-// NotStill returns what the report says about read-only directories that stay binds.
+// NotStill returns what the report says about read-only directories that could not be shown through an overlay.
 func NotStill(dirs []string) (missing []report.Missing) {
 	for _, src := range dirs {
 		missing = append(missing, report.Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can cover it, so the task can connect to a socket that somebody makes in it later",
@@ -302,17 +300,16 @@ func NotStill(dirs []string) (missing []report.Missing) {
 	return missing
 }
 
-// A target whose name the host does not have, in a directory that is shown read-only: `--ro ~/data:/data`. Nothing is
-// made on the host. Instead the launcher makes a directory of its own in that place, binds every existing name in it,
-// and makes the new name.
-
-// maxBoundNames bounds how many names of a directory are bound, because each is a mount.
+// maxBoundNames bounds how many entries of a directory are bound, because each becomes a mount. This serves a target
+// that does not exist on the host, such as `--ro ~/data:/data`, because cordon creates nothing on the host. The
+// launcher mounts a directory of its own in the place of the parent, binds every existing entry in it, and creates the
+// new entry.
 const maxBoundNames = 1024
 
-// hostsTree is the What of the parts that show the host's own tree.
+// hostsTree is the What of mounts that show the host's own root.
 const hostsTree = "the host's tree"
 
-// namesNew reports whether a mount of the profile has a target whose first name the host's root does not have.
+// namesNew reports whether a mount of the profile has a target whose first component does not exist in the host's root.
 func (c *Compilation) namesNew() bool {
 	if c.Profile.Root.Overlay != "" || c.AsItIs() {
 		return false
@@ -320,8 +317,8 @@ func (c *Compilation) namesNew() bool {
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
 		if m.Kind != policy.MountBind || !strings.HasPrefix(m.Target, "/") || m.Optional {
-			// The target is the source's own path, or lies below the home or the working directory, or the bind is
-			// optional.
+			// Such a target exists: it is the source's own path, or lies below the home or the working directory. An
+			// optional bind may be left out.
 			continue
 		}
 		name, _, _ := strings.Cut(paths.Clean(m.Target)[1:], "/")
@@ -332,8 +329,8 @@ func (c *Compilation) namesNew() bool {
 	return false
 }
 
-// rootByNames makes the root a directory of the launcher's own, and binds in it each name of the host's root,
-// read-only.
+// rootByNames makes the sandbox's root a directory of the launcher's own, and binds each entry of the host's root in
+// it, read-only.
 func (c *Compilation) rootByNames(from plan.From) error {
 	c.byNames = true
 	c.openScratch()
@@ -343,8 +340,8 @@ func (c *Compilation) rootByNames(from plan.From) error {
 	return c.bindNames(from, "/", "/", c.Profile.Source("root"))
 }
 
-// bindNames binds each name of a directory of the host in a directory inside that belongs to the launcher. A symbolic
-// link is made anew.
+// bindNames binds each entry of a directory of the host in a directory of the sandbox that the launcher has made. It
+// creates symbolic links anew.
 func (c *Compilation) bindNames(from plan.From, inside, host string, rule policy.Pos) error {
 	entries, err := c.Host.Files.ReadDir(host)
 	if err == nil && len(entries) > maxBoundNames {
@@ -359,7 +356,7 @@ func (c *Compilation) bindNames(from plan.From, inside, host string, rule policy
 		if e.Type()&fs.ModeSymlink != 0 {
 			text, err := c.Host.Files.Readlink(src)
 			if err != nil {
-				continue // it is gone
+				continue // it has been removed meanwhile
 			}
 			dir, name := c.openParent(from, p, target)
 			c.do(from, plan.SymlinkStep(text, dir, name))
@@ -376,8 +373,8 @@ func (c *Compilation) bindNames(from plan.From, inside, host string, rule policy
 	return nil
 }
 
-// placeable prepares a bind whose target does not exist. It replaces the nearest existing directory above the target
-// by one of the launcher, if that directory is part of the host's own tree and the profile mounts nothing in it.
+// placeable prepares a bind whose target does not exist. It replaces the nearest existing directory above the target by
+// one that the launcher makes, if that directory belongs to the host's own tree and the profile mounts nothing in it.
 func (c *Compilation) placeable(from plan.From, target string, m *policy.Mount) error {
 	target, err := c.Tree.Resolve(target)
 	if err != nil {
@@ -389,7 +386,7 @@ func (c *Compilation) placeable(from plan.From, target string, m *policy.Mount) 
 	return nil
 }
 
-// remakeAbove does the work of placeable. If it cannot replace the directory, the target stays missing.
+// remakeAbove replaces the directory for placeable. If it cannot, the target stays missing.
 func (c *Compilation) remakeAbove(from plan.From, target string) error {
 	dir, _ := paths.Split(target)
 	for ; dir != "/"; dir, _ = paths.Split(dir) {
@@ -414,7 +411,7 @@ func (c *Compilation) remakeAbove(from plan.From, target string) error {
 	if entries, err2 := c.Host.Files.ReadDir(host); err != nil || err2 != nil || len(entries) > maxBoundNames {
 		return nil //nolint:nilerr // the target stays one that is not there
 	}
-	// The launcher's directory gets the mode of the host's.
+	// The launcher's directory gets the mode of the host's directory.
 	perm := policy.Opt[uint32]{Set: true, V: uint32(info.Mode().Perm())}
 	rule := p.Rule
 	c.mountEmpty(from, &policy.Mount{Kind: policy.MountEmpty, Perm: perm, Pos: rule}, dir)

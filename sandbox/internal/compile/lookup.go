@@ -1,7 +1,7 @@
 package compile
 
 // This file finds the program that the caller typed, as a shell would. If the profile hides the program's directory,
-// that one file and a script's interpreter are bound read-only, and the report says so.
+// cordon binds just the program's file and its interpreter, read-only, and says so in the report.
 
 import (
 	"bytes"
@@ -19,15 +19,15 @@ import (
 
 // program is the program that the task executes.
 type program struct {
-	path string   // inside
-	args []string // if they differ from those that were asked for: for a script without an interpreter
+	path string   // the path inside the sandbox
+	args []string // the arguments, if they differ from the request's: for a script without "#!"
 	Env  []string
 }
 
 // defaultPath is searched if the task has no PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// lookup finds the program, its interpreter and the working directory.
+// lookup finds the program, its interpreter and the working directory inside the sandbox.
 func (c *Compilation) lookup() error {
 	if err := c.FindWorkdir(); err != nil {
 		return err
@@ -43,8 +43,8 @@ func (c *Compilation) lookup() error {
 	return c.runByShell()
 }
 
-// FindWorkdir decides on the working directory. The caller's own is only a wish: if the sandbox does not show it, the
-// program starts in /.
+// FindWorkdir chooses the working directory. If the profile names none, it is the caller's own, or / if the sandbox
+// does not show that.
 func (c *Compilation) FindWorkdir() error {
 	if w := c.Profile.Process.Workdir; w != "" {
 		dir, err := c.expandTarget(w)
@@ -69,15 +69,15 @@ func (c *Compilation) FindWorkdir() error {
 	return nil
 }
 
-// startsIn reports whether a program can start in a directory inside, named by a path without links. The processes of
-// the host have no directory in the sandbox's /proc.
+// startsIn reports whether a program can start in a directory of the sandbox. The path has no links. Directories below
+// /proc do not count, because the host's processes have none in the sandbox's /proc.
 func (c *Compilation) startsIn(path string) bool {
 	isDir, ok := c.Tree.Stat(path)
 	p := c.Tree.At(path)
 	return ok && isDir && (p.What != "proc" || path == p.Target)
 }
 
-// Find returns the absolute path, inside, of a program as typed.
+// Find returns the absolute path, inside the sandbox, of a program as typed.
 func (c *Compilation) Find(name string) (string, error) { return c.findFor(name, byCaller) }
 
 func (c *Compilation) findFor(name string, by namedBy) (string, error) {
@@ -94,7 +94,7 @@ func (c *Compilation) findFor(name string, by namedBy) (string, error) {
 	var denied error
 	for dir := range strings.SplitSeq(c.searchPath(), ":") {
 		if !strings.HasPrefix(dir, "/") {
-			continue // a relative directory in PATH finds what the caller did not name
+			continue // a relative directory in PATH could find a program that the caller did not mean
 		}
 		path := paths.Join(paths.Clean(dir), name)
 		err := c.reach(name, path, by)
@@ -112,8 +112,8 @@ func (c *Compilation) findFor(name string, by namedBy) (string, error) {
 	return "", &fail.LookupError{Name: name, Why: "not found in PATH inside the sandbox", Code: 127, Hint: c.notFoundHint(name)}
 }
 
-// notFoundHint says what to do about a program that no directory of the sandbox's PATH has. If the caller's own PATH
-// differs, it may have the program.
+// notFoundHint returns the advice for a program that no directory of the sandbox's PATH contains. The caller's own PATH
+// may contain it, if it differs.
 func (c *Compilation) notFoundHint(name string) string {
 	own := ""
 	for _, v := range c.Req.Env {
@@ -132,8 +132,8 @@ func (c *Compilation) notFoundHint(name string) string {
 	return "neither the sandbox's PATH, which is " + c.searchPath() + ", nor your own PATH has it; is it installed?"
 }
 
-// typedFrom returns the directory at which a relative name starts: the caller's, except in a root directory and in a
-// running sandbox, whose names differ from the host's.
+// typedFrom returns the directory to which a relative program name refers: the caller's. With a root directory, or in a
+// running sandbox, it is the working directory inside, because the host's paths mean something else there.
 func (c *Compilation) typedFrom() string {
 	if c.Profile.Root.Kind == policy.RootDir || c.Into != nil {
 		return c.Workdir
@@ -150,8 +150,8 @@ func (c *Compilation) searchPath() string {
 	return defaultPath
 }
 
-// reach makes sure that a program can be executed at path. If the profile's mounts do not show the program, reach
-// binds it there; if a rule hides it, reach refuses.
+// reach makes sure that a program can be executed at path. If the profile's mounts do not show the program, reach binds
+// it there. If a hide rule hides it, reach refuses.
 func (c *Compilation) reach(name, path string, by namedBy) error {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {
@@ -186,7 +186,7 @@ func (c *Compilation) accessible(name, host string) error {
 	return nil
 }
 
-// Environment takes the variables that the profile keeps, in the caller's order, and then adds those that it sets.
+// Environment returns the variables that the profile keeps, in the caller's order, and then those that it sets.
 func (c *Compilation) Environment() []string {
 	env := variables(c.Req.Env)
 	out := make([]string, 0, len(env))
@@ -206,8 +206,8 @@ func (c *Compilation) Environment() []string {
 	return out
 }
 
-// Environ returns the environment of the program, without what a layer adds to it. It needs only Env and Into of the
-// request.
+// Environ returns the environment of the program, without the variables that a layer adds. It reads only Env and Into
+// of the request.
 func Environ(p *policy.Profile, r *Request) []string {
 	if r.Into != nil {
 		return overlayEnv(r.Into.Env, variables(r.Env))
@@ -215,15 +215,15 @@ func Environ(p *policy.Profile, r *Request) []string {
 	return (&Compilation{Profile: p, Req: r}).Environment()
 }
 
-// variable returns the name in an entry NAME=VALUE, as env.keep spells it. ok is false for any other entry; callers
-// inherit such entries from programs that made them by mistake.
+// variable returns the name in an entry NAME=VALUE, spelled as in env.keep. ok is false for an entry that has no name;
+// a caller may inherit such entries from a faulty program.
 func variable(entry string) (name string, ok bool) {
 	name, _, ok = strings.Cut(entry, "=")
 	return name, ok && name != ""
 }
 
-// variables drops entries that are not variables, and a variable if a later one has the same name, as os/exec does.
-// Programs do not agree on which of the two counts, so a check of one would say nothing about the other.
+// variables drops entries that have no name, and of two entries with one name the first, as os/exec does. Programs
+// disagree on which of the two counts, so a check of one would say nothing about the other.
 func variables(env []string) []string {
 	last := make(map[string]int, len(env))
 	for i, v := range env {
@@ -243,17 +243,18 @@ func variables(env []string) []string {
 	return out
 }
 
-// What execve(2) loads for a program: a script's interpreter (fs/binfmt_script.c), an ELF executable's (elf(5)).
+// What execve(2) loads besides the program: the interpreter of a script (fs/binfmt_script.c) or of an ELF executable
+// (elf(5)).
 //
-// A script may be the work of an earlier task, so it must not choose what the launcher binds. Its first line is read
-// exactly as the kernel reads it. If the profile hides the interpreter, it is bound only if it is an ELF executable
-// whose path has no link that a task could have made (showprogram.go). An interpreter below /proc is refused, because
-// magic links there lead to the launcher's own image (CVE-2019-5736).
+// A task of an earlier run may have written a script, so a script must not choose what the launcher binds. cordon reads
+// its first line exactly as the kernel does. If the profile hides the interpreter, cordon binds it only if it is an ELF
+// executable whose path contains no link that a task could have made (showprogram.go). It refuses an interpreter below
+// /proc, because magic links there lead to the launcher's own image (CVE-2019-5736).
 
-// maxInterpreters is how many scripts may interpret each other: the kernel's own limit, exec_binprm.
+// maxInterpreters is how many scripts in a row may be each other's interpreters. The kernel has the same limit.
 const maxInterpreters = 5
 
-// Interpreter checks that the sandbox has the files that execve(2) loads for a program.
+// Interpreter checks that the sandbox shows the files that execve(2) loads for a program.
 func (c *Compilation) Interpreter(path string, depth int) error {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {
@@ -279,8 +280,7 @@ func (c *Compilation) Interpreter(path string, depth int) error {
 	return nil
 }
 
-// scriptInterpreter makes sure that the interpreter of a script exists inside, and what that interprets or executes
-// in turn.
+// scriptInterpreter makes sure that the sandbox shows a script's interpreter, and the interpreter of that one in turn.
 func (c *Compilation) scriptInterpreter(script, name, arg string, depth int) error {
 	if depth == maxInterpreters {
 		return &fail.LookupError{Name: script, Why: "too many scripts interpret each other", Code: 126}
@@ -298,7 +298,8 @@ func (c *Compilation) scriptInterpreter(script, name, arg string, depth int) err
 	return interpreterError(script, name, c.Interpreter(path, depth+1))
 }
 
-// throughEnv finds the program that env(1) executes. It leaves arguments with flags or variables to env.
+// throughEnv finds the program that a first line "#!/usr/bin/env NAME" executes. It ignores a first line with flags or
+// variables for env.
 func (c *Compilation) throughEnv(script, arg string) error {
 	if c.Profile.Syscalls.Exec == policy.ExecOnce {
 		return &fail.LookupError{Name: script, Why: "its interpreter env executes another program, and " + c.Profile.Source("syscalls.exec").Short() + " allows one", Code: 126,
@@ -311,7 +312,7 @@ func (c *Compilation) throughEnv(script, arg string) error {
 	return interpreterError(script, arg, err)
 }
 
-// isEnv reports whether a path leads to the system's env(1). Another file of that name is a program like any other.
+// isEnv reports whether a path leads to the system's env(1). Any other file named env is an ordinary interpreter.
 func (c *Compilation) isEnv(path string) bool {
 	if path != "/usr/bin/env" && path != "/bin/env" {
 		return false
@@ -328,7 +329,7 @@ func (c *Compilation) isEnv(path string) bool {
 	return c.belongsToSystem(host, info)
 }
 
-// absolute returns the absolute path that execve(2) takes a path for: a relative one starts at the working directory.
+// absolute returns an absolute path: like execve(2), it takes a relative path from the working directory.
 func (c *Compilation) absolute(path string) string {
 	if strings.HasPrefix(path, "/") {
 		return paths.Clean(path)
@@ -336,16 +337,16 @@ func (c *Compilation) absolute(path string) string {
 	return paths.Clean(paths.Join(c.Workdir, path))
 }
 
-// scriptHead is how many bytes of a script the kernel reads: BINPRM_BUF_SIZE, since Linux 5.1.
+// scriptHead is how many bytes the kernel reads from the beginning of a script: BINPRM_BUF_SIZE, since Linux 5.1.
 const scriptHead = 256
 
-// shebang returns the interpreter that the kernel takes from a file's beginning, and the one argument that it passes.
-// ok is false if the kernel does not take the file for a script. Only spaces and tabs separate words, and a NUL ends
-// the name. If the bytes that the kernel reads contain no newline, the name counts if something ends it; the argument
-// may be cut off.
+// shebang returns the interpreter and the one argument that the kernel would take from the first bytes of a file. ok is
+// false if the kernel would not treat the file as a script. Words are separated by spaces and tabs only, and a NUL ends
+// the name. If there is no newline in the bytes that the kernel reads, the name still counts if something ends it, and
+// the argument may be cut off.
 func shebang(head []byte) (name, arg string, ok bool) {
 	const blanks = " \t"
-	line := make([]byte, scriptHead) // NULs fill the rest of the kernel's buffer
+	line := make([]byte, scriptHead) // the rest of the kernel's buffer is NUL
 	copy(line, head)
 	if string(line[:2]) != "#!" {
 		return "", "", false
@@ -364,7 +365,7 @@ func shebang(head []byte) (name, arg string, ok bool) {
 	case len(rest) == 0 || cut == 0:
 		return "", "", false
 	case cut < 0:
-		return string(rest), "", ended // if nothing ends the name, the path may go on after what the kernel reads
+		return string(rest), "", ended // if nothing ends the name, the kernel may have cut it off
 	case rest[cut] == 0:
 		return string(rest[:cut]), "", true
 	}
@@ -372,7 +373,7 @@ func shebang(head []byte) (name, arg string, ok bool) {
 	return string(rest[:cut]), string(text), true
 }
 
-// ElfInterpreter returns the path in PT_INTERP from the beginning of a 64-bit little-endian ELF file: elf(5).
+// ElfInterpreter returns the interpreter's path (PT_INTERP) in the head of a 64-bit little-endian ELF file: elf(5).
 func ElfInterpreter(head []byte) string {
 	if len(head) < 64 || string(head[:6]) != "\x7fELF\x02\x01" {
 		return ""
@@ -405,7 +406,7 @@ func interpreterError(path, name string, err error) error {
 	return err
 }
 
-// execCall returns the system call that runs the program.
+// execCall returns the system call that starts the program.
 func (c *Compilation) execCall() plan.Call {
 	if c.Profile.Syscalls.Exec == policy.ExecOnce || c.Into != nil || c.watched() {
 		return plan.Execveat
@@ -427,7 +428,7 @@ func (c *Compilation) exec() error {
 	return nil
 }
 
-// join0 joins the strings, each ended by a NUL.
+// join0 joins strings, and ends each with a NUL.
 func join0(list []string) string {
 	n := 0
 	for _, s := range list {
@@ -440,7 +441,7 @@ func join0(list []string) string {
 	return string(b)
 }
 
-// missingCap returns the error for a capability that only the launcher could hand down, and that it does not have.
+// missingCap returns the error for a capability that the profile keeps and the launcher itself does not have.
 func missingCap(k *policy.Capability) error {
 	return &fail.UnsupportedError{Layer: policy.LayerCaps, From: k.Pos.Short(),
 		Why:    "the launcher itself is missing CAP_" + k.Name + ": with namespaces.user: host the task can only keep what the launcher has",

@@ -20,7 +20,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Mounts mounts what the profile lists, in the profile's order.
+// Mounts adds the mounts that the profile lists, in the profile's order.
 func (c *Compilation) Mounts() error {
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
@@ -34,7 +34,7 @@ func (c *Compilation) Mounts() error {
 	return nil
 }
 
-// mountError adds to an error the mount that it is about, and a hint if the target is missing.
+// mountError adds to an error the mount that it is about, and a hint if the target does not exist.
 func mountError(i int, m *policy.Mount, err error) error {
 	var missing *noTargetError
 	var known *fail.UnsupportedError
@@ -48,7 +48,7 @@ func mountError(i int, m *policy.Mount, err error) error {
 	return e
 }
 
-// mount mounts one entry of the profile, or drops it if it is optional and its target is missing.
+// mount plans one mount of the profile. It leaves the mount out if it is optional and its target does not exist.
 func (c *Compilation) mount(i int, m *policy.Mount) error {
 	from := at("mounts", i, m.Pos)
 	if m.Kind == policy.MountBind {
@@ -68,7 +68,7 @@ func (c *Compilation) mount(i int, m *policy.Mount) error {
 	return c.mountAt(from, m, target)
 }
 
-// mountAt mounts one entry of the profile at a target that exists.
+// mountAt plans one mount of the profile at a target that exists.
 func (c *Compilation) mountAt(from plan.From, m *policy.Mount, target string) error {
 	switch m.Kind {
 	case policy.MountTmpfs, policy.MountEmpty:
@@ -102,8 +102,8 @@ func (c *Compilation) mountAt(from plan.From, m *policy.Mount, target string) er
 	return errors.New("unknown kind of mount")
 }
 
-// tolerate drops err if the mount is optional and its source or target is missing, and records that for the report.
-// Any other error stays, because it would leave visible what the mount should cover.
+// tolerate drops err if the mount is optional and its source or target does not exist, and records that for the report.
+// It returns any other error, because without the mount the task would see what the mount should hide.
 func (c *Compilation) tolerate(m *policy.Mount, err error) error {
 	var target *noTargetError
 	why := ""
@@ -123,7 +123,7 @@ func (c *Compilation) tolerate(m *policy.Mount, err error) error {
 	return nil
 }
 
-// expandTarget returns a target's absolute path inside.
+// expandTarget returns the absolute path, inside the sandbox, of a mount's target.
 func (c *Compilation) expandTarget(t string) (string, error) {
 	if strings.HasPrefix(t, "/") {
 		return paths.Clean(t), nil
@@ -131,15 +131,15 @@ func (c *Compilation) expandTarget(t string) (string, error) {
 	return c.expand(t)
 }
 
-// bind shows a file or directory of the host. Its flags are never weaker than the host's, because the copy keeps
-// them.
+// bind shows a file or directory of the host. The bind is never less restricted than the host's mount, because the copy
+// keeps that mount's flags.
 func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	src, info, err := c.bindSource(m)
 	if err != nil || src == "" {
 		return err
 	}
-	// Devices are refused before anything is mounted. A bind of a device would exist but nobody could open it, which
-	// no program understands.
+	// Devices are refused before anything is mounted. On a nodev mount a device is visible but nobody can open it, and
+	// programs do not expect that.
 	if info.Mode()&fs.ModeDevice != 0 {
 		return c.device(m, src)
 	}
@@ -174,19 +174,19 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if m.NoExec {
 		attrs |= picture.AttrNoExec
 	}
-	// The decisions come before the first step, because a bind that turns out to be shown in another way must leave
-	// no step.
+	// All decisions come before the first step, because a bind that turns out to be shown in another way must not have
+	// added one.
 	still, ok := c.keepsStill(m, src, info)
 	plain := c.IDs.Idmapped && !m.Write && info.IsDir() && c.rootsOwn(src)
 	mnt := c.openSource(from, plan.Tree, src, attrs, m.Pos.Short())
-	// In a directory of the system the bind is not idmapped: see rootsOwn.
+	// A bind of a directory of the system is not idmapped: see rootsOwn.
 	if plain {
 		c.Sources[len(c.Sources)-1].Plain = true
 		if m.Source == "." && info.Mode().Perm()&0o001 == 0 {
 			c.note("the working directory is " + src + ", which only root can enter: the program starts in /")
 		}
 	}
-	// The mount has its flags before it is attached. So no path ever leads to it while it is still writable.
+	// The mount gets its flags before it is attached. So no path ever leads to it while it is writable.
 	c.attach(from, mnt, target, ok)
 	if ok {
 		c.still(from, mnt, target, still|attrs)
@@ -197,7 +197,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	return nil
 }
 
-// device refuses to bind a device, because every mount is nodev, so that nobody could open it.
+// device refuses to bind a device, because every mount is nodev, and nobody could open the device.
 func (c *Compilation) device(m *policy.Mount, src string) error {
 	why := "a device of the host cannot be opened inside, because every bind is nodev"
 	if m.Optional {
@@ -207,7 +207,7 @@ func (c *Compilation) device(m *policy.Mount, src string) error {
 	return &fail.Error{Op: src, Err: errors.New(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
 }
 
-// bindTarget returns the path inside at which the profile wants a bind or an overlay.
+// bindTarget returns the path in the sandbox at which the profile wants a bind or an overlay.
 func (c *Compilation) bindTarget(m *policy.Mount) (string, error) {
 	if m.Target != "" {
 		return c.expandTarget(m.Target)
@@ -215,9 +215,10 @@ func (c *Compilation) bindTarget(m *policy.Mount) (string, error) {
 	return c.expand(m.Source)
 }
 
-// sysfs mounts a new sysfs, read-only, and masks parts of it.
+// sysfs mounts a new sysfs read-only, and hides parts of it.
 func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
-	// The kernel lets a user namespace mount sysfs only if it owns the network namespace that sysfs would show.
+	// The kernel lets a process mount sysfs only if its user namespace owns the network namespace that sysfs would
+	// show.
 	if !c.OwnNet && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWNET) {
 		if m.Optional {
 			c.Left = append(c.Left, report.Added{Path: m.Place(), Why: "sysfs shows devices of the network namespace, and the sandbox has none of its own"})
@@ -226,13 +227,13 @@ func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "sysfs shows devices of the network namespace and needs one of the sandbox's own",
 			From: m.Pos.Short(), Remedy: "network: none, or bind /sys read-only"}
 	}
-	// The mount goes to the register of proc, because mask covers names below that register.
+	// The descriptor goes where that of proc goes, because mask names files relative to it.
 	c.do(from, plan.FsopenStep("sysfs").Into(plan.FS))
 	c.fsmount(from, plan.Proc, picture.AttrRO|picture.AttrBase|picture.AttrNoExec)
 	c.attach(from, plan.R(plan.Proc), target, true)
 	c.Tree.Add(picture.Part{Target: target, Source: "/sys", What: "sysfs", Rule: m.Pos})
-	// A new sysfs shows the machine's firmware tables. It also shows the power meters, which reveal what other
-	// processes compute (CVE-2020-8694).
+	// Hidden are the machine's firmware tables, and the power meters, which reveal what other processes compute
+	// (CVE-2020-8694).
 	for _, name := range maskedSysPaths {
 		c.mask(from, target, name, m.Pos)
 	}
@@ -240,7 +241,7 @@ func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 	return nil
 }
 
-// makeNode makes a directory or a symbolic link on one of the launcher's own file systems.
+// makeNode creates a directory or a symbolic link on a file system that the launcher has mounted.
 func (c *Compilation) makeNode(from plan.From, m *policy.Mount, target string) error {
 	parent, name := paths.Split(target)
 	parent, err := c.place(from, parent, true)
@@ -250,7 +251,7 @@ func (c *Compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 	target = paths.Join(parent, name)
 	p := c.Tree.At(target)
 	_, exists := c.Tree.Stat(target)
-	// Made is nil for a part that belongs to the host: nothing is ever made there.
+	// Made is nil if the mount shows a directory of the host, where cordon creates nothing.
 	if p == nil || p.Made == nil {
 		switch {
 		case exists && m.Kind == policy.MountDir && !m.Perm.Set:
@@ -281,13 +282,13 @@ func (c *Compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 	return nil
 }
 
-// content mounts a read-only file with a text. It makes the file on the scratch file system, so that the launcher
-// never writes on the host's tree.
+// content mounts a read-only file that contains a given text. It creates the file on the scratch file system, so that
+// the launcher never writes to the host's files.
 func (c *Compilation) content(from plan.From, target, text string, mode uint32, rule policy.Pos) {
 	name := "file" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
-	// O_EXCL, although nobody else can write there: two files with one name would be a mistake in the plan, and fail
-	// here.
+	// O_EXCL, although nobody else can write there: if two files had the same name, the plan would be wrong, and the
+	// launch fails here.
 	c.do(from, plan.OpenStep(plan.R(plan.Scratch), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, uint64(mode)).Into(plan.File))
 	if text != "" {
 		c.do(from, plan.WriteStep(plan.R(plan.File), text))
@@ -297,23 +298,22 @@ func (c *Compilation) content(from plan.From, target, text string, mode uint32, 
 	c.Tree.Add(picture.Part{Target: target, File: true, What: "a file of the launcher", Rule: rule})
 }
 
-// scratch is a tmpfs for what the launcher makes itself, out of the task's reach. Before Linux 6.15 parts of a mount
-// can only be cloned while the mount is attached; for the layers of an overlay that is still so. The tmpfs is then
-// stacked under the new root.
+// scratch is a tmpfs for files that the launcher makes, out of the task's reach. Before Linux 6.15 parts of a mount can
+// be cloned only while the mount is attached; for layers of an overlay that is still so. In these cases the tmpfs is
+// attached to "/", below the new root.
 type scratch struct {
 	made     bool // in a repair: the tmpfs exists
-	lent     bool // in a repair: the tmpfs is attached only while something is cloned
+	lent     bool // in a repair: the tmpfs is attached only while a file of it is cloned
 	attached bool
 	files    int
-	empty    bool // the empty file and directory that hide things exist
-	device   bool // and the device that hides things if modes do not count
+	empty    bool // the empty file and directory that are mounted over hidden things exist
+	device   bool // so does the device that is mounted over hidden files if the task can ignore modes
 
-	// the empty file and directory that everybody can read exist
+	// Whether the empty file and the empty directory that everybody can read exist.
 	blankFile, blankDir bool
 }
 
-// openScratch makes the scratch file system, and attaches it on "/" if parts of it must be cloned while it is
-// attached.
+// openScratch mounts the scratch file system. It attaches it to "/" if parts of it must be cloned while it is attached.
 func (c *Compilation) openScratch() {
 	from := own("scratch")
 	c.tmpfs(from, plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec)
@@ -335,16 +335,16 @@ func (c *Compilation) overlays() bool {
 	return false
 }
 
-// attrsOfCover are the attributes of a mount that shows something of the scratch file system.
+// attrsOfCover are the attributes of a mount that shows a file or directory of the scratch file system.
 const attrsOfCover = picture.AttrRO | picture.AttrBase | picture.AttrNoExec
 
-// fromScratch mounts something of the scratch file system, read-only.
+// fromScratch mounts a file or directory of the scratch file system, read-only.
 func (c *Compilation) fromScratch(from plan.From, name, target string) {
 	c.copyMounts(from, plan.Tree, plan.R(plan.Scratch), name, cloneOne, attrsOfCover, 0, 0)
 	c.attach(from, plan.R(plan.Tree), target, false)
 }
 
-// permOr returns the mode if the profile sets it, and otherwise the given one.
+// permOr returns the mode of the profile if it sets one, and otherwise the given mode.
 func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 	if p.Set {
 		return p.V
@@ -352,23 +352,21 @@ func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 	return otherwise
 }
 
-// octal writes a mode as the options of a tmpfs take it.
+// octal formats a mode for the mount options of a tmpfs.
 func octal(mode uint32) string { return strconv.FormatUint(uint64(mode), 8) }
 
-// What a map of ids needs: user_namespaces(7), "Defining user and group ID mappings".
-
-// MayMapRoot reports whether the launcher may map the id 0 that it sees. Since Linux 5.12 that needs CAP_SETFCAP,
-// because a file's capabilities hold for the root of the namespace that set them.
+// MayMapRoot reports whether the launcher may map the id 0 of its own user namespace. Since Linux 5.12 that needs
+// CAP_SETFCAP, because file capabilities are valid for the root of the namespace that set them: user_namespaces(7).
 func (c *Compilation) MayMapRoot() bool {
 	return c.IDs.OutUID != 0 || c.hasSetFCap()
 }
 
-// hasSetFCap reports whether the launcher has CAP_SETFCAP, or this kernel does not need it for a map of root's id.
+// hasSetFCap reports whether the launcher has CAP_SETFCAP, or the kernel does not require it to map root's id.
 func (c *Compilation) hasSetFCap() bool {
 	return !c.Host.Since(5, 12) || c.Host.Permitted&(1<<unix.CAP_SETFCAP) != 0
 }
 
-// MapCause says why the kernel refused a map of ids, and how to remedy that.
+// MapCause returns the reason why the kernel refused an id map, and the remedy.
 func (c *Compilation) MapCause() (why, remedy string) {
 	const elsewhere = "the id is not mapped where this process runs, as in a container"
 	const setfcap = "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it"
@@ -385,7 +383,7 @@ func (c *Compilation) MapCause() (why, remedy string) {
 	return setfcap, "give it that; or SETUID and SETGID, and without user: {host: caller} the task gets an id of its own"
 }
 
-// OrRoot returns the advice to run the task as root, with the flags for that.
+// OrRoot returns the advice to run the task with root's id, with the flags for that.
 func (c *Compilation) OrRoot() string {
 	if !c.hasSetFCap() {
 		return "--host-user caller runs the task as root, and needs CAP_SETFCAP, which the launcher lacks"
@@ -393,18 +391,18 @@ func (c *Compilation) OrRoot() string {
 	return "--host-user caller runs the task as root"
 }
 
-// ownDirs are directories in which root keeps things for itself next to public files: keys, passwords, logs,
+// ownDirs are directories of the system in which root keeps private files next to public ones: keys, passwords, logs,
 // databases.
 var ownDirs = [...]string{"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot", "/efi", "/var", "/run"}
 
-// workDirs lie below ownDirs, but people work there.
+// workDirs lie below ownDirs, but users work in them.
 var workDirs = [...]string{"/var/tmp", "/var/home", "/var/www", "/usr/src", "/usr/local/src"}
 
-// rootsOwn reports whether a directory of the host belongs to the system, and is nobody's home or work. In an
-// idmapped bind the task owns root's files, so that it can use what root has made in its own project. In the system's
-// directories it would read what only root may: after cd /etc, a profile that shows the working directory would show
-// sudoers. There a read-only bind gives the rights that everybody has. A file that is named itself, or a writable
-// directory, is explicitly asked for.
+// rootsOwn reports whether a directory of the host belongs to the system, and nobody lives or works in it. In an
+// idmapped bind, root's files appear as the task's own, so that root's own projects work. In a directory of the system
+// the task could then read what only root may: after cd /etc, a profile that binds the working directory would show
+// sudoers. So a read-only bind there is not idmapped, and gives only the rights that everybody has. A bind that names a
+// file, or is writable, is explicit, and is idmapped.
 func (c *Compilation) rootsOwn(dir string) bool {
 	in := func(list []string) bool {
 		return slices.ContainsFunc(list, func(d string) bool { return paths.Below(dir, d) })

@@ -1,7 +1,7 @@
 package compile
 
-// This file plans namespaces: namespaces(7), clone(2), setns(2), time_namespaces(7). Minimum kernel 5.6 for clone3
-// with what is used.
+// This file plans namespaces: namespaces(7), clone(2), setns(2), time_namespaces(7). It uses clone3 as Linux 5.6 has
+// it.
 
 import (
 	"errors"
@@ -20,8 +20,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// NsMode returns what the profile says about a kind of CloneKinds. The network section counts too: network: host
-// means the host's network namespace.
+// NsMode returns the profile's choice for one kind of namespace. The network section counts too: network: host means
+// the host's network namespace.
 func (c *Compilation) NsMode(k *host.Kind) policy.Namespace {
 	n := &c.Profile.Namespaces
 	switch k.Flag {
@@ -44,9 +44,9 @@ func (c *Compilation) NsMode(k *host.Kind) policy.Namespace {
 	return n.Net
 }
 
-// Namespaces decides which namespaces are made and which are joined. A joined namespace belongs to another user
-// namespace. So the child joins it before it makes the sandbox's own user namespace: inside that it has no rights
-// over the other one.
+// Namespaces chooses which namespaces are made and which are joined. A joined namespace belongs to another user
+// namespace. The child joins it before it makes the sandbox's own user namespace, because in that one it has no rights
+// over the joined namespace.
 func (c *Compilation) Namespaces() error {
 	for i := range host.CloneKinds() {
 		k := &host.Kinds[i]
@@ -58,22 +58,21 @@ func (c *Compilation) Namespaces() error {
 		}
 	}
 	if c.Joined(unix.CLONE_NEWNS) != nil {
-		c.made |= unix.CLONE_NEWNS // a copy of the joined one, so that nothing that is mounted here appears there
+		c.made |= unix.CLONE_NEWNS // a copy of the joined namespace, so that it gets none of the new mounts
 	}
 	if c.made&unix.CLONE_NEWNS == 0 {
 		return &fail.Error{Op: "namespaces.mount", Err: errors.New("a root and mounts need a new mount namespace"),
 			From: c.Where("namespaces.mount"), Hint: "leave out namespaces.mount, whose default is new"}
 	}
-	c.Plan.Clone = c.made &^ unix.CLONE_NEWNET // see Network
+	c.Plan.Clone = c.made &^ unix.CLONE_NEWNET // Network makes it later
 	if err := c.timeNamespace(); err != nil {
 		return err
 	}
 	return c.enter()
 }
 
-// timeNamespace decides on a time namespace for the task. The offsets of a new one can be written only until the
-// first process is in it, so the child unshares it (timeOffsets) and the fork enters it. The child enters one that
-// exists.
+// timeNamespace chooses the task's time namespace. The offsets of a new one can be written only while no process is in
+// it. So the child unshares it (timeOffsets), and its fork enters it. An existing one the child enters by setns(2).
 func (c *Compilation) timeNamespace() error {
 	t := &c.Profile.Namespaces.Time
 	if !t.New && t.Path == "" {
@@ -89,7 +88,7 @@ func (c *Compilation) timeNamespace() error {
 	return nil
 }
 
-// timeOffsets makes the time namespace and sets its offsets. It comes after the ids are mapped, because the file
+// timeOffsets makes the time namespace and writes its offsets. It comes after the ids are mapped, because the file
 // belongs to the root of the user namespace.
 func (c *Compilation) timeOffsets() {
 	t := &c.Profile.Namespaces.Time
@@ -110,7 +109,7 @@ func (c *Compilation) timeOffsets() {
 	}
 }
 
-// seconds writes a duration as the kernel reads it: seconds, and nanoseconds that are never negative.
+// seconds formats a duration as the kernel reads it: seconds, and nanoseconds that are never negative.
 func seconds(d time.Duration) string {
 	s, ns := int64(d/time.Second), int64(d%time.Second)
 	if ns < 0 {
@@ -119,7 +118,7 @@ func seconds(d time.Duration) string {
 	return strconv.FormatInt(s, 10) + " " + strconv.FormatInt(ns, 10)
 }
 
-// hostname sets the name of the new UTS namespace.
+// hostname sets the host name in the new UTS namespace.
 func (c *Compilation) hostname() error {
 	if c.made&unix.CLONE_NEWUTS == 0 {
 		return nil
@@ -128,7 +127,7 @@ func (c *Compilation) hostname() error {
 	return nil
 }
 
-// hostnameText returns the sandbox's host name: the profile's, or cordon.
+// hostnameText returns the sandbox's host name: the profile's, or "cordon".
 func (c *Compilation) hostnameText() string {
 	if c.Profile.Hostname == "" {
 		return "cordon"
@@ -136,8 +135,8 @@ func (c *Compilation) hostnameText() string {
 	return c.Profile.Hostname
 }
 
-// Network makes the network namespace and brings its loopback up: netdevice(7). clone3 could make it too, but the
-// kernel needs a quarter of a launch for it, and the launcher would have to wait for clone3.
+// Network makes the network namespace and enables its loopback device: netdevice(7). clone3 could make it too, but that
+// takes a quarter of the time of a launch, and the launcher would have to wait for it.
 func (c *Compilation) Network() error {
 	if c.made&unix.CLONE_NEWNET == 0 {
 		return nil
@@ -152,17 +151,18 @@ func (c *Compilation) Network() error {
 	return nil
 }
 
-// Namespaces that exist already: setns(2), nsenter(1), user_namespaces(7). Minimum kernel 5.6 for a time namespace.
+// Existing namespaces that a sandbox enters: setns(2), nsenter(1), user_namespaces(7). A time namespace needs Linux
+// 5.6.
 //
-// A process with threads cannot enter a user or a time namespace, and a process that shares its root directory cannot
-// enter a mount namespace. The child has no threads and shares no root. So it enters these itself, makes what is new,
-// and is born again inside, because only the children of a process enter its pid or time namespace. If none of these
-// three kinds is joined, the launcher's thread enters the namespaces before it clones.
+// A process with several threads cannot enter a user or a time namespace, and a process that shares its root directory
+// cannot enter a mount namespace. The child has one thread and shares no root. So the child enters these itself, makes
+// the new namespaces, and forks, because setns(2) with a pid or time namespace moves only later children. If the
+// sandbox joins none of these three kinds, the launcher's thread enters the namespaces before it clones.
 
-// A join is a namespace that exists already and is to be entered.
+// A join is an existing namespace that the sandbox enters.
 type join struct {
-	Kind  string // as in /proc/PID/ns
-	Key   string // in the profile
+	Kind  string // the kind's name in /proc/PID/ns
+	Key   string // the kind's key in the profile
 	Path  string
 	Flag  int
 	layer policy.Layer
@@ -173,7 +173,7 @@ func (c *Compilation) addJoin(kind, key, path string, flag uint64, layer policy.
 	c.Plan.Files = append(c.Plan.Files, kind)
 }
 
-// Joined returns the namespace of a kind that is to be entered, or nil if there is none.
+// Joined returns the namespace of a kind that the sandbox enters, or nil if it enters none.
 func (c *Compilation) Joined(flag int) *join {
 	for i := range c.Joins {
 		if c.Joins[i].Flag == flag {
@@ -183,7 +183,7 @@ func (c *Compilation) Joined(flag int) *join {
 	return nil
 }
 
-// JoinedAs is Joined by the kind's name.
+// JoinedAs is Joined for the kind's name.
 func (c *Compilation) JoinedAs(kind string) *join {
 	for i := range c.Joins {
 		if c.Joins[i].Kind == kind {
@@ -193,18 +193,18 @@ func (c *Compilation) JoinedAs(kind string) *join {
 	return nil
 }
 
-// Staged reports whether the child enters namespaces itself.
+// Staged reports whether the child, and not the launcher, enters the joined namespaces.
 func (c *Compilation) Staged() bool {
 	return c.Into != nil || c.Joined(unix.CLONE_NEWUSER) != nil || c.Joined(unix.CLONE_NEWNS) != nil || c.Joined(unix.CLONE_NEWTIME) != nil
 }
 
-// joinedWithUser reports whether a namespace of that kind is joined together with a user namespace, which then may
-// have the rights over it.
+// joinedWithUser reports whether a namespace of that kind is joined together with a user namespace. That user namespace
+// may own it.
 func (c *Compilation) joinedWithUser(flag int) bool {
 	return c.Joined(flag) != nil && c.Joined(unix.CLONE_NEWUSER) != nil
 }
 
-// enter plans how namespaces are joined.
+// enter adds the steps that join the existing namespaces.
 func (c *Compilation) enter() error {
 	if len(c.Joins) == 0 {
 		return nil
@@ -223,15 +223,14 @@ func (c *Compilation) enter() error {
 	if err := c.lookThrough(); err != nil {
 		return err
 	}
-	// The first child has no namespaces of its own. The new ones are made inside the joined ones, so that they belong
-	// to these.
+	// The first child makes no namespaces. It makes them after it has joined the others, so that they belong to these.
 	c.Plan.Clone = 0
 	if c.Host.Privileged && c.Joined(unix.CLONE_NEWUSER) != nil && !c.groupsLocked() {
-		c.do(c.scalar("namespaces.user"), plan.NoGroups()) // leaves root's groups while the child has the right to
+		c.do(c.scalar("namespaces.user"), plan.NoGroups()) // drop root's groups while the child may
 	}
 	c.enterInOrder()
 	from := own("namespaces")
-	if flags := c.made &^ unix.CLONE_NEWNET; flags != 0 { // see Network
+	if flags := c.made &^ unix.CLONE_NEWNET; flags != 0 { // Network makes the rest
 		c.do(from, plan.UnshareStep(flags))
 	}
 	c.do(from, plan.RespawnStep(), Say(MsgBorn))
@@ -239,7 +238,7 @@ func (c *Compilation) enter() error {
 }
 
 // enterInOrder enters the user namespace first if that gives the rights over the other namespaces. If the caller has
-// these rights, it enters the user namespace last, because inside it has no rights over what does not belong to it.
+// these rights already, it enters the user namespace last, because in it the child loses them.
 func (c *Compilation) enterInOrder() {
 	user := c.Joined(unix.CLONE_NEWUSER)
 	first := user != nil && !c.Host.Privileged
@@ -258,8 +257,8 @@ func (c *Compilation) enterInOrder() {
 
 func (c *Compilation) setns(j *join) plan.Step { return plan.SetnsStep(plan.F(j.Kind), uint64(j.Flag)) }
 
-// lookThrough makes the compilation see the tree of a joined mount namespace. It keeps the caller's own /proc for the
-// child, because the other tree may have none, or one of another pid namespace.
+// lookThrough makes the compilation see the files of a joined mount namespace. It keeps a descriptor of the caller's
+// own /proc for the child, because the other tree may have no /proc, or that of another pid namespace.
 func (c *Compilation) lookThrough() error {
 	j := c.Joined(unix.CLONE_NEWNS)
 	if j == nil {
@@ -270,8 +269,8 @@ func (c *Compilation) lookThrough() error {
 		return &fail.UnsupportedError{Layer: j.layer, Why: j.Key + ": the tree of " + j.Path + " cannot be examined before the child joins it", From: c.Where(j.Key),
 			Remedy: "name a process that is in it: /proc/PID/ns/mnt"}
 	}
-	// /proc/PID/root leads to the root directory of that process, in its mount namespace. The plan's steps open the
-	// paths again inside; what the launcher reads here only decides.
+	// /proc/PID/root leads to that process's root directory in its mount namespace. The launcher reads there only to
+	// decide; the plan's steps open each path again inside.
 	inside := *c.Host
 	inside.Files = c.Host.Files.At(dir + "/root")
 	if _, err := inside.Files.Lstat("/"); err != nil {
@@ -291,8 +290,9 @@ func (c *Compilation) ownProc(name string) (dir plan.Arg, path string) {
 	return plan.CWD, "/proc/" + name
 }
 
-// joinedIdentity decides the ids in a user namespace that exists. Nothing is mapped: the task takes an id that the
-// namespace has. Unless the profile explicitly says so, root never gives it an id that is root on the host.
+// joinedIdentity chooses the ids in an existing user namespace. Nothing is mapped: the task takes an id that the
+// namespace already maps. Unless the profile explicitly allows it, root never gives the task an id that is root on the
+// host.
 func (c *Compilation) joinedIdentity(j *join) error {
 	u, id := &c.Profile.User, &c.IDs
 	id.NewUser = true
@@ -328,12 +328,12 @@ func (c *Compilation) joinedIdentity(j *join) error {
 			return c.rootInside(j)
 		}
 	}
-	c.timeOffsets() // before the ids change: after that /proc/self belongs to root
+	c.timeOffsets() // before the ids change, because /proc/self then belongs to root
 	c.takeIDs(j)
 	return nil
 }
 
-// rootForbidden reports whether the task may have no id that is root on the host.
+// rootForbidden reports whether the task may not have root's id on the host.
 func (c *Compilation) rootForbidden() bool {
 	return c.Host.HostRoot && c.Profile.User.Host != policy.HostCaller
 }
@@ -348,17 +348,17 @@ func (c *Compilation) takeIDs(j *join) {
 	from := c.scalar("user")
 	if !c.Host.Privileged {
 		if s := plan.NoGroups(); c.mapped(j, "setgroups") == "" {
-			c.do(from, s.OrElse(plan.EPERM)) // an ordinary user may not, unless the namespace says so
+			c.do(from, s.OrElse(plan.EPERM)) // a user namespace may deny this to an ordinary user
 		} else if strings.TrimSpace(c.mapped(j, "setgroups")) != "deny" {
 			c.do(from, s)
 		}
 	}
-	// secureFixup keeps the capabilities over the change of the user, which would clear them otherwise. The mounts
-	// need them.
+	// secureFixup keeps the capabilities when the user id changes, because the mounts need them.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.IDs.InGID)), plan.SetUID(uint64(c.IDs.InUID)))
 }
 
-// mapped returns the text of a file of /proc next to the path of a user namespace, or "" if there is none.
+// mapped returns the text of the uid_map or gid_map that belongs to a joined user namespace, or "" if it cannot be
+// read.
 func (c *Compilation) mapped(j *join, name string) string {
 	dir, ok := strings.CutSuffix(j.Path, "/ns/user")
 	if !ok {
@@ -371,7 +371,7 @@ func (c *Compilation) mapped(j *join, name string) string {
 	return string(text)
 }
 
-// launcherFiles returns the tree that the launcher itself sees.
+// launcherFiles returns the files as the launcher itself sees them.
 func (c *Compilation) launcherFiles() host.Files {
 	if c.Outside != nil {
 		return c.Outside
@@ -379,7 +379,7 @@ func (c *Compilation) launcherFiles() host.Files {
 	return c.Host.Files
 }
 
-// idMaps are the lines of a uid_map or gid_map: first inside, first outside, count. nil means that they are not
+// idMaps are the lines of a uid_map or gid_map: first id inside, first id outside, count. nil means that they are not
 // known.
 type idMaps [][3]int
 
@@ -406,17 +406,17 @@ func (c *Compilation) mapsOf(j *join, file string) idMaps {
 // unmappedID is what the kernel writes for an id that the reader's user namespace does not have.
 const unmappedID = 1<<32 - 1
 
-// outside returns the id outside that an id inside stands for.
+// outside returns the outer id to which an inner id is mapped.
 func (maps idMaps) outside(in int) (out int, ok bool) {
 	for _, m := range maps {
-		if in >= m[0] && in-m[0] < m[2] && m[1] != unmappedID { // a difference: the sum could overflow on 32 bits
+		if in >= m[0] && in-m[0] < m[2] && m[1] != unmappedID { // in-m[0], because m[0]+m[2] could overflow
 			return m[1] + in - m[0], true
 		}
 	}
 	return -1, false
 }
 
-// inside returns the id inside that stands for an id outside.
+// inside returns the inner id that is mapped to an outer id.
 func (maps idMaps) inside(out int) (in int, ok bool) {
 	for _, m := range maps {
 		if out >= m[1] && out-m[1] < m[2] && m[1] != unmappedID {

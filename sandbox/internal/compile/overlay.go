@@ -1,7 +1,8 @@
 package compile
 
-// This file plans overlays: overlayfs in a user namespace, Linux 5.11, with userxattr. Layers are named relative to
-// the scratch file system. So the mount never resolves a path of a profile, and no such path has to be escaped.
+// This file plans overlays: overlayfs in a user namespace, Linux 5.11, with userxattr. The steps name the layers
+// relative to the scratch file system, so the mount resolves no path of a profile, and no path must be escaped in mount
+// options.
 
 import (
 	"errors"
@@ -21,17 +22,17 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// layers describes what an overlay is made of.
+// layers describes the directories that an overlay consists of.
 type layers struct {
 	lower string // a host directory
-	upper string // "tmp", or a host directory that keeps the changes
-	sub   string // the directory of this overlay in upper; "" is upper itself
+	upper string // "tmp", or a directory of the host that stores the changes
+	sub   string // the subdirectory of upper for this overlay; "" means upper itself
 	plain bool   // lower is never idmapped
-	whole bool   // a root file system: with ranges, every id of the layers stands for one of the sandbox's
+	whole bool   // the overlay is a root file system: with subordinate ids, every id in the layers is mapped
 }
 
-// overlay makes a detached overlay of a host directory. Its root has the mode of the directory beneath. overlay
-// returns the host directory that gets the changes, or "" if the changes are discarded.
+// overlay makes a detached overlay of a host directory, whose root has that directory's mode. overlay returns the host
+// directory that stores the changes, or "" if the changes are discarded.
 func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where string) (string, error) {
 	info, err := c.Host.Files.Stat(o.lower)
 	if err == nil && !info.IsDir() {
@@ -64,12 +65,12 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 		}
 	}
 	c.do(from,
-		// An earlier run may have made both directories. overlayfs shows the mode of the upper directory, so that
-		// gets the mode of the lower one. It wants the work directory empty and on the same file system as the upper
-		// one, so both lie in top.
+		// An earlier run may have made both directories. overlayfs shows the mode of the upper directory, so that gets
+		// the lower one's mode. The work directory must be empty and on the file system of the upper one, so both lie
+		// in top.
 		plan.MkdirStep(scratchfd, top+"/upper", dirMode(info.Mode())).OrElse(plan.EEXIST),
 		plan.MkdirStep(scratchfd, top+"/work", 0o700).OrElse(plan.EEXIST))
-	// An earlier run may also have put something else in their place, so ownDirs checks them.
+	// An earlier run may also have put something else in their place, so ownDirs checks their owner.
 	if kept != "" {
 		c.ownDirs(from, top+"/upper", top+"/work")
 	}
@@ -77,15 +78,15 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 	return kept, nil
 }
 
-// openWhole is openSource with an idmapped mount that has all of the sandbox's ids, not the caller's alone.
+// openWhole is openSource, but its idmapped mount maps all of the sandbox's ids, not only the caller's.
 func (c *Compilation) openWhole(from plan.From, to plan.Reg, path string, attrs uint64, where string) plan.Arg {
 	mnt := c.openSource(from, to, path, attrs, where)
 	c.Sources[len(c.Sources)-1].Whole = true
 	return mnt
 }
 
-// mergeLayers mounts an overlay of dir/lower with the changes in top. dir and top are names on the scratch file
-// system. mergeLayers makes that the working directory, because overlayfs looks up the layers from there.
+// mergeLayers mounts an overlay of dir/lower with the changes in top. Both are names on the scratch file system, which
+// mergeLayers makes the working directory, because overlayfs looks up relative layers there.
 func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) {
 	fsfd := plan.R(plan.FS)
 	c.do(from,
@@ -94,7 +95,7 @@ func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) 
 		plan.FsString(fsfd, "lowerdir", dir+"/lower"),
 		plan.FsString(fsfd, "upperdir", top+"/upper"),
 		plan.FsString(fsfd, "workdir", top+"/work"))
-	if top == dir { // the changes are discarded, so none need be on a disk
+	if top == dir { // the changes are discarded, so they need not be synced
 		// Since Linux 5.10, overlayfs then skips every sync of the upper directory.
 		c.do(from, plan.FsFlag(fsfd, "volatile"))
 	}
@@ -130,27 +131,27 @@ func (c *Compilation) mountOverlay(from plan.From, m *policy.Mount, target strin
 	return nil
 }
 
-// An overlay over the host's tree. overlayfs shows one file system without what is mounted on it. It refuses a lower
-// directory in which something is mounted that a user namespace may not uncover (mount_namespaces(7), "locked"). To
-// change a file, overlayfs copies the directories above it with their owners, and it cannot copy an owner that the
-// user namespace does not have (EOVERFLOW). So the tree stays as it is, read-only. An overlay of its own covers each
-// directory that the task may write to, that has nothing mounted in it, and that lies on a disk. The task could not
-// write to the other directories anyhow.
+// An overlay over the host's root. One overlay of the whole root is impossible, for three reasons. overlayfs shows a
+// single file system without the mounts on it. It refuses a lower directory in which something is mounted that a user
+// namespace may not uncover (mount_namespaces(7), "locked"). And to change a file, it copies the directories above with
+// their owners, which fails for an owner that the user namespace does not map (EOVERFLOW). So the root is read-only,
+// and an overlay is mounted on each directory that the task may write to, that contains no mounts, and that lies on a
+// disk. The task could not write to the other directories anyway.
 
 const (
-	maxOverlays = 500 // for one root
-	// overlayDepth is the number of names in the path of a directory that is looked for: /home/ann, /srv/www/site.
-	// Further down only the home and the working directory are looked for.
+	maxOverlays = 500 // in one sandbox
+	// overlayDepth is the number of components in the longest path at which such directories are searched: /home/ann,
+	// /srv/www/site. Only the home and the working directory may lie deeper.
 	overlayDepth = 3
 )
 
-// overlayHost covers the host's directories one by one.
+// overlayHost mounts overlays on the host's writable directories, one by one.
 func (c *Compilation) overlayHost(from plan.From) error {
 	table, err := c.hostMounts()
 	if err != nil {
 		return &fail.Error{Op: "root: overlay", Err: err, From: c.Where("root")}
 	}
-	// The home and the working directory are looked for at any depth, because most programs write there.
+	// The home and the working directory are considered at any depth, because most programs write there.
 	f := overlayFinder{c: c, table: table}
 	f.below("/", 1)
 	for _, dir := range [...]string{c.Host.Home, c.Host.Cwd} {
@@ -167,7 +168,7 @@ func (c *Compilation) overlayHost(from plan.From) error {
 		return &fail.Error{Op: "root: overlay", Err: err, From: c.Where("root"), Hint: "overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"}
 	}
 	for _, dir := range f.found {
-		// The lower directory is not idmapped: an overlay decides where writes go, not who may write.
+		// The lower directory is not idmapped: an overlay changes where writes go, not who may write.
 		o := layers{lower: dir, upper: c.Profile.Root.Overlay, sub: layerName(dir), plain: true}
 		upper, err := c.overlay(from, plan.Tree, o, c.Where("root"))
 		if err != nil {
@@ -179,9 +180,9 @@ func (c *Compilation) overlayHost(from plan.From) error {
 	return nil
 }
 
-// layerName returns the name of a directory's changes in the directory that keeps them: the path, with % and two
-// hexadecimal digits for each byte that is not a letter, a digit, or one of "._+-". Some other characters are special
-// to overlayfs. Two directories never get the same name, because % itself is replaced too. dir must be absolute. For
+// layerName returns the name under which the changes of a directory are stored: its path, with % and two hexadecimal
+// digits for each byte that is not a letter, a digit, or one of "._+-", because overlayfs gives some characters a
+// special meaning. % itself is replaced too, so two directories never get the same name. dir must be absolute. For
 // example, /home/ann becomes home%2Fann.
 func layerName(dir string) string {
 	const digits = "0123456789ABCDEF"
@@ -197,14 +198,14 @@ func layerName(dir string) string {
 	return b.String()
 }
 
-// overlayFinder looks for the directories that overlays cover.
+// overlayFinder finds the directories on which overlays are mounted.
 type overlayFinder struct {
 	c     *Compilation
 	table *proc.MountTable
 	found []string
 }
 
-// below looks at the directories in dir. depth is the number of names in their paths.
+// below examines the directories in dir. depth is the number of components in their paths.
 func (f *overlayFinder) below(dir string, depth int) {
 	entries, err := f.c.Host.Files.ReadDir(dir)
 	if err != nil {
@@ -217,10 +218,11 @@ func (f *overlayFinder) below(dir string, depth int) {
 	}
 }
 
-// look adds a directory that the task may write to and in which nothing is mounted. Otherwise it looks further down.
+// look adds a directory that the task may write to and that contains no mounts. It searches any other directory further
+// down.
 func (f *overlayFinder) look(path string, depth int) {
-	// What the task cannot enter needs no overlay. The search also ends if it has found too much, which overlayHost
-	// reports.
+	// A directory that the task cannot enter needs no overlay. The search also ends if it has found too many
+	// directories; overlayHost reports that.
 	info, err := f.c.Tree.Lstat(path)
 	if err != nil || !f.c.mayDo(unix.X_OK, path, info) || len(f.found) > maxOverlays {
 		return
@@ -234,9 +236,9 @@ func (f *overlayFinder) look(path string, depth int) {
 	}
 }
 
-// above covers what is needed on the way to path. An overlay cannot copy a directory that belongs to somebody else,
-// so if the task owns a directory below such a one, that directory needs an overlay of its own. above must come after
-// below, because it looks at what below has found.
+// above adds the directories above path that need an overlay. overlayfs cannot copy a directory that belongs to
+// somebody else, so a directory of the task below such a one needs an overlay of its own. above must come after below,
+// because it uses what below has found.
 func (f *overlayFinder) above(path string) {
 	covered := false
 	for i := 1; i <= len(path) && path != "/"; i++ {
@@ -245,7 +247,7 @@ func (f *overlayFinder) above(path string) {
 		}
 		dir := path[:i]
 		info, err := f.c.Tree.Lstat(dir)
-		// The task cannot get any further than such a directory.
+		// The task cannot pass such a directory.
 		if err != nil || !info.IsDir() || !f.c.mayDo(unix.X_OK, dir, info) {
 			return
 		}
@@ -262,10 +264,10 @@ func (f *overlayFinder) above(path string) {
 	}
 }
 
-// mayDo reports whether the task may write to a directory (W_OK) or enter it (X_OK), by its id outside.
+// mayDo reports whether the task may write to a directory (W_OK) or enter it (X_OK), by its id on the host.
 func (c *Compilation) mayDo(what uint32, path string, info fs.FileInfo) bool {
-	// access(2) also knows groups and access control lists. But it answers for the launcher, so it counts only if the
-	// task has the launcher's id.
+	// access(2) also considers groups and access control lists. But it answers for the launcher, so its answer counts
+	// only if the task has the launcher's id.
 	perm := uint32(info.Mode().Perm())
 	if perm&what != 0 || !c.Host.Privileged && c.IDs.OutUID == c.Host.UID && c.Host.Files.Access(path, what) == nil {
 		return true
@@ -284,7 +286,7 @@ func ownerOf(info fs.FileInfo) int {
 // maxMountinfo bounds how many bytes of a mount table are read.
 const maxMountinfo = 16 << 20
 
-// hostMounts reads the mount table of the tree that is shown.
+// hostMounts reads the host's mount table, or that of a joined mount namespace.
 func (c *Compilation) hostMounts() (*proc.MountTable, error) {
 	name := "/proc/self/mountinfo"
 	if j := c.Joined(unix.CLONE_NEWNS); j != nil {
@@ -304,20 +306,17 @@ func (c *Compilation) hostMounts() (*proc.MountTable, error) {
 	}
 }
 
-// Files of an overlay's lower directory that no task can change: overlayfs copies a file with its owner and its
-// group, and refuses with EOVERFLOW if the user namespace has no id for one of them (user_namespaces(7)).
-
-// foreignLooks bounds how many entries of a lower directory are looked at before the start.
+// foreignLooks bounds how many entries of a lower directory are examined for files that no task can change. overlayfs
+// copies a file with its owner and group, and refuses (EOVERFLOW) if the user namespace does not map one of them.
 const foreignLooks = 2000
 
-// noteForeign warns, before the start, if the lower directory holds a file of the caller's own in a group for which
-// the sandbox has no id. It does not look for files of other users, because their modes keep the task from changing
-// them.
+// noteForeign warns, before the start, if the lower directory contains a file of the caller whose group the sandbox
+// does not map. It ignores files of other users, which the task cannot change because of their modes.
 func (c *Compilation) noteForeign(lower string) {
 	if !c.IDs.NewUser {
 		return
 	}
-	// The search goes breadth first, so that files near the top are seen before the limit is reached.
+	// The search is breadth first, so that it sees files near the top before it reaches the limit.
 	looks, dirs := 0, []string{lower}
 	for len(dirs) > 0 && looks < foreignLooks {
 		dir := dirs[0]
@@ -357,7 +356,7 @@ func (c *Compilation) note(text string) {
 	c.Notes = append(c.Notes, text)
 }
 
-// notBundle returns an error if a root directory is an OCI bundle, which contains a root file system but is none:
+// notBundle returns an error if a root directory is an OCI bundle. A bundle contains a root file system but is none:
 // runtime-spec, bundle.md.
 func (c *Compilation) notBundle(dir string) error {
 	is := func(name string, mode fs.FileMode) bool {
@@ -371,8 +370,8 @@ func (c *Compilation) notBundle(dir string) error {
 		Hint: "--root " + paths.Join(dir, "rootfs")}
 }
 
-// oneName reports whether a directory of the host has no other name, because its file system is mounted only once.
-// The directory's path must have no links.
+// oneName reports whether a directory of the host has only one path, because its file system is mounted once. The path
+// must have no links.
 func (c *Compilation) oneName(dir string) bool {
 	t, err := c.mountsOfHost()
 	if err != nil {

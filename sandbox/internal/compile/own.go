@@ -1,8 +1,8 @@
 package compile
 
-// This file protects what decides on the next run: the profiles of this run, the directories in which cordon looks
-// for profiles, and the records of what sandboxes could write (package ledger). A task can write none of them, and
-// put nothing in their place, whatever its profile binds.
+// This file protects the files that decide what the next run may do: the profiles of this run, the directories in which
+// cordon looks for profiles, and the records of what sandboxes could write (package ledger). Whatever its profile
+// binds, a task can neither write nor replace them.
 
 import (
 	"slices"
@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// makeOwn makes those of these directories that do not exist and that the task could make, because nothing can be
+// makeOwn creates those of these directories that do not exist and that the task could create, because nothing can be
 // mounted on a directory that does not exist.
 func (c *Compilation) makeOwn() error {
 	if c.AsItIs() {
@@ -41,7 +41,7 @@ func (c *Compilation) makeOwn() error {
 	return nil
 }
 
-// makeMissing makes one directory if the task could.
+// makeMissing creates one such directory if the task could create it.
 func (h *hider) makeMissing(dir, what string) error {
 	if !strings.HasPrefix(dir, "/") {
 		return nil
@@ -49,7 +49,7 @@ func (h *hider) makeMissing(dir, what string) error {
 	w := picture.Walker{Tree: h.c.hostTree()}
 	missing, err := w.Walk(paths.Clean(dir))
 	if !fail.NotThere(err) {
-		return nil // it exists, or nobody can look
+		return nil // it exists, or it cannot be examined
 	}
 	above, _ := paths.Split(missing)
 	// In a plan that is only printed, MakeDir is nil and nothing is made.
@@ -65,7 +65,7 @@ func (h *hider) makeMissing(dir, what string) error {
 		return &fail.Error{Op: "make the " + what + " " + dir, Err: fail.Bare(err),
 			Hint: "the program could make it, and so decide about later runs: make it yourself, or let the sandbox write less than " + above}
 	}
-	// The picture has remembered that these directories do not exist. It must look again.
+	// The tree model has cached that these directories do not exist, so the entries are removed.
 	for at := missing; ; at = full[:len(at)+1+len(firstName(full[len(at)+1:]))] {
 		delete(h.c.Tree.Known, at)
 		if at == full {
@@ -76,16 +76,16 @@ func (h *hider) makeMissing(dir, what string) error {
 	return nil
 }
 
-// firstName returns the first name of a relative path.
+// firstName returns the first component of a relative path.
 func firstName(path string) string {
 	name, _, _ := strings.Cut(path, "/")
 	return name
 }
 
-// couldMake reports whether the task can make something in a directory of the host. Changes in an overlay do not
-// count, because they do not reach the host's directory.
+// couldMake reports whether the task can create files in a directory of the host. Changes in an overlay do not count,
+// because they do not reach the host's directory.
 func (h *hider) couldMake(host string) (bool, error) {
-	// What the launcher may not write, the task may not write either.
+	// The task may write only what the launcher may write.
 	if h.c.Host.Files.Access(host, unix.W_OK) != nil {
 		return false, nil
 	}
@@ -98,9 +98,9 @@ func (h *hider) couldMake(host string) (bool, error) {
 	return false, err
 }
 
-// guardOwn makes what decides on the next run read-only, and covers the records. Otherwise a task could write the
-// caller's profile, put another directory in the place of the profiles, or remove the record of what it wrote. Each
-// of these would give the next run more than the caller allows.
+// guardOwn makes the profiles and their directories read-only, and hides the records. Otherwise a task could change the
+// caller's profile, replace the directory of profiles, or remove the record of what it wrote. Each of these would give
+// the next run more rights than the caller allows.
 func (c *Compilation) guardOwn() error {
 	if c.AsItIs() {
 		return nil
@@ -132,8 +132,8 @@ func (c *Compilation) guardOwn() error {
 	return nil
 }
 
-// protect makes a thing of the host read-only wherever the sandbox shows it, and holds the names that lead to it in
-// their places.
+// protect makes a file or directory of the host read-only wherever the sandbox shows it, and keeps the task from moving
+// the names that lead to it.
 func (h *hider) protect(path string) error {
 	if !strings.HasPrefix(path, "/") || paths.Below(path, "/proc") {
 		return nil
@@ -155,7 +155,7 @@ func (h *hider) protect(path string) error {
 	return nil
 }
 
-// protectThing is protect for a path without links.
+// protectThing is protect for a path that contains no symbolic link.
 func (h *hider) protectThing(host string) error {
 	places, err := h.c.places(h.windows, host)
 	if err != nil {
@@ -169,20 +169,19 @@ func (h *hider) protectThing(host string) error {
 	return nil
 }
 
-// The record says which of the host's files a task can write, for as long as it can: package ledger says why.
-
-// Writes lists the files and directories of the host that the task can write, one for each mount and each kept layer.
+// Writes lists the files and directories of the host that the task can write: the source of each writable mount, and
+// each directory that stores an overlay's changes. Package ledger records them.
 func (c *Compilation) Writes() []string {
 	if c.AsItIs() {
-		return nil // the caller's own program, in the caller's own tree
+		return nil // an audited program is not confined, so it is not recorded
 	}
 	var list []string
-	// Changes in an overlay end up in the directory that keeps them.
+	// Changes in an overlay end up in the directory that stores them.
 	for _, l := range c.layers {
 		list = append(list, l.path)
 	}
-	// A guard lies within another part, which is listed if the task can write it. Nobody keeps a profile on the
-	// kernel's file systems.
+	// A hiding or protecting mount lies within another mount, which is listed if the task can write it. Nobody keeps a
+	// profile on the kernel's file systems.
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
 		if p.Write && !p.Layer && p.Guard == 0 && p.Source != "" && !ofKernel(p.Source) {
@@ -198,20 +197,20 @@ func (c *Compilation) Writes() []string {
 func ofKernel(path string) bool {
 	for _, dir := range [...]string{"/proc", "/sys", "/dev"} {
 		if paths.Below(path, dir) {
-			// /dev/shm is a tmpfs, in which everybody can keep files: shm_overview(7).
+			// /dev/shm is an ordinary tmpfs, in which everybody can keep files: shm_overview(7).
 			return !paths.Below(path, "/dev/shm")
 		}
 	}
 	return false
 }
 
-// Tools in the home: what version managers and installers of languages keep there. A tool's command alone is of no
-// use without the directory that it belongs to, and such directories hold programs, not secrets. So if the program
-// that is run is one of these, its tool's own tree is shown with it, read-only: from the command's real directory up
-// to its version.
+// Tools in the home, as version managers and installers of languages install them. The command of such a tool does not
+// work without the directory that it belongs to, and such a directory contains programs, not secrets. So if the program
+// is such a tool, cordon also shows the tool's own tree, read-only: from the command's real directory up to its
+// version.
 
-// toolTrees lists the places of tools below a home. "*" stands for the name of a version, an environment or a
-// package. A tree with more than one place needs all of them.
+// toolTrees lists where tools are installed below a home. "*" stands for the name of a version, an environment or a
+// package. A tool with more than one directory needs all of them.
 var toolTrees = [...][]string{
 	{".nvm/versions/node/*"}, {".local/share/fnm/node-versions/*"}, {".fnm/node-versions/*"}, {".volta"}, {".nodenv"},
 	{".npm-global"}, {".npm-packages"}, {".local/share/pnpm"}, {".bun"}, {".deno"},
@@ -221,8 +220,8 @@ var toolTrees = [...][]string{
 	{".asdf"}, {".local/share/mise"}, {".local/share/rtx"},
 }
 
-// treesOf lists the places, below a home, of the tool that a path below the home belongs to. The first place contains
-// the path. For example, .nvm/versions/node/v20/bin/npm belongs to .nvm/versions/node/v20.
+// treesOf lists the directories, below a home, of the tool that a path belongs to. The first contains the path. For
+// example, .nvm/versions/node/v20/bin/npm belongs to .nvm/versions/node/v20.
 func treesOf(path string) (trees []string) {
 	for _, places := range toolTrees {
 		rest, names := path, 0
@@ -235,7 +234,7 @@ func treesOf(path string) (trees []string) {
 			}
 			names += len(name) + 1
 		}
-		// A tree itself is no program: the path must lie below it.
+		// The tree itself is not a program, so the path must lie below it.
 		if names > 0 && rest != "" {
 			return append([]string{path[:names-1]}, places[1:]...)
 		}
@@ -243,7 +242,7 @@ func treesOf(path string) (trees []string) {
 	return nil
 }
 
-// tools shows the tools that the program and its interpreters belong to.
+// tools shows the tools in the home to which the program and its interpreters belong.
 func (c *Compilation) tools() error {
 	c.Program.Env = c.Environment()
 	home := c.Host.Home
@@ -256,7 +255,7 @@ func (c *Compilation) tools() error {
 	return c.toolFor(c.Req.Args[0], 0)
 }
 
-// fromCwd returns a name with a slash as an absolute path of the host. It returns any other name unchanged.
+// fromCwd makes a name that contains a slash an absolute path of the host. It returns any other name unchanged.
 func (c *Compilation) fromCwd(name string) string {
 	if !strings.Contains(name, "/") || strings.HasPrefix(name, "/") {
 		return name
@@ -264,7 +263,7 @@ func (c *Compilation) fromCwd(name string) string {
 	return paths.Clean(paths.Join(c.Host.Cwd, name))
 }
 
-// toolFor shows the tool that a program belongs to, and the tool of the program's interpreter.
+// toolFor shows the tool to which a program belongs, and the tool of the program's interpreter.
 func (c *Compilation) toolFor(name string, depth int) error {
 	path := c.candidate(name)
 	if path == "" || depth > maxInterpreters {
@@ -297,7 +296,8 @@ func (c *Compilation) toolFor(name string, depth int) error {
 	return c.toolFor(interpreter, depth+1)
 }
 
-// candidate returns the path of a program that the task's PATH finds, inside or on the host, or "" if it finds none.
+// candidate returns the path of the program that the task's PATH finds, in the sandbox or on the host, or "" if it
+// finds none.
 func (c *Compilation) candidate(name string) string {
 	if path := c.fromCwd(name); strings.HasPrefix(path, "/") {
 		return paths.Clean(path)
@@ -325,9 +325,9 @@ func (c *Compilation) candidate(name string) string {
 	return ""
 }
 
-// showTool shows the trees of the tools that the links of a program's path pass. It reports whether the program then
-// exists inside. A task may have made a link on the way. That does no harm, because showTool shows only trees of known
-// tools.
+// showTool shows the trees of the tools through which the links in a program's path lead. It reports whether the
+// program then exists inside. If a task has made one of these links, that does no harm, because showTool shows only
+// trees of known tools.
 func (c *Compilation) showTool(path string) (bool, error) {
 	if c.Host.Home == "" || !paths.Below(path, c.Host.Home) && !paths.Below(path, c.sourceHome()) {
 		return false, nil
@@ -362,10 +362,10 @@ func (c *Compilation) showTool(path string) (bool, error) {
 	return true, c.linkProgram(path, end)
 }
 
-// toolTree is the What of a part that shows a tool's tree.
+// toolTree is the What of a mount that shows a tool's tree.
 const toolTree = "a tool's own directory"
 
-// showTree binds one tree read-only at its own place, unless the sandbox shows it already or a rule hides it.
+// showTree binds one tree read-only at its own path, unless the sandbox shows it already or a rule hides it.
 func (c *Compilation) showTree(tree string) error {
 	info, err := c.Tree.Lstat(tree)
 	if err != nil || !info.IsDir() || c.hiding(tree) != "" || c.Tree.HostPath(tree) == tree {
@@ -388,7 +388,7 @@ func (c *Compilation) showTree(tree string) error {
 	return nil
 }
 
-// linkProgram makes a program's name lead to its file, if the name lies outside of the tool's tree.
+// linkProgram creates a link from a program's name to its file, if the name lies outside of the tool's tree.
 func (c *Compilation) linkProgram(path, end string) error {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {

@@ -16,16 +16,16 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Where the sandbox shows a thing of the host. Each mount that shows the thing gives it one path on the host
-// (proc_pid_mountinfo(5)). Each bind that contains such a path gives it one path inside.
+// Where the sandbox shows a file of the host. A file has one path on the host for each mount that shows it
+// (proc_pid_mountinfo(5)). Each bind that contains such a path gives the file one path in the sandbox.
 
-// A window is a part of the picture that shows the host's tree.
+// A window is a mount of the sandbox that shows a directory or file of the host.
 type window struct {
 	target, source string
 	write          bool
 }
 
-// windows lists the parts that show the host's tree, the kernel's own file systems aside.
+// windows lists the mounts that show directories or files of the host, without the kernel's own file systems.
 func (c *Compilation) windows() []window {
 	var list []window
 	for i := range c.Tree.Parts {
@@ -40,7 +40,7 @@ func (c *Compilation) windows() []window {
 	return list
 }
 
-// hostTree returns the host's own tree as a picture, which shows what a path means there.
+// hostTree returns the host's own file tree as a picture.Tree, in which paths of the host can be resolved.
 func (c *Compilation) hostTree() *picture.Tree {
 	if c.outdoors.Parts == nil {
 		if c.Tree.Known == nil {
@@ -51,13 +51,13 @@ func (c *Compilation) hostTree() *picture.Tree {
 		}
 		c.outdoors = picture.Tree{Files: c.Host.Files, Known: c.Tree.Known, Links: c.Tree.Links}
 		c.outdoors.Add(picture.Part{Target: "/", Source: "/"})
-		c.outdoors.Add(picture.Part{Target: "/proc", Source: "/proc", What: "proc"}) // its links differ inside
+		c.outdoors.Add(picture.Part{Target: "/proc", Source: "/proc", What: "proc"}) // links in /proc differ inside
 	}
 	return &c.outdoors
 }
 
-// places lists the paths at which the sandbox shows a thing of the host, or a part of it. The host's path of the
-// thing contains no symbolic link.
+// places lists the paths at which the sandbox shows a file or directory of the host, or a part of that directory. host
+// must contain no symbolic link.
 func (c *Compilation) places(windows []window, host string) ([]string, error) {
 	names, err := c.hostNames(host)
 	if err != nil {
@@ -79,15 +79,15 @@ func (c *Compilation) places(windows []window, host string) ([]string, error) {
 	return list, nil
 }
 
-// hostMounts is the host's mount table, with an index by mount point and by file system.
+// hostMounts is the host's mount table with two indexes: by mount point and by file system.
 type hostMounts struct {
 	*proc.MountTable
-	at      map[string]int // the last mount at a point
+	at      map[string]int // the last mount at a mount point
 	devices map[string]int // number of mounts that show a file system
 }
 
-// hostNames lists the paths of the host that lead to a thing, or to a part of it: the path itself first, then one for
-// each further mount of the same file system.
+// hostNames lists the paths of the host that lead to a file or directory, or to a part of it: first host itself, then
+// one for each further mount of the same file system.
 func (c *Compilation) hostNames(host string) ([]string, error) {
 	t, err := c.mountsOfHost()
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *Compilation) hostNames(host string) ([]string, error) {
 	if m == nil || t.devices[m.Device] < 2 {
 		return names, nil
 	}
-	inside := paths.Clean(proc.Unescape(m.Root) + "/" + host[len(m.Point):]) // on the file system
+	inside := paths.Clean(proc.Unescape(m.Root) + "/" + host[len(m.Point):]) // the path within its file system
 	for i := range t.List {
 		other := &t.List[i]
 		if other == m || other.Device != m.Device {
@@ -117,7 +117,7 @@ func (c *Compilation) hostNames(host string) ([]string, error) {
 	return names, nil
 }
 
-// sameThing reports whether two paths of the host lead to one inode, or might, because one cannot be examined.
+// sameThing reports whether two paths of the host lead to the same inode. It is also true if one cannot be examined.
 func (c *Compilation) sameThing(a, b string) bool {
 	one, err := c.Tree.Lstat(a)
 	other, err2 := c.Tree.Lstat(b)
@@ -129,7 +129,7 @@ func (c *Compilation) sameThing(a, b string) bool {
 	return ok && ok2 && x.Dev == y.Dev && x.Ino == y.Ino
 }
 
-// find returns the mount that a path of the host lies on.
+// find returns the mount on which a path of the host lies.
 func (t *hostMounts) find(path string) *proc.MountEntry {
 	for dir := path; ; dir, _ = paths.Split(dir) {
 		if i, ok := t.at[dir]; ok && t.Reachable(&t.List[i]) {
@@ -141,7 +141,7 @@ func (t *hostMounts) find(path string) *proc.MountEntry {
 	}
 }
 
-// mountsOfHost reads the mount table of the tree that is shown, once.
+// mountsOfHost reads the host's mount table, only once.
 func (c *Compilation) mountsOfHost() (*hostMounts, error) {
 	if c.table != nil {
 		return c.table, nil
@@ -163,9 +163,9 @@ func (c *Compilation) mountsOfHost() (*hostMounts, error) {
 	return t, nil
 }
 
-// homes lists the directories that "~" means in a hide rule: HOME, and the home of the password database, so that a
-// false HOME uncovers nothing. A database also names directories of the system as homes, such as /usr/sbin: these
-// count only if they belong to the caller.
+// homes lists the directories that "~" means in a hide rule: HOME, and the home in the password database, so that a
+// false HOME uncovers nothing. The database also gives directories such as /usr/sbin as homes of services: these count
+// only if they belong to the caller.
 func (c *Compilation) homes() []string {
 	if c.homeList != nil {
 		return c.homeList
@@ -184,7 +184,7 @@ func (c *Compilation) homes() []string {
 	return c.homeList
 }
 
-// meanings lists the absolute paths that a path of the profile means: one for each home if it begins with "~".
+// meanings lists the absolute paths that a path in the profile means: one for each home if it begins with "~".
 func (c *Compilation) meanings(path string) []string {
 	switch {
 	case path == "~" || len(path) > 1 && path[:2] == "~/":
@@ -199,8 +199,8 @@ func (c *Compilation) meanings(path string) []string {
 	return []string{paths.Clean(paths.Join(c.Host.Cwd, path))}
 }
 
-// sourceHome returns the home directory that binds begin at: HOME without symbolic links. A link in HOME is the
-// caller's own choice, unlike a link below it, which a task may have made.
+// sourceHome returns the home from which binds start: HOME with its symbolic links resolved. The caller chose a link in
+// HOME itself, whereas a task may have made a link below it.
 func (c *Compilation) sourceHome() string {
 	w := picture.Walker{Tree: c.hostTree()}
 	if home, err := w.Walk(c.Host.Home); err == nil {
@@ -209,11 +209,11 @@ func (c *Compilation) sourceHome() string {
 	return c.Host.Home
 }
 
-// Places that are unfit to work in. What a program writes in a home runs outside later (shell start-up files,
-// programs in PATH), and a home holds secrets. For root the directories of the system are unfit too.
+// Directories in which no sandbox should work. What a program writes in a home may run outside later (shell start-up
+// files, programs in PATH), and a home contains secrets. For root the directories of the system are unfit too.
 
-// elsewhere reports whether a bind needs no mount here: its source is unfit and may be left out, or another bind of
-// the profile shows the same. If the source is unfit and may not be left out, elsewhere returns an error.
+// elsewhere reports whether a bind can be left out: its directory is unfit to work in and the bind may be missing, or
+// another bind of the profile shows the same. It returns an error if it is unfit and the bind may not be missing.
 func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error) {
 	if m.Unfit == "" {
 		return slices.ContainsFunc(c.Profile.Mounts[:i], func(o policy.Mount) bool {
@@ -222,7 +222,7 @@ func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error
 	}
 	for j := i + 1; j < len(c.Profile.Mounts); j++ {
 		if o := &c.Profile.Mounts[j]; o.Unfit == "" && c.sameBind(m, o) {
-			return o.Write != m.Write || o.NoExec != m.NoExec, nil // the other bind insists on it
+			return o.Write != m.Write || o.NoExec != m.NoExec, nil // the other bind is not optional
 		}
 	}
 	why, err := c.unfit(src)
@@ -241,7 +241,7 @@ func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error
 		return true, &fail.Error{Op: m.Source, Err: errors.New("the working directory " + src + " " + why), Hint: hint}
 	}
 	if ofKernel(src) {
-		if !c.startsIn(src) { // otherwise the sandbox has its own
+		if !c.startsIn(src) { // otherwise the sandbox has a directory of its own there
 			c.note("the working directory " + src + " is not shown, and the program starts in /: it " + why)
 		}
 	} else if c.Tree.HostPath(src) != src {
@@ -254,7 +254,7 @@ func (c *Compilation) sameBind(a, b *policy.Mount) bool {
 	return a.Kind == policy.MountBind && b.Kind == policy.MountBind && slices.Equal(c.meanings(a.Source), c.meanings(b.Source)) && a.Target == b.Target
 }
 
-// unfit says why a directory of the host is no place to work in, or returns "" if it is one.
+// unfit returns the reason why a directory of the host is unfit to work in, or "" if it is fit.
 func (c *Compilation) unfit(dir string) (string, error) {
 	dir, err := c.hostTree().Resolve(dir)
 	if err != nil {
@@ -285,11 +285,11 @@ func (c *Compilation) unfit(dir string) (string, error) {
 	return "", nil
 }
 
-// atHome says that a directory is a home, or is above it, by whatever name.
+// atHome says that a directory is a home or lies above one, whatever path leads to it; otherwise it returns "".
 func (c *Compilation) atHome(dir, home string) string {
 	end, err := c.hostTree().Resolve(home)
 	if err != nil {
-		return "" // links without end: no home
+		return "" // a loop of links: no home
 	}
 	what := "is the home directory"
 	if end != home {
@@ -309,13 +309,13 @@ func (c *Compilation) atHome(dir, home string) string {
 	return ""
 }
 
-// numbered reports whether an inode has a number, by which it can be recognized under another name.
+// numbered reports whether a file has an inode number, by which it can be recognized under another name.
 func numbered(info fs.FileInfo) bool {
 	st, ok := host.StatOf(info)
 	return ok && st.Ino != 0
 }
 
-// peoplesHomes lists the homes of people who log in. A service's home is where it works, so it does not count.
+// peoplesHomes lists the homes of users who log in. Homes of services do not count, because services work in them.
 func (c *Compilation) peoplesHomes() (list []string) {
 	text := c.Host.Passwd
 	if _, own := c.Host.Files.(host.OSFiles); text == nil || !own {
@@ -334,13 +334,13 @@ func (c *Compilation) peoplesHomes() (list []string) {
 	return list
 }
 
-// Directories of the system, and those below them where people and services work.
+// Directories of the system, and directories below them in which users and services work.
 var (
 	dirsOfSystem = []string{"/bin", "/boot", "/dev", "/efi", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/snap", "/sys", "/usr",
 		"/var/adm", "/var/backups", "/var/cache", "/var/db", "/var/lib", "/var/lock", "/var/log", "/var/mail", "/var/run", "/var/snap", "/var/spool"}
 	dirsOfWork = []string{"/dev/shm", "/usr/src", "/usr/local/src", "/var/lib/buildkite-agent", "/var/lib/gitlab-runner", "/var/lib/go-agent",
 		"/var/lib/jenkins", "/var/cache/jenkins"}
-	dirsOfOthers = []string{"/opt", "/usr/local", "/var"} // here each directory belongs to somebody
+	dirsOfOthers = []string{"/opt", "/usr/local", "/var"} // each directory in these belongs to some user or service
 )
 
 // ofSystem reports whether a directory belongs to the system.
@@ -351,11 +351,11 @@ func ofSystem(dir string) bool {
 	return slices.Contains(dirsOfOthers, dir) || holds(dirsOfSystem) && !holds(dirsOfWork)
 }
 
-// Binds through a symbolic link. A task may have made the link, so that the next sandbox shows its target
-// (CVE-2024-42472). So a link is an error. But an optional bind of the caller's home is a profile's guess, and people
-// keep such things elsewhere: there a link is followed if no task can have made it.
+// Binds whose source is, or leads through, a symbolic link. A task may have made the link so that the next sandbox
+// shows its target (CVE-2024-42472). So a link is an error. But an optional bind in the caller's home is only a guess
+// of the profile, and users move such directories and leave a link: such a link is followed if no task can have made it.
 
-// bindSource returns what a bind shows, without a symbolic link in its path. It returns "" if the bind is left out.
+// bindSource returns the path that a bind shows, without symbolic links. It returns "" if the bind is left out.
 func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 	src, err := c.hostSource(m.Source)
 	if err != nil {
@@ -388,7 +388,7 @@ func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 		Hint: "if you want that, bind the link's target: " + end}
 }
 
-// cwdGone leaves out a working directory that has been removed, unless the profile cannot do without it.
+// cwdGone leaves out a bind of the working directory if that has been removed, unless the profile requires the bind.
 func (c *Compilation) cwdGone(m *policy.Mount) error {
 	dir := strings.TrimSuffix(c.Host.Cwd, host.CwdGone)
 	what := "the working directory " + dir + " has been removed"
@@ -403,9 +403,9 @@ func (c *Compilation) cwdGone(m *policy.Mount) error {
 	return nil
 }
 
-// keepLink handles an optional bind of the working directory that protects a name, if the name is a link, which an
-// earlier task may have left. Nothing is bound. The link keeps its place, and its target is read-only if the task
-// could write it.
+// keepLink handles an optional bind that protects a name in the working directory, if that name is a symbolic link,
+// which an earlier task may have left. Nothing is bound. The link stays in its place, and its target is read-only if
+// the task could write it.
 func (c *Compilation) keepLink(m *policy.Mount, link string) {
 	from, why := own("link"), "it is a symbolic link, which keeps its place"
 	n, err := c.Tree.Entry(link)
@@ -430,7 +430,7 @@ func (c *Compilation) keepLink(m *policy.Mount, link string) {
 	c.note(m.Source + " is not bound: " + why)
 }
 
-// throughLinks follows the links on the way to an optional bind of the home, or leaves the bind out and says why.
+// throughLinks follows the links on the way to an optional bind in the home, or leaves the bind out and reports why.
 func (c *Compilation) throughLinks(m *policy.Mount, src string) (string, fs.FileInfo, error) {
 	err := errors.New("it lies behind a symbolic link")
 	if follower, ok := c.Host.Files.(follower); ok {

@@ -1,6 +1,6 @@
 package compile
 
-// This file plans /proc, /dev and generated files: proc(5). Masked and read-only paths are the defaults of the OCI
+// This file plans /proc, /dev and generated files: proc(5). By default it hides and protects the paths of the OCI
 // runtime specification (runtime-spec, config-linux.md; Docker and runc use the same lists). hidepid by name needs
 // Linux 5.8.
 
@@ -19,16 +19,17 @@ import (
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
-// maskedSysPaths are the parts of a new sysfs that are masked.
+// maskedSysPaths are the paths of a new sysfs that are hidden.
 var maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
 
-// proc mounts the proc of the task's pid namespace. Nothing is written through it, and nothing is looked up by a path
-// of the host.
+// proc mounts a proc file system that shows the task's pid namespace. No step writes through it, and no step names a
+// path of the host.
 func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error {
-	// proc shows the pid namespace of the process that mounts it. The kernel lets a user namespace mount it only if
-	// it owns that pid namespace.
+	// A proc file system shows the pid namespace of the process that mounts it. The kernel allows that only if the
+	// process's user namespace owns that pid namespace.
 	callers := c.Profile.Namespaces.PID.Mode == policy.NSHost
 	switch {
 	case c.made&unix.CLONE_NEWPID == 0 && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWPID) && (!callers || c.Joined(unix.CLONE_NEWNS) != nil):
@@ -42,13 +43,19 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	default:
 		c.newProc(from, target, m)
 	}
-	// The descriptor of proc stays open. The covers name their targets below it, and not by a path.
-	masked, readOnly := m.ProcParts()
+	// The descriptor of proc stays open: the mounts that hide parts of it name these parts relative to the descriptor,
+	// not by a path.
+	masked, readOnly := m.ProcParts(c.Profile.BareProc())
+	if c.Profile.BareProc() && !callers {
+		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerMount,
+			Why:     "nest: parts of " + target + " are not covered, because a launcher inside can mount a proc only where nothing covers this one",
+			Instead: "the modes of its files, which give most to root of the host; /proc/keys names the keys of the task's user"})
+	}
 	readOnly, masked = c.present(target, readOnly), c.present(target, masked)
 	if err := c.unknownMasks(m, target); err != nil {
 		return err
 	}
-	// Read-only paths come first. So if a path is in both lists, the cover that hides it lies on top.
+	// Read-only paths come first. So if a path is in both lists, the mount that hides it lies on top.
 	for _, name := range readOnly {
 		c.procReadOnly(from, target, strings.TrimSuffix(name, "/"), m.Pos)
 	}
@@ -59,7 +66,7 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	return nil
 }
 
-// newProc mounts a new proc of the sandbox's pid namespace.
+// newProc mounts a new proc file system for the sandbox's pid namespace.
 func (c *Compilation) newProc(from plan.From, target string, m *policy.Mount) {
 	c.do(from, plan.FsopenStep("proc").Into(plan.FS))
 	if m.Hidepid != "" {
@@ -70,9 +77,9 @@ func (c *Compilation) newProc(from plan.From, target string, m *policy.Mount) {
 	c.Tree.Add(picture.Part{Target: target, Source: "/proc", Write: true, What: "proc", Rule: m.Pos})
 }
 
-// procOfCaller binds the caller's /proc with everything that covers parts of it, as in a container. A new proc cannot
-// be mounted, because that needs rights over the user namespace that owns the pid namespace. The bind is read-only,
-// because it shows the caller's processes, which have the same id.
+// procOfCaller binds the caller's /proc together with the mounts that hide parts of it, as in a container. A new proc
+// would need rights over the user namespace that owns the pid namespace. The bind is read-only, because it shows the
+// caller's own processes, which the task's id could otherwise change.
 func (c *Compilation) procOfCaller(from plan.From, target string, rule policy.Pos) {
 	c.do(from, plan.Clone(plan.CWD, "/proc", CloneTree|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Proc),
 		plan.Setattr(plan.R(plan.Proc), "", WholeMount, picture.AttrRO|picture.AttrBase|picture.AttrNoExec, 0, unix.MS_PRIVATE))
@@ -81,10 +88,9 @@ func (c *Compilation) procOfCaller(from plan.From, target string, rule policy.Po
 	c.way(policy.LayerMount, "a new proc of the caller's pid namespace cannot be mounted", "the caller's /proc is bound read-only, with what masks parts of it")
 }
 
-// present returns those names of a list that exist, as names below the mount; a / marks directories. It looks at the
-// host's proc, which comes from the same kernel. A needless mount costs more than checking the whole list, because
-// the kernel waits for all processors before it frees a mount. An entry that appears later, with a module, stays
-// uncovered.
+// present returns those names of a list that exist below the mount; a trailing / marks a directory. It checks the
+// host's proc, which comes from the same kernel. Checking the whole list costs less than a single needless mount,
+// because the kernel waits for all processors before it frees a mount. An entry that a module adds later stays visible.
 func (c *Compilation) present(target string, list []string) (names []string) {
 	names = make([]string, 0, len(list))
 	for _, name := range list {
@@ -103,12 +109,11 @@ func (c *Compilation) present(target string, list []string) (names []string) {
 	return names
 }
 
-// sometimes lists names below /proc that a profile may mask although this kernel lacks them: other kernels have them.
+// sometimes lists names below /proc that a profile may hide although this kernel lacks them: other kernels have them.
 var sometimes = [...]string{"thermal", "kallsyms", "kmsg", "config.gz", "vmcore", "kpagecount", "kpageflags", "kpagecgroup", "mem", "slabinfo", "pagetypeinfo",
 	"vmallocinfo", "modules", "mtrr", "swaps", "tty", "driver", "sysvipc", "pressure"}
 
-// unknownMasks refuses a path that a profile masks and that no kernel is known to have: its name is probably
-// mistyped.
+// unknownMasks refuses to hide a path of /proc that no known kernel has: the name is probably mistyped.
 func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 	for _, path := range append(m.Mask.V[:len(m.Mask.V):len(m.Mask.V)], m.ReadOnly.V...) {
 		name := strings.TrimPrefix(path, target+"/")
@@ -120,11 +125,11 @@ func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 	return nil
 }
 
-// procReadOnly makes one entry of /proc read-only. It copies the entry by the descriptor of proc and mounts the copy
-// on the entry itself.
+// procReadOnly makes one entry of /proc read-only. It copies the entry, named relative to the descriptor of proc, and
+// mounts the copy on the entry itself.
 func (c *Compilation) procReadOnly(from plan.From, target, name string, rule policy.Pos) {
-	// Each step goes on if the name is gone: an entry of /proc can vanish with a module between the check and the
-	// mount.
+	// Each step tolerates that the name is gone, because an entry of /proc can vanish with its module between the check
+	// and the mount.
 	tree := plan.R(plan.Tree)
 	c.copyMounts(from, plan.Tree, plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW, picture.AttrRO, 0, plan.ENOENT)
 	c.do(from,
@@ -133,8 +138,8 @@ func (c *Compilation) procReadOnly(from plan.From, target, name string, rule pol
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: "/proc/" + name, Absent: true, What: "read-only part of proc", Rule: rule})
 }
 
-// mask covers a directory by an empty one, and a file by the host's /dev/null, opened without following a link. It
-// does not use a /dev/null of the sandbox, because that could be anything (CVE-2025-31133).
+// mask hides a directory of /proc by an empty directory, and a file by the host's /dev/null, which is opened without
+// following a link. It does not use the sandbox's /dev/null, because that could be any file (CVE-2025-31133).
 func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos) {
 	const attrs = picture.AttrRO | picture.AttrNoExec | uint64(unix.MOUNT_ATTR_NOSUID)
 	name, dir := strings.CutSuffix(name, "/")
@@ -150,8 +155,8 @@ func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos)
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: !dir, Opaque: true, Absent: true, What: "masked", Rule: rule})
 }
 
-// A minimal /dev on a tmpfs. Its nodes are binds of the host's, because a user namespace cannot make any (mknod(2)).
-// Its devpts instance is the sandbox's own (Linux 4.7).
+// A minimal /dev on a tmpfs. Its nodes are binds of the host's devices, because mknod(2) in a user namespace makes no
+// devices. Its devpts instance is the sandbox's own (Linux 4.7).
 
 // devNodes are the devices that every program may expect, with their numbers (Documentation/admin-guide/devices.txt).
 var devNodes = [...]struct {
@@ -159,7 +164,7 @@ var devNodes = [...]struct {
 	major, minor uint32
 }{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}}
 
-// ownDev is the What of a /dev that seal will make read-only.
+// ownDev is the What of a /dev that the launcher has built, and that seal makes read-only.
 const ownDev = "the sandbox's /dev"
 
 // devLinks are the symbolic links that programs expect in /dev.
@@ -168,10 +173,10 @@ var devLinks = [...]struct{ name, text string }{
 	{"ptmx", "pts/ptmx"}, {"core", "/proc/kcore"},
 }
 
-// dev builds /dev. Once everything is in it, seal makes it read-only except for pts and shm.
+// dev builds /dev. Once it is complete, seal makes it read-only, except for pts and shm.
 func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error {
-	// This is the only mount without nodev, because devices are opened here. The task cannot make a device in it,
-	// because it becomes read-only, and because the kernel refuses mknod(2) of a device in a user namespace.
+	// This is the only mount without nodev, because programs open devices through it. The task cannot create a device
+	// in it, because it becomes read-only, and because mknod(2) of a device fails in a user namespace.
 	devfd := plan.R(plan.Dev)
 	c.tmpfs(from, plan.Dev, "755", 64<<10, picture.AttrBase&^uint64(unix.MOUNT_ATTR_NODEV)|picture.AttrNoExec)
 	c.attach(from, devfd, target, true)
@@ -211,15 +216,15 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	return nil
 }
 
-// devNode binds one device of the host, after a check that it has the expected number. major 0 means any number. The
-// child does not follow a link at that name (AT_SYMLINK_NOFOLLOW), and the mount has no nodev, because programs open
-// the device through it.
+// devNode binds one device of the host, after a check that it has the expected number. major 0 accepts any number. The
+// child does not follow a link at that name (AT_SYMLINK_NOFOLLOW), and the mount lacks nodev, because programs open the
+// device through it.
 func (c *Compilation) devNode(from plan.From, target, name, source string, major, minor uint32, rule policy.Pos) error {
 	info, err := c.Host.Files.Lstat(source)
 	if err != nil {
 		return c.noDevice(source+": "+fail.Bare(err).Error(), rule)
 	}
-	// A disk under the name null would give the task that disk.
+	// If /dev/null were a disk's node, the task would get that disk.
 	if info.Mode()&fs.ModeCharDevice == 0 || major != 0 && deviceOf(info) != unix.Mkdev(major, minor) {
 		return c.noDevice(source+" is not the device that it should be", rule)
 	}
@@ -232,13 +237,13 @@ func (c *Compilation) devNode(from plan.From, target, name, source string, major
 	return nil
 }
 
-// noDevice returns the error for a host that lacks a device which the sandbox's /dev needs.
+// noDevice returns the error for a host that lacks a device that the sandbox's /dev needs.
 func (c *Compilation) noDevice(why string, rule policy.Pos) error {
 	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: why + ": the nodes of a sandbox's /dev are the host's", From: rule.Short(),
 		Remedy: "mount -t devtmpfs dev /dev, or bind the host's /dev into this root"}
 }
 
-// devpts mounts the instance that has the task's terminal, or a new one.
+// devpts mounts the devpts instance of the task's terminal, or a new one.
 func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
 	pts, first := plan.Tree, c.OwnPts && !c.shownPts
 	if first {
@@ -253,11 +258,12 @@ func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
 	}
 }
 
-// newDevpts makes an instance. If the task takes other ids later, without a user namespace, the options make it the
-// owner of its terminal. Since Linux 4.7 every mount of devpts is a new instance, and the kernel ignores newinstance.
+// newDevpts makes a devpts instance. If the task changes its ids later, without a user namespace, the mount options
+// make it the owner of its terminal. Since Linux 4.7 every mount of devpts is a new instance, and the kernel ignores
+// newinstance.
 func (c *Compilation) newDevpts(from plan.From, to plan.Reg) {
 	fsfd := plan.R(plan.FS)
-	// ptmxmode is set because its default is 0000: nobody could open a terminal through the instance's own ptmx.
+	// ptmxmode is set because its default is 0000: nobody could open a terminal through this instance's own ptmx.
 	c.do(from, plan.FsopenStep("devpts").Into(plan.FS), plan.FsFlag(fsfd, "newinstance"),
 		plan.FsString(fsfd, "ptmxmode", "0666"), plan.FsString(fsfd, "mode", "0620"))
 	if c.OwnTTY && !c.IDs.NewUser {
@@ -274,9 +280,9 @@ func deviceOf(info fs.FileInfo) uint64 {
 	return 0
 }
 
-// Files that programs expect in /etc, made for the sandbox's own ids, name and network.
+// Files that programs expect in /etc, generated for the sandbox's own ids, host name and network.
 
-// generate returns the text of a file by the file's name.
+// generate returns the generated text for a file of that name.
 func (c *Compilation) generate(target string) (string, error) {
 	_, name := paths.Split(target)
 	switch name {
@@ -306,7 +312,7 @@ func (c *Compilation) passwd() string {
 	if home == "" {
 		home = "/"
 	}
-	// A colon or a newline in the home's path would begin another field, or another user. So they are replaced.
+	// A colon or a newline in the home's path would begin another field, or another user, so it is replaced.
 	text := ""
 	if c.IDs.InUID != 0 {
 		text = "root:x:0:0:root:/:/bin/sh\n"
@@ -315,7 +321,7 @@ func (c *Compilation) passwd() string {
 	return text + "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
 }
 
-// userName returns the caller's name if it is a usual one, otherwise "user": useradd(8).
+// userName returns the caller's name if it has the usual form of useradd(8), and otherwise "user".
 func (c *Compilation) userName() string {
 	name := c.Host.Name
 	switch {
@@ -327,7 +333,8 @@ func (c *Compilation) userName() string {
 	return name
 }
 
-// resolvConf returns the host's resolv.conf, or a text that names no server if the sandbox has a network of its own.
+// resolvConf returns the host's resolv.conf. If the sandbox has a network of its own, it returns a text that names no
+// server.
 func (c *Compilation) resolvConf() (string, error) {
 	if c.OwnNet {
 		return "# no network\n", nil
@@ -339,11 +346,10 @@ func (c *Compilation) resolvConf() (string, error) {
 	return string(text), nil
 }
 
-// Empty directories: a tmpfs if the program may write there (tmpfs(5)), otherwise a directory of the scratch file
-// system.
+// Empty directories: a tmpfs if the task may write there (tmpfs(5)), otherwise a directory of the scratch file system.
 
-// coveredSoon reports whether nobody would ever see a mount, because a later one at the same place is of the same
-// kind, and the profile puts nothing into it before. That happens if root runs a profile that empties /root and the
+// coveredSoon reports whether a mount is pointless, because a later mount of the same kind hides it at the same path,
+// and the profile mounts nothing in it before. That happens if root runs a profile that empties both /root and the
 // home.
 func (c *Compilation) coveredSoon(i int, m *policy.Mount) bool {
 	if m.Kind != policy.MountTmpfs && m.Kind != policy.MountEmpty {
@@ -372,23 +378,23 @@ func (c *Compilation) coveredSoon(i int, m *policy.Mount) bool {
 	return false
 }
 
-// emptied repeats the tmpfs or empty directory of a profile where the host's tree shows the same directory by another
-// path: the home under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile
-// stays, because it shows what it was asked to show.
+// emptied mounts a profile's tmpfs or empty directory at the other paths, too, at which the host shows the same
+// directory: the home under its real name if HOME is a link, and directories that the host has mounted twice. A bind of
+// the profile at such a path stays.
 func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
 	for _, path := range c.meanings(m.Target) {
 		w := picture.Walker{Tree: c.hostTree()}
 		end, err := w.Walk(path)
 		if err != nil {
-			continue // it does not exist, or the task cannot go there either
+			continue // it does not exist, or the task cannot reach it either
 		}
 		names, err := c.hostNames(end)
 		if err != nil {
 			return err
 		}
 		for _, name := range names {
-			// Only a name that still shows the same thing of the host is emptied. If the profile mounts something at
-			// this name, that is meant.
+			// Only a path that still shows the same directory of the host is emptied. If the profile mounts something
+			// else at this path, that is on purpose.
 			if c.Tree.HostPath(name) != name || name == "/" {
 				continue
 			}
@@ -402,9 +408,9 @@ func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
 	return nil
 }
 
-// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start. What later
-// mounts need in such a directory is made by the descriptor of the scratch file system. The directory costs a tenth
-// of a file system of its own.
+// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start. Targets that
+// later mounts need in such a directory are created through the descriptor of the scratch file system. Such a directory
+// costs a tenth of a new file system.
 func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string) {
 	if m.Kind == policy.MountTmpfs {
 		c.mountTmpfs(from, m, target)
@@ -417,7 +423,7 @@ func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string)
 	c.Tree.Add(picture.Part{Target: target, Noexec: true, Dir: name, Made: map[string]picture.Node{}, What: emptyDir, Rule: m.Pos})
 }
 
-// emptyDir is the What of a part for a mount of the kind empty.
+// emptyDir is the What of a mount that the profile lists as empty.
 const emptyDir = "an empty directory"
 
 // mountTmpfs mounts an empty tmpfs that the task may write to.

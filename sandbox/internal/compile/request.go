@@ -65,8 +65,8 @@
 //	hints.go        advice from what the command names
 package compile
 
-// This file describes what a plan is compiled for: a command as data. It reads nothing of the caller's process. The
-// maker of a Request has already looked at the environment and at the files.
+// This file describes the input of a compilation: the command as data. It reads nothing from the caller's process:
+// whoever makes a Request has already read the environment and examined the files.
 
 import (
 	"errors"
@@ -87,7 +87,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// A Request describes the command.
+// A Request describes the command to run.
 type Request struct {
 	Args     []string
 	Env      []string         // NAME=VALUE; with Into: variables that replace the sandbox's own
@@ -96,28 +96,29 @@ type Request struct {
 	Terminal bool             // the task gets a terminal of its own, whatever Stdio and the profile say
 	Recorded bool             // the output of that terminal is recorded
 	Keep     bool             // the launcher keeps what it needs to start other programs in the sandbox
-	Into     *attach.Attached // the running sandbox that the program joins; nil for a new sandbox
-	Dir      string           // with Into: the working directory, inside; "" is the sandbox's own
+	Into     *attach.Attached // the running sandbox that the program joins (cordon exec); nil for a new sandbox
+	Dir      string           // with Into: the working directory inside; "" means the sandbox's own
 
-	Profiles []ledger.Text // the files that the profile was read from: the task cannot write them
-	Search   []string      // where profiles are looked for: the task cannot write or make these directories
+	Profiles []ledger.Text // the files that the profile was read from; the task may not write them
+	Search   []string      // the directories in which profiles are searched; the task may neither write nor create them
 
 	WhyInPlace string // why the host makes no namespaces, if missing: [namespaces] permits that
 
 	Private string // the directory that the launcher made for a program in place; "" if nothing will be run
 
 	TaskID int    // the task's uid and gid on the host, if root starts it; 0 in a plan that is only printed
-	Nonce  uint64 // the number in the launcher's execveat; 0 in a plan that is only printed
+	Nonce  uint64 // the random number that marks the launcher's execveat; 0 in a plan that is only printed
 
-	Observed bool         // an observer watches the task, and the profile's filter is not installed
-	Watch    *filter.Spec // the filter that the observer asks for; nil if it asks for none
+	Observed bool         // a recorder watches the task, and the profile's filter is not installed
+	Watch    *filter.Spec // the filter that the recorder asks for; nil if it asks for none
 
-	Groups  *Groups                 // what the launcher has made of the choice; nil if nothing will be run
-	MakeDir func(path string) error // makes a directory that the task could make; nil if nothing will be run
+	Groups  *Groups                 // the control groups that the launcher has made; nil if nothing will be run
+	MakeDir func(path string) error // creates a directory that the task could create; nil if nothing will be run
 	Exposed bool                    // for tests: do not conceal a joining program from the processes inside
 }
 
-// StdinOwner returns the user id whose regular file on standard input the task opens again, or -1 if it opens none.
+// StdinOwner returns the user id whose regular file on standard input the task opens again, or -1 if the task opens
+// none.
 func StdinOwner(p *policy.Profile, h *host.Host) int {
 	if h.UID == 0 && p.User.Host != policy.HostCaller {
 		return -1
@@ -125,11 +126,11 @@ func StdinOwner(p *policy.Profile, h *host.Host) int {
 	return h.UID
 }
 
-// What the caller hands to a sandbox: arguments, variables and descriptors. A NUL ends a string for the kernel: after
-// a NUL, a variable that the profile keeps could be followed by another that it does not keep. A descriptor is a way
-// past every mount. So only descriptors that lead no further are handed over.
+// What the caller passes to a sandbox: arguments, variables and descriptors. The kernel ends a string at a NUL, so a
+// variable with a NUL could smuggle in another one that the profile does not keep. A descriptor bypasses every mount,
+// so only descriptors that lead to a single file are passed.
 
-// check refuses a request that does not mean what it seems to mean.
+// check refuses a request with a NUL in it, or with descriptors that the task may not have.
 func (r *Request) check(p *policy.Profile) error {
 	for i, arg := range r.Args {
 		if strings.IndexByte(arg, 0) >= 0 {
@@ -148,7 +149,7 @@ func (r *Request) check(p *policy.Profile) error {
 	return r.CheckFiles(p.TTY != policy.TTYInherit)
 }
 
-// nulIn returns the key of a text with a NUL, or "" if there is none. No profile in a file can have such a text.
+// nulIn returns the key of a value with a NUL, or "" if there is none. Only a profile made in Go code can contain one.
 func nulIn(p *policy.Profile) (key string) {
 	has := func(texts ...string) bool {
 		return slices.ContainsFunc(texts, func(s string) bool { return strings.IndexByte(s, 0) >= 0 })
@@ -187,13 +188,13 @@ func nulIn(p *policy.Profile) (key string) {
 
 var errNUL = errors.New("a NUL in a text")
 
-// quoted returns the part of a name before a NUL.
+// quoted returns the part of a name before its first NUL.
 func quoted(name string) string {
 	name, _, _ = strings.Cut(name, "\x00")
 	return name
 }
 
-// checkEnv refuses a NUL. An entry that is no variable is no error, only left out, because a caller inherits what
+// checkEnv refuses a NUL. An entry without a name is no error, and is only left out, because a caller inherits what
 // other programs made.
 func checkEnv(env []string) error {
 	for _, v := range env {
@@ -205,12 +206,13 @@ func checkEnv(env []string) error {
 	return nil
 }
 
-// networkVars say how programs reach a network: by which proxy, and whose certificates they trust.
+// networkVars are variables that tell programs how to reach a network: which proxy to use, and whose certificates to
+// trust.
 var networkVars = [...]string{"http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"}
 
-// ofNetwork reports whether a variable is kept because the network is the host's. It is, if it is one of networkVars
-// and does not hold a user or a password of a proxy.
+// ofNetwork reports whether a variable is kept because the sandbox uses the host's network. It is, if it is one of
+// networkVars and its value contains no user or password for a proxy.
 func (c *Compilation) ofNetwork(name, entry string) bool {
 	if c.Profile.Network.Mode != policy.NetworkHost || !slices.Contains(networkVars[:], name) {
 		return false
@@ -223,9 +225,8 @@ func (c *Compilation) ofNetwork(name, entry string) bool {
 	return true
 }
 
-// CheckFiles refuses descriptors that give access to more than one file: a directory leads on to everything below it.
-// From the descriptor of a directory, openat(2) with ".." leads up to the root of the host, past every mount of the
-// sandbox (CVE-2024-21626).
+// CheckFiles refuses descriptors that give access to more than one file. From a directory's descriptor, openat(2) with
+// ".." leads up to the root of the host, past every mount of the sandbox (CVE-2024-21626).
 func (r *Request) CheckFiles(hidesTerminal bool) error {
 	for i := range r.Stdio {
 		if kind := r.Stdio[i].Refused; kind != "" {
@@ -234,8 +235,8 @@ func (r *Request) CheckFiles(hidesTerminal bool) error {
 	}
 	for i := range r.Extra {
 		kind := r.Extra[i].Refused
-		// A terminal among the extra files would be a way past a profile that withholds the terminal, or gives the
-		// task its own.
+		// An extra file that is a terminal would defeat a profile that withholds the terminal, or gives the task its
+		// own.
 		if r.Extra[i].Terminal && hidesTerminal {
 			kind = "a terminal of the host, which the task gets only with tty: inherit"
 		}
@@ -246,7 +247,7 @@ func (r *Request) CheckFiles(hidesTerminal bool) error {
 	return nil
 }
 
-// fileError returns the error for a descriptor that no task may have.
+// fileError returns the error for a descriptor that no task may get.
 func fileError(name, kind string) error {
 	e := &fail.Error{Op: name, Err: errors.New("is " + kind)}
 	if kind == host.KindDirectory {
@@ -257,32 +258,31 @@ func fileError(name, kind string) error {
 	return e
 }
 
-// A run that is watched and not confined by seccomp, for a recorder. seccomp_unotify(2): after the answer "go on" the
-// kernel executes the call, and reads the task's memory once more. Another thread of the task can change what a
-// pointer points to between the observer's look and the call. So what an observer sees is evidence and never a
-// decision, and such a run reports no seccomp layer.
+// A recorder's run, which is watched and not confined by seccomp: seccomp_unotify(2). After the answer "continue", the
+// kernel executes the call, and reads the task's memory a second time. Meanwhile another thread of the task may have
+// changed what a pointer points to. So a recorder's observations are evidence and decide nothing, and such a run
+// reports no seccomp layer.
 
-// watched reports whether the task gets an observer's filter.
+// watched reports whether the task gets a recorder's filter.
 func (c *Compilation) watched() bool { return c.Req.Watch != nil }
 
-// Observed reports whether an observer watches the task, in place of the profile's filter.
+// Observed reports whether a recorder watches the task in place of the profile's filter.
 func (c *Compilation) Observed() bool { return c.Req.Observed }
 
-// AsItIs reports whether the task gets the host's tree, with everything that the caller may do there. No profile can
-// ask for this; it is for an audited program.
+// AsItIs reports whether the task gets the host's own file tree with all rights of the caller. Only cordon audit asks
+// for this; no profile can.
 func (c *Compilation) AsItIs() bool {
 	return c.Observed() && c.Profile.Root.Kind == policy.RootHost && c.Profile.Root.Write
 }
 
-// watch installs the observer's filter. The launcher's own call is an execveat with a number that nobody else knows.
-// So the filter can notify the observer of every other execve. If the observer asks for no filter, the task runs
-// without any.
+// watch installs the recorder's filter. The launcher's own execveat carries a number that nobody else knows, so the
+// filter can notify the recorder of every other exec. If the recorder asks for no filter, the task runs without one.
 func (c *Compilation) watch() error {
 	spec := c.Req.Watch
 	if spec == nil {
 		return nil
 	}
-	// The rules are copied, so that the observer's own list stays as it is.
+	// The rules are cloned, so that the recorder's own list stays unchanged.
 	watching := *spec
 	watching.Rules = append(watching.Rules[:len(watching.Rules):len(watching.Rules)],
 		filter.Rule{Call: "execveat", Expr: "nonce == 0x" + proc.Hex16(c.Nonce), Else: filter.Action{Kind: filter.Notify}})
@@ -294,8 +294,8 @@ func (c *Compilation) watch() error {
 	return nil
 }
 
-// planObserver reserves the listener of an observer's filter. Without a listener nothing would be seen, so that is an
-// error.
+// planObserver requests the listener of a recorder's filter. Without a listener the recorder would see nothing, so that
+// is an error.
 func (c *Compilation) planObserver() error {
 	if !c.watched() {
 		return nil
@@ -307,10 +307,7 @@ func (c *Compilation) planObserver() error {
 	return nil
 }
 
-// What the launcher keeps of a sandbox, so that another program can be started in it: the ruleset, and the filter
-// without its listener.
-
-// keepRuleset hands Landlock's ruleset to the launcher, if the launcher is to keep it.
+// keepRuleset passes Landlock's ruleset to the launcher, if other programs may be started in the sandbox later.
 func (c *Compilation) keepRuleset() {
 	if !c.Req.Keep {
 		return
@@ -318,9 +315,9 @@ func (c *Compilation) keepRuleset() {
 	c.do(c.scalar("landlock"), plan.SendKept(plan.F(FileSync), MsgRules, plan.Ruleset))
 }
 
-// PlainFilter returns the profile's filter without the parts of a single launch: reports, and a nonce. The launcher
-// keeps it with the sandbox, and a program that joins the sandbox must have the same one, byte for byte: see
-// checkJoin.
+// PlainFilter returns the profile's filter without what differs at each launch: the listener for reports, and the
+// random number. The launcher keeps it with the sandbox. A program that joins the sandbox must have the same filter,
+// byte for byte: see checkJoin.
 func (c *Compilation) PlainFilter() ([]byte, error) {
 	spec, err := c.Profile.FilterOnce(0)
 	if err != nil {
@@ -333,8 +330,9 @@ func (c *Compilation) PlainFilter() ([]byte, error) {
 	return []byte(filter.Encode(prog.Insns)), nil
 }
 
-// letExec makes a filter allow the launcher's own execveat. A profile that allows only execve cannot mean to forbid
-// that programs join. The program gains only a call that passes with a number that it cannot know.
+// letExec adds to a filter a rule that allows the launcher's own execveat. Even a profile that allows only execve does
+// not mean to prevent other programs from joining. The task gains nothing, because the call needs a number that the
+// task does not know.
 func (c *Compilation) letExec(spec filter.Spec) (filter.Spec, error) {
 	// The rule for the launcher's call is added once. If the call is still denied then, the profile itself denies it.
 	for {
@@ -342,8 +340,8 @@ func (c *Compilation) letExec(spec filter.Spec) (filter.Spec, error) {
 		if err != nil {
 			return spec, err
 		}
-		// execveat(2) has five arguments. The kernel ignores a sixth, but a filter sees it. So the nonce, as the
-		// sixth, marks the launcher's own call without changing what the call does.
+		// execveat(2) has five arguments. The kernel ignores a sixth, but a filter sees it. So a random number as the
+		// sixth argument marks the launcher's own call without changing its effect.
 		call := filter.Data{Nr: unix.SYS_EXECVEAT, Arch: c.Arch.Audit(), Args: [6]uint64{3, 0, 0, 0, unix.AT_EMPTY_PATH, c.Nonce}}
 		if a := prog.Action(&call); a.Kind == filter.Allow || a.Kind == filter.Log {
 			return spec, nil

@@ -1,10 +1,11 @@
 package compile
 
-// This file plans resource limits: getrlimit(2). A hard limit that is already lower stays: it is stricter than what
-// the profile asks for, and the report says so.
+// This file plans resource limits: getrlimit(2). If the launcher's hard limit is already lower than the profile's, it
+// stays, and the report says so.
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,12 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
 )
 
-// rlimitNumbers are the numbers of the limits by their names in a profile.
+// rlimitNumbers maps the names of resource limits in a profile to their numbers.
 var rlimitNumbers = [...]struct {
 	name string
 	n    uint64
@@ -28,15 +30,16 @@ var rlimitNumbers = [...]struct {
 	{"rttime", unix.RLIMIT_RTTIME}, {"sigpending", unix.RLIMIT_SIGPENDING}, {"stack", unix.RLIMIT_STACK},
 }
 
-// defaultNofile is the soft limit of descriptors that the task gets unless the profile says otherwise: the kernel's
-// own initial one (INR_OPEN_CUR). The task would otherwise inherit the launcher's limit, which the Go runtime has
-// raised. It is also FD_SETSIZE: select(2) cannot wait for a descriptor with a higher number.
+// defaultNofile is the soft limit of open descriptors that the task gets unless the profile sets one. It is the
+// kernel's own initial limit (INR_OPEN_CUR). Otherwise the task would inherit the launcher's, which the Go runtime has
+// raised. It equals FD_SETSIZE: select(2) cannot wait for a descriptor with a higher number.
 const defaultNofile = 1024
 
-// rlimits sets the limits that stand in for groups, those of the profile, and the limit of descriptors.
+// rlimits sets three kinds of limits: those that stand in for missing cgroup limits, those of the profile, and the
+// limit of descriptors.
 func (c *Compilation) rlimits() error {
-	// Of a stand-in and a limit of the profile for the same resource the lower one holds, because a hard limit cannot
-	// be raised without CAP_SYS_RESOURCE.
+	// If a stand-in and the profile limit the same resource, the lower limit holds, because a hard limit cannot be
+	// raised without CAP_SYS_RESOURCE.
 	c.standIns()
 	nofile := false
 	for i := range c.Profile.Limits.Rlimits {
@@ -47,7 +50,7 @@ func (c *Compilation) rlimits() error {
 		}
 		nofile = nofile || r.Name == "nofile"
 		value := r.Value
-		// The profile says 0. noCore is what prevents a dump in any case.
+		// For the profile's 0 the limit is noCore, because 0 does not prevent every dump.
 		if r.Name == "core" && value == 0 {
 			value = noCore
 			c.checkCore()
@@ -55,7 +58,7 @@ func (c *Compilation) rlimits() error {
 		c.setRlimit(at("limits.rlimits."+r.Name, -1, r.Pos), n, value)
 	}
 	if !nofile {
-		// The hard limit stays what the launcher was started with, so that a program can raise its soft limit.
+		// The hard limit stays as the launcher inherited it, so that a program can raise its soft limit.
 		c.do(own("rlimits"), plan.SetRlimit(unix.RLIMIT_NOFILE, min(defaultNofile, c.Host.NofileMax), c.Host.NofileMax))
 	}
 	return nil
@@ -66,8 +69,7 @@ func (c *Compilation) rlimits() error {
 // small as 1 byte either.
 const noCore = 1
 
-// checkCore reports core as missing if the caller's own hard limit is 0, because raising it to 1 needs
-// CAP_SYS_RESOURCE.
+// checkCore reports core as missing if the caller's hard limit is 0, because raising that to 1 needs CAP_SYS_RESOURCE.
 func (c *Compilation) checkCore() {
 	if !c.Host.CoreZero {
 		return
@@ -78,9 +80,9 @@ func (c *Compilation) checkCore() {
 	}
 }
 
-// setRlimit sets the soft and the hard limit to one value.
+// setRlimit sets both the soft and the hard limit to a value.
 func (c *Compilation) setRlimit(from plan.From, resource, value uint64) {
-	// EPERM means that the hard limit is lower already: to raise it needs CAP_SYS_RESOURCE outside. The lower limit
+	// EPERM means that the hard limit is already lower: raising it needs CAP_SYS_RESOURCE on the host. The lower limit
 	// stays.
 	c.do(from, plan.SetRlimit(resource, value, value).OrElse(plan.EPERM))
 }
@@ -95,7 +97,7 @@ func RlimitNumber(name string) (uint64, bool) {
 	return 0, false
 }
 
-// CheckSupport refuses what no layer can do yet.
+// CheckSupport refuses requests of the profile that cordon cannot enforce yet.
 func (c *Compilation) CheckSupport() error {
 	p := c.Profile
 	for _, x := range [...]struct {
@@ -112,15 +114,15 @@ func (c *Compilation) CheckSupport() error {
 	return nil
 }
 
-// lacking records a missing layer if the profile permits that. Otherwise it returns an error.
+// lacking records a missing layer if the profile permits that it is missing. Otherwise it returns an error.
 func (c *Compilation) lacking(layer policy.Layer, why, instead, where, remedy string) error {
 	missing, err := c.Without(layer, why, instead, where, remedy)
 	c.Missing = append(c.Missing, missing...)
 	return err
 }
 
-// Without returns what the report says about a missing layer, if the profile permits that. Otherwise it returns an
-// error.
+// Without returns what the report says about a missing layer if the profile permits that it is missing. Otherwise it
+// returns an error.
 func (c *Compilation) Without(layer policy.Layer, why, instead, where, remedy string) ([]report.Missing, error) {
 	for _, m := range c.Profile.Missing {
 		if m.Layer == layer {
@@ -130,44 +132,43 @@ func (c *Compilation) Without(layer policy.Layer, why, instead, where, remedy st
 	return nil, &fail.UnsupportedError{Layer: layer, Why: why, From: where, Remedy: remedy}
 }
 
-// standIns sets the rlimits that replace cgroup limits. Each is weaker than the limit of a group: RLIMIT_DATA and
-// RLIMIT_CPU hold for each process on its own. RLIMIT_NPROC counts all processes of the task's real user id, and does
-// not hold for a process with CAP_SYS_ADMIN or CAP_SYS_RESOURCE (getrlimit(2)).
+// standIns sets the rlimits that replace cgroup limits. Each is weaker than the cgroup's: RLIMIT_DATA and RLIMIT_CPU
+// apply to each process on its own. RLIMIT_NPROC counts all processes of the task's real user id, and does not apply to
+// a process with CAP_SYS_ADMIN or CAP_SYS_RESOURCE (getrlimit(2)).
 func (c *Compilation) standIns() {
 	l := &c.Profile.Limits
 	if l.Memory.Set && c.groups.lacks["memory"] {
-		// Since Linux 4.7 this limit also counts private writable mappings, so a program cannot pass it by with
-		// mmap(2).
+		// Since Linux 4.7 this limit also counts private writable mappings, so a program cannot evade it with mmap(2).
 		c.setRlimit(c.scalar("limits.memory"), unix.RLIMIT_DATA, uint64(l.Memory.V))
 	}
 	if l.PIDs.Set && c.groups.lacks["pids"] {
 		c.setRlimit(c.scalar("limits.pids"), unix.RLIMIT_NPROC, uint64(l.PIDs.V))
 	}
 	if l.CPUTime.Set && c.groups.lacks["cpu-time"] {
-		// RLIMIT_CPU counts whole seconds, so the limit is rounded up.
+		// RLIMIT_CPU is in whole seconds, so the value is rounded up.
 		seconds := uint64((l.CPUTime.V + time.Second - 1) / time.Second)
-		// The kernel sends SIGXCPU at the soft limit, by which the launcher recognizes this limit, and SIGKILL a
-		// second later.
+		// At the soft limit the kernel sends SIGXCPU, by which the launcher recognizes that this limit ended the run. A
+		// second later it sends SIGKILL.
 		c.do(c.scalar("limits.cpu-time"), plan.SetRlimit(unix.RLIMIT_CPU, seconds, seconds+1).OrElse(plan.EPERM))
 	}
 }
 
-// Limits of a user that the task shares with its caller: namespaces(7) (/proc/sys/user, Linux 4.9), inotify(7).
+// Limits per user that the task shares with its caller: namespaces(7) (/proc/sys/user, Linux 4.9), inotify(7).
 //
-// The kernel also counts what a task has for the user who made its user namespace, whatever id the task has: root's
-// sandboxes all count for root. A user has 128 inotify instances. A task that takes them all leaves none to the
-// caller's desktop or to root's services. So the sandbox's own user namespace gets a lower limit.
+// The kernel counts what a task uses for the user who made its user namespace, whatever id the task has; root's
+// sandboxes all count for root. A user has 128 inotify instances by default. A task that takes all of them leaves none
+// to the caller's desktop or to root's services. So the sandbox's own user namespace gets a lower limit.
 
-// shareOfUser is the divisor of the caller's limit: a sandbox gets a quarter of it.
+// shareOfUser is the divisor of the caller's limit: a sandbox gets a quarter of that limit.
 const shareOfUser = 4
 
-// sharedLimits are the files of /proc/sys/user whose limits are lowered. What they count needs no capability, and the
-// filters of the shipped profiles allow it.
+// sharedLimits are the files of /proc/sys/user whose limits are lowered. A task needs no capability to use up these
+// resources, and the filters of the shipped profiles allow the calls.
 var sharedLimits = [...]string{"max_inotify_instances", "max_inotify_watches"}
 
-// userLimits lowers the limits while the child has all capabilities in its user namespace. In a container /proc/sys
-// may be read-only; then only the caller's own limit holds. A task cannot escape the lower limit by a user namespace
-// of its own, because the kernel counts for every user namespace above as well (namespaces(7)).
+// userLimits lowers these limits while the child has all capabilities in its user namespace. In a container /proc/sys
+// may be read-only; then only the caller's own limit holds. A task cannot evade the lower limit by a user namespace of
+// its own, because the kernel also counts for every user namespace above it (namespaces(7)).
 func (c *Compilation) userLimits() error {
 	if c.made&unix.CLONE_NEWUSER == 0 {
 		return nil
@@ -175,14 +176,14 @@ func (c *Compilation) userLimits() error {
 	for _, name := range sharedLimits {
 		text, err := c.launcherFiles().Read("/proc/sys/user/"+name, 24)
 		if err != nil {
-			continue // a kernel without it has no such limit
+			continue // this kernel has no such limit
 		}
 		limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		// A quarter of so low a limit would be 0, and the task could not use inotify at all.
+		// A quarter of such a low limit would be 0, and the task could not use inotify at all.
 		if err != nil || limit < shareOfUser {
 			continue
 		}
-		// If the open fails, the register holds no descriptor, and the next two steps fail with EBADF.
+		// If the open fails, there is no descriptor, and the next two steps fail with EBADF, which they tolerate.
 		dir, path := c.ownProc("sys/user/" + name)
 		c.do(own("user limits"),
 			plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EROFS),
@@ -191,8 +192,6 @@ func (c *Compilation) userLimits() error {
 	}
 	return nil
 }
-
-// The limits that end a run: their place in the profile.
 
 // Endings lists, for each limit that can end a run, the profile's key and the flag that set it.
 var Endings = [...]struct{ Limit, key, flag string }{
@@ -204,9 +203,9 @@ var Endings = [...]struct{ Limit, key, flag string }{
 	{report.LimitFileSize, "limits.rlimits.fsize", "--rlimit fsize=SIZE"},
 }
 
-// CPURlimit returns the lower of the profile's two limits of processor time: the rlimit cpu and cpu-time.
+// CPURlimit returns the lower of the profile's two limits of processor time: the rlimit cpu, and limits.cpu-time.
 func (c *Compilation) CPURlimit() (limit time.Duration, ok bool) {
-	// A time.Duration holds less than an rlimit can. A longer time counts as no limit.
+	// A time.Duration cannot hold every rlimit. A longer time counts as no limit.
 	if r := c.Rlimit("cpu"); r != nil && r.Value < uint64(time.Duration(1<<62)/time.Second) {
 		limit, ok = time.Duration(r.Value)*time.Second, true
 	}
@@ -226,8 +225,8 @@ func (c *Compilation) Rlimit(name string) *policy.Rlimit {
 	return nil
 }
 
-// LimitRule returns the part of the profile that sets a limit, and the flag for it. It returns "" if the profile does
-// not set the limit: then it comes from the launcher, or from groups around its own.
+// LimitRule returns the line of the profile that sets a limit, and the flag for it. It returns "" if the profile does
+// not set the limit: then the limit comes from the launcher, or from cgroups around the launcher's own.
 func (c *Compilation) LimitRule(limit string) (rule, flag string) {
 	l := &c.Profile.Limits
 	for _, k := range Endings {
@@ -269,21 +268,23 @@ func limitValue(l *policy.Limits, limit string) string {
 	return ""
 }
 
-// DefaultGrace is the time between SIGTERM and SIGKILL unless Cmd.KillAfter says otherwise.
+// DefaultGrace is the time between SIGTERM and SIGKILL, unless Cmd.KillAfter sets another.
 const DefaultGrace = 2 * time.Second
 
-// CrowdStep is the time between two counts of the sandbox's processes, if RLIMIT_NPROC stands in for the group's limit.
+// CrowdStep is the interval at which the launcher counts the sandbox's processes, if RLIMIT_NPROC stands in for the
+// cgroup's limit.
 const CrowdStep = 500 * time.Millisecond
 
-// CPUStep is the least time between two looks at the processor time that was used. So a run uses more time than it is
-// allowed by at most CPUStep times the number of processors.
+// CPUStep is the shortest interval at which the launcher reads the used processor time. So a run exceeds its limit by
+// at most CPUStep times the number of processors.
 const CPUStep = 10 * time.Millisecond
 
-// LookStep is the time between two looks at a v1 group of pids. Since Linux 6.10 such a group notifies nobody.
+// LookStep is the interval at which the launcher reads a v1 group's pids events. Since Linux 6.10 such a group notifies
+// nobody.
 const LookStep = 250 * time.Millisecond
 
-// OomTries bounds how often the launcher looks whether the kernel has killed a process, after the kernel has reported
-// that memory ran out.
+// OomTries bounds how often the launcher checks, after the kernel has reported that memory ran out, whether the kernel
+// has killed a process.
 const OomTries = 50
 
 // Positive reports whether a counter is known and above 0.
@@ -309,4 +310,88 @@ func (c *Compilation) writeFile(from plan.From, name, text string) {
 		plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File),
 		plan.WriteStep(plan.R(plan.File), text),
 		plan.CloseStep(plan.R(plan.File)))
+}
+
+// lackLandlock says what this kernel's Landlock lacks, if the profile allows that. Otherwise it returns an error. It
+// takes the scopes from the ruleset if the kernel does not know them.
+func (c *Compilation) lackLandlock() error {
+	if c.Host.LandlockABI < scopeABI {
+		defer func() { c.Land.Scoped = 0 }()
+	}
+	m, since := report.Missing{Layer: policy.LayerLandlock}, "5.13 with landlock in the lsm= boot parameter"
+	var what, by, open, remedies []string
+	lost := c.lostScopes()
+	switch {
+	case !c.Land.On:
+		by, open = []string{"the mounts, which are read-only as the profile says"}, c.lostLists()
+	case !c.Profile.Nest: // otherwise the ruleset has no rights over files, which landlockForNest says
+		lost = c.lostRights()
+	case c.Host.LandlockABI >= scopeABI:
+		lost = nil
+	}
+	for _, r := range lost {
+		what = append(what, r.what)
+		if c.Land.On {
+			since = r.since
+		}
+		if r.by != "" && !slices.Contains(by, r.by) {
+			by = append(by, r.by)
+		}
+		if r.open != "" {
+			open, remedies = append(open, r.open), append(remedies, r.shut)
+		}
+	}
+	switch {
+	case !c.Land.On:
+		m.Why = "this kernel has no Landlock, or it is not enabled"
+	case lost == nil:
+		return nil
+	default:
+		m.Why = "ABI " + strconv.Itoa(c.Host.LandlockABI) + " cannot restrict " + series(what)
+	}
+	for _, x := range open {
+		m.Why += "; nothing restricts " + x
+	}
+	m.Instead = series(by)
+	// If the same is restricted by other means, that is a fact about the host, and not about this run.
+	m.Usual = c.Land.On && open == nil
+	if c.mayLack(policy.LayerLandlock) || m.Usual && c.mayLack(policy.MissingLandlockRights) {
+		c.Missing = append(c.Missing, m)
+		return nil
+	}
+	remedy := "Linux " + since + phrase.Prefixed(", or ", strings.Join(remedies, ", and "))
+	if m.Usual {
+		remedy += "; or list landlock-rights under missing (--missing landlock-rights): " + m.Instead + " restrict the same"
+	} else {
+		remedy += "; or list landlock under missing (--missing landlock)"
+	}
+	return &fail.UnsupportedError{Layer: policy.LayerLandlock, Why: m.Why, From: c.Where("landlock"), Remedy: remedy}
+}
+
+// lostLists names the lists of the profile that allow less than the mounts do. Without Landlock nothing stands in for
+// them.
+func (c *Compilation) lostLists() (open []string) {
+	l := &c.Profile.Landlock
+	for _, x := range [...]struct {
+		name string
+		set  bool
+	}{{"landlock.read", l.Read.Set}, {"landlock.write", l.Write.Set}, {"landlock.execute", l.Execute.Set}} {
+		if x.set {
+			open = append(open, "what "+x.name+" forbids and the mounts allow")
+		}
+	}
+	return open
+}
+
+// mayLack reports whether the profile lists a word under missing.
+func (c *Compilation) mayLack(layer policy.Layer) bool {
+	return slices.ContainsFunc(c.Profile.Missing, func(m policy.MissingLayer) bool { return m.Layer == layer })
+}
+
+// series joins words to a series: "a, b and c".
+func series(words []string) string {
+	if n := len(words); n > 1 {
+		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
+	}
+	return strings.Join(words, "")
 }

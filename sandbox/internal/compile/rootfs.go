@@ -1,9 +1,9 @@
 package compile
 
-// The root: open_tree(2) (Linux 5.2), mount_setattr(2) (5.12), openat2(2) (5.6), move_mount(2) (5.2), pivot_root(2).
+// The root of the sandbox: open_tree(2) (Linux 5.2), mount_setattr(2) (5.12), openat2(2) (5.6), move_mount(2) (5.2).
 //
-// The new root is stacked on "/" of the child's mount namespace. A process still sees the mount that its root is on.
-// So until the child enters the new root, absolute paths mean the host, and descriptors below the new root mean the
+// The new root is mounted on "/" of the child's mount namespace. A process continues to see the mount that its root is
+// on. So until the child enters the new root, absolute paths mean the host, and descriptors below the new root mean the
 // sandbox.
 
 import (
@@ -32,24 +32,24 @@ const (
 	ontoFD     = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
 )
 
-// Source is a detached mount that the launcher makes. The child, which has an unprivileged id on the host, could not
-// open every path, and an idmapped mount needs CAP_SYS_ADMIN over the file system.
+// Source is a detached mount that the launcher makes for the child. The child has an unprivileged id on the host and
+// could not open every path, and an idmapped mount needs CAP_SYS_ADMIN over the file system.
 type Source struct {
 	Path  string
 	Attrs uint64
 	Where string
-	Whole bool // idmapped with all of the sandbox's ids, not the caller's alone
+	Whole bool // idmapped for all of the sandbox's ids, not only the caller's
 	Plain bool // not idmapped: the task has here only the rights of its id on the host
 
-	// Output is 0 for what Path leads to. Otherwise it is the number of the caller's output file that is shown,
+	// Output is 0 for a mount of Path. Otherwise it is the number of one of the caller's output files, which is shown,
 	// idmapped if its file system permits that.
 	Output int
 }
 
-// Root mounts the tree in which everything else is mounted.
+// Root mounts the directory in which everything else is mounted.
 func (c *Compilation) Root() error {
-	// All mounts become private before the first mount. A new mount namespace has copies of shared mounts. Otherwise
-	// what the child mounts would appear on the host, and what the host mounts later would appear in the sandbox.
+	// All mounts become private before the first mount. A new mount namespace starts with copies of shared mounts.
+	// Without this step, the child's mounts would appear on the host, and later mounts of the host in the sandbox.
 	c.do(own("mounts"), plan.Setattr(plan.CWD, "/", unix.AT_RECURSIVE, 0, 0, unix.MS_PRIVATE))
 	c.openStdinAgain()
 	r := &c.Profile.Root
@@ -65,7 +65,7 @@ func (c *Compilation) Root() error {
 			attrs = uint64(unix.MOUNT_ATTR_NOSUID)
 		}
 		c.copyMounts(from, plan.Root, plan.CWD, "/", CloneTree, attrs, unix.MS_PRIVATE, 0)
-		c.openScratch() // after the copy of "/", which would contain it, and before the root is put on top of it
+		c.openScratch() // after "/" is copied, and before the new root is mounted on it
 		c.Tree.Add(picture.Part{Target: "/", Source: "/", Write: write, What: hostsTree, Rule: c.Profile.Source("root")})
 	case policy.RootDir:
 		if err := c.rootDir(from); err != nil {
@@ -83,7 +83,7 @@ func (c *Compilation) Root() error {
 	return nil
 }
 
-// rootDir mounts a root file system that is a directory of the host.
+// rootDir mounts a directory of the host as the sandbox's root file system.
 func (c *Compilation) rootDir(from plan.From) error {
 	r := &c.Profile.Root
 	dir, err := c.hostSource(r.Dir)
@@ -120,8 +120,8 @@ func (c *Compilation) rootDir(from plan.From) error {
 	return nil
 }
 
-// openSource makes a detached copy of the mounts at and below a host path. It refuses symbolic links anywhere on the
-// way, because a former run may have put one there (CVE-2024-42472).
+// openSource makes a detached copy of a host path, with the mounts below it. It refuses symbolic links anywhere in the
+// path, because an earlier run may have made one there (CVE-2024-42472).
 func (c *Compilation) openSource(from plan.From, to plan.Reg, path string, attrs uint64, where string) plan.Arg {
 	if c.IDs.Idmapped {
 		c.Sources = append(c.Sources, Source{Path: path, Attrs: attrs, Where: where})
@@ -131,7 +131,7 @@ func (c *Compilation) openSource(from plan.From, to plan.Reg, path string, attrs
 	return c.clonePath(from, to, path, attrs)
 }
 
-// clonePath is openSource done by the child, with the rights that it has.
+// clonePath is openSource, but the child makes the copy with its own rights.
 func (c *Compilation) clonePath(from plan.From, to plan.Reg, path string, attrs uint64) plan.Arg {
 	c.openOutside(from, path, walk.OpenAny, plan.Source)
 	c.copyMounts(from, to, plan.R(plan.Source), "", CloneTree|unix.AT_EMPTY_PATH, attrs, unix.MS_PRIVATE, 0)
@@ -139,8 +139,8 @@ func (c *Compilation) clonePath(from plan.From, to plan.Reg, path string, attrs 
 	return plan.R(to)
 }
 
-// copyMounts makes a detached copy of a mount, or of it and those below, with further attributes. gone is the error
-// to accept if the kernel may not have the mount; the register then holds no descriptor.
+// copyMounts makes a detached copy of a mount, or of it and the mounts below, with further attributes. gone is the
+// error to tolerate if the mount may be missing; the plan then continues without a descriptor.
 func (c *Compilation) copyMounts(from plan.From, to plan.Reg, dir plan.Arg, path string, flags, attrs, propagation uint64, gone plan.Errno) {
 	if c.Host.Since(6, 15) && !c.Host.NoTreeAttr {
 		c.do(from, plan.CloneWith(dir, path, flags, attrs, propagation).Into(to).OrElse(gone))
@@ -153,15 +153,15 @@ func (c *Compilation) copyMounts(from plan.From, to plan.Reg, dir plan.Arg, path
 	c.do(from, plan.Clone(dir, path, flags).Into(to).OrElse(gone), set)
 }
 
-// tmpfs makes a detached tmpfs. size 0 means the kernel's default, half of memory.
+// tmpfs makes a detached tmpfs. size 0 means the kernel's default, which is half of the memory.
 func (c *Compilation) tmpfs(from plan.From, to plan.Reg, mode string, size int64, attrs uint64) {
 	fsfd := plan.R(plan.FS)
 	c.do(from, plan.FsopenStep("tmpfs").Into(plan.FS), plan.FsString(fsfd, "mode", mode))
 	if size != 0 {
 		c.do(from, plan.FsString(fsfd, "size", strconv.FormatInt(size, 10)))
 	}
-	// The root directory belongs to the process that mounts. Without a user namespace that is still the launcher's
-	// user, because the child takes the task's ids after the mounts.
+	// The root directory of a tmpfs belongs to the process that mounts it. Without a user namespace that is the
+	// launcher's user, because the child takes the task's ids after the mounts.
 	if !c.IDs.NewUser && c.IDs.InUID != c.Host.UID {
 		c.do(from, plan.FsString(fsfd, "uid", strconv.Itoa(c.IDs.InUID)), plan.FsString(fsfd, "gid", strconv.Itoa(c.IDs.InGID)))
 	}
@@ -174,9 +174,9 @@ func (c *Compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
 	c.do(from, plan.FsCreate(fsfd), plan.FsmountStep(fsfd, attrs).Into(to), plan.CloseStep(fsfd))
 }
 
-// attach puts a detached mount at a target inside the root. The kernel resolves the target once, inside the root
-// (CVE-2026-87766), to a descriptor. A directory right below the root is named instead, since move_mount(2) follows
-// no link at the end of a path, and mounts no directory on one. If keep is true, mount stays open.
+// attach mounts a detached mount on a target inside the new root. The kernel resolves the target to a descriptor once,
+// below that root (CVE-2026-87766). A directory right below the root is named instead, because move_mount(2) follows no
+// link at the end of a path and mounts no directory on a link. If keep is true, the descriptor mount stays open.
 func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep bool) {
 	if isDir, _ := c.Tree.Stat(target); isDir && strings.LastIndexByte(target, '/') == 0 && target != "/" {
 		c.do(from, plan.Move(mount, c.rootFD, target[1:], fromFD))
@@ -191,8 +191,8 @@ func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep
 	}
 }
 
-// place makes sure that a target exists as a directory or a file, and returns its path without links. It makes a
-// missing target only on the launcher's own file systems; on the host's tree a missing target is an error.
+// place makes sure that a target exists as a directory or a file, and returns its path without links. It creates a
+// missing target only on the launcher's own file systems. On the host's file systems a missing target is an error.
 func (c *Compilation) place(from plan.From, target string, dir bool) (string, error) {
 	target, err := c.Tree.Resolve(target)
 	if err != nil {
@@ -211,7 +211,7 @@ func (c *Compilation) place(from plan.From, target string, dir bool) (string, er
 	return target, c.make(from, p, target, dir)
 }
 
-// make creates target, and the directories above it that are missing.
+// make creates target, and the missing directories above it.
 func (c *Compilation) make(from plan.From, p *picture.Part, target string, dir bool) error {
 	parent, _ := paths.Split(target)
 	if isDir, ok := c.Tree.Stat(parent); !ok {
@@ -237,8 +237,9 @@ func (c *Compilation) make(from plan.From, p *picture.Part, target string, dir b
 	return nil
 }
 
-// openParent opens the directory in which the launcher makes a path of a part, and returns it and the name in it. A
-// read-only part lies on the scratch file system. No link is on the way, because Resolve has followed the links.
+// openParent opens the directory in which the launcher creates a path, and returns it and the last component. For a
+// read-only mount that directory lies on the scratch file system. The path contains no links, because Resolve has
+// followed them.
 func (c *Compilation) openParent(from plan.From, p *picture.Part, path string) (dir plan.Arg, name string) {
 	if p.Dir != "" {
 		return plan.R(plan.Scratch), p.Dir + path[len(p.Target):]
@@ -261,7 +262,7 @@ func kindOf(dir bool) string {
 	return "a file"
 }
 
-// noTargetError reports a target that does not exist where nothing can be made.
+// noTargetError reports a mount target that does not exist in a place where cordon creates nothing.
 type noTargetError struct {
 	target string
 	part   *picture.Part
@@ -271,7 +272,7 @@ func (e *noTargetError) Error() string {
 	return "target " + e.target + " does not exist, and cordon never makes anything on " + e.part.What
 }
 
-// seal makes the launcher's own file systems read-only after everything was made on them.
+// seal makes the launcher's own file systems read-only once everything on them has been created.
 func (c *Compilation) seal() error {
 	if c.Profile.Root.Kind == policy.RootEmpty || c.byNames {
 		c.do(c.scalar("root"), plan.Setattr(c.rootFD, "", unix.AT_EMPTY_PATH, picture.AttrRO, 0, 0))
@@ -287,24 +288,23 @@ func (c *Compilation) seal() error {
 	return nil
 }
 
-// enterRoot makes the new root the child's root. With pivot_root the old root is gone for good; its mounts are locked
-// together until then (mount_namespaces(7)).
+// enterRoot makes the new root the child's root. pivot_root makes the old root unreachable. Until then its mounts are
+// locked together (mount_namespaces(7)).
 func (c *Compilation) enterRoot() error {
 	from := own("root")
 	if c.Profile.Root.Enter == policy.EnterChroot {
 		c.do(from, plan.FchdirStep(c.rootFD))
 		c.do(c.scalar("root.enter"), plan.ChrootStep("."))
 	} else {
-		if !c.scratch.attached { // scratch goes with the old root; alone it would cost another wait for RCU
+		if !c.scratch.attached { // scratch goes with the old root: unmounting it alone would cost a wait for RCU
 			c.do(own("scratch"), plan.Move(plan.R(plan.Scratch), plan.CWD, "/proc", fromFD))
 		}
 		c.do(from, plan.FchdirStep(c.rootFD), plan.Pivot(".", "."))
-		if c.scratch.attached { // now the old root lies on the new one, and scratch on that; "." is the topmost
+		if c.scratch.attached { // the old root is mounted on the new one, and scratch on that; "." is the top
 			c.do(from, plan.Umount(".", unix.MNT_DETACH))
 		}
-		// The message comes before the old root goes, because the kernel waits for all processors before it frees the
-		// mounts. Meanwhile the launcher reads the mount table; it does not accept the table before the old mounts
-		// are out of it.
+		// The message is sent before the old root is unmounted, because the kernel waits for all processors before it
+		// frees the mounts. Meanwhile the launcher reads the mount table until the old mounts are gone from it.
 		c.do(from, Say(MsgRoot), plan.Umount(".", unix.MNT_DETACH), plan.ChdirStep("/"))
 		return nil
 	}
@@ -312,8 +312,8 @@ func (c *Compilation) enterRoot() error {
 	return nil
 }
 
-// expand makes an absolute path from a path in a profile or a flag: "." and relative paths start at the caller's
-// working directory, "~" at home.
+// expand makes a path of a profile or a flag absolute: "." and relative paths start at the caller's working directory,
+// "~" at the home.
 func (c *Compilation) expand(p string) (string, error) {
 	switch {
 	case p == "~" || strings.HasPrefix(p, "~/"):
@@ -329,8 +329,8 @@ func (c *Compilation) expand(p string) (string, error) {
 
 var errNoHome = errors.New("no home: HOME is not set, not absolute, or /, and the password database has none")
 
-// hostSource is expand for a path that is opened on the host. It follows a symbolic link right below "/"
-// (distributions have /bin, /lib64, /home), because only the system can make one there.
+// hostSource is expand for a path that is opened on the host. It follows a symbolic link right below "/", such as /bin,
+// /lib64 or /home in many distributions, because only root can make one there.
 func (c *Compilation) hostSource(p string) (string, error) {
 	ofHome := strings.HasPrefix(p, "~")
 	p, err := c.expand(p)
@@ -352,15 +352,16 @@ func (c *Compilation) hostSource(p string) (string, error) {
 	return paths.Clean("/" + strings.TrimPrefix(text, "/") + "/" + rest), nil
 }
 
-// Where returns the position of a scalar in the profile, for errors.
+// Where returns the position of a value in the profile, for errors.
 func (c *Compilation) Where(path string) string { return c.Profile.Source(path).Short() }
 
-// How a plan opens a path: openat2(2), Linux 5.6. A host may refuse the call (Host.NoOpenat2). A filter cannot judge
-// the mode behind the call's pointer, so the filter of a container, or of a sandbox around this one, denies the whole
-// call. Then the plan goes name by name with openat(2), O_PATH and O_NOFOLLOW.
+// How a plan opens a path: by openat2(2), Linux 5.6. A host may refuse that call (Host.NoOpenat2): a filter cannot
+// check the mode behind the call's pointer, so the filter of a container, or of a sandbox around this one, denies the
+// call as a whole. Then the plan opens each component of the path in turn, with openat(2), O_PATH and O_NOFOLLOW.
 
-// openInside opens a path below the new root. The kernel follows links inside that root. Name by name no link is
-// followed: the picture has resolved the links, and a link that was put there since is an error.
+// openInside opens a path below the new root. openat2(2) follows links inside that root. If the path is opened
+// component by component, links are not followed: the launcher has resolved them before, and a link that appears later
+// is an error.
 func (c *Compilation) openInside(from plan.From, path string, flags uint64, to plan.Reg) {
 	if !c.Host.NoOpenat2 {
 		c.do(from, plan.Open2(c.rootFD, path, flags, walk.ResolveInRoot).Into(to))
@@ -369,8 +370,8 @@ func (c *Compilation) openInside(from plan.From, path string, flags uint64, to p
 	c.openSteps(from, c.rootFD, c.resolved(path), flags, to, 0, false)
 }
 
-// resolved returns what the picture says that a path means. If the picture cannot resolve the path, it stays as it
-// is, and opening it fails at the link.
+// resolved returns the target of a path in the sandbox, by the launcher's model of the tree (c.Tree). If that cannot
+// resolve the path, the path is returned unchanged, and opening it fails at the link.
 func (c *Compilation) resolved(path string) string {
 	if r, err := c.Tree.Resolve(path); err == nil {
 		return r
@@ -378,7 +379,7 @@ func (c *Compilation) resolved(path string) string {
 	return path
 }
 
-// openOutside opens a path of the child's own root. A symbolic link anywhere on the way is an error.
+// openOutside opens a path below the child's own root. A symbolic link anywhere in the path is an error.
 func (c *Compilation) openOutside(from plan.From, path string, flags uint64, to plan.Reg) {
 	if !c.Host.NoOpenat2 {
 		c.do(from, plan.Open2(plan.CWD, path, flags, noLinks).Into(to))
@@ -387,8 +388,7 @@ func (c *Compilation) openOutside(from plan.From, path string, flags uint64, to 
 	c.openFromTop(from, path, flags, to)
 }
 
-// openWithLinks opens a path of the child's own root, which is the sandbox's. It follows links, but no link of /proc
-// that leads to something a process has.
+// openWithLinks opens a path below the child's own root, which is the sandbox's. It follows links, except magic links in /proc.
 func (c *Compilation) openWithLinks(from plan.From, path string, flags uint64, to plan.Reg) {
 	if !c.Host.NoOpenat2 {
 		c.do(from, plan.Open2(plan.CWD, path, flags, unix.RESOLVE_NO_MAGICLINKS).Into(to))
@@ -397,16 +397,16 @@ func (c *Compilation) openWithLinks(from plan.From, path string, flags uint64, t
 	c.openFromTop(from, c.resolved(path), flags, to)
 }
 
-// openFromTop opens an absolute path of the child's own root name by name.
+// openFromTop opens an absolute path below the child's own root, component by component.
 func (c *Compilation) openFromTop(from plan.From, path string, flags uint64, to plan.Reg) {
 	c.do(from, plan.OpenStep(plan.CWD, "/", walk.OpenDir, 0).Into(plan.Top))
 	c.openSteps(from, plan.R(plan.Top), path, flags, to, 0, false)
 	c.do(from, plan.CloseStep(plan.R(plan.Top)))
 }
 
-// openSteps opens a path below dir name by name. Two registers take turns, so that the last name's descriptor ends in
-// to. If closed is not 0, the name with that number, from 1, may lie in a directory that the child may not search;
-// then the opens after it may fail as well. If fleeting is set, any name may be gone.
+// openSteps opens a path below dir component by component. Two descriptor slots (plan.Reg) alternate, so that the last
+// descriptor is in to. If closed is not 0, the component with that number, from 1, may lie in a directory that the
+// child may not search; this and the following opens may then fail. If fleeting is set, the path may have vanished.
 func (c *Compilation) openSteps(from plan.From, dir plan.Arg, path string, flags uint64, to plan.Reg, closed int, fleeting bool) {
 	if path == "/" {
 		c.do(from, plan.OpenStep(dir, ".", flags, 0).Into(to))

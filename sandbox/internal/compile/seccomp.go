@@ -16,9 +16,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// seccomp installs the profile's filter, or the observer's. It is compiled for the architecture that the launcher
-// runs on. It comes directly before the step that runs the program, so the filter need allow no other call of the
-// launcher's own.
+// seccomp installs the profile's filter, or the recorder's. The filter is compiled for the launcher's architecture. It
+// comes directly before the call that starts the program, so it need allow no other call of the launcher's own.
 func (c *Compilation) seccomp() error {
 	if c.Observed() {
 		return c.watch()
@@ -36,11 +35,11 @@ func (c *Compilation) seccomp() error {
 	return nil
 }
 
-// taskFilter returns the task's encoded filter: one that was prebuilt into the launcher, if there is one, otherwise a
-// new one.
+// taskFilter returns the task's encoded filter. If the launcher contains a prebuilt one for this profile, it returns
+// that; otherwise it compiles one.
 func (c *Compilation) taskFilter() (string, error) {
 	own := c.execCall()
-	if own == plan.Execve { // otherwise the filter contains a number that only this launch has
+	if own == plan.Execve { // otherwise the filter contains a random number that is used once
 		if insns := c.Profile.PrebuiltFilter(c.Arch, c.Reports); insns != "" {
 			return insns, nil
 		}
@@ -57,7 +56,7 @@ func (c *Compilation) taskFilter() (string, error) {
 	return filter.Encode(prog.Insns), nil
 }
 
-// Spec returns the filter of the profile's system calls, which allows the launcher's own call.
+// Spec returns the filter of the profile's system calls, with the rule that allows the launcher's own execveat.
 func (c *Compilation) Spec() (filter.Spec, error) {
 	spec, err := c.Profile.FilterOnce(c.Nonce)
 	if err == nil && c.Into != nil {
@@ -66,14 +65,15 @@ func (c *Compilation) Spec() (filter.Spec, error) {
 	return spec, err
 }
 
-// listenWith installs a filter that has a listener. The listener gets the number that reserveListener took.
+// listenWith installs a filter that has a listener. The listener gets the descriptor number that reserveListener has
+// taken.
 func (c *Compilation) listenWith(why, from plan.From, insns string) {
-	// No step may come between these two, because a descriptor that it opened would take the number.
-	c.do(why, plan.CloseStep(plan.Number(c.FirstFD()))) // now this is the lowest free number, so the listener gets it
+	// No step may come between these two, because a descriptor that it opens would take the number.
+	c.do(why, plan.CloseStep(plan.Number(c.FirstFD()))) // this is now the lowest free number, so the listener gets it
 	c.do(from, plan.SetFilter(uint64(c.Host.NotifyFlags), insns))
 }
 
-// FindArch decides for which architecture the filters are compiled.
+// FindArch finds the architecture for which the filters are compiled.
 func (c *Compilation) FindArch() error {
 	var ok bool
 	if c.Arch, ok = filter.ParseArch(runtime.GOARCH); !ok {
@@ -90,10 +90,11 @@ var callsOfInit = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, un
 var initCallsBefore = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN,
 	unix.SYS_FUTEX, unix.SYS_SENDMSG, unix.SYS_DUP3, unix.SYS_CLOSE_RANGE, unix.SYS_SECCOMP}
 
-// initFilter returns a filter that kills init at any call but these. It is written by hand because it is for init
-// alone and never changes. A jump has only 8 bits, so calls may have at most 255 entries.
+// initFilter returns a filter that kills init at any call but these. It is written by hand because only init uses it
+// and it never changes. A jump offset has only 8 bits, so calls may have at most 255 entries.
 func initFilter(arch filter.Arch, calls []uint32) string {
-	// Opcodes of classic BPF. In struct seccomp_data the number is at offset 0, and the architecture at offset 4.
+	// Opcodes of classic BPF. In struct seccomp_data the call's number is at offset 0, and the architecture at offset
+	// 4.
 	const (
 		load  = 0x20 // BPF_LD | BPF_W | BPF_ABS
 		equal = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
@@ -101,11 +102,11 @@ func initFilter(arch filter.Arch, calls []uint32) string {
 	)
 	kill, allow := filter.Insn{Code: ret, K: unix.SECCOMP_RET_KILL_PROCESS}, filter.Insn{Code: ret, K: unix.SECCOMP_RET_ALLOW}
 	insns := make([]filter.Insn, 0, 6+len(calls))
-	// The architecture is compared before the number. The same number is another call on another architecture, and a
-	// process can make calls of both (int 0x80 on amd64).
+	// The architecture is compared before the number, because a number means another call on another architecture, and
+	// a process can make calls of both (int 0x80 on amd64).
 	insns = append(insns, filter.Insn{Code: load, K: 4}, filter.Insn{Code: equal, Jt: 1, K: arch.Audit()}, kill, filter.Insn{Code: load, K: 0})
-	// A match jumps over the remaining numbers and the kill, to the allow. An x32 call on amd64 has the architecture
-	// of amd64 and bit 30 set in its number (seccomp(2)). So it equals no number here, and is killed too.
+	// A match jumps over the remaining numbers and the kill, to the allow. An x32 call on amd64 has the architecture of
+	// amd64, but bit 30 is set in its number (seccomp(2)). So it equals none of these numbers, and is killed too.
 	for i, nr := range calls {
 		insns = append(insns, filter.Insn{Code: equal, Jt: uint8(len(calls) - i), K: nr})
 	}
@@ -114,19 +115,19 @@ func initFilter(arch filter.Arch, calls []uint32) string {
 
 // The listener of the task's filter: seccomp_unotify(2), Linux 5.0; SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV 5.19.
 //
-// If the profile denies a call with an errno, the call waits in the kernel until the launcher has read what it is and
-// has answered with that errno. The answer depends on the number and the arguments alone, and the notification holds
-// a copy of these. The launcher reads the memory that the arguments point to only to show it. It never lets a call
+// If the profile denies a call with an errno, the call waits in the kernel until the launcher has read the notification
+// and has answered with that errno. The answer depends only on the number and the arguments, of which the notification
+// holds a copy. The launcher reads the memory that the arguments point to only to show it. It never lets a call
 // through, and without a launcher the kernel answers ENOSYS.
 //
-// The launcher gets the listener although the task makes no call under the filter but execve. Task and init share
-// their descriptors until execve gives the task a table of its own and closes the listener in it. The listener's
-// number is known: the task closes the lowest number that is not its program's, and the kernel takes the lowest free
-// number. init waits until the task's memory is gone, sends the descriptor at that number, and closes it. (vfork(2)
-// could block init as well, but then init could not be confined before the program is.)
+// The launcher gets the listener although execve is the only call that the task makes under the filter. Task and init
+// share their descriptor table until execve gives the task a table of its own, and closes the listener in it. The
+// listener's number is known: the task closes the lowest number that its program does not get, and the kernel takes the
+// lowest free number. init waits until the task's memory is gone, sends the descriptor at that number, and closes it.
+// (vfork(2) could block init as well, but then init could not be confined before the program is.)
 
-// PlanReports decides whether the filter asks a listener. If no listener is available, denied calls fail as they do
-// without a listener, and the report says so. That is no error, because reporting gives no protection.
+// PlanReports decides whether the filter has a listener. If none is available, denied calls fail just the same, and the
+// report says that they are not listed. That is no error, because reporting gives no protection.
 func (c *Compilation) PlanReports() error {
 	if c.Observed() {
 		return c.planObserver()
@@ -142,21 +143,21 @@ func (c *Compilation) PlanReports() error {
 	return nil
 }
 
-// reserveListener takes the listener's number before any descriptor is opened, so that none gets it.
+// reserveListener takes the listener's number before any other descriptor is opened, so that no other gets it.
 func (c *Compilation) reserveListener(from plan.From) {
 	c.Reports = true
-	// The gate only holds the number; listenWith closes this copy.
+	// This copy of the gate only holds the number; listenWith closes it.
 	c.do(from, plan.Dup(plan.F(FileGate), plan.Number(c.FirstFD()), unix.O_CLOEXEC))
 }
 
-// noListener says why the task's filter cannot have a listener, or returns "" if it can. The task has the listener
-// until its program runs, and by then its limit on descriptors holds.
+// noListener returns the reason why the task's filter cannot have a listener, or "" if it can. The task holds the
+// listener until its program runs, and by then its limit on descriptors is in force.
 func (c *Compilation) noListener() string {
 	if c.Host.NotifyFlags == 0 {
 		return cmp.Or(c.Host.NotifyWhy, "no listener for denied calls")
 	}
 	for _, r := range c.Profile.Limits.Rlimits {
-		// The limit is one more than the highest number that a process may have (getrlimit(2)).
+		// The limit is one more than the highest number of a descriptor (getrlimit(2)).
 		if r.Name == "nofile" && r.Value <= c.FirstFD() {
 			return fail.Said("limits.rlimits.nofile "+strconv.Itoa(int(r.Value)), r.Pos.Short()) + " leaves no descriptor for the listener"
 		}
@@ -164,23 +165,23 @@ func (c *Compilation) noListener() string {
 	return ""
 }
 
-// firstTask is the pid of the first process that a new pid namespace's init makes.
+// firstTask is the pid of the first child of a new pid namespace's init.
 const firstTask = 2
 
-// sendListener is init's part. init is confined before the program can run; the filter of its loop follows when the
-// listener is gone.
+// sendListener adds init's steps that send the listener. init is confined before the program can run. The stricter
+// filter of its loop follows once the listener is sent.
 func (c *Compilation) sendListener() {
 	c.doInit(own("init"),
-		// A filter can be followed by another, but never be taken away (seccomp(2)). So this one allows seccomp(2)
-		// itself, and the second filter, that of the loop, no longer does.
+		// A filter can be followed by another, but never removed (seccomp(2)). So this one allows seccomp(2) itself,
+		// and the second filter, for the loop, does not.
 		plan.SetFilter(0, initFilter(c.Arch, append(c.guardCalls(), initCallsBefore[:]...))),
 		plan.SendByte(plan.F(FileSync), string(rune(MsgInit))))
-	if c.OwnsPID() { // sleep, because AwaitOwner spins on a processor while the task runs on another
+	if c.OwnsPID() { // init sleeps, because AwaitOwner is a busy loop on one processor while the task runs on another
 		c.doInit(c.scalar("on-denial"), plan.SleepForOwner(firstTask).OrElse(plan.EAGAIN))
 	}
 	c.doInit(c.scalar("on-denial"),
-		plan.AwaitOwner().OrElse(plan.ESRCH),                                                    // ESRCH: the task was gone before HoldOwner
-		plan.SendFile(plan.F(FileSync), string(rune(MsgReady)), c.FirstFD()).OrElse(plan.EBADF)) // EBADF: the task was gone before it had a listener
+		plan.AwaitOwner().OrElse(plan.ESRCH),                                                    // the task had ended before HoldOwner
+		plan.SendFile(plan.F(FileSync), string(rune(MsgReady)), c.FirstFD()).OrElse(plan.EBADF)) // or before it had a listener
 }
 
 // initCalls returns the calls of Plan.Init after its filter, and of init's loop.
@@ -207,8 +208,8 @@ func (c *Compilation) guardSteps() {
 	c.doInit(from, plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGTERM)))
 }
 
-// placeFilter denies what no namespace holds: sockets, System V IPC, and what reaches the user's other processes by
-// their numbers. It is a filter of its own, before the profile's: of two filters the stricter answer counts.
+// placeFilter denies what no namespace holds. It is a filter of its own, before the profile's: of two filters the
+// stricter answer counts, and the profile's may be prebuilt.
 func (c *Compilation) placeFilter() error {
 	if c.Observed() {
 		return nil
@@ -218,24 +219,36 @@ func (c *Compilation) placeFilter() error {
 		return err
 	}
 	pass := filter.Action{Kind: filter.Allow}
-	errno := func(n unix.Errno) filter.Action { return filter.Action{Kind: filter.Errno, Errno: uint16(n)} }
-	mine := filter.Spec{Default: pass, Unknown: pass, Foreign: spec.Foreign}
-	add := func(call, expr string, otherwise filter.Action) {
-		mine.Rules = append(mine.Rules, filter.Rule{Call: call, Expr: expr, Else: otherwise})
+	prog, err := filter.Compile(filter.Spec{Default: pass, Unknown: pass, Foreign: spec.Foreign, Rules: c.PlaceCalls()}, c.Arch)
+	if err != nil {
+		return err
 	}
-	deny := func(call, expr string) { add(call, expr, filter.Action{}) }
+	c.do(own("in place"), plan.SetFilter(0, filter.Encode(prog.Insns)))
+	return nil
+}
+
+// PlaceCalls returns the rules of placeFilter: sockets, System V IPC, and what reaches the user's other processes by
+// their numbers.
+func (c *Compilation) PlaceCalls() (rules []filter.Rule) {
+	if !c.InPlace() {
+		return nil
+	}
+	errno := func(n unix.Errno) filter.Action { return filter.Action{Kind: filter.Errno, Errno: uint16(n)} }
+	add := func(call, expr string, otherwise filter.Action) {
+		rules = append(rules, filter.Rule{Call: call, Expr: expr, Else: otherwise, From: "in place"})
+	}
 	narrow := func(call, expr string) { add(call, expr, errno(unix.EPERM)) }
 	switch none := c.Profile.Network.Mode == policy.NetworkNone; {
 	case none && c.LandlockResolves():
 		add("socket", "family == AF_UNIX", errno(unix.EAFNOSUPPORT))
 	case none:
-		deny("socket", "errno(EAFNOSUPPORT)")
+		add("socket", "errno(EAFNOSUPPORT)", filter.Action{})
 	case !c.LandlockResolves():
 		add("socket", "family != AF_UNIX", errno(unix.EAFNOSUPPORT))
 	}
 	for _, call := range [...]string{"socketcall", "ipc", "io_uring_setup", "shmget", "shmat", "shmctl", "semget", "semop",
 		"semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink"} {
-		deny(call, "errno(ENOSYS)")
+		add(call, "errno(ENOSYS)", filter.Action{})
 	}
 	// These act on any process of the same user, and no rule of Landlock asks.
 	narrow("prlimit64", "pid == 0")
@@ -244,10 +257,5 @@ func (c *Compilation) placeFilter() error {
 	for _, call := range [...]string{"sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"} {
 		narrow(call, "pid == 0")
 	}
-	prog, err := filter.Compile(mine, c.Arch)
-	if err != nil {
-		return err
-	}
-	c.do(own("in place"), plan.SetFilter(0, filter.Encode(prog.Insns)))
-	return nil
+	return rules
 }

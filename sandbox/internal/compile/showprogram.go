@@ -1,12 +1,12 @@
 package compile
 
-// This file binds a program's own file if the profile does not show its directory. The file's name may be the work of
-// an earlier task: a link in the working directory, a script's first line. Whatever such a name means would be
-// readable inside. So the file is bound only if
+// This file binds a program's own file if the profile does not show its directory. An earlier task may have chosen the
+// name of that file, by a link in the working directory or by a script's first line. Whatever such a name leads to
+// would become readable inside. So the file is bound only if
 //
-//   - no link leads to it but those of the system's own directories;
-//   - no hide rule means it;
-//   - it is a regular file and, if a script names it, an ELF executable, not a text that somebody keeps private.
+//   - no link leads to it except links in the system's own directories;
+//   - no hide rule matches it;
+//   - it is a regular file and, if a script names it, an ELF executable, and not a text that somebody keeps private.
 
 import (
 	"bytes"
@@ -29,16 +29,16 @@ import (
 	"cordon/sandbox/report"
 )
 
-// namedBy says who names a program.
+// namedBy tells who has chosen a program's name.
 type namedBy int
 
 const (
 	byCaller namedBy = iota
-	byScript         // in its first line
+	byScript         // a script, in its first line
 )
 
-// bindProgram shows one file of the host that the profile's mounts do not show. It adds nothing to a root directory,
-// and nothing to a running sandbox: there the program must exist already.
+// bindProgram binds one file of the host that the profile's mounts do not show. It changes neither a root directory nor
+// a running sandbox: there the program must already exist.
 func (c *Compilation) bindProgram(name, path string, by namedBy) error {
 	notFound := &fail.LookupError{Name: name, Why: "no such file", Code: 127}
 	if c.Profile.Root.Kind == policy.RootDir {
@@ -81,11 +81,11 @@ func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// The rules are asked about the path without links, because a rule means a file and not a name.
+	// The hide rules are asked about the path without links, because a rule means a file and not a name.
 	if rule := c.hiding(real); rule != "" {
 		return "", &fail.LookupError{Name: name, Why: "hidden by " + rule, Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
 	}
-	// The first line of a script may be a task's. It must not make a private text readable inside.
+	// A task may have written the first line of a script. It must not make a private text readable inside.
 	if by == byScript {
 		if head, err := c.Host.Files.Read(real, 4); err != nil || string(head) != "\x7fELF" {
 			return "", &fail.LookupError{Name: name, Why: "the profile hides it, and it is not an ELF executable: a script could name any file", Code: 126,
@@ -95,7 +95,7 @@ func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
 	return real, nil
 }
 
-// withoutPlanted follows a path on the host as the kernel does, but only through links of the system. Any other link
+// withoutPlanted resolves a path on the host as the kernel does, but follows only links of the system. Any other link
 // is an error, because a task could have made it.
 func (c *Compilation) withoutPlanted(name, path string) (string, error) {
 	done, rest := "", path[1:]
@@ -106,7 +106,7 @@ func (c *Compilation) withoutPlanted(name, path string) (string, error) {
 		case "", ".":
 			continue
 		case "..":
-			// done has no links, so its last name is all that ".." takes away.
+			// done contains no links, so ".." just removes its last component.
 			done = done[:max(0, strings.LastIndexByte(done, '/'))]
 			continue
 		}
@@ -138,7 +138,7 @@ func (c *Compilation) withoutPlanted(name, path string) (string, error) {
 	return done, nil
 }
 
-// plantedError returns the error for a program behind a link that a task could have made.
+// plantedError returns the error for a program whose path contains a link that a task could have made.
 func plantedError(name, path, link string) error {
 	e := &fail.LookupError{Name: name, Why: "the profile hides what the link " + link + " leads to, and a task could have made that link", Code: 126,
 		Hint: "name the file without the link, or show its directory with --ro"}
@@ -148,23 +148,23 @@ func plantedError(name, path, link string) error {
 	return e
 }
 
-// systemDirs are the directories in which a distribution has links. None of them is ever a working directory that a
-// task may write, unless the caller insists.
+// systemDirs are the directories in which distributions have links. No task can write them, unless the caller makes one
+// of them writable on purpose.
 var systemDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/nix", "/gnu", "/opt"}
 
-// ofSystem reports whether nobody but the system makes links in a directory: it is "/", /home or one of systemDirs,
-// and only root may write it and the directories above it.
+// ofSystem reports whether only the system can make links in a directory: it is "/", /home or one of systemDirs, and
+// only root may write it and the directories above it.
 func (c *Compilation) ofSystem(dir string) bool {
 	known := dir == "/" || dir == "/home"
 	for _, s := range systemDirs {
 		known = known || paths.Below(dir, s)
 	}
-	// A directory that the task may write in this sandbox is not the system's alone.
+	// A directory that the task may write in this sandbox does not count.
 	if !known || c.writable(dir) {
 		return false
 	}
-	// Whoever can write a directory above could replace this one, so each of them is checked. The mode must not let
-	// the group or others write either.
+	// A user who can write a directory above could replace this one, so each of them is checked. Their modes must not
+	// let the group or others write either.
 	for ; ; dir, _ = paths.Split(dir) {
 		info, err := c.Tree.Lstat(dir)
 		if err != nil || info.Mode().Perm()&0o022 != 0 || !c.belongsToSystem(dir, info) {
@@ -176,15 +176,15 @@ func (c *Compilation) ofSystem(dir string) bool {
 	}
 }
 
-// belongsToSystem reports whether a file belongs to root. In a user namespace without root, it reports whether the
-// file belongs to another user and the caller cannot write it.
+// belongsToSystem reports whether a file belongs to root. In a user namespace that does not map root, it reports
+// whether the file belongs to another user and the caller cannot write it.
 func (c *Compilation) belongsToSystem(hostPath string, info fs.FileInfo) bool {
 	st, ok := host.StatOf(info)
 	return ok && (st.Uid == 0 || int(st.Uid) != c.Host.UID && c.Host.Files.Access(hostPath, unix.W_OK) != nil)
 }
 
-// hiding returns the rule that hides a path of the host, or a directory above it, whether or not the sandbox shows
-// that path. It returns "" if there is none.
+// hiding returns the hide rule that matches a path of the host or a directory above it, or "" if there is none. The
+// sandbox need not show the path.
 func (c *Compilation) hiding(real string) string {
 	for _, dir := range c.Host.StateDirs() {
 		if paths.Below(real, dir) {
@@ -199,15 +199,15 @@ func (c *Compilation) hiding(real string) string {
 	return ""
 }
 
-// hides reports whether a pattern means a path of the host or a directory above it. A pattern without wildcards is
-// followed through links. Only a pattern for any depth may begin at every name of the path; any other begins at the
-// root.
+// hides reports whether a pattern matches a path of the host or a directory above it. A pattern without wildcards is
+// resolved through links. Only a pattern for any depth may begin at every component of the path; any other begins at
+// the root.
 func (c *Compilation) hides(pattern, real string) bool {
 	rest, anywhere := strings.CutPrefix(pattern, "**/")
 	if !anywhere {
 		full, err := c.expandTarget(pattern)
 		if err != nil {
-			return false // without a home nothing is below it
+			return false // without a home, a pattern below it matches nothing
 		}
 		if !strings.ContainsAny(full, "*?[") {
 			return c.isOrIsBelow(real, full)
@@ -227,8 +227,8 @@ func (c *Compilation) hides(pattern, real string) bool {
 	return false
 }
 
-// matches reports whether a pattern means a path or a directory above it. "**" stands for any number of names, also
-// for none.
+// matches reports whether a pattern matches a path or a directory above it. "**" matches any number of components,
+// including none.
 func matches(names, parts []string) bool {
 	if len(names) == 0 {
 		return true
@@ -246,7 +246,7 @@ func matches(names, parts []string) bool {
 	return ok && err == nil && matches(names[1:], parts[1:])
 }
 
-// isOrIsBelow reports whether real, a path of the host without links, is what path leads to, or lies below that.
+// isOrIsBelow reports whether real is the target of path or lies below it. real is a path of the host without links.
 func (c *Compilation) isOrIsBelow(real, path string) bool {
 	if paths.Below(real, path) {
 		return true
@@ -257,8 +257,8 @@ func (c *Compilation) isOrIsBelow(real, path string) bool {
 	return err == nil && paths.Below(real, meant)
 }
 
-// runByShell replaces the program by the shell, with the program's path as its argument. execvp(3) does the same if
-// execve fails with ENOEXEC.
+// runByShell makes the plan run the shell, with the program's path as its argument. execvp(3) does the same if execve
+// fails with ENOEXEC.
 func (c *Compilation) runByShell() error {
 	path := c.Program.path
 	c.Program.args = append([]string{shell, path}, c.Req.Args[1:]...)
@@ -269,11 +269,11 @@ func (c *Compilation) runByShell() error {
 	return interpreterError(path, shell, c.Interpreter(shell, 0))
 }
 
-// shell runs a script that names no interpreter.
+// shell runs a script that has no "#!" line.
 const shell = "/bin/sh"
 
-// isPlainText reports whether the kernel does not know how to execute a program, but a shell does. Its first bytes
-// have no NUL, unlike those of formats that binfmt_misc may know. A file that cannot be read is no plain text: then
+// isPlainText reports whether a program is a text that the kernel cannot execute but a shell can. Its first bytes
+// contain no NUL, unlike binary formats that binfmt_misc may know. A file that cannot be read does not count: then
 // execve(2) decides.
 func (c *Compilation) isPlainText(path string) bool {
 	inside, err := c.Tree.Resolve(path)
@@ -288,15 +288,16 @@ func (c *Compilation) isPlainText(path string) bool {
 	return err == nil && !bytes.HasPrefix(head, []byte("#!")) && !bytes.HasPrefix(head, []byte("\x7fELF")) && bytes.IndexByte(head, 0) < 0
 }
 
-// Names with the host's network. A program finds out who example.org is from a few files of /etc. These files are
-// often links to what a service keeps in /run or elsewhere, where a profile shows nothing: systemd-resolved,
-// NetworkManager, resolvconf, netconfig, connman, WSL (/mnt/wsl). So a sandbox with the host's network also shows
-// those files.
+// Name resolution with the host's network. To look up example.org, a program reads a few files of /etc. These are often
+// links to files that a service keeps in /run or elsewhere, where a profile shows nothing: systemd-resolved,
+// NetworkManager, resolvconf, netconfig, connman, WSL (/mnt/wsl). So a sandbox with the host's network also shows those
+// files.
 
-// nameFiles are what a resolver reads: resolv.conf(5), hosts(5), nsswitch.conf(5), host.conf(5), gai.conf(5).
+// nameFiles are the files that a resolver reads: resolv.conf(5), hosts(5), nsswitch.conf(5), host.conf(5), gai.conf(5).
 var nameFiles = [...]string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"}
 
-// Names shows what the links among nameFiles lead to, file by file and read-only, if the network is the host's.
+// Names shows the targets of those nameFiles that are links, each as a single read-only file, if the network is the
+// host's.
 func (c *Compilation) Names() error {
 	if c.Profile.Root.Kind == policy.RootDir || c.AsItIs() {
 		return nil
@@ -318,10 +319,10 @@ func (c *Compilation) Names() error {
 // maxHosts bounds, in bytes, the size of the host's /etc/hosts that is copied at every launch.
 const maxHosts = 64 << 10
 
-// ownName replaces the host's /etc/hosts by a copy that also has the sandbox's name, because programs look up the
-// name that gethostname(2) gives them (getLocalHost of Java). Another file that the profile mounts there stays what it
-// is, and so does a hidden one. A file that is too large also stays, if the sandbox has the host's network; otherwise
-// its replacement names only the sandbox.
+// ownName replaces the host's /etc/hosts by a copy that also contains the sandbox's host name, because some programs
+// look up the name that gethostname(2) returns (getLocalHost of Java). It leaves another file that the profile mounts
+// there, and a hidden one. If the host's file is larger than maxHosts, it stays with the host's network; otherwise the
+// replacement contains only the sandbox's name.
 func (c *Compilation) ownName() error {
 	const hosts = "/etc/hosts"
 	if c.Profile.Root.Kind == policy.RootDir || c.AsItIs() || c.made&unix.CLONE_NEWUTS == 0 {
@@ -348,15 +349,14 @@ func (c *Compilation) ownName() error {
 		}
 		c.content(c.scalar("hostname"), inside, own, 0o644, policy.Pos{})
 	case c.OwnNet:
-		text, _ := c.generate(hosts) // cannot fail: generate knows this file
+		text, _ := c.generate(hosts) // no error is possible, because generate knows this file
 		c.content(c.scalar("hostname"), inside, text, 0o644, policy.Pos{})
 	}
 	return nil
 }
 
-// showLinked shows the file that a link of the system leads to. It mounts the file at the first path inside that the
-// link leads to and that does not exist. If a rule hides the file, or a task may have made a link on the way, it is
-// not shown.
+// showLinked shows the file to which a link of the system leads. It mounts the file at the first path on the link's way
+// that does not exist inside. It does nothing if a rule hides the file, or if a task may have made one of the links.
 func (c *Compilation) showLinked(name string) error {
 	inside, err := c.Tree.Resolve(name)
 	if err != nil {
@@ -367,15 +367,14 @@ func (c *Compilation) showLinked(name string) error {
 	}
 	real, err := c.systemLink(name)
 	if fail.NotThere(err) {
-		return nil // it dangles on the host as well
+		return nil // the link leads to nothing on the host either
 	}
 	info, err2 := c.Tree.Lstat(real)
 	switch {
 	case err != nil:
 		c.note("names: what " + name + " leads to is not shown: " + fail.Bare(err).Error())
 		return nil
-	// Only a regular file is shown. A directory or a socket in its place would give the task more than a resolver
-	// reads.
+	// Only a regular file is shown. A directory or a socket would give the task more than a resolver reads.
 	case err2 != nil || !info.Mode().IsRegular() || c.hiding(real) != "":
 		return nil
 	}
@@ -395,8 +394,8 @@ func (c *Compilation) showLinked(name string) error {
 	return nil
 }
 
-// systemLink returns where a path of the system leads. Every link on the way must belong to the system, and no task
-// may have made the end. The directory of the end may belong to a service, such as systemd-resolved.
+// systemLink returns the target of a path of the system. Every link on the way must belong to the system, and no task
+// may have made the target. The target's directory may belong to a service, such as systemd-resolved.
 func (c *Compilation) systemLink(name string) (string, error) {
 	foreign := ""
 	w := picture.Walker{Tree: c.hostTree(), Visit: func(p string) {
@@ -421,8 +420,7 @@ func (c *Compilation) systemLink(name string) (string, error) {
 	return end, nil
 }
 
-// A follower is a host that says where a path leads, without links. Follow fails if a task can have made one of the
-// links on the way.
+// A follower resolves the links in a path of the host. Follow fails if a task can have made one of the links.
 type follower interface {
 	Follow(path string, records []ledger.Place, root bool) (string, error)
 }

@@ -1,12 +1,12 @@
 package compile
 
-// This file keeps the task from the host's sockets with a name in the file system: unix(7), sock_diag(7), proc_net(5)
-// (/proc/net/unix). To connect to one, the permission to write to it is enough, on a read-only mount too, and whoever
-// listens sees the caller's id.
+// This file keeps the task from connecting to the host's sockets that have a path: unix(7), sock_diag(7), proc_net(5)
+// (/proc/net/unix). To connect to one, write permission on it suffices, even on a read-only mount, and the server sees
+// the caller's id.
 //
-// Since ABI 9 (Linux 7.1, LANDLOCK_ACCESS_FS_RESOLVE_UNIX), Landlock refuses to connect to what no rule allows.
-// Before that, the launcher covers the sockets that it finds when it starts. If a bind names the socket itself, that
-// is meant, and the socket stays.
+// Since ABI 9 (Linux 7.1, LANDLOCK_ACCESS_FS_RESOLVE_UNIX), Landlock refuses every connection that no rule allows. On
+// older kernels the launcher mounts an empty file over each socket that it finds at the start. If a bind names the
+// socket itself, that is on purpose, and the socket stays.
 
 import (
 	"bytes"
@@ -24,23 +24,23 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// The bounds of the search for sockets. What lies beyond them stays uncovered.
+// Limits of the search for sockets. Sockets beyond them stay reachable.
 const (
-	maxSocketTable = 4 << 20 // number of bytes of /proc/net/unix that are read
-	maxSearched    = 10_000  // number of names that are searched for a socket that does not have its name
-	socketLooks    = 2000    // number of entries of a writable directory of the host that are looked at
+	maxSocketTable = 4 << 20 // number of bytes that are read of /proc/net/unix
+	maxSearched    = 10_000  // number of files that are examined to find sockets that were renamed
+	socketLooks    = 2000    // number of entries that are examined in a writable directory of the host
 )
 
-// CoveredSocket is the What of a part that covers a socket.
+// CoveredSocket is the What of a mount that hides a socket.
 const CoveredSocket = "a socket of the host that no bind names, and covered"
 
-// CoverSockets covers the host's sockets that the sandbox would show.
+// CoverSockets hides the host's sockets that the sandbox would show, by mounts over them.
 func (c *Compilation) CoverSockets() error {
 	if c.AsItIs() || c.LandlockResolves() || !c.Tree.ShowsHost() {
 		return nil
 	}
 	names, err := c.namedSockets()
-	if err != nil { // a proc file system without the file: subset=pid
+	if err != nil { // a proc file system without this file: subset=pid
 		c.note("the host's sockets cannot be listed, and are not covered unless they lie in a writable directory: /proc/net/unix: " + fail.Bare(err).Error())
 	}
 	for _, name := range c.walkForSockets() {
@@ -58,20 +58,20 @@ func (c *Compilation) CoverSockets() error {
 	return nil
 }
 
-// LandlockResolves reports whether Landlock decides which sockets the task may connect to.
+// LandlockResolves reports whether Landlock restricts to which named sockets the task may connect.
 func (c *Compilation) LandlockResolves() bool {
-	return !c.Profile.Landlock.Off && c.Host.LandlockABI >= resolveUnixABI
+	return !c.Profile.Landlock.Off && !c.Profile.Nest && c.Host.LandlockABI >= resolveUnixABI
 }
 
-// listens reports whether somebody may listen at a socket that /proc/net/unix does not name. If an earlier run left
-// the socket and nobody listens, it is not covered, because a program that uses the name again could not remove the
-// cover.
+// listens reports whether a program may listen at a socket that /proc/net/unix does not name. A socket that an earlier
+// run left and nobody listens at is not hidden, because a program that uses the name again could not remove the mount
+// over it.
 func (c *Compilation) listens(path string) bool {
 	l, ok := c.Host.Files.(interface{ Listens(path string) bool })
 	return !ok || l.Listens(path)
 }
 
-// coverSocket covers a socket of the host at every place where the sandbox shows it.
+// coverSocket hides a socket of the host at every path at which the sandbox shows it.
 func (c *Compilation) coverSocket(windows []window, host string) error {
 	views, err := c.places(windows, host)
 	if err != nil || len(views) == 0 {
@@ -83,7 +83,7 @@ func (c *Compilation) coverSocket(windows []window, host string) error {
 	}
 	for _, view := range views {
 		if p := c.Tree.At(view); p.Target == view {
-			continue // bound by its own name
+			continue // a bind names this very socket
 		}
 		if err := c.coverThing(own("sockets"), view, policy.Pos{}, false); err != nil {
 			return err
@@ -94,7 +94,15 @@ func (c *Compilation) coverSocket(windows []window, host string) error {
 	return nil
 }
 
-// boundSockets lists the sockets of the launcher's network namespace that have a file.
+// SocketsBy says how the sockets were found.
+func (c *Compilation) SocketsBy() string {
+	if c.noDiag {
+		return "/proc/net/unix alone; sock_diag is refused, so one that was renamed is not known"
+	}
+	return "sock_diag, /proc/net/unix"
+}
+
+// boundSockets lists the sockets of the launcher's network namespace that have a path.
 func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 	if diag, ok := c.launcherFiles().(interface {
 		Sockets() ([]host.BoundSocket, error)
@@ -103,7 +111,8 @@ func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 			return list, nil
 		}
 	}
-	// Without sock_diag(7) only the names are known, not the inodes.
+	// Without sock_diag(7) only the paths are known, not the inodes.
+	c.noDiag = true
 	text, err := c.launcherFiles().Read("/proc/net/unix", maxSocketTable)
 	if err != nil {
 		return nil, err
@@ -118,8 +127,9 @@ func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 	return list, nil
 }
 
-// namedSockets lists the paths of the bound sockets that the sandbox may show. It follows the links in the names that
-// they were bound by as they are now. If a socket does not have its name any more, it looks for the socket's inode.
+// namedSockets lists the paths of the sockets that the sandbox may show. It resolves links in the paths to which the
+// sockets were bound, as these links are now. If another file has a socket's path now, it searches for the socket's
+// inode.
 func (c *Compilation) namedSockets() ([]string, error) {
 	list, err := c.boundSockets()
 	if err != nil {
@@ -133,10 +143,10 @@ func (c *Compilation) namedSockets() ([]string, error) {
 		if strings.HasPrefix(s.Name, "/") {
 			w := picture.Walker{Tree: c.hostTree()}
 			name, err := w.Walk(s.Name)
-			if err == nil && c.Tree.ShowsBelow(name) { // otherwise the task cannot go there either
+			if err == nil && c.Tree.ShowsBelow(name) { // otherwise the task cannot reach the socket either
 				names = append(names, name)
 			}
-			// By now the name may lead to another file. Then the socket is searched for.
+			// By now the path may lead to another file. Then the socket's inode is searched for.
 			if err == nil && (s.Ino == 0 || c.hasInode(name, s.Ino)) {
 				continue
 			}
@@ -156,8 +166,8 @@ func (c *Compilation) namedSockets() ([]string, error) {
 	return names, nil
 }
 
-// hasInode reports whether a path leads to an inode with this number. It compares only the low half of the number,
-// because sock_diag(7) has only that.
+// hasInode reports whether a path leads to an inode with this number. It compares only the low 32 bits, because
+// sock_diag(7) reports no more.
 func (c *Compilation) hasInode(path string, ino uint32) bool {
 	info, err := c.Tree.Lstat(path)
 	if err != nil {
@@ -167,9 +177,9 @@ func (c *Compilation) hasInode(path string, ino uint32) bool {
 	return ok && uint32(st.Ino) == ino
 }
 
-// shownDevices lists the file systems of which the sandbox shows a part. Such a part is either the window's own
-// source, or a mount of the host below that source. namedSockets forgets the lost sockets of all other file systems,
-// because the task cannot reach them.
+// shownDevices lists the file systems that the sandbox shows in part: those of the sources of its mounts, and those
+// that the host has mounted below these. namedSockets ignores renamed sockets on other file systems, because the task
+// cannot reach them.
 func (c *Compilation) shownDevices() (map[string]bool, error) {
 	table, err := c.mountsOfHost()
 	if err != nil {
@@ -190,23 +200,23 @@ func (c *Compilation) shownDevices() (map[string]bool, error) {
 	return shown, nil
 }
 
-// deviceText returns a device in the form of a mount table. In the kernel's own form, which sock_diag(7) gives, the
-// minor number has the low 20 bits. That is not the form of stat(2), so unix.Major and unix.Minor would give wrong
-// numbers.
+// deviceText formats a device number as in a mount table. sock_diag(7) returns the kernel's own form, in which the
+// minor number has the low 20 bits. stat(2) uses another form, so unix.Major and unix.Minor would give wrong numbers.
 func deviceText(dev uint32) string {
 	return strconv.FormatUint(uint64(dev>>20), 10) + ":" + strconv.FormatUint(uint64(dev&(1<<20-1)), 10)
 }
 
-// isControl reports whether a socket belongs to a sandbox's launcher. Such a socket answers nobody inside a sandbox.
-// Its file is in a state directory, often of another user, which the launcher cannot look into.
+// isControl reports whether a socket belongs to the launcher of a sandbox. Such a socket answers nobody inside a
+// sandbox, so it need not be found. Its file is in a state directory, often of another user, which the launcher cannot
+// search.
 func isControl(s host.BoundSocket) bool {
 	return strings.HasPrefix(s.Name, "/proc/self/fd/") && strings.HasSuffix(s.Name, "/"+host.ControlFile)
 }
 
-// searchSockets looks for the files of sockets in what the sandbox shows of the host. It stops after maxSearched
-// names. What it has not found stays in c.lost.
+// searchSockets searches the host's directories that the sandbox shows for sockets that are not at their paths. It
+// stops after maxSearched names. The sockets that it has not found stay in c.lost.
 func (c *Compilation) searchSockets() (found []string) {
-	var dirs []string // inside
+	var dirs []string // paths in the sandbox
 	for _, w := range c.windows() {
 		dirs = append(dirs, w.target)
 	}
@@ -232,16 +242,16 @@ func (c *Compilation) searchSockets() (found []string) {
 	return found
 }
 
-// isLost reports whether a file belongs to a socket in c.lost, and removes that socket from c.lost. It compares only
-// the number of the inode, so a file with the same number on another file system counts as the socket too.
+// isLost reports whether a file is a socket in c.lost, and removes that socket from c.lost. It compares only inode
+// numbers, so a file with the same number on another file system counts too.
 func (c *Compilation) isLost(path string) bool {
 	n := len(c.lost)
 	c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return c.hasInode(path, s.Ino) })
 	return len(c.lost) < n
 }
 
-// walkForSockets looks for sockets in the writable binds that /proc/net/unix does not name, because they belong to
-// another network namespace, or were bound by a relative name, or renamed. It stops after socketLooks entries of each
+// walkForSockets searches writable binds for sockets that /proc/net/unix does not list, because they belong to another
+// network namespace, or were bound by a relative path, or were renamed. It stops after socketLooks entries in each
 // bind.
 func (c *Compilation) walkForSockets() (found []string) {
 	for i := range c.Tree.Parts {
@@ -255,7 +265,7 @@ func (c *Compilation) walkForSockets() (found []string) {
 			dirs = dirs[1:]
 			entries, err := c.Host.Files.ReadDir(dir)
 			if err != nil {
-				continue // the task cannot read it either, and finds no socket in it
+				continue // the task cannot read it either, so it finds no socket in it
 			}
 			looks += len(entries)
 			for _, e := range entries {
@@ -271,7 +281,7 @@ func (c *Compilation) walkForSockets() (found []string) {
 	return found
 }
 
-// SocketsText returns the report's text about the host's sockets, or "" if nothing had to be done.
+// SocketsText returns the report's text about the host's sockets, or "" if cordon did nothing about them.
 func (c *Compilation) SocketsText() string {
 	if c.AsItIs() || c.LandlockResolves() || !c.Tree.ShowsHost() {
 		return ""
@@ -298,12 +308,12 @@ func (c *Compilation) SocketsText() string {
 	return text
 }
 
-// undone notes that the working directory shows the host's tree again in place of an empty directory of the profile.
-// If that is /run, which holds the sockets of the whole session, undone refuses.
+// undone reports that a bind of the working directory replaces an empty directory of the profile by the host's. If that
+// directory is /run, which contains the sockets of the whole session, undone refuses.
 func (c *Compilation) undone() error {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
-		// If the caller asked for the directory by a flag, it is meant.
+		// If a flag names the directory, that is on purpose.
 		if !p.Cwd || p.Rule.Flag != "" {
 			continue
 		}
@@ -318,7 +328,7 @@ func (c *Compilation) undone() error {
 	return nil
 }
 
-// uncovers lists the empty directories of the profile that a part, mounted later, replaces by the host's.
+// uncovers lists the empty directories of the profile that a later mount replaces by the host's.
 func (c *Compilation) uncovers(later int) (list []string) {
 	p := &c.Tree.Parts[later]
 	for i := range later {
@@ -331,11 +341,10 @@ func (c *Compilation) uncovers(later int) (list []string) {
 	return list
 }
 
-// runtimeDir reports whether a directory is /run, or the directory of a user's session in it, or lies between the
-// two.
+// runtimeDir reports whether a directory is /run, or the session directory of a user in it, or lies between the two.
 func runtimeDir(dir string) bool {
-	// /var/run is another name of /run. A directory further down, such as /run/user/1000/app, is not refused: it does
-	// not hold the sockets of the whole session.
+	// /var/run is another name of /run. A directory further down, such as /run/user/1000/app, is not refused, because
+	// it does not contain the sockets of the whole session.
 	dir = strings.TrimPrefix(dir, "/var")
 	rest, ok := strings.CutPrefix(dir, "/run")
 	if !ok || rest != "" && rest[0] != '/' {
@@ -345,9 +354,9 @@ func runtimeDir(dir string) bool {
 	return rest == "" || ok && strings.Count(user, "/") <= 1
 }
 
-// landSockets allows connecting to the sockets that are bound by name, and to sockets on the sandbox's own file
-// systems, because a program that joins the sandbox has not made those itself. A rule holds for everything that is
-// mounted below its path. So a file system with a directory of the host below it has none.
+// landSockets lets the task connect to the sockets that a bind names, and to sockets on the sandbox's own file systems.
+// A program that joins the sandbox needs these rules, because other processes have made the sockets. A Landlock rule
+// also covers the mounts below its path, so a file system with a directory of the host below it gets no rule.
 func (c *Compilation) landSockets(from plan.From) {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
@@ -360,7 +369,7 @@ func (c *Compilation) landSockets(from plan.From) {
 	}
 }
 
-// namedSocket reports whether a part is a socket of the host.
+// namedSocket reports whether a mount shows a single socket of the host.
 func (c *Compilation) namedSocket(p *picture.Part) bool {
 	if !p.File || p.Source == "" {
 		return false

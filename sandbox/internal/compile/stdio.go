@@ -1,6 +1,7 @@
 package compile
 
-// This file plans descriptors: the task gets 0, 1 and 2 and what the caller names, and nothing else (CVE-2024-21626).
+// This file plans descriptors: the task gets 0, 1 and 2 and the extra files that the caller names, and no others
+// (CVE-2024-21626).
 
 import (
 	"errors"
@@ -22,7 +23,7 @@ import (
 // StdioNames are the names of the standard files in a plan.
 var StdioNames = [...]string{"stdin", "stdout", "stderr"}
 
-// descriptors puts the task's descriptors at their numbers and marks every other one to be closed by execve:
+// descriptors gives the task's descriptors their numbers, and marks every other one to be closed by execve:
 // close_range(2), CLOSE_RANGE_CLOEXEC since Linux 5.11.
 func (c *Compilation) descriptors() error {
 	from := own("stdio")
@@ -31,7 +32,7 @@ func (c *Compilation) descriptors() error {
 			c.takeStdin()
 			continue
 		}
-		// terminal has put the task's terminal in place, and a file that passes is in place already.
+		// The phase terminal has already put the task's terminal here, and a file that passes already has its number.
 		if c.Brokered(i) || c.Passes(i) {
 			continue
 		}
@@ -43,18 +44,18 @@ func (c *Compilation) descriptors() error {
 		c.Plan.Files = append(c.Plan.Files, name)
 		c.do(from, plan.Dup(plan.F(name), plan.Number(uint64(3+i)), 0))
 	}
-	// The child still needs its other descriptors, so execve closes them.
+	// The child still needs its other descriptors, so only execve closes them.
 	c.do(from, plan.CloseFrom(c.FirstFD(), unix.CLOSE_RANGE_CLOEXEC))
 	return nil
 }
 
-// ExtraName returns the name of an extra file in a plan, by its index.
+// ExtraName returns the name of an extra file in a plan, by its index in Request.Extra.
 func ExtraName(i int) string { return "extra" + strconv.Itoa(i) }
 
-// FirstFD returns the lowest number that the task does not get.
+// FirstFD returns the lowest descriptor number that the task does not get.
 func (c *Compilation) FirstFD() uint64 { return uint64(3 + len(c.Req.Extra)) }
 
-// Passes reports whether a standard file is the launcher's own at the same number, and may stay.
+// Passes reports whether a standard file of the launcher becomes the task's without a change.
 func (c *Compilation) Passes(number int) bool {
 	f := &c.Req.Stdio[number]
 	return f.Given && f.Number == number && !c.Withheld(number) && !c.Copied(number) && !c.Lent(number)
@@ -65,8 +66,8 @@ func (c *Compilation) Withheld(number int) bool {
 	return c.Profile.TTY == policy.TTYNone && c.Req.Stdio[number].Terminal
 }
 
-// consolePath returns the host's device for a terminal that is passed through on standard input, or "". The device
-// becomes /dev/console, so that ttyname(3) finds it.
+// consolePath returns the host's device of a terminal that the task gets as standard input, or "". The device is bound
+// to /dev/console, so that ttyname(3) finds it.
 func (c *Compilation) consolePath() string {
 	in := &c.Req.Stdio[0]
 	if c.Profile.TTY != policy.TTYInherit || !in.Terminal || in.TTY == "" || !paths.Below(in.TTY, "/dev") {
@@ -75,21 +76,21 @@ func (c *Compilation) consolePath() string {
 	return in.TTY
 }
 
-// GivesPipes reports whether root starts a task that has another id on the host.
+// GivesPipes reports whether the task gets pipes of its own, because root starts it with another id on the host.
 func (c *Compilation) GivesPipes() bool {
 	return c.IDs.Own || c.Host.Privileged && c.IDs.OutUID >= 0 && (c.Into != nil || c.Joined(unix.CLONE_NEWUSER) != nil)
 }
 
-// Lent reports whether the task gets a pipe of its own instead of a standard file that it reads. A pipe's owner can
-// open either of its ends: see Copied.
+// Lent reports whether the task reads from a pipe of its own in place of a standard file that is a pipe. The owner of a
+// pipe can open both ends of it: see Copied.
 func (c *Compilation) Lent(number int) bool {
 	return number == 0 && c.Req.Stdio[0].Pipe && !c.Brokered(0) && !c.AsItIs()
 }
 
-// Copied reports whether the task gets a pipe of its own instead of a standard file that it writes. It does for
-// limits.output, and if the caller's file is a pipe. The owner of a pipe can also read it, through /proc/PID/fd, and
-// could take what others have written and nobody has read yet. And a task with another id could not open /dev/stdout.
-// The terminal broker counts its output itself.
+// Copied reports whether the task writes to a pipe of its own in place of a standard file. It does so for
+// limits.output, and if the caller's file is a pipe: the owner of a pipe can also read it, through /proc/PID/fd, and
+// could take what others have written. And a task with another id could not open /dev/stdout. The terminal broker
+// counts the output of a terminal itself.
 func (c *Compilation) Copied(number int) bool {
 	f := &c.Req.Stdio[number]
 	if number == 0 || !f.Given || c.Brokered(number) {
@@ -98,13 +99,13 @@ func (c *Compilation) Copied(number int) bool {
 	return c.Profile.Limits.Output.Set || f.Pipe && !c.AsItIs()
 }
 
-// A regular file on standard input. The mounts keep a task from writing files of the host. But if the task has a
-// descriptor of a file that belongs to its user, it can change the file's mode, times and attributes. So the task
-// opens the file again, through a read-only mount that is attached nowhere: open_tree(2), mount_setattr(2). The
-// launcher gets the descriptor too. With it, the launcher sets where the task begins to read. At the end it moves the
-// caller's own descriptor to where the task has stopped, as if both had shared it.
+// A regular file on standard input. Mounts keep a task from changing files of the host, but not if it has a descriptor
+// of a file that belongs to its user: by the descriptor it can change the file's mode, times and attributes. So the
+// task opens the file again, through a detached read-only mount: open_tree(2), mount_setattr(2). The launcher gets this
+// descriptor too. With it, the launcher sets the position at which the task begins to read. At the end the launcher
+// moves the caller's own descriptor to the position at which the task stopped, as if both had shared one descriptor.
 
-// MsgStdin brings the launcher the task's standard input.
+// MsgStdin carries the descriptor of the task's standard input to the launcher.
 const MsgStdin = 'S'
 
 // settleStdin decides whether the task opens its standard input again.
@@ -122,7 +123,7 @@ func (c *Compilation) settleStdin() error {
 	return nil
 }
 
-// openStdinAgain opens the file on standard input again. It comes while "/" is still the host's.
+// openStdinAgain opens the file on standard input again, while "/" still means the host's root.
 func (c *Compilation) openStdinAgain() {
 	if c.Stdin == "" {
 		return
@@ -133,14 +134,14 @@ func (c *Compilation) openStdinAgain() {
 	c.copyMounts(from, plan.Tree, plan.R(plan.Source), "", CloneTree|unix.AT_EMPTY_PATH, picture.AttrRO|picture.AttrBase, unix.MS_PRIVATE, 0)
 	c.do(from,
 		plan.CloseStep(plan.R(plan.Source)),
-		// Something else may lie there by now. So the open follows no link (O_NOFOLLOW), takes no terminal as the
+		// Another file may have the path by now. So the open follows no link (O_NOFOLLOW), makes no terminal the
 		// controlling one (O_NOCTTY), and does not wait for the writer of a named pipe (O_NONBLOCK): open(2).
 		plan.OpenStep(tree, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0).Into(plan.Input),
 		plan.CloseStep(tree))
 }
 
-// allowStdin lets the task open its standard input by name, as /dev/stdin. It needs a rule of its own, because no
-// rule of the tree holds for a mount that is attached nowhere.
+// allowStdin lets the task open its standard input by name, as /dev/stdin. That needs a Landlock rule of its own,
+// because the other rules do not apply to a detached mount.
 func (c *Compilation) allowStdin() {
 	if c.Stdin == "" {
 		return
@@ -148,18 +149,17 @@ func (c *Compilation) allowStdin() {
 	c.do(own("stdin"), plan.AllowBeneath(plan.R(plan.Ruleset), plan.Input, landRead&landOfFile&c.Land.Handled))
 }
 
-// A file on standard output or standard error that a program opens again, by its name: /dev/stdout, or `error_log
+// A file on standard output or standard error that a program opens again by name: /dev/stdout, or `error_log
 // /dev/stderr` of nginx. The name is a link of /proc to the caller's file, which no mount of the sandbox shows. So
-// Landlock needs a rule of its own for it. A task with another id than the caller's could not open the file: it gets
-// an idmapped bind of the file at that name.
+// Landlock needs a rule of its own for it. A task with another id than the caller's could not open the file, so an
+// idmapped bind of the file is mounted on that name.
 
-// OutputFile reports whether a standard file is a file with a name that the task writes, and that the task gets as it
-// is.
+// OutputFile reports whether a standard file is a named file that the task writes, and that the task gets unchanged.
 func (c *Compilation) OutputFile(number int) bool {
 	return number > 0 && c.Req.Stdio[number].Written && !c.Copied(number) && !c.Brokered(number) && !c.Withheld(number)
 }
 
-// outputPaths returns the paths of the output files.
+// outputPaths returns the paths of the caller's output files.
 func (c *Compilation) outputPaths() (list []string) {
 	for i := range c.Req.Stdio {
 		if f := &c.Req.Stdio[i]; c.OutputFile(i) && f.Path != "" {
@@ -169,7 +169,7 @@ func (c *Compilation) outputPaths() (list []string) {
 	return list
 }
 
-// allowOutput lets the task open its output files again.
+// allowOutput adds the Landlock rules that let the task open its output files again.
 func (c *Compilation) allowOutput() {
 	for i := range c.Req.Stdio {
 		if !c.OutputFile(i) {
@@ -179,7 +179,7 @@ func (c *Compilation) allowOutput() {
 		if c.Passes(i) {
 			file = plan.Number(uint64(i))
 		}
-		// Without OPEN_TREE_CLONE this opens the file itself, as O_PATH does.
+		// Without OPEN_TREE_CLONE this call opens the file itself, as O_PATH does.
 		open := plan.Clone(file, "", unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
 		if c.InPlace() && c.Passes(i) { // a container's filter may deny open_tree(2)
 			open = plan.OpenStep(plan.CWD, "/proc/self/fd/"+strconv.Itoa(i), unix.O_PATH|unix.O_CLOEXEC, 0)
@@ -193,8 +193,9 @@ func (c *Compilation) allowOutput() {
 	}
 }
 
-// bindsOutput reports whether the name of a standard file in the sandbox's /dev is a bind of the file. The kernel
-// copies no mount of another mount namespace: a task then has such a file's descriptor, and no name.
+// bindsOutput reports whether a standard file is bound to its name in the sandbox's /dev, and returns its number. The
+// kernel cannot copy a mount of another mount namespace. A file there is not bound, so the task has its descriptor but
+// cannot open its name.
 func (c *Compilation) bindsOutput(name string) (number int, ok bool) {
 	number = slices.Index(StdioNames[:], name)
 	if number <= 0 || !c.IDs.Idmapped || !c.GivesPipes() || !c.OutputFile(number) {
@@ -204,33 +205,31 @@ func (c *Compilation) bindsOutput(name string) (number int, ok bool) {
 	return number, f.Path != "" && !f.Foreign
 }
 
-// bindOutput puts an output file at its name in the sandbox's /dev.
+// bindOutput binds an output file to its name in the sandbox's /dev.
 func (c *Compilation) bindOutput(from plan.From, target, name string, number int) {
 	c.Sources = append(c.Sources, Source{Path: name, Attrs: picture.AttrBase | picture.AttrNoExec, Output: number})
 	c.do(from,
 		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
 		plan.RecvFD(plan.F(FileSync)).Into(plan.Tree),
-		// The file may be removed meanwhile.
+		// Somebody may remove the file meanwhile.
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD).OrElse(plan.ENOENT),
 		plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: true, Write: true, Noexec: true, Absent: true, What: "the caller's " + name})
 }
 
-// takeStdin puts the file at number 0, and sends it to the launcher.
+// takeStdin makes the file descriptor 0, and sends it to the launcher.
 func (c *Compilation) takeStdin() {
 	c.do(own("stdin"),
 		plan.Dup(plan.R(plan.Input), plan.Number(0), 0),
 		plan.SendFile(plan.F(FileSync), string(rune(MsgStdin)), 0))
 }
 
-// Reopened reports whether the task opens a standard file itself.
+// Reopened reports whether the task opens a standard file again itself.
 func (c *Compilation) Reopened(number int) bool { return number == 0 && c.Stdin != "" }
 
-// The jobserver of make: descriptors, or a named pipe, that a variable names.
-
-// withoutJobserver removes from a variable of make what names the jobserver of a make outside: descriptors that the
-// task does not get, or a named pipe that it does not see. The number of jobs stays, and a make inside has a
-// jobserver of its own. After "--" follow variables of the makefile.
+// withoutJobserver removes from a variable such as MAKEFLAGS the jobserver of a make outside, which the task cannot
+// use: descriptors that the task does not get, or a named pipe that it does not see. The number of jobs stays, so a
+// make inside has a jobserver of its own. Variables of the makefile follow after "--", and stay.
 func (c *Compilation) withoutJobserver(name, entry string) string {
 	flags, vars, _ := strings.Cut(entry, " -- ")
 	cut := false
@@ -249,7 +248,7 @@ func (c *Compilation) withoutJobserver(name, entry string) string {
 	if !cut {
 		return entry
 	}
-	// Before 4.2 make passed a -j without a number. Without a jobserver that means any number of jobs.
+	// Before 4.2, make passed -j without a number. Without a jobserver that means any number of jobs.
 	flags = strings.TrimSuffix(strings.ReplaceAll(flags+" ", " -j ", " "), " ")
 	c.Left = append(c.Left, report.Added{Path: "$" + name, Why: "the jobserver of the make outside is not the sandbox's; a make inside has one of its own"})
 	if vars != "" {
@@ -258,7 +257,7 @@ func (c *Compilation) withoutJobserver(name, entry string) string {
 	return flags
 }
 
-// hasJobserver reports whether the task has the descriptors or the named pipe of a jobserver.
+// hasJobserver reports whether the task gets the descriptors or the named pipe of a jobserver.
 func (c *Compilation) hasJobserver(value string) bool {
 	if file, ok := strings.CutPrefix(value, "fifo:"); ok {
 		inside, err := c.Tree.Resolve(paths.Clean(file))
@@ -266,7 +265,7 @@ func (c *Compilation) hasJobserver(value string) bool {
 			return false
 		}
 		_, there := c.Tree.Stat(inside)
-		// A job reads a token from the pipe and writes the token back at its end, so the pipe must be writable.
+		// A job reads a token from the pipe and writes it back at its end, so the pipe must be writable.
 		return there && c.Tree.At(inside).Write
 	}
 	// Both descriptors must be among the extra files.
@@ -276,10 +275,10 @@ func (c *Compilation) hasJobserver(value string) bool {
 	return ok && err == nil && err2 == nil && min(from, to) > 2 && max(from, to) < 3+len(c.Req.Extra)
 }
 
-// A terminal of the task's own, instead of the caller's: pts(4), ioctl_tty(2), TIOCGPTPEER since Linux 4.13.
+// A terminal of the task's own, in place of the caller's: pts(4), ioctl_tty(2), TIOCGPTPEER since Linux 4.13.
 //
-// The task does not have the caller's terminal. So it cannot put anything into it (TIOCSTI, TIOCLINUX: CVE-2017-5226,
-// CVE-2023-28100), read what is typed to other programs, or change its mode. The task has a pseudo-terminal of the
+// The task does not have the caller's terminal. So it cannot type into it (TIOCSTI, TIOCLINUX: CVE-2017-5226,
+// CVE-2023-28100), read what is typed for other programs, or change its mode. The task has a pseudo-terminal of the
 // sandbox's devpts, and the launcher copies between the two: internal/terminal.
 //
 // init leads the task's session, and the task has a process group of its own in it. If the task led the session, its
@@ -288,10 +287,10 @@ func (c *Compilation) hasJobserver(value string) bool {
 // FileSlave is the task's terminal on the host's devpts, which is used if the sandbox shows no devpts of its own.
 const FileSlave = "terminal"
 
-// MsgTerminal brings the launcher the master of a terminal of the sandbox's devpts.
+// MsgTerminal carries the master of the task's terminal to the launcher.
 const MsgTerminal = 'Y'
 
-// Brokered reports whether the task gets its own terminal instead of a standard file.
+// Brokered reports whether the task gets a terminal of its own in place of a standard file.
 func (c *Compilation) Brokered(number int) bool {
 	return c.Req.Terminal || c.Profile.TTY == policy.TTYBroker && c.Req.Stdio[number].Terminal
 }
@@ -313,7 +312,7 @@ func (c *Compilation) findTerminal() error {
 	return nil
 }
 
-// terminal makes the terminal. It comes before the fork, because init leads the session that the terminal controls.
+// terminal makes the task's terminal. It comes before the fork, because init leads the terminal's session.
 func (c *Compilation) terminal() error {
 	if !c.OwnTTY {
 		return nil
@@ -338,13 +337,13 @@ func (c *Compilation) terminal() error {
 	return nil
 }
 
-// openTerminal opens a terminal, and sends the launcher its master. The terminal is of a new devpts, which stays
-// unattached until /dev is made, or of the devpts of the sandbox that is joined. To send the master it must be at a
-// known number: one of those that the terminal is going to have.
+// openTerminal opens a terminal, and sends its master to the launcher. The terminal belongs to a new devpts, which
+// stays detached until /dev is made, or to the devpts of the sandbox that is joined. A descriptor can be sent only by a
+// known number, so the master briefly takes one of the numbers that the terminal gets later.
 func (c *Compilation) openTerminal(from plan.From) {
 	master, number := plan.R(plan.Master), c.terminalFD()
 	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
-	if c.Into != nil { // the sandbox has a devpts; if the file is no terminal, the next step fails
+	if c.Into != nil { // the joined sandbox has a devpts; if its ptmx is no terminal, the next step fails
 		c.openOutside(from, paths.Join(c.devTarget, "pts/ptmx"), flags, plan.Master)
 	} else {
 		c.newDevpts(from, plan.Pts)
@@ -353,8 +352,8 @@ func (c *Compilation) openTerminal(from plan.From) {
 	c.do(from,
 		// A new terminal is locked: its slave cannot be opened before this.
 		plan.UnlockPTY(master),
-		// TIOCGPTPEER opens the slave by its master and not by a path. So it works although no path may lead
-		// to the devpts yet, and nobody can put another file in the slave's place.
+		// TIOCGPTPEER opens the slave by its master and not by a path. So it works before the devpts is attached, and
+		// nobody can put another file in the slave's place.
 		plan.OpenSlave(master, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).Into(plan.Slave),
 		plan.Dup(master, plan.Number(number), 0),
 		plan.SendFile(plan.F(FileSync), string(rune(MsgTerminal)), number),
@@ -371,14 +370,14 @@ func (c *Compilation) terminalFD() uint64 {
 	return 0
 }
 
-// jobControl gives the task a process group of its own in the foreground of its terminal. The kernel sends SIGTTOU to
-// a background process that does this. The signal is blocked here, like every signal of the child.
+// jobControl puts the task into a process group of its own, in the foreground of its terminal. The kernel sends SIGTTOU
+// to a background process that does this; that signal is blocked here, like every signal of the child.
 func (c *Compilation) jobControl() {
 	c.do(c.scalar("tty"), plan.NewGroup(), plan.Foreground(plan.Number(c.terminalFD())))
 }
 
-// console binds the terminal, the first of its devpts, to /dev/console. A new instance numbers its terminals from 0,
-// and openTerminal has opened the first of them before.
+// console binds the task's terminal to /dev/console. It is terminal 0 of its devpts, because a new instance counts from
+// 0, and openTerminal has opened it first.
 func (c *Compilation) console(from plan.From, target string, rule policy.Pos) {
 	c.do(from,
 		plan.MkfileStep(plan.R(plan.Dev), "console", 0o444),

@@ -1,2 +1,2 @@
-// Package fail holds the errors of a sandbox, and the functions that build their texts.
+// Package fail holds the error types of a sandbox, and functions that build error texts.
 package fail

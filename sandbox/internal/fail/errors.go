@@ -45,10 +45,10 @@ type UnsupportedError struct {
 	Why    string
 	Remedy string
 	From   string
-	Err    error // the attempt that failed; nil if nothing was tried
+	Err    error // the error of the call that failed; nil if nothing was tried
 }
 
-// Unwrap returns what failed, if anything was tried.
+// Unwrap returns the error of the call that failed, or nil if nothing was tried.
 func (e *UnsupportedError) Unwrap() error { return e.Err }
 
 // Error names the layer, the cause and the place in the profile.
@@ -80,7 +80,7 @@ func (e *LookupError) Unwrap() error { return e.Err }
 
 // Error is any other reason why cordon ran nothing.
 type Error struct {
-	Op   string // operation and object
+	Op   string // the operation and its object
 	Err  error
 	From string
 	Hint string

@@ -38,7 +38,7 @@ func Bare(err error) error {
 	return err
 }
 
-// Said returns a text, followed by the place in parentheses if there is a place.
+// Said returns a text, followed by the position in parentheses if there is one.
 func Said(what, where string) string {
 	if where == "" {
 		return what
@@ -46,6 +46,6 @@ func Said(what, where string) string {
 	return what + " (" + where + ")"
 }
 
-// NotThere reports whether an error says that a path does not exist. After any other error, nobody knows whether it
-// exists.
+// NotThere reports whether an error means that a path does not exist. After any other error it is unknown whether the
+// path exists.
 func NotThere(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }

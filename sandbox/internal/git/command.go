@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// A Word is a word of a command, split as the shell does, but without regard to quotes.
+// A Word is a word of a command line, split as a shell does, but without regard to quotes.
 type Word struct {
 	Text    string
-	Dir     string // the directory of a "cd" before it; "" for none
-	Program bool   // the command runs it, or an interpreter reads it
+	Dir     string // the directory of an earlier "cd"; "" if there is none
+	Program bool   // the command executes this file, or an interpreter reads it
 	Started bool   // it is the first word of a command
 }
 
-// Here stands in a word for the directory of the script that contains the word.
+// Here stands in a word for the directory that contains the script.
 const Here = "\x01"
 
-// These patterns match the ways in which scripts name their own directory, and the top of the working tree.
+// These patterns match the expressions with which scripts name their own directory, or the top of the working tree.
 var (
 	ofScript = pattern{text: "(?:\\$\\(|`)\\s*dirname\\s+(?:--\\s+)?\"?\\$(?:0|\\{0\\}|BASH_SOURCE|\\{BASH_SOURCE(?:\\[0\\])?\\})\"?\\s*(?:\\)|`)|" +
 		`\$\{(?:0|BASH_SOURCE(?:\[0\])?)%/\*\}`}
@@ -27,13 +27,13 @@ var (
 	assigned = pattern{text: `^[A-Za-z_][A-Za-z0-9_]*$`}
 )
 
-// prefixes are words after which another command begins.
+// prefixes are words such as env and sudo, after which another command begins.
 var prefixes = []string{
 	"if", "then", "else", "elif", "while", "until", "do", "exec", "env", "command", "nohup", "time", "nice",
 	"sudo", "eval", "xargs", "setsid", "timeout", "builtin", "flock", "ionice",
 }
 
-// interpreters run the file that is their first argument.
+// interpreters execute the file that is their first argument.
 var interpreters = []string{
 	"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "python", "perl", "ruby", "node", "nodejs", "deno",
 	"bun", "php", "lua", "tclsh", "Rscript", "pwsh", ".", "source",
@@ -57,7 +57,7 @@ func Words(text string) []Word {
 	}
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
-		case c == '"' || c == '\'': // "$0"/x is one word
+		case c == '"' || c == '\'': // quotes do not end a word: "$0"/x is one word
 		case c == '#' && isComment(text, i):
 			for i+1 < len(text) && text[i+1] != '\n' {
 				i++
@@ -81,14 +81,14 @@ func isComment(text string, at int) bool {
 	return strings.Count(line, `"`)%2 == 0 && strings.Count(line, "'")%2 == 0
 }
 
-// A splitter splits a text into words, and remembers what the next word is.
+// A splitter splits a text into words, and remembers what kind of word comes next.
 type splitter struct {
 	words  []Word
 	dir    string
 	start  bool // the next word begins a command
-	script bool // the next word that is not an option is a script
+	script bool // the next word that is not an option is a script's path
 	moves  bool // the next word is the argument of cd
-	value  bool // the next word is the value of a variable, and a command may follow
+	value  bool // the next word is a variable's value, after which a command may follow
 }
 
 func (s *splitter) word(text string, by byte) {
@@ -114,7 +114,7 @@ func (s *splitter) word(text string, by byte) {
 		switch last := text[len(text)-1]; {
 		case strings.HasPrefix(text, "--") || last != 'c' && last != 'e' && last != 'm':
 		default:
-			s.script, s.start = false, last == 'c' // the next word is the program's text itself
+			s.script, s.start = false, last == 'c' // after -c the next word is program text
 		}
 	case s.script:
 		w.Program, s.script = true, false
@@ -122,7 +122,7 @@ func (s *splitter) word(text string, by byte) {
 	s.words = append(s.words, w)
 }
 
-// begun remembers what follows a word that begins a command.
+// begun decides what may follow a word that begins a command.
 func (s *splitter) begun(text string) {
 	name := text[strings.LastIndexByte(text, '/')+1:]
 	s.start = slices.Contains(prefixes, name)
@@ -135,7 +135,7 @@ func (s *splitter) breaks(by byte) {
 	case '\n', ';', '|', '&', '(', ')', '`', '!', '{', '}':
 		s.start, s.script, s.moves, s.value = true, false, false, false
 	case ' ', '\t':
-		if s.value { // the variable is set to nothing
+		if s.value { // the variable is empty
 			s.value, s.start = false, true
 		}
 	}

@@ -12,9 +12,9 @@ type Var struct {
 	Subsection string // as written; "" for none
 	Key        string // lower case
 	Value      string
-	Dir        string // the directory of the file, for includes; the caller sets it
-	User       bool   // the variable does not come from a repository; the caller sets it
-	None       bool   // the variable has no "=": its value is true
+	Dir        string // the directory of the file that sets it, for includes; the caller sets this field
+	User       bool   // no repository sets the variable; the caller sets this field
+	None       bool   // the variable has no "=", which means true
 }
 
 // Name returns the variable's name with the section, in lower case, without the subsection.
@@ -58,7 +58,7 @@ func (p *parser) variables() ([]Var, error) {
 type parser struct {
 	text     []byte
 	at       int
-	comments strings.Builder // what git ignores, one per line
+	comments strings.Builder // the comments, which git ignores, one per line
 }
 
 func (p *parser) peek() byte {
@@ -166,7 +166,7 @@ func (p *parser) variable() (v Var, err error) {
 // value reads a value to its end, with its escapes, quotes, comments and continued lines.
 func (p *parser) value() (string, error) {
 	var b []byte
-	quoted, kept := false, 0 // blanks at the end count only if they are quoted
+	quoted, kept := false, 0 // blanks at the end belong to the value only if they are quoted
 	for p.peek() == ' ' || p.peek() == '\t' {
 		p.at++
 	}
@@ -231,15 +231,15 @@ func (p *parser) escape() (string, bool) {
 func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
 
-// Named returns the variable with a name of the form "section.key" or "section.subsection.key": git-config(1).
+// Named makes a variable from a name "section.key" or "section.subsection.key": git-config(1).
 func Named(name, value string) Var {
 	section, rest, _ := strings.Cut(name, ".")
 	dot := strings.LastIndexByte(rest, '.')
 	return Var{Section: strings.ToLower(section), Subsection: rest[:max(dot, 0)], Key: strings.ToLower(rest[dot+1:]), Value: value}
 }
 
-// Parameters reads $GIT_CONFIG_PARAMETERS, in which git passes on what -c has set. It contains words in single
-// quotes: 'name=value' or 'name'='value'. Parameters stops at text that it does not know, as git does.
+// Parameters parses $GIT_CONFIG_PARAMETERS, by which git passes variables that were set with -c. It contains words in
+// single quotes: 'name=value' or 'name'='value'. Like git, Parameters stops at text that it cannot parse.
 func Parameters(text string) (vars []Var) {
 	for {
 		name, rest, ok := dequote(strings.TrimLeft(text, " \t\n"))
@@ -257,8 +257,8 @@ func Parameters(text string) (vars []Var) {
 	}
 }
 
-// dequote takes a word in single quotes off a text. Inside the word, a single quote is written outside of the quotes,
-// after a backslash.
+// dequote removes a word in single quotes from the beginning of a text. A single quote in the word is written after a
+// backslash, outside of the quotes.
 func dequote(text string) (word, rest string, ok bool) {
 	for strings.HasPrefix(text, "'") {
 		part, after, closed := strings.Cut(text[1:], "'")

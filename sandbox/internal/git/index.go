@@ -1,5 +1,5 @@
-// Package git reads two of git's files: the index and the configuration. It does not touch a file system, so that
-// tests can check alone how it handles hostile bytes.
+// Package git parses two of git's files: the index and the configuration. It accesses no file system, so that tests can
+// give it any bytes.
 package git
 
 import (
@@ -9,19 +9,19 @@ import (
 	"strconv"
 )
 
-// modeGitlink is the mode of an entry that names a commit of another repository: a submodule.
+// modeGitlink is the mode of an index entry for a submodule, which names a commit of another repository.
 const modeGitlink = 0o160000
 
-// Index holds what the index of a repository says about other repositories.
+// Index holds what the index of a repository says about submodules.
 type Index struct {
-	Gitlinks []string // paths below the working tree, in the index's order
-	Shared   string   // the file that holds the rest, beside the index: gitrepository-layout(5); "" for none
+	Gitlinks []string // paths of submodules below the working tree, in the index's order
+	Shared   string   // the shared index: gitrepository-layout(5); "" if there is none
 }
 
 // The constants of the index format: gitformat-index(5).
 const (
 	headSize  = 12 // signature, version, number of entries
-	statSize  = 40 // of an entry before the object's name
+	statSize  = 40 // size of an entry before the object's name
 	modeAt    = 24
 	longFlags = 0x4000
 	nameMask  = 0x0fff
@@ -56,7 +56,7 @@ type reader struct {
 	at      int
 	hash    int
 	version uint32
-	name    []byte // the name of the last entry
+	name    []byte // the previous entry's name
 }
 
 var errShort = errors.New("the index ends in the midst of an entry")
@@ -90,8 +90,8 @@ func (r *reader) entry() (mode uint32, name []byte, err error) {
 	return mode, e[fixed : fixed+end], nil
 }
 
-// prefixed reads the name of an entry of version 4: how many bytes to drop from the last name, and what to append to
-// it.
+// prefixed reads an entry's name in version 4: the number of bytes to remove from the end of the previous name, and the
+// bytes to append.
 func (r *reader) prefixed(e []byte, fixed int) error {
 	drop, n := offset(e[fixed:])
 	if n == 0 || drop > uint64(len(r.name)) {
@@ -107,8 +107,8 @@ func (r *reader) prefixed(e []byte, fixed int) error {
 	return nil
 }
 
-// offset reads a number in the format of packs: seven bits for each byte, the highest first, and one added for each
-// further byte.
+// offset decodes a number in the format of pack files: seven bits in each byte, the highest first, with one added for
+// each further byte.
 func offset(b []byte) (v uint64, n int) {
 	for n < len(b) && n < 9 {
 		c := b[n]
@@ -122,8 +122,8 @@ func offset(b []byte) (v uint64, n int) {
 	return 0, 0
 }
 
-// shared returns the name of the index that the extension "link" names: this index contains only the changes to that
-// one. It returns "" if there is none.
+// shared returns the name of the index to which this one contains only changes, from the extension "link". It returns
+// "" if there is none.
 func (r *reader) shared() string {
 	const digits = "0123456789abcdef"
 	for rest := r.data[min(r.at, len(r.data)):]; len(rest) >= 8; {

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// A pattern is a regular expression that is compiled when it is first used, because most launches use none.
+// A pattern is a regular expression that is compiled on its first use, because most launches use none.
 type pattern struct {
-	text string // in the syntax of package regexp; get panics if the syntax is wrong
+	text string // in the syntax of package regexp; get panics if it is invalid
 	once sync.Once
 	re   *regexp.Regexp
 }

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// telling are parts of the names of variables that hold secrets.
+// telling are substrings of names of variables that contain secrets.
 var telling = [...]string{"extraheader", "password", "passwd", "passphrase", "smtppass", "token",
 	"secret", "apikey", "api-key", "cookie", "sslkey", "sslcert", "authorization", "privatekey", "private-key",
 	"accesskey", "access-key", "bearer"}
 
-// short are complete names of variables that hold secrets.
+// short are complete names of variables that contain secrets.
 var short = [...]string{"auth", "pass", "pat", "pw", "pwd"}
 
-// tells matches a text that contains a secret: "Authorization: …", "TOKEN=…", "sshpass -p …", "curl -u name:word". It
-// knows names of HTTP headers, of variables and of options.
+// tells matches a text that contains a secret, by the name before it: "Authorization: …", "TOKEN=…", "sshpass -p …",
+// "curl -u name:word".
 var tells = pattern{text: `(?i)extraheader|sshpass|authorization|\bcookie\b|` +
 	`(token|secret|passw(or)?d|passphrase|api[-_]?key|private[-_]?key|access[-_]?key|credentials?|\bpass|[-_]pass|\bauth)` +
 	`["']?\s*[:=]\s*\S|` +
@@ -24,20 +24,19 @@ var tells = pattern{text: `(?i)extraheader|sshpass|authorization|\bcookie\b|` +
 	`\b(curl|wget)\b.*\s(-[a-z#]*u|--user|--proxy-user)[= ]?\s*\S+:|` +
 	`\b(curl|wget)\b.*\s(-[a-z#]*h|--header)[= ]?\s*["']*x-\S+:\s*\S`}
 
-// formats match tokens by the form that their issuers give them, so that tokens in the path of an address are found
-// too. They know GitHub, GitLab, Slack, AWS, Bitbucket, Atlassian, npm, PyPI, Hugging Face, DigitalOcean, and a JWT
-// (RFC 7519).
+// formats matches tokens by the form that their issuers use, so that tokens in the path of an address are found too. It
+// contains GitHub, GitLab, Slack, AWS, Bitbucket, Atlassian, npm, PyPI, Hugging Face, DigitalOcean, and JWT (RFC 7519).
 var formats = pattern{text: `\bgh[pousr]_[A-Za-z0-9]{16}|\bgithub_pat_[A-Za-z0-9_]{16}|\bgl[a-z]{2,6}-[A-Za-z0-9_-]{16}|` +
 	`\bxox[a-z]-[A-Za-z0-9-]{10}|\b(AKIA|ASIA)[A-Z0-9]{16}|\bATBB[A-Za-z0-9]{16}|\bATATT[A-Za-z0-9_=-]{16}|` +
 	`\bnpm_[A-Za-z0-9]{16}|\bpypi-[A-Za-z0-9_-]{16}|\bhf_[A-Za-z0-9]{16}|\bdop_v1_[a-f0-9]{16}|\beyJ[A-Za-z0-9_-]{8,}\.eyJ`}
 
-// Cut says what was left out of a configuration.
+// Cut says what was removed from a configuration.
 type Cut int
 
-// The kinds of cuts. A larger one includes the smaller ones.
+// The values of Cut. A larger value includes the smaller ones.
 const (
 	Nothing     Cut = iota
-	Credentials     // credential sections, which mostly name programs and users
+	Credentials     // credential sections, most of which name programs and users
 	Secrets         // variables with secrets, or parts of addresses
 )
 
@@ -55,7 +54,7 @@ func Filter(text []byte) (safe string, cut Cut, err error) {
 	return FormatConfig(left), max(cut, more), nil
 }
 
-// suspicious reports whether a text that git ignores contains something that would be cut if git read it.
+// suspicious reports whether comments contain a text that would have been removed from a value.
 func suspicious(comments string) bool {
 	for line := range strings.Lines(comments) {
 		if tells.get().MatchString(line) || formats.get().MatchString(line) || WithoutUser(line) != line {
@@ -68,8 +67,8 @@ func suspicious(comments string) bool {
 	return false
 }
 
-// WithoutSecrets returns the variables without those that hold a secret, and without all credential sections. It also
-// removes users and queries from addresses.
+// WithoutSecrets returns the variables without those that contain a secret, and without credential sections. It also
+// removes users and query strings from addresses.
 func WithoutSecrets(vars []Var) (out []Var, cut Cut) {
 	for _, v := range vars {
 		if v.Section == "credential" {
@@ -99,7 +98,7 @@ func WithoutSecrets(vars []Var) (out []Var, cut Cut) {
 	return out, cut
 }
 
-// withoutOddUser removes the user and the password from one address if they contain blanks or quotes, as git allows.
+// withoutOddUser removes the user and password from an address if they contain blanks or quotes, as git allows.
 func withoutOddUser(address string) string {
 	scheme, rest, ok := strings.Cut(address, "://")
 	at := strings.LastIndexByte(rest, '@')
@@ -130,13 +129,12 @@ func secret(v *Var) bool {
 	return false
 }
 
-// queries match the part after the path of an address: RFC 3986, 3.4 and 3.5. A fragment matches only if it contains
+// queries matches the query and the fragment of an address (RFC 3986, 3.4 and 3.5), but a fragment only if it contains
 // "=".
 var queries = pattern{text: `(://[^\s"'?#]*)(\?[^\s"']*|#[^\s"']*=[^\s"']*)`}
 
-// WithoutUser removes the user, the password and the query from every address whose scheme would send them:
-// "https://u:p@host/?token=x". The user of an ssh address is not a secret, and is part of the address; its password
-// is a secret.
+// WithoutUser removes the user, the password and the query from every address with a scheme that sends them:
+// "https://u:p@host/?token=x". The user of an ssh address is no secret and stays; its password is removed.
 func WithoutUser(s string) string {
 	s = queries.get().ReplaceAllString(s, "$1")
 	var b strings.Builder
@@ -161,11 +159,11 @@ func WithoutUser(s string) string {
 	}
 }
 
-// keepsUser matches the schemes that need the user, and that send no secret with it: git-clone(1), GIT URLS.
+// keepsUser matches the schemes that need the user, and do not send a secret with it: git-clone(1), GIT URLS.
 var keepsUser = pattern{text: `(^|[^a-z0-9+.-])(git\+ssh|ssh\+git|ssh|git)://$`}
 
-// userOf splits the user with "@" from the rest of an address after its scheme. A password may contain a slash that
-// is not escaped. Then the part that looks like a port is not a number, and "@" comes later.
+// userOf splits an address after its scheme into the user, with "@", and the rest. A password may contain an unescaped
+// slash: then the text that looks like a port is not a number, and "@" comes later.
 func userOf(s string) (user, rest string) {
 	end := strings.IndexAny(s, " \t\n\"'")
 	if end < 0 {

@@ -1,8 +1,9 @@
 package helper
 
-// This file runs newuidmap(1) and newgidmap(1), the programs that the launcher itself runs outside of any sandbox.
-// The launcher must never run a program of the same name that a task has left in a directory of PATH. So a helper has
-// a fixed place, only root can have put it there, and the launcher executes exactly the file that it has checked.
+// This file runs newuidmap(1) and newgidmap(1), the only programs that the launcher itself runs outside of a sandbox.
+// It must never run a program of the same name that a task has left in a directory of PATH. So it looks for these
+// programs in fixed directories, checks that only root can have put them there, and executes exactly the file that it
+// has checked.
 
 import (
 	"bytes"
@@ -16,7 +17,8 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// helperDirs are searched in this order. NixOS keeps its set-user-ID programs in the last one.
+// helperDirs are the directories in which the helper programs are searched, in this order. NixOS keeps its set-user-ID
+// programs in the last one.
 var helperDirs = [...]string{"/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin",
 	"/run/wrappers/bin"}
 
@@ -31,8 +33,8 @@ func Run(name string, args ...string) (string, error) {
 	}
 	defer unix.Close(fd)
 	var out bytes.Buffer
-	// The child still has the descriptor under this number between fork and execve. execve closes it after it has
-	// opened the program.
+	// This descriptor is still open in the child between fork and execve. execve closes it after it has opened the
+	// program by it.
 	c := exec.Cmd{Path: "/proc/self/fd/" + strconv.Itoa(fd), Args: append([]string{path}, args...), Env: HelperEnv,
 		Dir: "/", Stdout: &out, Stderr: &out}
 	err = c.Run()
@@ -49,7 +51,7 @@ func Find(name string) error {
 }
 
 // Open opens the first file with that name that only root can have put there. If there is none, the error names the
-// first file that somebody else could have put there.
+// first file with that name that another user could have put there.
 func Open(name string) (path string, fd int, err error) {
 	var refused error
 	for _, dir := range helperDirs {
@@ -93,16 +95,16 @@ func OpenRootOnly(path string) (int, error) {
 	return fd, nil
 }
 
-// rootWalk is a walk along a path that continues only while root alone decides what comes next.
+// rootWalk follows a path as long as only root can change where it leads.
 type rootWalk struct {
-	at    int // the file that the walk has reached, with O_PATH; -1 for none
+	at    int // the file that the walk has reached, opened with O_PATH; -1 if none
 	kind  uint32
 	rest  []string
 	links int
 }
 
-// enter goes to one name in a directory. If the name is a symbolic link, enter puts the link's text before the rest
-// of the walk.
+// enter opens one name in a directory. If it is a symbolic link, enter puts the link's text in front of the rest of the
+// path.
 func (w *rootWalk) enter(dir int, name string) error {
 	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -149,13 +151,13 @@ func (w *rootWalk) leave() {
 	w.at = -1
 }
 
-// pathNames returns the names of a path.
+// pathNames returns the components of a path.
 func pathNames(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }
 
-// RootAlone returns an error if anybody other than root can change a file. An access control list shows in the
-// group's mode bits. A symbolic link has all mode bits, but nobody can write to it.
+// RootAlone returns an error if anybody except root can change a file. The group's mode bits also reflect an access
+// control list. A symbolic link has all mode bits, but nobody can write to it.
 func RootAlone(name string, st *unix.Stat_t) error {
 	switch {
 	case st.Uid != 0:

@@ -16,17 +16,18 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// keep opens what a program needs to join the sandbox later, while the task waits before its execve.
+// keep opens the descriptors through which other programs can join the sandbox later (cordon exec). It runs while the
+// task waits before its execve.
 func (p *Process) keep() error {
 	if !p.Cmd.Keep {
 		return nil
 	}
 	a := p.kept
-	if a == nil { // if the child has sent a ruleset, keepFile has made it
+	if a == nil { // nil if the child has sent no Landlock ruleset; otherwise keepFile has made it
 		a = &attach.Attached{}
 		p.kept = a
 	}
-	// The task waits, so its namespaces and its root are final. Later the task may have ended.
+	// The task waits, so its namespaces and its root are final and can be opened. Later the task may have ended.
 	if err := a.Open("/proc/" + strconv.Itoa(p.Task)); err != nil {
 		return &fail.Error{Op: "keep the sandbox for exec", Err: err}
 	}
@@ -40,7 +41,7 @@ func (p *Process) keep() error {
 	return nil
 }
 
-// keepGroupFiles opens the files through which a later program enters the sandbox's groups: see openGroup.
+// keepGroupFiles opens the files through which a joining program enters the sandbox's control groups: see openGroup.
 func (p *Process) keepGroupFiles(a *attach.Attached) error {
 	ch := p.choice()
 	if ch == nil {
@@ -63,7 +64,7 @@ func (p *Process) keepGroupFiles(a *attach.Attached) error {
 	return nil
 }
 
-// keepFile takes over a descriptor that the child has sent.
+// keepFile keeps a descriptor that the child has sent, for programs that join later.
 func (p *Process) keepFile(name string, fd int) error {
 	if fd < 0 {
 		return &fail.Error{Op: "keep the sandbox for exec", Err: errors.New("the " + name + " did not arrive")}
@@ -75,7 +76,8 @@ func (p *Process) keepFile(name string, fd int) error {
 	return nil
 }
 
-// Attach completes the data that keep has collected. The result shares the launcher's descriptors.
+// Attach returns the data that a launcher needs to join this sandbox. It shares the descriptors of the sandbox's own
+// launcher.
 func (p *Process) Attach() (*attach.Attached, error) {
 	if p.kept == nil {
 		return nil, &fail.Error{Op: "attach", Err: errors.New("the sandbox was not started with a name"), Hint: "start it with cordon run --name NAME"}
@@ -84,9 +86,9 @@ func (p *Process) Attach() (*attach.Attached, error) {
 		return nil, attach.ErrSandboxEnded
 	}
 	fds := maps.Clone(p.kept.Descriptors())
-	// An earlier answer is no part of the data.
+	// The text of an earlier answer does not belong to the data.
 	delete(fds, attach.FileText)
-	// A launcher that joins the sandbox notices the sandbox's end by the pidfd of init.
+	// Through the pidfd of init, a launcher that joins the sandbox notices the sandbox's end.
 	fds[attach.FileInit] = p.pidfd
 	a := p.kept.With(fds)
 	for name := range fds {
@@ -101,16 +103,16 @@ func (p *Process) Attach() (*attach.Attached, error) {
 	return a, nil
 }
 
-// attachAsked answers another process that asks for the data of Attach.
+// attachAsked answers another process that asks over the control socket for the data of Attach.
 func (p *Process) attachAsked(json.RawMessage) (any, []int, error) {
-	// A program that joins a frozen group would be frozen in the middle of its launch, and its launcher would wait.
+	// A program that joins a frozen cgroup would be frozen in the middle of its launch, and its launcher would wait.
 	if p.frozen() {
 		return nil, nil, &fail.Error{Op: "exec", Err: errors.New("the sandbox is paused"), Hint: "to continue it: cordon resume"}
 	}
 	if p.exited() {
 		return nil, nil, attach.ErrSandboxEnded
 	}
-	// The file with the text is sealed, so that the launcher can give the same answer to every client.
+	// The file that contains the data is sealed, so that every client can get the same file.
 	if p.answer != nil {
 		return nil, p.answer, nil
 	}
@@ -134,11 +136,11 @@ func (p *Process) frozen() bool {
 		}
 	}
 	text, err := proc.ReadSome("/proc/"+strconv.Itoa(p.Task)+"/stat", 512)
-	name := strings.LastIndex(string(text), ") ") // where the task's own name ends, which may hold a bracket
+	name := strings.LastIndex(string(text), ") ") // the task's name in parentheses may itself contain one
 	return err == nil && name >= 0 && strings.HasPrefix(string(text)[name+2:], "T")
 }
 
-// Share duplicates the data and its descriptors, for a caller of the library.
+// Share returns a copy of the data and its descriptors, for a caller of the library.
 func (p *Process) Share() (*attach.Attached, error) {
 	p.Mu.Lock()
 	// The lock keeps release from closing the descriptors meanwhile.
@@ -151,7 +153,7 @@ func (p *Process) Share() (*attach.Attached, error) {
 		return nil, err
 	}
 	a := shared.With(nil)
-	// The copy gets duplicates, because the launcher closes its own descriptors when the sandbox ends. The caller
+	// The copy gets duplicates, because the launcher closes its own descriptors when the sandbox ends, and the caller
 	// cannot know when that is.
 	for name, fd := range shared.Descriptors() {
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)

@@ -1,6 +1,6 @@
 package launch
 
-// The launcher makes the sandbox's groups, reads their limits back and removes the groups.
+// This file makes the sandbox's control groups, reads their limits back, and removes them.
 
 import (
 	"strconv"
@@ -13,7 +13,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// makeGroups chooses the sandbox's groups and makes them. The result records a failure.
+// makeGroups chooses the sandbox's control groups and makes them. It records a failure in its result.
 func (p *Process) makeGroups() *compile.Groups {
 	g := compile.ChooseGroups(p.Cmd.Profile, p.Cmd.Host)
 	if g.Choice == nil {
@@ -34,8 +34,8 @@ func (p *Process) makeGroups() *compile.Groups {
 	return g
 }
 
-// openGroup opens the files through which the child enters its groups: the directory in cgroup v2, a file of each
-// controller in v1.
+// openGroup opens the files through which the child enters its control groups: the group's directory in cgroup v2, a
+// file of each controller in v1.
 func (p *Process) openGroup() error {
 	ch := p.choice()
 	if ch == nil {
@@ -51,7 +51,7 @@ func (p *Process) openGroup() error {
 			return err
 		}
 	}
-	// In v1 there is no such flag, so the child writes itself to a file of each tree.
+	// In v1 there is no such flag, so the child writes itself to the file tasks of each group.
 	for _, controller := range ch.V1() {
 		fd, err := p.Cgroup.OpenTasks(controller)
 		if err != nil {
@@ -64,8 +64,8 @@ func (p *Process) openGroup() error {
 	return nil
 }
 
-// adoptChild asks systemd to put the child into its group, and then lets the child go on. The child goes on even if
-// systemd refuses: what stands in for a group is not compiled yet, and the compilation decides whether to refuse.
+// adoptChild asks systemd to put the child into its cgroup, and then lets the child go on. The child goes on even if
+// systemd refuses, because a later phase of the compilation decides whether rlimits can stand in for the group.
 func (p *Process) adoptChild() error {
 	if ch := p.choice(); ch == nil || !ch.Unit() {
 		return nil
@@ -82,7 +82,7 @@ func (p *Process) adoptChild() error {
 	return p.Send(nil)
 }
 
-// choice returns the place of the sandbox's groups, or nil if it has none.
+// choice returns where the sandbox's control groups lie, or nil if the sandbox has none.
 func (p *Process) choice() *cgroup.Choice {
 	if p.groups == nil {
 		return nil
@@ -90,7 +90,7 @@ func (p *Process) choice() *cgroup.Choice {
 	return p.groups.Choice
 }
 
-// checkGroups reads back every limit, and checks that the task is in its groups.
+// checkGroups reads every limit back from the control groups, and checks that the task is in them.
 func (p *Process) checkGroups() error {
 	if p.choice() == nil {
 		return nil
@@ -109,8 +109,8 @@ func (p *Process) checkGroups() error {
 	return nil
 }
 
-// guardDevices bars the sandbox from every device that its /dev does not show. At this point the tree exists, and the
-// child opens no more devices.
+// guardDevices denies the sandbox every device that its /dev does not show, by a device filter on its cgroup. At this
+// point the sandbox's /dev is complete, and the child opens no more devices.
 func (p *Process) guardDevices() error {
 	ch := p.choice()
 	if ch == nil || !ch.Guards() {
@@ -120,8 +120,8 @@ func (p *Process) guardDevices() error {
 	if !guarded {
 		return nil
 	}
-	// The guard cannot come earlier: only now the mounts of /dev are in the tree, and the guard allows exactly their
-	// devices.
+	// The device filter cannot be made earlier, because it allows exactly the devices of /dev, and only now all its
+	// mounts are known.
 	f, err := p.Cgroup.Guard(list)
 	if err != nil {
 		missing, err := p.Comp.Without(policy.LayerCgroup, "devices are not guarded: "+err.Error(), "", "", compile.OrMissing(cgroup.Hint(err)))
@@ -132,8 +132,8 @@ func (p *Process) guardDevices() error {
 	return nil
 }
 
-// removeGroups kills the remaining processes in the groups and removes the groups. It also removes groups that killed
-// launchers have left beside them.
+// removeGroups kills the remaining processes in the sandbox's control groups, and removes the groups. It also removes
+// groups beside them that killed launchers have left.
 func (p *Process) removeGroups() {
 	g := p.Cgroup
 	if g == nil {
@@ -143,12 +143,12 @@ func (p *Process) removeGroups() {
 	p.Mu.Lock()
 	p.Cgroup = nil
 	p.Mu.Unlock()
-	if p.Comp == nil || !p.Comp.OwnsPID() { // otherwise init's end has killed all
-		_ = g.Kill() // if Kill leaves a process, Remove says so
+	if p.Comp == nil || !p.Comp.OwnsPID() { // otherwise all processes have ended with init
+		_ = g.Kill() // if Kill leaves a process, Remove returns an error
 	}
 	if err := g.Remove(); err != nil {
 		p.Report.Hints = append(p.Report.Hints, report.Hint{Text: "the sandbox's cgroup is left: " + err.Error()})
 	}
-	_ = g.Sweep() // groups of others: the next launcher tries again
+	_ = g.Sweep() // groups that other launchers have left: the next launcher tries again
 	g.Close()
 }

@@ -30,12 +30,12 @@ type Command struct {
 
 	Terminal  bool
 	RecordTTY io.Writer
-	Keep      bool // keep what other programs need to join the sandbox
+	Keep      bool // keep the descriptors that other programs need to join the sandbox
 	Into      *attach.Attached
 	Dir       string
 
 	KillAfter time.Duration
-	WaitDelay time.Duration // how long the launcher waits for the readers of copied output; 0 means without a limit
+	WaitDelay time.Duration // how long the launcher waits for slow readers of copied output; 0 means for ever
 	State     *state.Entry
 	Profiles  []ledger.Text
 	Search    []string
@@ -47,14 +47,14 @@ type Command struct {
 
 	WhyInPlace string // why the host makes no namespaces, if the profile permits that; see WithoutNamespaces
 
-	// The fields below are for tests.
-	FailStep, FailInit int    // the step of the child and task, or of init, that is made to fail; from 1
-	Exposed            bool   // a program that joins a sandbox is not concealed from the processes inside
+	// The fields below are for tests only.
+	FailStep, FailInit int    // the step that is made to fail: one of the child and the task, and one of init; from 1
+	Exposed            bool   // a program that joins the sandbox is not hidden from the processes inside
 	Hold               func() // called while a joining program waits before its filter is in place
 	Ran                func() // called when the program runs, before the launcher reads anything back
 }
 
-// Request describes the command as data. It looks at the command's files now.
+// Request describes the command as data for the compiler. It examines the command's files now.
 func (c *Command) Request() *compile.Request {
 	owner := -1
 	if c.Into == nil && c.Observer == nil {
@@ -75,7 +75,7 @@ func (c *Command) Request() *compile.Request {
 	return r
 }
 
-// nonce draws a new nonce if the plan needs one, and returns 0 otherwise. Printed plans have the nonce 0.
+// nonce returns a random number if the plan needs one to mark the launcher's execveat, and 0 otherwise.
 func (c *Command) nonce() (nonce uint64, err error) {
 	if c.Into == nil && c.Observer == nil && c.Profile.Syscalls.Exec != policy.ExecOnce {
 		return 0, nil

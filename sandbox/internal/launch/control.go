@@ -19,20 +19,20 @@ import (
 	"cordon/sandbox/internal/state"
 )
 
-// MaxClients bounds how many clients may be connected at a time. clientIdle is how long a client may say nothing.
+// MaxClients bounds how many clients may be connected at a time. A client that sends nothing for clientIdle is dropped.
 const (
 	MaxClients = 32
 	clientIdle = 10 * time.Second
 )
 
-// Operation is a request that a client can make. do gets the request's arguments, and returns the reply's value and
-// its descriptors. The descriptors stay the launcher's. do must not block.
+// Operation is a request that a client can send to the launcher. do gets the request's arguments, and returns the
+// reply's value and descriptors. The launcher keeps these descriptors. do must not block.
 type Operation struct {
 	Op string
 	do func(p *Process, args json.RawMessage) (reply any, fds []int, err error)
 }
 
-// Operations are the requests that other commands can send to the launcher.
+// Operations lists the requests that other commands can send to the launcher.
 var Operations = [...]Operation{
 	{"signal", (*Process).signalAsked},
 	{"log", (*Process).logAsked},
@@ -42,18 +42,18 @@ var Operations = [...]Operation{
 // control is the launcher's side of the control socket.
 type control struct {
 	listener int
-	proof    int // a descriptor of the launcher's user namespace: see internal/state
+	proof    int // a descriptor of the launcher's user namespace, which proves who answers: see internal/state
 	clients  []*controlClient
 }
 
 // controlClient is a command that has connected.
 type controlClient struct {
 	fd   int
-	last time.Time // when the client last said something
+	last time.Time // when the client last sent something
 }
 
-// ServeControl begins to listen in the entry's directory. It reaches the directory through a descriptor, because the
-// directory's own path can be longer than a socket's name may be.
+// ServeControl begins to listen at the control socket, in the sandbox's state directory. It reaches the directory
+// through a descriptor, because the directory's path can be longer than a socket's address may be.
 func (p *Process) ServeControl(dir *os.Root) error {
 	fail := func(err error) error { return &fail.Error{Op: "control socket", Err: err} }
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -81,7 +81,7 @@ func (p *Process) ServeControl(dir *os.Root) error {
 	return nil
 }
 
-// CloseControl drops the clients, and closes and removes the control socket.
+// CloseControl disconnects the clients, and closes and removes the control socket.
 func (p *Process) CloseControl() {
 	if p.control == nil {
 		return
@@ -92,18 +92,18 @@ func (p *Process) CloseControl() {
 	p.Unwatch(p.control.listener)
 	unix.Close(p.control.listener)
 	unix.Close(p.control.proof)
-	_ = state.Root(p.Cmd.State).Remove(host.ControlFile) // the directory may be gone
+	_ = state.Root(p.Cmd.State).Remove(host.ControlFile) // the directory may already be removed
 	p.control = nil
 }
 
-// acceptClient accepts a client if state.Admit allows it.
+// acceptClient accepts a connection if state.Admit allows the client.
 func (p *Process) acceptClient() {
 	fd, _, err := unix.Accept4(p.control.listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
-	if err != nil { // the client is gone, or no descriptor is free
+	if err != nil { // the client has left, or no descriptor is free
 		return
 	}
-	// Admit asks the kernel who has connected. The caller's id alone proves nothing: a task may have it, too. But the
-	// task is in another user namespace.
+	// Admit asks the kernel which process has connected. Its user id alone proves nothing, because a task may have the
+	// same id. But a task is in another user namespace.
 	if state.Admit(fd) != nil || len(p.control.clients) == MaxClients {
 		unix.Close(fd)
 		return
@@ -114,7 +114,7 @@ func (p *Process) acceptClient() {
 	p.At(c.last.Add(clientIdle), func() { p.dropIdle(c) })
 }
 
-// dropIdle drops a client that has said nothing for a while.
+// dropIdle disconnects a client that has sent nothing for clientIdle.
 func (p *Process) dropIdle(c *controlClient) {
 	if p.control == nil || !slices.Contains(p.control.clients, c) {
 		return
@@ -136,7 +136,7 @@ func (p *Process) dropClient(c *controlClient) {
 // serveClient answers one request of a client.
 func (p *Process) serveClient(c *controlClient) {
 	buf := make([]byte, state.MaxPacket)
-	// Without room for rights, the kernel closes descriptors that the client sends.
+	// There is no buffer for descriptors, so the kernel closes those that the client sends.
 	n, _, flags, _, err := unix.Recvmsg(c.fd, buf, nil, unix.MSG_DONTWAIT)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
@@ -148,7 +148,7 @@ func (p *Process) serveClient(c *controlClient) {
 	c.last = time.Now()
 	var value any
 	var fds []int
-	// The kernel has cut off a packet that is longer than buf.
+	// The packet was longer than buf, and the kernel has cut it off.
 	if flags&unix.MSG_TRUNC != 0 {
 		err = errors.New("the request is too long")
 	} else {
@@ -159,7 +159,7 @@ func (p *Process) serveClient(c *controlClient) {
 	}
 }
 
-// Do runs the operation that a packet asks for.
+// Do runs the operation that a packet names.
 func (p *Process) Do(packet []byte) (value any, fds []int, err error) {
 	var r state.Request
 	if err := json.Unmarshal(packet, &r); err != nil {
@@ -173,7 +173,8 @@ func (p *Process) Do(packet []byte) (value any, fds []int, err error) {
 	return nil, nil, &fail.Error{Op: "request " + r.Op, Err: errors.New("this launcher does not know the request"), Hint: "was the sandbox started by another version of cordon?"}
 }
 
-// Answer sends a whole reply at once, with the proof before the other descriptors. It returns false if it cannot.
+// Answer sends a whole reply at once. The descriptor proof comes before the reply's own descriptors. Answer returns
+// false if it cannot send.
 func Answer(fd, proof int, value any, fds []int, err error) bool {
 	var r state.Reply
 	if err != nil {
@@ -194,8 +195,8 @@ func Answer(fd, proof int, value any, fds []int, err error) bool {
 	return unix.Sendmsg(fd, b, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) == nil
 }
 
-// signalAsked sends the task a signal. A signal that is meant to end the task also ends the wait for a reader of its
-// output.
+// signalAsked sends the task a signal for a client. If the signal is meant to end the task, it also ends the launcher's
+// wait for slow readers of the task's output.
 func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 	var r state.SignalRequest
 	if err := json.Unmarshal(args, &r); err != nil || r.Signal < 0 || r.Signal > 64 {
@@ -205,13 +206,13 @@ func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 	if ends(sig) {
 		p.told, p.hurry = true, p.gone
 	}
-	// SIGKILL is for the whole sandbox. EndNow measures what the sandbox has used before it kills it.
+	// SIGKILL is meant for the whole sandbox. EndNow first measures what the sandbox has used.
 	if sig == unix.SIGKILL && !p.gone {
 		p.EndNow()
 		return nil, nil, nil
 	}
 	err := p.Signal(sig)
-	// The sandbox has ended already, as the signal wants. Only the wait for a reader was left to end.
+	// The task has already ended, as the signal wants. Only the wait for a slow reader had to be ended.
 	if p.gone && ends(sig) {
 		return nil, nil, nil
 	}
@@ -221,7 +222,7 @@ func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 	return nil, nil, err
 }
 
-// logAsked says what the log of the output has lost.
+// logAsked tells a client how much of the output the log has lost.
 func (p *Process) logAsked(json.RawMessage) (any, []int, error) {
 	var s state.LogState
 	if l := p.Cmd.State.Log(); l != nil {

@@ -1,6 +1,6 @@
 package launch
 
-// This file finds out why the host refused a launch. Nothing in it runs unless a launch has failed.
+// This file finds the reason why the host refused a launch. It runs only after a launch has failed.
 
 import (
 	"errors"
@@ -15,8 +15,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// explain returns the error of a failed launch with its cause in the host. If the host is not the cause, it returns
-// err.
+// explain adds the cause to the error of a failed launch, if the host is the cause. Otherwise it returns err.
 func (p *Process) explain(err error) error {
 	var e *fail.Error
 	switch h := cause.This(); {
@@ -34,7 +33,8 @@ func (p *Process) explain(err error) error {
 	return err
 }
 
-// refusable reports whether the kernel itself never refuses op to anybody. If op was refused, a filter has done it.
+// refusable reports whether the kernel itself can refuse the call op. If it cannot, and op was refused, a filter has
+// refused it.
 func refusable(op string) bool {
 	for _, call := range [...]string{"pidfd_open", "setsockopt", "socketpair", "eventfd"} {
 		if strings.HasPrefix(op, call) {
@@ -44,7 +44,8 @@ func refusable(op string) bool {
 	return false
 }
 
-// unsupported returns the error for something that the host lacks: err is the call that failed because of it.
+// unsupported returns the error for a layer that this host cannot provide. err is the error of the call that failed for
+// that reason.
 func unsupported(layer policy.Layer, err error, from string, c cause.Cause) *fail.UnsupportedError {
 	return &fail.UnsupportedError{Layer: layer, Why: err.Error() + ": " + c.Why, Remedy: c.Remedy, From: from, Err: err}
 }
@@ -63,7 +64,7 @@ func noDevice(path string, err error) error {
 // CloneError returns the error of a failed clone3(2), with the cause.
 func (p *Process) CloneError(err error) error {
 	var flags uint64
-	if p.Comp != nil { // nil in a test
+	if p.Comp != nil { // nil only in a test
 		flags = p.Comp.Plan.Clone
 	}
 	// With CLONE_INTO_CGROUP these errors mean that the child may not enter the group.
@@ -89,8 +90,8 @@ func (p *Process) CloneError(err error) error {
 	return unsupported(policy.LayerUser, failed, "", h.Namespace(&host.Kinds[0], fail.Errno(err)))
 }
 
-// because returns the error of a step that failed. If the host lacks what the step needs, the error says so, with the
-// cause. Otherwise it is e.
+// because returns the error of a failed step. If the host lacks what the step needs, the error names the cause.
+// Otherwise because returns e.
 func (p *Process) because(s *plan.Step, e *fail.StepError) error {
 	h := cause.This()
 	lacking := func(layer policy.Layer, c cause.Cause) error {
@@ -113,7 +114,7 @@ func (p *Process) because(s *plan.Step, e *fail.StepError) error {
 	case !denied:
 	case mounts(s.Call):
 		if e.Errno != unix.ENOSYS && !h.Filtered() && h.UID == 0 && h.Confinement() == "" {
-			return e // a mount of the host is the cause: the step's hint says so
+			return e // a mount of the host is the cause, and the step's hint names it
 		}
 		return lacking(policy.LayerMount, h.Denied(e.Errno))
 	case s.Call == plan.Seccomp:
@@ -128,7 +129,7 @@ func (p *Process) because(s *plan.Step, e *fail.StepError) error {
 	return e
 }
 
-// mounts reports whether a call makes or changes mounts: mount_namespaces(7).
+// mounts reports whether a system call makes or changes mounts: mount_namespaces(7).
 func mounts(call plan.Call) bool {
 	switch call {
 	case plan.OpenTree, plan.MoveMount, plan.Fsopen, plan.Fsconfig, plan.Fsmount, plan.MountSetattr, plan.PivotRoot, plan.Umount2:
@@ -137,8 +138,8 @@ func mounts(call plan.Call) bool {
 	return false
 }
 
-// kindOf returns the kind of namespace that an unshare(2) makes, given the step as the plan prints it; nil if there
-// is none.
+// kindOf returns the kind of namespace that an unshare(2) makes, or nil if there is none. step is the call as the plan
+// prints it.
 func kindOf(step string) *host.Kind {
 	for i := range host.Kinds {
 		k := &host.Kinds[i]

@@ -16,17 +16,16 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// FileSet holds the descriptors that the launcher opened for the child, by name. Each number is larger than the
-// numbers of the task's files. So the child overwrites no descriptor of the set when it puts the task's files in
-// place.
+// FileSet holds descriptors that the launcher has opened for the child, by name. Their numbers are larger than those of
+// the task's files, so the child overwrites none of them when it gives the task's files their numbers.
 type FileSet struct {
 	Base     int
 	Fds      map[string]int
-	borrowed string // the name of the descriptor that stays the launcher's
+	borrowed string // the name of the descriptor that is not closed with the set
 	closed   bool
 }
 
-// borrow begins the set with a descriptor that the launcher keeps.
+// borrow starts the set with a descriptor that CloseAll does not close.
 func (s *FileSet) borrow(name string, fd int) {
 	s.Fds = map[string]int{name: fd}
 	s.borrowed = name
@@ -52,8 +51,8 @@ func (s *FileSet) Dup(name string, fd int) error {
 	return nil
 }
 
-// CloseAll closes the launcher's copies when the child has its own. The numbers stay, because later steps of the plan
-// name them.
+// CloseAll closes the launcher's copies once the child has its own. The numbers stay recorded, because later steps of
+// the plan use them.
 func (s *FileSet) CloseAll() {
 	for name, fd := range s.Fds {
 		if name != s.borrowed && !s.closed {
@@ -63,7 +62,7 @@ func (s *FileSet) CloseAll() {
 	s.closed = true
 }
 
-// openResources opens the namespaces that are joined, the terminal, the groups and the standard files.
+// openResources opens the joined namespaces, the terminal, the control groups and the standard files.
 func (p *Process) openResources() error {
 	if err := p.openJoins(); err != nil {
 		return err
@@ -93,7 +92,7 @@ func (p *Process) openResources() error {
 			return err
 		}
 	}
-	// The duplicates are above all numbers that the task gets. Otherwise dup3 in the child would overwrite a
+	// The duplicates have larger numbers than the task's files. Otherwise dup3 in the child would overwrite a
 	// descriptor that it still needs.
 	for i, f := range p.Cmd.ExtraFiles {
 		if err := p.files.Dup(compile.ExtraName(i), int(f.Fd())); err != nil {
@@ -103,9 +102,9 @@ func (p *Process) openResources() error {
 	return nil
 }
 
-// openStdio gives the task a standard file: the file itself, or /dev/null if there is none. In place of a terminal
-// that is withheld the task gets /dev/null for reading, or a pipe that the launcher copies. Output that is counted
-// goes through a pipe, too.
+// openStdio adds a standard file for the task: the caller's file, or /dev/null if it is nil. If the profile withholds a
+// terminal, the task gets /dev/null to read, or a pipe that the launcher copies from. Output with a limit also goes
+// through a pipe.
 func (p *Process) openStdio(i int, f *os.File) error {
 	name := compile.StdioNames[i]
 	switch {
@@ -123,8 +122,8 @@ func (p *Process) openStdio(i int, f *os.File) error {
 	return p.files.Dup(name, int(f.Fd()))
 }
 
-// sendSources makes the detached mounts that the child waits for, and sends them. In an idmapped mount, files that the
-// task sees as its own belong to the caller's ids on disk: mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12.
+// sendSources makes the detached mounts for which the child waits, and sends them. In an idmapped mount, files of the
+// caller appear as the task's own: mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12.
 func (p *Process) sendSources() error {
 	if p.sent == len(p.Comp.Sources) {
 		return nil
@@ -155,8 +154,8 @@ func (p *Process) sendSources() error {
 	return nil
 }
 
-// openDetached makes a detached mount of a source. The mount of a source with Whole has all ids of the sandbox's user
-// namespace; any other idmapped mount has the ids of userns.
+// openDetached makes a detached mount of a source. If it is idmapped, it uses the ids of the namespace userns, or, with
+// Whole, all ids of the sandbox's user namespace.
 func (p *Process) openDetached(s *compile.Source, userns int) (int, error) {
 	if !s.Whole {
 		return openDetached(s, userns)
@@ -169,8 +168,8 @@ func (p *Process) openDetached(s *compile.Source, userns int) (int, error) {
 	return openDetached(s, userns)
 }
 
-// detachOutput makes a mount of an output file, from the descriptor that the caller has. If the file system cannot be
-// idmapped, the task can use the descriptor but cannot open the file by its name.
+// detachOutput makes a mount of an output file, from the caller's descriptor. If the file system does not support
+// idmapped mounts, the task can use its descriptor but cannot open the file by name.
 func detachOutput(s *compile.Source, file, userns int) (int, error) {
 	fd, err := detach(s, file, userns)
 	if err != nil {
@@ -181,7 +180,7 @@ func detachOutput(s *compile.Source, file, userns int) (int, error) {
 	return fd, err
 }
 
-// openDetached makes a detached mount of a source. No part of the source's path may be a symbolic link.
+// openDetached makes a detached mount of a source, without following a symbolic link in its path.
 func openDetached(s *compile.Source, userns int) (int, error) {
 	path, err := walk.NoLinks(s.Path, walk.OpenAny)
 	if err != nil {
@@ -191,13 +190,13 @@ func openDetached(s *compile.Source, userns int) (int, error) {
 	return detach(s, path, userns)
 }
 
-// detach makes a detached mount of the file or directory of a descriptor.
+// detach makes a detached mount of the file or directory that the descriptor path refers to.
 func detach(s *compile.Source, path, userns int) (int, error) {
 	fd, err := unix.OpenTree(path, "", compile.CloneTree|unix.AT_EMPTY_PATH)
 	if err != nil {
 		return -1, &fail.Error{Op: "open_tree " + s.Path, Err: err, From: s.Where}
 	}
-	// The copy is private, so that no later mount of the host propagates into it.
+	// The copy is private, so that later mounts of the host do not propagate into it.
 	attr := unix.MountAttr{Attr_set: s.Attrs, Propagation: unix.MS_PRIVATE}
 	if err := unix.MountSetattr(fd, "", compile.WholeMount, &attr); err != nil {
 		unix.Close(fd)
@@ -215,7 +214,7 @@ func detach(s *compile.Source, path, userns int) (int, error) {
 	return fd, nil
 }
 
-// linkHint returns advice if a path has a symbolic link on the way, and "" for any other error.
+// linkHint returns the advice for an error that a symbolic link in a path has caused, and "" for any other error.
 func linkHint(err error) string {
 	if err == unix.ELOOP {
 		return "there is a symbolic link on the way; name its target instead"
@@ -223,9 +222,9 @@ func linkHint(err error) string {
 	return ""
 }
 
-// mapping returns a user namespace that maps the caller's ids on disk to the task's ids outside. The sandbox's own
-// user namespace does so, with two exceptions: the task has another number inside, or the namespace has ranges, which
-// would show other users' files as the task's own.
+// mapping returns a user namespace that maps the caller's ids on disk to the task's ids on the host. That is the
+// sandbox's own user namespace, with two exceptions: the task has another id inside, or the namespace also maps
+// subordinate ids, which would show other users' files as the task's own.
 func (p *Process) mapping() (fd int, release func(), err error) {
 	id := &p.Comp.IDs
 	if id.InUID == p.Comp.Host.UID && id.InGID == p.Comp.Host.GID && !id.Ranges {
@@ -234,7 +233,7 @@ func (p *Process) mapping() (fd int, release func(), err error) {
 	return p.holderMapping()
 }
 
-// openOwnUserNS opens the child's user namespace, or returns the one that is held.
+// openOwnUserNS opens the child's user namespace, or returns the descriptor that holdUserNS has opened.
 func (p *Process) openOwnUserNS() (fd int, release func(), err error) {
 	if p.userNS >= 0 {
 		return p.userNS, func() {}, nil
@@ -242,8 +241,8 @@ func (p *Process) openOwnUserNS() (fd int, release func(), err error) {
 	return openUserNS("/proc/" + strconv.Itoa(p.PID))
 }
 
-// holdUserNS opens the child's user namespace while the child waits for its ids. Once the child has another id, a root
-// launcher without CAP_SYS_PTRACE may not open it.
+// holdUserNS opens the child's user namespace while the child waits for its id maps. Once the child has another id, a
+// root launcher without CAP_SYS_PTRACE may not open it.
 func (p *Process) holdUserNS() (err error) {
 	if p.Comp.Blind() {
 		p.userNS, _, err = openUserNS("/proc/" + strconv.Itoa(p.PID))
@@ -251,7 +250,7 @@ func (p *Process) holdUserNS() (err error) {
 	return err
 }
 
-// openUserNS opens the user namespace of the process that has the directory dir in /proc. release closes it.
+// openUserNS opens the user namespace of the process whose directory in /proc is dir. release closes it.
 func openUserNS(dir string) (fd int, release func(), err error) {
 	fd, err = unix.Open(dir+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -260,7 +259,7 @@ func openUserNS(dir string) (fd int, release func(), err error) {
 	return fd, func() { unix.Close(fd) }, nil
 }
 
-// holderMapping makes a user namespace that serves only for its id map. A child waits in it until the launcher has
+// holderMapping makes a user namespace that exists only for its id map. A child waits in it until the launcher has
 // written the map.
 func (p *Process) holderMapping() (fd int, release func(), err error) {
 	id := &p.Comp.IDs
@@ -270,7 +269,8 @@ func (p *Process) holderMapping() (fd int, release func(), err error) {
 	}
 	defer unix.Close(pair[0])
 	defer unix.Close(pair[1])
-	// The child closes its copy of the launcher's end. So it cannot wait for a byte of a launcher that is gone.
+	// The child closes its copy of the launcher's end of the socket. Otherwise it could wait for ever for a byte from a
+	// launcher that has died.
 	image, err := child.Link(&plan.Plan{Clone: unix.CLONE_NEWUSER, Steps: []plan.Step{
 		plan.CloseStep(plan.F(compile.FileLauncher)),
 		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
@@ -297,11 +297,11 @@ func (p *Process) holderMapping() (fd int, release func(), err error) {
 	if err := p.writeMap(dir+"/gid_map", compile.IDMap(p.Comp.Host.GID, id.OutGID, 1)); err != nil {
 		return -1, nil, err
 	}
-	// The descriptor keeps the namespace alive when the child is gone.
+	// The descriptor keeps the namespace alive after the child has ended.
 	return openUserNS(dir)
 }
 
-// writeMaps maps the child's ids from outside. It uses newuidmap(1) if the caller has no right of its own to do so.
+// writeMaps maps the child's ids from outside. It uses newuidmap(1) if the caller may not write the map itself.
 func (p *Process) writeMaps() error {
 	id := &p.Comp.IDs
 	dir := "/proc/" + strconv.Itoa(p.PID)
@@ -321,14 +321,14 @@ func (p *Process) writeMaps() error {
 			return helperMaps("newgidmap", p.PID, gids)
 		}
 	}
-	// All lines go in one write, because the kernel accepts only one for a map: user_namespaces(7).
+	// All lines are written at once, because the kernel accepts a single write to a map: user_namespaces(7).
 	if err := p.writeMap(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
 		return err
 	}
 	return p.writeMap(dir+"/gid_map", strings.Join(gids, "\n"))
 }
 
-// helperMaps runs newuidmap(1) or newgidmap(1), which are setuid.
+// helperMaps runs newuidmap(1) or newgidmap(1), which are setuid programs.
 func helperMaps(name string, pid int, maps []string) error {
 	out, err := helper.Run(name, append([]string{strconv.Itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...)
 	if err != nil {
@@ -347,7 +347,7 @@ func (p *Process) writeMap(path, text string) error {
 	return err
 }
 
-// writeText writes a text to a file of the kernel, in one call.
+// writeText writes a text to a file of the kernel, in a single call.
 func writeText(path, text string) error {
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

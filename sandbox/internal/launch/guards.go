@@ -1,17 +1,18 @@
 package launch
 
-// Guards are mounts that hide or protect something of the host's tree. The host can take them away.
+// This file keeps the sandbox's guards in place. A guard is a mount that hides or protects a file or directory of the
+// host. The host can remove it.
 //
 // If somebody renames another file over a mount point, or removes the mount point, in any other mount namespace, the
-// kernel detaches the mount in every namespace (Linux 3.18 and newer). An editor that saves a file, git, passwd(1)
-// and a second sandbox all do this. The kernel reports it at /proc/PID/mountinfo (poll(2), POLLPRI). If somebody
-// renames the mount point to another name, the mount goes along, and a new file under the old name is not covered.
-// The kernel does not report this, so the launcher watches the directories by inotify(7).
+// kernel detaches the mount in every namespace (Linux 3.18 and newer). An editor that saves a file, git, passwd(1) and
+// a second sandbox all do this. The kernel reports it at /proc/PID/mountinfo (poll(2), POLLPRI). If somebody renames
+// the mount point itself, the mount moves along, and a new file under the old name is not covered. The kernel does not
+// report this, so the launcher watches the directories by inotify(7).
 //
-// The launcher looks at each guard that an event is about. If something else has the guard's name, a helper process
-// enters the sandbox's user and mount namespaces and mounts the guard again. If that is impossible, the run ends.
-// Between the change and the new cover the task can open what lies there. That takes about a millisecond, and the
-// launcher freezes the task for most of it if the task has a cgroup.
+// The launcher checks each guard that an event is about. If another file has the guard's name, a helper process enters
+// the sandbox's user and mount namespaces and mounts the guard again. If that is impossible, the run ends. Between the
+// change and the new mount the task can open the file. That takes about a millisecond, and the launcher freezes the
+// task for most of it if the task has a cgroup.
 
 import (
 	"errors"
@@ -33,33 +34,33 @@ import (
 	"cordon/sandbox/report"
 )
 
-// watchedMount is a mount that hides or protects something, or a hidden name that does not exist yet.
+// watchedMount is a guard (a mount that hides or protects something), or a hidden name that does not exist yet.
 type watchedMount struct {
 	part  picture.Part
-	mount string // the mount's id, as in mountinfo; "" while nothing has the name
+	mount string // the mount's id, as in mountinfo; "" while no file has the name
 	isDir bool   // whether a directory has the name now
-	count int    // how often the launcher mounted it again
+	count int    // how often the launcher has mounted it again
 }
 
-// guards holds what the launcher needs to notice that a guard is gone, and to mount it again.
+// guards holds what the launcher needs to notice that a hiding or protecting mount has vanished, and to mount it again.
 type guards struct {
 	list  []watchedMount
-	table int            // the task's mountinfo; -1 for none
+	table int            // a descriptor of the task's mountinfo; -1 for none
 	fds   map[string]int // the sandbox's root and namespaces, by the names of plan files
 	names int            // the inotify instance; -1 for none
 
 	globs []picture.AwaitedGlob
 	late  map[string]bool      // paths that have matched one of the globs since the start
-	at    map[int32]*nameWatch // by watch descriptor
-	clock bool                 // the launcher looks at the guards at regular times
+	at    map[int32]*nameWatch // the watched directories, by watch descriptor
+	clock bool                 // the launcher also checks all guards at regular intervals
 }
 
-// openGuards opens what the launcher needs to guard the mounts. The task has not run the program yet, so /proc shows
-// the namespaces and the root of the sandbox.
+// openGuards opens the descriptors for watching the hiding and protecting mounts. The task has not run its program yet,
+// so /proc shows the sandbox's namespaces and root.
 func (p *Process) openGuards() error {
 	g := &p.guards
-	// There is nothing to guard in a sandbox of another launcher, and in the host's tree as it is. A task with
-	// CAP_SYS_ADMIN can mount and unmount itself.
+	// The mounts of a joined sandbox are watched by that sandbox's launcher. An audited program has no such mounts. And
+	// a task with CAP_SYS_ADMIN can unmount them itself.
 	if p.Comp.Into != nil || p.Comp.AsItIs() || p.Comp.Keep&(1<<unix.CAP_SYS_ADMIN) != 0 {
 		return nil
 	}
@@ -86,7 +87,7 @@ func (p *Process) openGuards() error {
 	return nil
 }
 
-// placeGuards records the mount id of each guard. visible holds mount ids by mount point.
+// placeGuards records the mount id of each hiding and protecting mount. visible maps mount points to mount ids.
 func (p *Process) placeGuards(visible map[string]string) {
 	for i := range p.guards.list {
 		g := &p.guards.list[i]
@@ -94,18 +95,19 @@ func (p *Process) placeGuards(visible map[string]string) {
 	}
 }
 
-// namesDelay is how long the launcher waits before it watches the directories of the guards. A short program thus
-// does not pay for the watches.
+// namesDelay is how long the launcher waits before it watches the directories of hidden and protected files. So a short
+// program does not pay for the watches.
 const namesDelay = 2 * time.Millisecond
 
-// guardMounts begins to watch the guards. The first look finds a change that came before the launcher watched the
-// directories.
+// guardMounts begins to watch the hiding and protecting mounts. A first check finds changes that happened before the
+// directories were watched.
 func (p *Process) guardMounts() {
 	if p.guards.ended() {
 		return
 	}
 	p.Watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
-	// For a caller of the library every descriptor is open when Start returns, so the watches cannot wait.
+	// A caller of the library may count on every descriptor being open when Start returns, so the watches cannot come
+	// later.
 	if !p.Cmd.Exclusive {
 		p.beginNames()
 		return
@@ -113,8 +115,8 @@ func (p *Process) guardMounts() {
 	p.At(time.Now().Add(namesDelay), func() { p.firstLook(loop.Readable(p.Taskfd)) })
 }
 
-// firstLook begins to watch the names of the guards. If the task has ended already, init mostly ends a moment later.
-// So firstLook waits for that moment, because the watches have their price.
+// firstLook begins to watch the names of hidden and protected files. If the task has ended already, firstLook first
+// waits a moment for init to end too, because then the watches are not needed.
 func (p *Process) firstLook(ending bool) {
 	switch {
 	case p.gone || p.guards.ended() || p.exited():
@@ -125,18 +127,19 @@ func (p *Process) firstLook(ending bool) {
 	}
 }
 
-// beginNames watches the names, and looks at each guard once.
+// beginNames watches the names of hidden and protected files, and checks each of them once.
 func (p *Process) beginNames() {
-	p.guards.names, _ = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) // -1: the user has too many instances
-	// The watches come first: a name that appeared between the look and its watch would stay unseen.
+	p.guards.names, _ = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) // -1 if the user has no instance left
+	// The watches come before the check: a file that appears between a check and a later watch would stay unseen.
 	p.watchNames()
 	p.lookAtAll()
 }
 
-// guardStep is the time between two checks if the kernel does not report changes.
+// guardStep is the interval between checks of the hiding and protecting mounts if the kernel does not report all
+// changes.
 const guardStep = 100 * time.Millisecond
 
-// byClock begins to look at all guards at regular times.
+// byClock begins to check all hiding and protecting mounts at regular intervals.
 func (p *Process) byClock() {
 	if !p.guards.clock {
 		p.guards.clock = true
@@ -144,7 +147,7 @@ func (p *Process) byClock() {
 	}
 }
 
-// lookByClock looks at all guards, and again every guardStep while the sandbox lives.
+// lookByClock checks all hiding and protecting mounts now, and again every guardStep while the sandbox lives.
 func (p *Process) lookByClock() {
 	if p.gone || p.guards.ended() || p.guardErr != nil {
 		return
@@ -153,7 +156,7 @@ func (p *Process) lookByClock() {
 	p.At(time.Now().Add(guardStep), p.lookByClock)
 }
 
-// lookAtAll looks at every guard, and at every name that a glob hides.
+// lookAtAll checks every hiding and protecting mount, and every name that a pattern hides.
 func (p *Process) lookAtAll() {
 	p.listGlobs()
 	all := make([]int, len(p.guards.list))
@@ -163,30 +166,30 @@ func (p *Process) lookAtAll() {
 	p.look(all)
 }
 
-// mountsChanged looks at the guards whose mounts have left the task's mount table.
+// mountsChanged checks the guards whose mounts are no longer in the task's mount table.
 func (p *Process) mountsChanged() {
 	table, err := p.readTable()
-	if err != nil { // the task is gone
+	if err != nil { // the task has ended
 		p.Unwatch(p.guards.table)
 		return
 	}
 	var lost []int
 	for i := range p.guards.list {
 		g := &p.guards.list[i]
-		at, there := table.ByID[g.mount] // the kernel gives the id of a mount that is gone to a new one
+		at, there := table.ByID[g.mount] // the kernel gives the id of a removed mount to a new one
 		if g.mount != "" && (!there || table.List[at].Point != g.part.Target) {
 			lost = append(lost, i)
 		}
 	}
 	if lost != nil && p.guards.names >= 0 {
-		p.watchNames() // another directory may have a watched name now
+		p.watchNames() // another directory may have the name of a watched one now
 		p.lookAtAll()
 		return
 	}
 	p.look(lost)
 }
 
-// readTable reads the task's mount table again, from the descriptor that is kept.
+// readTable reads the task's mount table again, through the descriptor that is kept open.
 func (p *Process) readTable() (*proc.MountTable, error) {
 	if _, err := unix.Seek(p.guards.table, 0, 0); err != nil {
 		return nil, err
@@ -198,8 +201,8 @@ func (p *Process) readTable() (*proc.MountTable, error) {
 	return proc.ParseMounts(text)
 }
 
-// look mounts the guards again that do not hold, and looks once more. If they still do not hold after several tries,
-// it ends the run.
+// look mounts those guards again that are not in place, and checks them once more. If they are still not in place after
+// several tries, it ends the run.
 func (p *Process) look(suspects []int) {
 	for try := 0; len(suspects) > 0 && p.guardErr == nil && !p.gone && !p.guards.ended(); try++ {
 		var lost []int
@@ -211,7 +214,13 @@ func (p *Process) look(suspects []int) {
 		if len(lost) == 0 {
 			return
 		}
-		// If a tracer outside holds the helper process, the run ends at once: the next helper may be held, too.
+		// A sandbox inside has copies of the mounts, in which nothing can be mounted again.
+		if p.Comp.Profile.Nest {
+			p.unguarded(&p.guards.list[lost[0]].part, errors.New("a sandbox inside may show what has its name now (nest)"))
+			return
+		}
+		// If a tracer outside stops the helper process, the run ends at once, because it could stop the next helper
+		// too.
 		if err := p.restore(lost); err != nil && (try == maxRestores || err == child.ErrHeld) || try > maxRestores {
 			p.unguarded(&p.guards.list[lost[0]].part, err)
 		}
@@ -219,16 +228,16 @@ func (p *Process) look(suspects []int) {
 	}
 }
 
-// maxRestores bounds how often the launcher mounts a guard again in a row, because the host may replace the file
-// meanwhile.
+// maxRestores bounds how often in a row the launcher mounts a guard again, because the host may replace the file each
+// time.
 const maxRestores = 8
 
-// errTooMany returns the error of a run in which more names appeared than the launcher can hide.
+// errTooMany returns the error of a run in which more files to hide have appeared than the launcher can hide.
 func errTooMany() error {
 	return errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that match a hide pattern have appeared during the run")
 }
 
-// unguarded ends the run, because the task could reach what the profile hides or protects.
+// unguarded ends the run because a file that the profile hides or protects has become reachable.
 func (p *Process) unguarded(lost *picture.Part, err error) {
 	what := lost.Target + ": somebody replaced it on the host during the run"
 	if err == nil {
@@ -239,22 +248,22 @@ func (p *Process) unguarded(lost *picture.Part, err error) {
 	p.EndNow()
 }
 
-// holds reports whether a guard is in its place, or nothing has its name. It records what has the name. If the path
-// cannot be looked up, the guard does not hold.
+// holds reports whether a guard is mounted on the file that has its name now, or no file has the name. It records
+// whether there is one. If the path cannot be looked up, it returns false.
 func (p *Process) holds(g *watchedMount) bool {
 
 	fd, err := walk.InRootNoLinks(p.guards.fds[attach.FileRoot], g.part.Target, unix.O_PATH|unix.O_NOFOLLOW)
 	switch err {
 	case nil:
 	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP:
-		// A link on the way is no gap, because its target has a guard under its own name.
+		// A link in the path is no gap, because its target has a guard under its own name.
 		g.mount = ""
 		return true
 	default:
 		return false
 	}
 	defer unix.Close(fd)
-	var st unix.Statx_t // STATX_MNT_ID: the mount's id as mountinfo has it, Linux 5.8
+	var st unix.Statx_t // STATX_MNT_ID: the mount's id as in mountinfo, Linux 5.8
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID|unix.STATX_TYPE, &st); err != nil {
 		return false
 	}
@@ -262,7 +271,7 @@ func (p *Process) holds(g *watchedMount) bool {
 	return strconv.Itoa(int(st.Mnt_id)) == g.mount
 }
 
-// reportGuards puts the guards that were mounted again into the report.
+// reportGuards adds the guards that were mounted again to the report.
 func (p *Process) reportGuards() {
 	for i := range p.guards.list {
 		if g := &p.guards.list[i]; g.count > 0 {
@@ -271,15 +280,15 @@ func (p *Process) reportGuards() {
 	}
 }
 
-// endGuards closes the guards' descriptors after the task's end, if no process is left that the guards confine. The
-// descriptors hold the sandbox's mounts. Whoever closes the last one waits until the kernel has undone the mounts. If
-// init's end comes last, a thread of the kernel waits instead of the launcher.
+// endGuards closes the descriptors of the sandbox's mounts after the task's end, if no process is left in the sandbox.
+// Whoever closes the last reference to the mounts waits until the kernel has freed them. If init's end comes last, a
+// kernel thread waits instead of the launcher.
 //
 // Every process of the sandbox descends from init, because the pid namespace is the sandbox's own and nobody can join
 // it. When the kernel reports the task's end, the task has handed its children to init. So no process is left if init
 // has no other child.
 func (p *Process) endGuards() {
-	// With Keep other programs may join, and without a pid namespace processes may have left init's tree.
+	// With Keep other programs may join, and without a pid namespace processes may no longer descend from init.
 	if p.guards.ended() || p.Cmd.Keep || !p.Comp.OwnsPID() {
 		return
 	}
@@ -293,10 +302,10 @@ func (p *Process) endGuards() {
 	}
 }
 
-// ended reports whether the launcher does not look after the guards: not yet, or not any more.
+// ended reports whether the launcher is not watching the guards: not yet, or not any more.
 func (g *guards) ended() bool { return len(g.fds) == 0 }
 
-// closeGuards ends the watches and closes the descriptors.
+// closeGuards stops watching the guards and closes the descriptors for that.
 func (p *Process) closeGuards() {
 	g := &p.guards
 	for _, fd := range [...]*int{&g.table, &g.names} {
@@ -315,7 +324,7 @@ func (p *Process) closeGuards() {
 // A helper process mounts a guard again, by a plan of its own: setns(2), open_tree(2), move_mount(2). The helper is
 // never in the sandbox's pid namespace, so no task can see, signal or trace it.
 
-// restore mounts guards again. Meanwhile the task is frozen if it has a cgroup.
+// restore mounts lost guards again. If the task has a cgroup, the task is frozen meanwhile.
 func (p *Process) restore(lost []int) error {
 	thaw := p.freeze()
 	defer thaw()
@@ -338,17 +347,18 @@ func (p *Process) restore(lost []int) error {
 	return nil
 }
 
-// freeze stops the sandbox's group, unless somebody else has paused it. It returns a function that continues the group.
+// freeze freezes the sandbox's cgroup, unless somebody else has paused the sandbox. It returns a function that thaws
+// the cgroup.
 func (p *Process) freeze() (thaw func()) {
 	place := p.place()
 	if place == nil {
 		return func() {}
 	}
-	// Somebody who has paused the sandbox wants it to stay paused, so the launcher must not continue it.
+	// If somebody has paused the sandbox, the launcher must not continue it.
 	if frozen, err := place.Frozen(); err != nil || frozen {
 		return func() {}
 	}
-	_ = place.Freeze() // a group without a freezer goes on, and the guard is back a moment later all the same
+	_ = place.Freeze() // without a freezer the task runs on, and the guard is mounted a moment later all the same
 	return func() { _ = place.Thaw() }
 }
 
@@ -378,7 +388,7 @@ func runRepair(p *plan.Plan, files map[string]int) error {
 	return nil
 }
 
-// checkRestored reads back that a guard is mounted again, and is no weaker than before.
+// checkRestored reads back that a guard is mounted again, with the same restrictions as before.
 func (p *Process) checkRestored(g *watchedMount) error {
 	table, err := p.readTable()
 	if err != nil {
@@ -386,7 +396,7 @@ func (p *Process) checkRestored(g *watchedMount) error {
 	}
 	for i := range table.List {
 		m := &table.List[i]
-		// A mount that another mount covers protects nothing: only the mount that a path reaches counts.
+		// A mount below another mount protects nothing: only the mount that a path reaches counts.
 		if m.Point != g.part.Target || !table.Reachable(m) {
 			continue
 		}

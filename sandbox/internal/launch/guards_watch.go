@@ -1,12 +1,12 @@
 package launch
 
-// The launcher watches the names of guards by inotify(7), so that it can cover a new file under a hidden name. It
-// watches the directories in which guards and globs are. It also watches the directories above them, because there
-// another directory may take the place of a watched one.
+// The launcher watches the names of guards by inotify(7), so that it can mount over a new file under a hidden name. It
+// watches the directories that contain guards, or in which a pattern hides files. It also watches the directories above
+// them, because another directory may take the place of a watched one.
 //
-// The inodes of a read-only overlay do not tell of a change below the overlay, so the launcher watches the host's
-// directory instead. After an event in that directory the overlay may go on to show nothing under a name that it has
-// looked up before. So the launcher looks at regular times from then on.
+// The inodes of a read-only overlay do not report a change of the directory below it, so the launcher watches the
+// host's directory instead. After an event there, the overlay may still show no file under a name that it has looked up
+// before. So from then on the launcher checks at regular intervals.
 
 import (
 	"encoding/binary"
@@ -26,21 +26,22 @@ import (
 
 // nameWatch is a directory that the launcher watches.
 type nameWatch struct {
-	guards []int    // indices of guards.list; the directory contains their names
+	guards []int    // indices in guards.list of the guards whose names lie in this directory
 	globs  []int    // indices of guards.globs
-	next   []string // names in it of directories that lead to other watches
+	next   []string // names of its subdirectories that lead to other watched directories
 	still  bool
 }
 
-// nameWatcher adds the watches.
+// nameWatcher adds the inotify watches.
 type nameWatcher struct {
 	p        *Process
-	dirs     map[string]*nameWatch // nil for a directory that cannot be watched
+	dirs     map[string]*nameWatch // the entry of a directory that cannot be watched is nil
 	complete bool
 }
 
-// watchNames watches the existing directories of the guards. If no inotify instance is available
-// (fs.inotify.max_user_instances), or a directory cannot be watched, the launcher checks the guards at regular times.
+// watchNames watches the existing directories of the guards. If no inotify instance is left
+// (fs.inotify.max_user_instances), or a directory cannot be watched, the launcher checks the guards at regular
+// intervals.
 func (p *Process) watchNames() {
 	g := &p.guards
 	if g.names < 0 {
@@ -61,11 +62,11 @@ func (p *Process) watchNames() {
 			n.globs = append(n.globs, i)
 		}
 	}
-	// The old watches go only now, so that no directory is unwatched meanwhile. For a directory that is watched
-	// already, inotify(7) has returned the old number.
+	// The old watches are removed last, so that no directory is unwatched in between. For a directory that was already
+	// watched, inotify(7) has returned the old number.
 	for wd := range before {
 		if g.at[wd] == nil {
-			_, _ = unix.InotifyRmWatch(g.names, uint32(wd)) // the kernel may have removed it with its directory
+			_, _ = unix.InotifyRmWatch(g.names, uint32(wd)) // the kernel may have removed the watch with its directory
 		}
 	}
 	if before == nil {
@@ -76,8 +77,8 @@ func (p *Process) watchNames() {
 	}
 }
 
-// dir watches a directory of the sandbox, and the directories above it on the same mount, which are not needed. The
-// watches are not complete if a needed directory exists and cannot be watched.
+// dir watches a directory of the sandbox. It also tries to watch those above it on the same mount. If needed is true
+// and the directory exists but cannot be watched, the watches are marked as incomplete.
 func (w *nameWatcher) dir(dir string, needed bool) *nameWatch {
 	if n, ok := w.dirs[dir]; ok && (n != nil || !needed) {
 		return n
@@ -94,18 +95,18 @@ func (w *nameWatcher) dir(dir string, needed bool) *nameWatch {
 	}
 	at := "/proc/self/fd/" + strconv.Itoa(w.p.guards.fds[attach.FileRoot]) + dir
 	still := part.Still && w.p.Comp.Outside == nil
-	// The inodes of the overlay would not tell of a change.
+	// The overlay's inodes would not report a change.
 	if still {
 		at = w.p.Comp.Tree.HostPath(dir)
 	}
 	wd, err := unix.InotifyAddWatch(w.p.guards.names, at, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
 	if err != nil {
-		// A directory that is not there yet is no gap: the watch above it tells when it appears.
+		// A directory that does not exist yet is no gap: the watch on its parent reports when it appears.
 		w.complete = w.complete && (!needed || err == unix.ENOENT || err == unix.ENOTDIR)
 		w.dirs[dir] = nil
 		return nil
 	}
-	n := w.p.guards.at[int32(wd)] // the sandbox may show one directory twice
+	n := w.p.guards.at[int32(wd)] // the sandbox may show one directory at two paths
 	if n == nil {
 		n = &nameWatch{still: still}
 		w.p.guards.at[int32(wd)] = n
@@ -114,11 +115,11 @@ func (w *nameWatcher) dir(dir string, needed bool) *nameWatch {
 	return n
 }
 
-// namesRest is how long the launcher ignores a directory in which much happens, so that a task that makes files in a
-// loop does not keep the launcher busy.
+// namesRest is how long the launcher ignores the watched directories after many events, so that a task that creates
+// files in a loop does not keep the launcher busy.
 const namesRest = time.Millisecond
 
-// namesChanged checks the guards whose names now belong to another file.
+// namesChanged checks the guards whose names may now belong to another file.
 func (p *Process) namesChanged() {
 	g := &p.guards
 	var buf [16 << 10]byte
@@ -133,7 +134,7 @@ func (p *Process) namesChanged() {
 		mask := binary.NativeEndian.Uint32(rest[4:])
 		size := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(rest[12:]))
 		list, again := p.named(wd, unix.ByteSliceToString(rest[unix.SizeofInotifyEvent:size]))
-		// After an overflow the kernel has dropped events, and any name may have changed.
+		// After an overflow the kernel has dropped events, so any name may have changed.
 		suspects, all = append(suspects, list...), all || again || mask&unix.IN_Q_OVERFLOW != 0
 		rest = rest[size:]
 	}
@@ -143,8 +144,8 @@ func (p *Process) namesChanged() {
 	} else {
 		p.look(suspects)
 	}
-	// Much happens in the directories, so the launcher looks away for a moment. No event is lost: it stays in the
-	// queue, or the queue overflows.
+	// After many events the launcher ignores the directories for a moment. No event is lost: it stays in the queue, or
+	// the queue overflows.
 	if (all || n > len(buf)/2) && g.names >= 0 {
 		p.Unwatch(g.names)
 		p.At(time.Now().Add(namesRest), func() {
@@ -155,8 +156,8 @@ func (p *Process) namesChanged() {
 	}
 }
 
-// named returns the guards of a watched directory that have the name. again is true if the name is that of a
-// directory that leads to other watches.
+// named returns the guards of a watched directory that have the given name. again is true if the name is that of a
+// subdirectory that leads to other watched directories.
 func (p *Process) named(wd int32, name string) (list []int, again bool) {
 	g := &p.guards
 	n := g.at[wd]
@@ -178,7 +179,7 @@ func (p *Process) named(wd int32, name string) (list []int, again bool) {
 	return list, again
 }
 
-// appeared makes a guard of a name that a glob matches, unless the name has a guard already.
+// appeared adds a guard for a new file that a pattern hides, unless its name has one already.
 func (p *Process) appeared(glob int, name string) {
 	g := &p.guards
 	x := &g.globs[glob]
@@ -187,7 +188,7 @@ func (p *Process) appeared(glob int, name string) {
 	if ok, err := path.Match(x.Pattern, name); !ok || err != nil || known || g.late[target] {
 		return
 	}
-	// Each guard costs memory and a mount, so their number has a limit.
+	// Each guard costs memory and a mount, so their number is limited.
 	if len(g.late) > compile.MaxHidden {
 		part := x.Part
 		part.Target = target
@@ -208,12 +209,12 @@ func (p *Process) appeared(glob int, name string) {
 	}
 }
 
-// listGlobs makes a guard of everything that a glob now matches.
+// listGlobs adds a guard for every file that a pattern now matches.
 func (p *Process) listGlobs() {
 	for i := range p.guards.globs {
 		fd, err := walk.InRootNoLinks(p.guards.fds[attach.FileRoot], p.guards.globs[i].Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
 		if err != nil {
-			continue // the task cannot list the directory either, or it is gone
+			continue // the task cannot list the directory either, or it has been removed
 		}
 		dir := os.NewFile(uintptr(fd), "")
 		names, _ := dir.Readdirnames(compile.MaxLookedAt)

@@ -1,6 +1,6 @@
 package launch
 
-// Advice that the launcher gives at the end of a run.
+// This file adds advice to the report at the end of a failed run.
 
 import (
 	"bytes"
@@ -20,11 +20,11 @@ func (p *Process) hints() {
 	if r.Exit == 0 || r.Limit != "" {
 		return
 	}
-	// SIGSYS comes from the filter. Any other signal says nothing of the profile.
+	// SIGSYS comes from the filter. Any other signal has nothing to do with the profile.
 	if r.Signal != "" && r.Signal != "SIGSYS" {
 		return
 	}
-	if r.Signal == "SIGSYS" || r.Exit == 128+int(unix.SIGSYS) { // a shell reports its child's end by this code
+	if r.Signal == "SIGSYS" || r.Exit == 128+int(unix.SIGSYS) { // this code of a shell means that SIGSYS killed its child
 		if text := p.Comp.ExecHint(); text != "" {
 			r.Hints = append(r.Hints, report.Hint{Text: text})
 			return
@@ -38,7 +38,7 @@ func (p *Process) hints() {
 	if p.unrouted() > 0 {
 		r.Hints = append(r.Hints, report.Hint{Text: "the program tried to reach a network, and the profile gives it none", Rule: p.Comp.Profile.Source("network"), Flag: "--net host"})
 	}
-	// What the task sees and may write was decided when the sandbox was made.
+	// Flags of cordon exec change no mounts, so there is no advice about paths.
 	if p.Comp.Into != nil {
 		return
 	}
@@ -57,23 +57,23 @@ func (p *Process) hints() {
 	}
 }
 
-// complaint is a path that a program could not open or make, as the program's own message says.
+// complaint is a path that the program could not open or create, according to the program's own message.
 type complaint struct {
 	path  string
 	write bool
 }
 
-// maxComplaints bounds how many paths of a program's messages the launcher looks at.
+// maxComplaints bounds how many paths from a program's messages the launcher examines.
 const maxComplaints = 8
 
-// missed holds what libc, shells and languages say for ENOENT, EACCES and EROFS. A message for EROFS is about a file
-// that the program wanted to write.
+// missed lists the messages of libc, shells and languages for ENOENT, EACCES and EROFS. A message for EROFS is about a
+// file that the program wanted to write.
 var missed = [...]string{"No such file or directory", "no such file or directory", "Permission denied", "permission denied", "ENOENT", "EACCES", "EROFS",
 	"not found", "Cannot open", "cannot open", "Can't open", "can't open", "Read-only file system", "read-only file system"}
 
-// complaints finds the paths in what a program has shown. It looks at the lines that contain one of missed, and takes
-// the words between quotes, colons, blanks and the like. A program may write anything, so the launcher only looks a
-// path up in the picture of the sandbox.
+// complaints finds paths in the messages of a program. It searches the lines that contain one of missed, and splits
+// them at quotes, colons, blanks and the like. A program may write anything, so the launcher only looks these paths up
+// in its model of the sandbox's tree.
 func complaints(text string) (list []complaint) {
 	for line := range strings.Lines(text) {
 		if !slices.ContainsFunc(missed[:], func(m string) bool { return strings.Contains(line, m) }) {
@@ -90,16 +90,16 @@ func complaints(text string) (list []complaint) {
 				list = append(list, c)
 			}
 		}
-		if write && len(list) == before { // a plain name: in the working directory
+		if write && len(list) == before { // a plain name without a slash: a file in the working directory
 			list = append(list, complaint{"./a-new-file", true})
 		}
 	}
 	return list
 }
 
-// unrouted counts the packets and connections that had no route in the sandbox's network namespace:
-// ipIfStatsOutNoRoutes of RFC 4293, as /proc/net/snmp has it. It also counts datagrams to a closed port, because a
-// name lookup ends as one if there is no resolver.
+// unrouted counts packets and connections that had no route in the sandbox's network namespace: ipIfStatsOutNoRoutes of
+// RFC 4293, as /proc/net/snmp has it. It also counts datagrams to a closed port, because a name lookup without a
+// resolver ends as one.
 func (p *Process) unrouted() int {
 	if p.netstat < 0 {
 		return 0

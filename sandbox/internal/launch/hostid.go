@@ -1,6 +1,6 @@
 package launch
 
-// The ids of the launcher's threads, and the id of the task on the host.
+// This file handles ids: those of the launcher's threads, and the task's id on the host.
 
 import (
 	"errors"
@@ -21,28 +21,28 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// taskIDs is a file of the state directory. Each id in use is a locked byte of the file. The kernel drops a lock with
-// the last copy of its descriptor, so a launcher that was killed leaves nothing to clean up.
+// taskIDs is a file in the state directory. For each task id in use, a launcher holds a lock on one byte of it. The
+// kernel releases the lock when the launcher ends, even if it was killed.
 const taskIDs = "ids"
 
-// drawTaskID draws the task's id on the host, or returns 0 if the task gets none. If two sandboxes shared an id, they
-// could trace and kill each other's processes and write each other's files. Launchers in different pid namespaces can
-// have the same pid, so the id is random. Launchers that share a state directory also lock the id there; other
-// launchers have no place in common.
+// drawTaskID chooses a random id on the host for the task, or returns 0 if the task gets none. If two sandboxes had the
+// same id, they could trace and kill each other's processes and write each other's files. A pid would not do, because
+// launchers in different pid namespaces can have the same pid. Launchers that share a state directory also lock the id
+// there.
 func (p *Process) drawTaskID() (int, error) {
 	h := p.Cmd.Host
 	if p.Cmd.Into != nil || !h.HostRoot || !h.GivesIDs() {
 		return 0, nil
 	}
-	// Root starts the task, and can give it an id of its own.
+	// If root starts the task, root can give it an id of its own.
 	p.ids = openTaskIDs(h.State)
 	for range 64 {
 		id, err := randomTaskID()
 		if err != nil {
 			return 0, err
 		}
-		// The lock belongs to this opened file, not to the process: fcntl(2), F_OFD_SETLK. A second sandbox of the
-		// same process cannot take the byte either.
+		// The lock belongs to this open file, not to the process: fcntl(2), F_OFD_SETLK. So another sandbox of the same
+		// process cannot take the byte either.
 		lock := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(id), Len: 1}
 		if p.ids < 0 || unix.FcntlFlock(uintptr(p.ids), unix.F_OFD_SETLK, &lock) == nil {
 			return id, nil
@@ -52,7 +52,8 @@ func (p *Process) drawTaskID() (int, error) {
 		Hint: "--host-user caller runs the task as root"}
 }
 
-// openTaskIDs opens the file of locks. It returns -1 if it cannot; then only the random draw keeps ids apart.
+// openTaskIDs opens the file of locks. It returns -1 if it cannot; then only chance keeps the ids of two sandboxes
+// apart.
 func openTaskIDs(state string) int {
 	if state == "" {
 		return -1
@@ -64,7 +65,7 @@ func openTaskIDs(state string) int {
 	return fd
 }
 
-// randomTaskID draws an id from compile.FirstTaskID to compile.LastTaskID. Each is equally likely.
+// randomTaskID returns a random id from compile.FirstTaskID to compile.LastTaskID. Each is equally likely.
 func randomTaskID() (int, error) {
 	const n = compile.LastTaskID - compile.FirstTaskID + 1
 	for {
@@ -78,7 +79,7 @@ func randomTaskID() (int, error) {
 	}
 }
 
-// checkIDs compares the task's ids with the profile. proc_pid_status(5) shows the ids as they are outside.
+// checkIDs compares the task's ids on the host with the profile: proc_pid_status(5).
 func (p *Process) checkIDs() error {
 	text, err := p.taskStatus()
 	if err != nil {
@@ -92,20 +93,20 @@ func (p *Process) checkIDs() error {
 	return nil
 }
 
-// credentials holds a thread's ids: real, effective and saved, and the id for file accesses.
+// credentials holds a thread's user and group ids: real, effective, saved, and the id for file accesses.
 type credentials struct{ uid, gid [4]int }
 
 // threadCredentials returns the ids of the calling thread.
 func threadCredentials() (c credentials) {
 	c.uid[0], c.uid[1], c.uid[2] = unix.Getresuid()
 	c.gid[0], c.gid[1], c.gid[2] = unix.Getresgid()
-	c.uid[3], _ = unix.SetfsuidRetUid(-1) // -1 changes nothing
+	c.uid[3], _ = unix.SetfsuidRetUid(-1) // -1 changes nothing and returns the id
 	c.gid[3], _ = unix.SetfsgidRetGid(-1)
 	return c
 }
 
-// mixed says which of the ids differ, and returns "" if none does. If they differ, the task's id outside depends on
-// the call that asks.
+// mixed says which of a thread's ids differ, or returns "" if none do. If they differ, it depends on the call which id
+// the kernel uses.
 func (c *credentials) mixed() string {
 	for _, x := range [...]struct {
 		key string
@@ -119,8 +120,8 @@ func (c *credentials) mixed() string {
 	return ""
 }
 
-// checkThread refuses to start if the thread has other ids than the caller, or other ids than those for which the
-// host was probed. The reason is that the child gets the ids of the thread that clones it.
+// checkThread refuses to start if the current thread has other ids than the caller, or than the ids for which the host
+// was probed: the child gets the ids of the thread that clones it.
 func (p *Process) checkThread() error {
 	own, caller := threadCredentials(), p.caller
 	why := own.mixed()
@@ -138,11 +139,11 @@ func (p *Process) checkThread() error {
 
 // The subordinate ids of the caller: subuid(5), subgid(5).
 
-// maxRangeID is the last inside id that ranges fill, as large as the ids of a usual root file system.
+// maxRangeID is the last id inside that subordinate ids fill. A usual root file system has no larger ids.
 const maxRangeID = 65535
 
-// withRanges adds the caller's subordinate ids to maps. Inside they are all numbers from 0 on except the task's own,
-// in order.
+// withRanges adds the caller's subordinate ids to maps. They fill the ids inside from 0 on, in order, except for the
+// task's own id.
 func (p *Process) withRanges(maps []string, file string, own int) ([]string, error) {
 	text, err := proc.ReadAll(file)
 	if err != nil {
@@ -152,7 +153,7 @@ func (p *Process) withRanges(maps []string, file string, own int) ([]string, err
 	next := 0
 	for _, r := range subordinate(string(text), p.Comp.Host.Name, p.Comp.Host.UID) {
 		for r[1] > 0 && next <= maxRangeID {
-			// The map has the task's own id already.
+			// The task's own id is mapped already.
 			if next == own {
 				next++
 				continue
@@ -172,7 +173,8 @@ func (p *Process) withRanges(maps []string, file string, own int) ([]string, err
 	return maps, nil
 }
 
-// subordinate returns the {first, count} ranges of a user, given the user's name and number.
+// subordinate returns the subordinate id ranges of a user as {first, count}, from the text of subuid(5). The user is
+// given by name and number.
 func subordinate(text, name string, uid int) (ranges [][2]int) {
 	for line := range strings.Lines(text) {
 		f := strings.Split(strings.TrimSpace(line), ":")
@@ -188,10 +190,10 @@ func subordinate(text, name string, uid int) (ranges [][2]int) {
 	return ranges
 }
 
-// The launcher reads back that a directory is private.
+// The launcher checks again, from outside, that directories are private.
 
-// checkPrivate looks again at each directory that the task may write, now that it is mounted. It must be the
-// directory that the launcher looked at before, and must still be private.
+// checkPrivate checks each mounted directory in which the task may make files with set-id bits. It must be the
+// directory that the launcher examined before, and must still be private.
 func (p *Process) checkPrivate() error {
 	if p.Comp.Private == nil {
 		return nil
@@ -207,7 +209,7 @@ func (p *Process) checkPrivate() error {
 		if !part.Write || part.Layer || part.Opaque || !slices.ContainsFunc(p.Comp.Private, in) || p.Comp.Tree.At(part.Target) != part {
 			continue
 		}
-		// The task reaches this part, because no other part covers it.
+		// No other mount hides this one, so the task can reach it.
 		if err := samePrivate(root, part); err != nil {
 			return &fail.Error{Op: part.Source, Err: err, From: part.Rule.Short(),
 				Hint: compile.PrivateHint}
@@ -216,8 +218,8 @@ func (p *Process) checkPrivate() error {
 	return p.Comp.StillPrivate()
 }
 
-// samePrivate returns an error if a part in the sandbox is not the directory that its source names on the host, or if
-// that directory is not private any more.
+// samePrivate returns an error if a mount in the sandbox does not show the directory that its source names on the host,
+// or if that directory is no longer private.
 func samePrivate(root int, part *picture.Part) error {
 	inside, err := walk.InRoot(root, part.Target, walk.OpenDir)
 	if err != nil {
@@ -236,7 +238,7 @@ func samePrivate(root int, part *picture.Part) error {
 	if err := unix.Fstat(outside, &b); err != nil {
 		return err
 	}
-	// Device and inode number name a directory, whatever paths lead to it.
+	// Device and inode number identify a directory, whatever its path.
 	if a.Dev != b.Dev || a.Ino != b.Ino {
 		return errors.New("somebody has replaced it meanwhile")
 	}

@@ -1,6 +1,6 @@
 package launch
 
-// The launcher enters namespaces that exist already, and takes over the child that is born there.
+// This file enters existing namespaces, and finds the child that is forked there.
 
 import (
 	"errors"
@@ -56,7 +56,7 @@ func (p *Process) enterJoined() error {
 	return nil
 }
 
-// adopt takes over the process that the first child has left in its place. That process is init from here on.
+// adopt finds the process that the first child has forked in its place. That process is init from here on.
 func (p *Process) adopt() error {
 	next := int(p.Image.Page().Next)
 	if next == 0 || next == p.PID {
@@ -65,10 +65,10 @@ func (p *Process) adopt() error {
 	fd, err := unix.PidfdOpen(next, 0)
 	if err != nil {
 		fd = -1
-		_ = unix.Kill(next, unix.SIGKILL) // nobody has waited for it, so the number is still its own
+		_ = unix.Kill(next, unix.SIGKILL) // nobody has waited for it, so no other process has its number
 		err = &fail.Error{Op: "pidfd_open of init", Err: err}
 	}
-	for again := true; again; { // the first child ends right after the clone
+	for again := true; again; { // the first child ends right after the fork
 		_, waited := unix.Wait4(p.PID, nil, 0, nil)
 		again = waited == unix.EINTR
 	}
@@ -76,20 +76,20 @@ func (p *Process) adopt() error {
 	defer p.Mu.Unlock()
 	unix.Close(p.pidfd)
 	p.PID, p.pidfd = next, fd
-	// The signal may have reached only the first child.
+	// A signal to end the run may have reached only the first child.
 	if p.killed && fd >= 0 {
-		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // it may be gone already
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // it may have ended already
 	}
 	return err
 }
 
-// born waits until the child is its final process, if the child enters namespaces itself.
+// born waits for the fork if the child enters namespaces itself. The forked process is then the child.
 func (p *Process) born() error {
 	if !p.Comp.Staged() {
 		return nil
 	}
-	// The launcher closes its copy of the child's end of the socket. Otherwise it could not notice that the child is
-	// gone.
+	// The launcher closes its copy of the child's end of the socket. Otherwise it could not notice that the child has
+	// ended.
 	p.files.CloseAll()
 	if err := p.entered(); err != nil {
 		return err
@@ -104,7 +104,8 @@ func (p *Process) born() error {
 	return p.adopt()
 }
 
-// word waits for a message of the child, before the child has children. It returns 0 if the child has closed its end.
+// word waits for a message from the child, before the child has children. It returns 0 if the child has closed its end
+// of the socket.
 func (p *Process) word() (byte, error) {
 	if err := p.await(p.Link, -1); err != nil {
 		return 0, err
@@ -116,8 +117,8 @@ func (p *Process) word() (byte, error) {
 	return m.Byte, nil
 }
 
-// awaitWord waits for a message. If init is not pid 1 of the sandbox, init's end does not close the task's end of the
-// socket. So awaitWord watches init as well.
+// awaitWord waits for a message. If init is not pid 1 of the sandbox, the task survives init's end and keeps the socket
+// open. So awaitWord watches init as well.
 func (p *Process) awaitWord() error {
 	if p.Comp.OwnsPID() {
 		return p.await(p.Link, -1)
@@ -131,9 +132,9 @@ func (p *Process) awaitWord() error {
 	return nil
 }
 
-// This part joins a running sandbox: see exec.go of internal/compile.
+// The part below joins a running sandbox: see exec.go of internal/compile.
 
-// openAttached duplicates the descriptors of what the child enters, and watches the sandbox.
+// openAttached duplicates the descriptors of the sandbox that the child joins, and watches for the sandbox's end.
 func (p *Process) openAttached() (err error) {
 	if p.Comp.Into == nil {
 		return nil
@@ -149,17 +150,17 @@ func (p *Process) openAttached() (err error) {
 	}
 	p.Watch(p.sandbox, unix.POLLIN, func(int16) {
 		p.Unwatch(p.sandbox)
-		p.Kill() // if the sandbox has a pid namespace, the kernel does that, too
+		p.Kill() // the kernel does this too if the sandbox has a pid namespace
 	})
 	return nil
 }
 
-// joined is called when a program that joins a sandbox runs. The sandbox has its own limit on time, which does not
-// begin anew. But only this launcher can count the output that it passes on.
+// joined is called when a program that has joined a sandbox runs. The sandbox's own launcher enforces the limit on
+// time. Only this launcher can count the output that it copies.
 //
-// The end of the sandbox's init waits until every process in its pid namespace is reaped. The process that this
-// launcher has put there is the launcher's own child. If the launcher is stopped, as by Ctrl-Z, it reaps nothing and
-// would hold up the sandbox's end. So the kernel reaps the child.
+// The end of the sandbox's init waits until every process in its pid namespace is reaped. The process that joined is a
+// child of this launcher. If the launcher is stopped, as by Ctrl-Z, it reaps nothing, and the sandbox could not end. So
+// the kernel reaps the child.
 func (p *Process) joined() {
 	p.watchOutput()
 	if p.Cmd.Exclusive {
@@ -167,7 +168,7 @@ func (p *Process) joined() {
 	}
 }
 
-// sandboxEnds reports whether the sandbox has ended or is about to end: its init ends after its processes.
+// sandboxEnds reports whether the joined sandbox has ended or is about to. Its init ends after its other processes.
 func (p *Process) sandboxEnds() bool {
 	if p.sandbox < 0 {
 		return false
@@ -175,9 +176,9 @@ func (p *Process) sandboxEnds() bool {
 	return state.EndsWithin(100*time.Millisecond, p.sandbox)
 }
 
-// killedWithin reports whether a program that joins a sandbox was run, or was about to be, and init was then killed
-// together with the sandbox. It waits up to a second for each, and reaps init. Nobody can tell whether an execve that
-// SIGKILL met was over. The program may have written already, so the launch did not fail.
+// killedWithin reports whether the sandbox's end killed a program that was joining it. It waits up to a second for each
+// process, and reaps init. If SIGKILL hits an execve, nobody can tell whether the program has run. It may have written
+// something, so the launch is not reported as failed.
 func (p *Process) killedWithin() bool {
 	if p.Comp.Into == nil || !p.atProgram() || !state.EndsWithin(time.Second, p.pidfd) {
 		return false
@@ -185,15 +186,15 @@ func (p *Process) killedWithin() bool {
 	return p.reap(nil).Signal() == unix.SIGKILL && state.EndsWithin(time.Second, p.sandbox)
 }
 
-// unread puts into the report what could not be read back because somebody killed the program before.
+// unread records in the report what could not be read back because somebody killed the program before.
 func (p *Process) unread() {
 	for _, layer := range [...]policy.Layer{policy.LayerCaps, policy.LayerNoNewPriv, policy.LayerSeccomp} {
 		p.missing = append(p.missing, report.Missing{Layer: layer, Why: "somebody killed the program before cordon could read this back"})
 	}
 }
 
-// sandboxGone returns the error of a launch into a sandbox that has ended, or nil if it has not. If the child was lost,
-// the sandbox may be just ending, because its init ends after that child.
+// sandboxGone returns the error of a launch into a sandbox that has ended, or nil if it has not. If the child has
+// vanished, the sandbox may be about to end, because its init ends after that child.
 func (p *Process) sandboxGone(err error) error {
 	if p.Cmd.Into == nil {
 		return nil
@@ -211,7 +212,7 @@ func (p *Process) sandboxGone(err error) error {
 	return nil
 }
 
-// entered waits until the child has entered the sandbox, checks that it is there, and lets it continue.
+// entered waits until the child has entered the sandbox, checks its namespaces, root and ids, and lets it continue.
 func (p *Process) entered() error {
 	if p.Comp.Into == nil {
 		return nil
@@ -229,7 +230,7 @@ func (p *Process) entered() error {
 	return p.Send(nil)
 }
 
-// checkEntered compares what the child has entered with what the sandbox's task has.
+// checkEntered compares the child's namespaces and root with those of the sandbox's task.
 func (p *Process) checkEntered(dir string) error {
 	a := p.Comp.Into
 	for i := range host.Kinds {
@@ -238,8 +239,8 @@ func (p *Process) checkEntered(dir string) error {
 		if s == nil {
 			continue
 		}
-		// The child enters a pid or time namespace for its children, so the link is pid_for_children or
-		// time_for_children.
+		// The child has chosen the pid and time namespaces of its future children, so the links are pid_for_children
+		// and time_for_children.
 		its, err := proc.Readlink(dir + "/ns/" + k.Children)
 		if err != nil {
 			return &fail.Error{Op: "read back the namespaces", Err: err}
@@ -255,8 +256,8 @@ func (p *Process) checkEntered(dir string) error {
 		return err
 	}
 	p.enforced(policy.LayerMount, "the sandbox's root", "/proc/PID/root")
-	// The child has some properties from this launcher, such as filters and groups. They must be no weaker than those
-	// that the sandbox's task got from its own launcher.
+	// The child inherits some properties from this launcher, such as filters and groups. They must restrict it at least
+	// as much as those that the sandbox's task inherited from its launcher.
 	text, err := proc.ReadAll(dir + "/status")
 	if err != nil {
 		return &fail.Error{Op: "read back the ids", Err: err}
@@ -270,16 +271,18 @@ func (p *Process) checkEntered(dir string) error {
 	return nil
 }
 
-// checkConfined looks at the waiting task before the task's filter is in place. The filter is then the last thing
-// that the task lacks.
+// checkConfined checks the waiting task before its filter is installed. The filter is then the only layer that the task
+// lacks.
 func (p *Process) checkConfined() error {
 	c := p.Comp
-	// With a new user namespace, checkNamespaces has checked the ids already.
-	if c.Into == nil && c.IDs.NewUser {
+	switch {
+	case c.Into != nil:
+	case c.IDs.NewUser && !c.Profile.Nest: // checkNamespaces has checked the ids already
 		return nil
-	}
-	if c.Into == nil {
+	case !c.Profile.Nest:
 		return p.checkIDs()
+	default:
+		return p.checkNested()
 	}
 	if p.Cmd.Hold != nil {
 		p.Cmd.Hold()
@@ -289,7 +292,7 @@ func (p *Process) checkConfined() error {
 		return &fail.Error{Op: "read back the task's status", Err: err}
 	}
 	uids, gids := c.Into.UIDs, c.Into.GIDs
-	// A status file that was opened inside shows the ids as they are inside.
+	// If the status file was opened inside, its ids are those inside.
 	if c.HandsStatus() {
 		uids, gids = fourTimes(c.Into.UID), fourTimes(c.Into.GID)
 		if got := proc.StatusField(text, "Pid"); got != strconv.Itoa(p.Task) {
@@ -297,25 +300,60 @@ func (p *Process) checkConfined() error {
 		}
 	}
 	for _, x := range [...]struct{ key, want string }{
-		{"Uid", uids}, {"Gid", gids},
-		{"CapBnd", proc.Hex16(c.Keep)}, {"CapPrm", proc.Hex16(c.Keep)}, {"CapEff", proc.Hex16(c.Keep)},
-		{"CapInh", proc.Hex16(c.Ambient)}, {"CapAmb", proc.Hex16(c.Ambient)}, {"NoNewPrivs", "1"},
+		{"Uid", uids}, {"Gid", gids}, {"NoNewPrivs", "1"},
 	} {
 		if got := proc.StatusField(text, x.key); got != x.want {
 			return &fail.Error{Op: "read back the task's status", Err: errors.New(x.key + " is " + got + ", not " + x.want)}
 		}
 	}
+	if err := p.checkSets(text); err != nil {
+		return err
+	}
 	p.around = proc.Number(proc.StatusField(text, "Seccomp_filters"))
 	return nil
 }
 
-// fourTimes returns an id as proc_pid_status(5) shows it: real, effective, saved, and of the file system.
+// checkNested reads back, while the task waits, what checkStatus cannot read of a task that may make a user namespace of
+// its own as soon as its program runs.
+func (p *Process) checkNested() error {
+	if !p.Comp.IDs.NewUser {
+		if err := p.checkIDs(); err != nil {
+			return err
+		}
+	}
+	text, err := p.taskStatus()
+	if err != nil {
+		return &fail.Error{Op: "read back the task's status", Err: err}
+	}
+	return p.checkSets(text)
+}
+
+// checkSets compares the capability sets of a task that waits. With nest it also reports them: then it is the last time
+// that they can be read.
+func (p *Process) checkSets(text []byte) error {
+	c := p.Comp
+	for _, x := range [...]struct {
+		key  string
+		want uint64
+	}{{"CapBnd", c.Keep}, {"CapPrm", c.Keep}, {"CapEff", c.Keep}, {"CapInh", c.Ambient}, {"CapAmb", c.Ambient}} {
+		got := proc.StatusField(text, x.key)
+		if got != proc.Hex16(x.want) {
+			return &fail.Error{Op: "read back the task's status", Err: errors.New(x.key + " is " + got + ", not " + proc.Hex16(x.want))}
+		}
+		if c.Profile.Nest {
+			p.enforced(policy.LayerCaps, x.key+"="+got, "/proc/PID/status before exec")
+		}
+	}
+	return nil
+}
+
+// fourTimes formats an id as proc_pid_status(5) shows it: real, effective, saved, and of the file system.
 func fourTimes(id int) string {
 	text := strconv.Itoa(id)
 	return text + "\t" + text + "\t" + text + "\t" + text
 }
 
-// checkFilters makes sure that the program runs under one filter more than before: Linux 5.9 and newer count them.
+// checkFilters makes sure that the program has one filter more than the launcher: Linux 5.9 and newer count them.
 func (p *Process) checkFilters(status []byte) error {
 	got := proc.StatusField(status, "Seccomp_filters")
 	if p.Comp.Into == nil || got == "absent" {

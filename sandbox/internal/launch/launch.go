@@ -1,7 +1,7 @@
 package launch
 
-// This file launches a sandbox. The launcher opens what the plan names, clones the child and hands the plan over:
-// clone3(2), Linux 5.3.
+// This file launches a sandbox. The launcher opens the files that the plan uses, clones the child, and gives it the
+// plan: clone3(2), Linux 5.3.
 
 import (
 	"cmp"
@@ -19,27 +19,27 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// Start launches a command. If it returns an error, it has undone everything.
+// Start launches a command. After an error, nothing of the sandbox is left.
 func (p *Process) Start(cmd *Command) error {
 	p.Cmd = cmd
 	host.MakeStateDirs(cmd.Host)
 	return p.LaunchAll()
 }
 
-// LaunchAll launches the command of p. If it returns an error, it has undone everything.
+// LaunchAll launches the command of p. After an error, nothing of the sandbox is left.
 func (p *Process) LaunchAll() error {
 	err := p.launch()
 	if err != nil {
 		p.abort()
-		// abort comes first, because Fault needs the status of the reaped init. The first error that is not nil wins:
-		// each error says more than the errors that it leads to.
+		// abort comes first, because Fault needs init's exit status. Of these errors the first that is not nil is
+		// returned, because each explains those that follow it.
 		err = cmp.Or(p.interrupted(), p.guardErr, p.sandboxGone(err), p.Fault(), err)
 		err = p.explain(err)
 		p.Image.Release()
 		return err
 	}
 	if p.Comp.Into == nil {
-		// The limits of time, and the watches of the guards, begin when the program runs.
+		// The time limits, and the watches on hiding and protecting mounts, begin when the program runs.
 		p.keepLimits()
 		p.guardMounts()
 	} else {
@@ -50,9 +50,9 @@ func (p *Process) LaunchAll() error {
 	return nil
 }
 
-// launch launches the command. It returns when the program runs and the launcher has read back what is enforced.
+// launch launches the command. It returns once the program runs and the launcher has read back what is enforced.
 func (p *Process) launch() error {
-	// The thread comes first. The child gets the credentials of the thread that clones it, and the threads of a Go
+	// The thread is checked first: the child gets the credentials of the thread that clones it, and the threads of a Go
 	// program can have different users.
 	if err := p.checkThread(); err != nil {
 		return err
@@ -73,14 +73,14 @@ func (p *Process) launch() error {
 	// The launcher becomes undumpable only now, because a child of an undumpable launcher cannot write its id maps.
 	// From here on only a process with CAP_SYS_PTRACE can trace the launcher: ptrace(2).
 	if p.Cmd.Exclusive {
-		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // prctl(2): this call cannot fail
+		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // this call of prctl(2) cannot fail
 	}
-	// From here on the last step is known. By that step Signal tells a task that is about to run the program from a
-	// task that is not.
+	// The number of the last step is known from now on. By it, Signal tells whether the task is about to run the
+	// program.
 	p.Mu.Lock()
 	p.last = len(p.Comp.Plan.Steps)
 	p.Mu.Unlock()
-	// The record comes before converse, which lets the task go: a program that runs can write.
+	// The record is made before converse lets the task go, because a program that runs can write.
 	if err := p.recordWrites(); err != nil {
 		return err
 	}
@@ -90,8 +90,8 @@ func (p *Process) launch() error {
 	if p.Cmd.Ran != nil {
 		p.Cmd.Ran()
 	}
-	// keepState completes the entry last, because other commands must not find a sandbox that the launcher has not
-	// confirmed.
+	// keepState completes the sandbox's entry in the state directory last, because other commands must not find a
+	// sandbox that the launcher has not confirmed.
 	if err := p.confirm(); err != nil {
 		return err
 	}
@@ -100,9 +100,9 @@ func (p *Process) launch() error {
 	}
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
-	// A signal that arrived during the launch and was meant to end the run has killed init. The other signals have
-	// waited for the program, and are sent now.
-	p.running = true // Signal asks for this under the same lock, so no signal is lost or sent twice
+	// A signal that was meant to end the run during the launch has killed init. Other signals have waited for the
+	// program, and are sent now.
+	p.running = true // Signal reads this under the same lock, so no signal is lost or sent twice
 	if p.killed {
 		return &fail.SignalError{Signal: p.early}
 	}
@@ -112,7 +112,7 @@ func (p *Process) launch() error {
 	return nil
 }
 
-// compile compiles the plan part by part, and hands each part over to the child.
+// compile compiles the plan part by part, and gives each part to the child.
 func (p *Process) compile() (err error) {
 	r := p.Cmd.Request()
 	if r.TaskID, err = p.drawTaskID(); err != nil {
@@ -121,8 +121,8 @@ func (p *Process) compile() (err error) {
 	if r.Nonce, err = p.Cmd.nonce(); err != nil {
 		return err
 	}
-	// The launcher makes the groups before it compiles the plan, because the plan depends on the groups that this
-	// host lets the launcher have.
+	// The control groups are made before the plan is compiled, because the plan depends on which of them this host
+	// allows.
 	if p.Cmd.Profile.Namespaces.None {
 		if r.Private, err = p.makePrivate(r.TaskID); err != nil {
 			return err
@@ -144,8 +144,8 @@ func (p *Process) compile() (err error) {
 	return nil
 }
 
-// handOver adds what was compiled so far to the image. The first call clones the child; each later call tells the
-// child that there is more. Then handOver sends the mounts that the child waits for.
+// handOver adds the steps compiled so far to the shared memory of the child. The first call clones the child. Each
+// later call tells the child that there are more steps. Then handOver sends the mounts for which the child waits.
 func (p *Process) handOver(c *compile.Compilation) error {
 	var err error
 	if p.Comp == nil {
@@ -162,14 +162,14 @@ func (p *Process) handOver(c *compile.Compilation) error {
 
 // begin clones the child with its first steps. If the child cannot map its own ids, begin maps them.
 func (p *Process) begin() error {
-	// The launcher closes its copies of the child's files. Only the child may hold the child's end of the socket:
-	// that end closes when the child ends, and the launcher learns of the end this way.
+	// The launcher closes its copies of the child's files. Only the child may hold the child's end of the socket,
+	// because the launcher notices the child's end by the end of that socket.
 	defer p.files.CloseAll()
 	if err := p.open(); err != nil {
 		return err
 	}
-	// The state directory names the groups before a process is in them. If the launcher is killed, whoever sweeps
-	// after it finds the groups there.
+	// The state directory names the cgroups before a process is in them. If the launcher is killed, a later launcher
+	// finds and removes them.
 	if err := p.keepGroup(); err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (p *Process) begin() error {
 	if err := p.identifyInit(); err != nil {
 		return err
 	}
-	// If the child can map its own ids, it does: then neither process has to wait for the other.
+	// If the child can map its own ids, it does, and neither process waits for the other.
 	if !p.Comp.IDs.LauncherMaps {
 		return nil
 	}
@@ -201,7 +201,7 @@ func (p *Process) begin() error {
 	return p.Send(nil)
 }
 
-// add links the steps that were compiled since the last call.
+// add copies the steps that were compiled since the last call to the child's memory.
 func (p *Process) add() error {
 	steps, init := p.Comp.Plan.Steps, p.Comp.Plan.Init
 	err := p.Image.AddInit(init[p.addedInit:], p.files.Fds)
@@ -215,9 +215,9 @@ func (p *Process) add() error {
 	return nil
 }
 
-// open opens or makes every file that the plan names, and makes the image, which has no steps yet.
+// open opens or makes every file that the plan uses, and the memory that will hold its steps.
 func (p *Process) open() error {
-	// SOCK_SEQPACKET keeps messages apart, and still tells when the last other end is closed: unix(7).
+	// SOCK_SEQPACKET keeps messages apart, and still reports when the last copy of the other end is closed: unix(7).
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return &fail.Error{Op: "socketpair", Err: err}
@@ -225,22 +225,22 @@ func (p *Process) open() error {
 	p.Link = pair[0]
 	p.files.Base = int(p.Comp.FirstFD())
 	if p.Comp.Reports {
-		p.files.Base++ // the listener gets the number itself
+		p.files.Base++ // the listener gets that number
 	}
 	p.files.borrow(compile.FileLauncher, p.Link)
 	if err := p.files.Add(compile.FileSync, pair[1]); err != nil {
 		return err
 	}
-	// With SO_PASSCRED the kernel says who has sent a message. The launcher learns the task's pid in this way,
-	// because otherwise only init knows it.
+	// With SO_PASSCRED the kernel reports the sender of a message. That is how the launcher learns the task's pid,
+	// which otherwise only init knows.
 	if err := unix.SetsockoptInt(p.Link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return &fail.Error{Op: "setsockopt SO_PASSCRED", Err: err}
 	}
 	if err := p.openGate(); err != nil {
 		return err
 	}
-	// The plan overwrites the copy of the launcher's arguments with zeros, because /proc/1/cmdline would show them in
-	// the sandbox.
+	// The plan overwrites the child's copy of the launcher's arguments with zeros, because /proc/1/cmdline would show
+	// them in the sandbox.
 	zero, err := unix.Open("/dev/zero", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return noDevice("/dev/zero", err)
@@ -255,7 +255,8 @@ func (p *Process) open() error {
 		return &fail.Error{Op: "link the plan", Err: err}
 	}
 	p.Image.Cgroup(p.files.Fds[compile.FileCgroup])
-	// In a library's process other mappings may be somebody else's, so only a launcher hides them from the child.
+	// In a library's process the other mappings may belong to the caller, so only the command hides its mappings from
+	// the child.
 	if p.Cmd.Exclusive {
 		p.Image.Alone()
 	}
@@ -267,9 +268,9 @@ func (p *Process) open() error {
 	return nil
 }
 
-// clone enters the namespaces that are joined, and clones the child.
+// clone enters the joined namespaces, and clones the child.
 func (p *Process) clone() error {
-	if len(p.Comp.Joins) > 0 { // a thread that has joined a namespace is unlike the others
+	if len(p.Comp.Joins) > 0 { // a thread that has joined a namespace differs from the others
 		runtime.LockOSThread()
 	}
 	if err := p.enterJoined(); err != nil {
@@ -293,16 +294,14 @@ func (p *Process) clone() error {
 	return nil
 }
 
-// What went wrong in a launch, told by the step at which the child ended.
-
-// Fault returns the error of the step at which the child ended. The step failed, or the child's filter killed the
-// child in it. If there is no such step, Fault returns nil.
+// Fault returns the error of the step at which the child ended: the step failed, or the child's filter killed the child
+// in it. It returns nil if there is no such step.
 func (p *Process) Fault() error {
 	if p.Image == nil {
 		return nil
 	}
 	page := p.Image.Page()
-	switch init, task := page.Init, page.Task; { // init first: without init the task fails, too
+	switch init, task := page.Init, page.Task; { // init first: if init fails, the task fails too
 	case init.Errno != 0:
 		return p.stepError(int(init.Step)-1, syscall.Errno(init.Errno), 0)
 	case init.Step != 0 && p.Reaped && p.Status.Signal() == unix.SIGSYS:
@@ -313,8 +312,7 @@ func (p *Process) Fault() error {
 	return nil
 }
 
-// stepError returns the error of the step with the number i. If the step was to run the program, the error has the
-// exit code that env(1) would have.
+// stepError returns the error of step i. If that step was to run the program, the error has the exit code of env(1).
 func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) error {
 	// The printed plan numbers init's steps after the task's steps.
 	steps, n := p.Comp.Plan.Steps, i

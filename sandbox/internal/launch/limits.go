@@ -1,9 +1,9 @@
 package launch
 
-// The limits that end a run: how the launcher learns that one was reached, and what the report says of it. This file
-// enforces the limits of time. cgroup.go, output.go, and rlimits.go of internal/compile enforce the others. The
-// launcher polls a group's file of events: cgroup-v2.rst, "memory.events", "pids.events". A v1 group tells of memory
-// by an eventfd: memory.rst, "OOM Control".
+// The limits that end a run: how the launcher notices that a limit was reached, and what it reports. This file enforces
+// the time limits. cgroup.go, output.go, and rlimits.go of internal/compile enforce the others. The launcher polls a
+// cgroup's file of events: cgroup-v2.rst, "memory.events", "pids.events". A v1 group reports lack of memory by an
+// eventfd: memory.rst, "OOM Control".
 
 import (
 	"slices"
@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// exceeded ends the sandbox because of a limit. The report names the first limit.
+// exceeded ends the sandbox because a limit was reached. The report names the first limit for which it is called.
 func (p *Process) exceeded(limit string) {
 	if p.limit == "" {
 		p.limit = limit
@@ -36,7 +36,7 @@ func (p *Process) grace() time.Duration {
 	return compile.DefaultGrace
 }
 
-// keepLimits begins to watch the limits that a running program can exceed.
+// keepLimits begins to watch the limits that a running program can reach.
 func (p *Process) keepLimits() {
 	now, wall := time.Now(), p.Comp.Profile.Limits.Wall
 	if wall.Set {
@@ -53,16 +53,16 @@ func (p *Process) keepLimits() {
 	}
 }
 
-// counted reports whether a group of the sandbox has a controller.
+// counted reports whether the sandbox has a cgroup with a controller.
 func (p *Process) counted(controller string) bool {
 	place := p.place()
 	return place != nil && slices.ContainsFunc(place.Dirs, func(d cgroup.Dir) bool { return slices.Contains(d.Controllers, controller) })
 }
 
-// checkCrowd checks whether the number of processes and threads has reached its limit. It cannot know whether another
-// one was refused, so it ends nothing.
+// checkCrowd checks whether the number of processes and threads has reached its limit. It cannot tell whether another
+// fork was refused, so it only reports this, and ends nothing.
 func (p *Process) checkCrowd() {
-	if p.gone { // the number may be another process's by now
+	if p.gone { // another process may have init's number by now
 		return
 	}
 	// If there is no cgroup, RLIMIT_NPROC stands in. The kernel tells nobody when RLIMIT_NPROC refuses a fork.
@@ -73,22 +73,22 @@ func (p *Process) checkCrowd() {
 	p.At(time.Now().Add(compile.CrowdStep), p.checkCrowd)
 }
 
-// wallOver ends the sandbox at the wall-clock limit: SIGTERM, and after a grace period SIGKILL.
+// wallOver ends the sandbox when the wall-clock limit is reached: SIGTERM, and after a grace period SIGKILL.
 func (p *Process) wallOver() {
 	if p.limit == "" {
 		p.limit = report.LimitTimeout
 	}
-	// Once the sandbox is gone, the launcher does not wait any longer for the rest of the output, because the time is
+	// If the sandbox has already ended, the launcher stops waiting for the rest of the output, because the time is
 	// over.
 	p.told, p.hurry = true, p.gone
-	_ = p.Signal(unix.SIGTERM) // a task that is gone has ended in time
+	_ = p.Signal(unix.SIGTERM) // if the task has ended, it has ended in time
 	p.At(time.Now().Add(p.grace()), p.EndNow)
 }
 
-// checkCPU ends the sandbox if its processor time is used up. Otherwise it checks again at the earliest time at which
-// that is possible: after every processor has been busy for the sandbox.
+// checkCPU ends the sandbox if its processor time is used up. Otherwise it sets the next check for the earliest
+// possible time at which the limit could be reached: if every processor were busy for the sandbox.
 func (p *Process) checkCPU() {
-	// Nothing uses time any more, and init's number may be another process's by now.
+	// Nothing uses processor time any more, and another process may have init's number.
 	if p.gone {
 		return
 	}
@@ -100,7 +100,7 @@ func (p *Process) checkCPU() {
 	p.At(time.Now().Add(max(compile.CPUStep, left/time.Duration(Processors()))), p.checkCPU)
 }
 
-// watchGroups watches for memory that ran out and for forks that were refused.
+// watchGroups watches the sandbox's cgroups for lack of memory and refused forks.
 func (p *Process) watchGroups() {
 	place := p.place()
 	if place == nil {
@@ -123,7 +123,7 @@ func (p *Process) watchGroups() {
 			}
 		}
 	}
-	// The counters are read now, because no event tells what was counted before the watch.
+	// The counters are read once now, because no event reports what was counted before the watch.
 	switch {
 	case polled:
 		p.lookAgain()
@@ -132,9 +132,8 @@ func (p *Process) watchGroups() {
 	}
 }
 
-// watchEvents reads a file of counters now, and again whenever the kernel says that the file has changed. If the
-// counter of key is positive, the sandbox ends. If the file cannot be opened, the launcher reads the counter only at
-// the end.
+// watchEvents reads a file of counters now, and again whenever the kernel reports that it has changed. If the counter
+// key is above 0, the sandbox ends because of limit. If the file cannot be opened, the counter is only read at the end.
 func (p *Process) watchEvents(path, key, limit string) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -145,17 +144,18 @@ func (p *Process) watchEvents(path, key, limit string) {
 		var buf [512]byte
 		n, err := unix.Pread(fd, buf[:], 0)
 		switch {
-		case n <= 0 || err != nil: // the group is gone
+		case n <= 0 || err != nil: // the group has been removed
 			p.Unwatch(fd)
 		case p.limit == "" && compile.Positive(cgroup.Count(string(buf[:n]), key)) && (limit != report.LimitPIDs || !p.Outside(limit, p.stats())):
 			p.exceeded(limit)
 		}
 	}
 	p.Watch(fd, unix.POLLPRI, look)
-	look(0) // no event tells what was counted before
+	look(0) // no event reports what was counted before
 }
 
-// lookAgain reads the counters at regular times until a limit is reached, because nothing watches a v1 pids group.
+// lookAgain reads the counters at regular intervals until a limit is reached, because the kernel does not report events
+// of a v1 pids group.
 func (p *Process) lookAgain() {
 	p.checkEvents()
 	if p.limit == "" {
@@ -163,15 +163,15 @@ func (p *Process) lookAgain() {
 	}
 }
 
-// watchOOM asks a v1 group to report when its memory runs out.
+// watchOOM asks the kernel to report when a v1 group's memory runs out.
 func (p *Process) watchOOM(dir string) {
 	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return
 	}
 	p.watched = append(p.watched, event)
-	// memory.rst of cgroup v1: the kernel takes the two numbers as text, and keeps the eventfd. The control file may
-	// be closed.
+	// The kernel takes the two numbers as text and keeps the eventfd, so the control file may be closed: memory.rst of
+	// cgroup v1.
 	control, err := unix.Open(dir+"/memory.oom_control", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
@@ -186,7 +186,7 @@ func (p *Process) watchOOM(dir string) {
 	})
 }
 
-// awaitKill looks for a process that was killed. It looks several times, because the kernel counts the kill a moment
+// awaitKill checks several times whether the kernel has killed a process, because the kernel counts the kill a moment
 // after the event.
 func (p *Process) awaitKill(tries int) {
 	p.checkEvents()
@@ -195,7 +195,7 @@ func (p *Process) awaitKill(tries int) {
 	}
 }
 
-// checkEvents ends the sandbox if its groups have counted a kill for memory or a refused fork.
+// checkEvents ends the sandbox if its groups have counted a process killed for lack of memory, or a refused fork.
 func (p *Process) checkEvents() {
 	if p.limit != "" {
 		return
@@ -213,19 +213,19 @@ func (p *Process) checkEvents() {
 	}
 }
 
-// Outside reports whether the memory or the number of tasks ran out in a group around the sandbox's, or on the whole
-// machine, and not at the sandbox's own limit. The kernel counts a killed process in its own group and, until Linux
-// 6.10, a refused fork in the group of the forking process, whichever group's limit it was: cgroup-v2.rst,
-// "memory.events", "pids.events".
+// Outside reports whether the memory or the number of tasks ran out not at the sandbox's own limit, but in a cgroup
+// around it or on the whole machine. The kernel counts a killed process in that process's own group, whichever group's
+// limit was reached. Until Linux 6.10 it counts a refused fork in the same way: cgroup-v2.rst, "memory.events",
+// "pids.events".
 func (p *Process) Outside(limit string, s *cgroup.Stats) bool {
 	switch {
 	case s == nil:
 	case limit == report.LimitOOM && s.Memory != nil && compile.Positive(s.Memory.OOMKills):
-		if s.Memory.OOMs != nil { // how often nothing could be reclaimed at the sandbox's own limit
+		if s.Memory.OOMs != nil { // how often the sandbox's own limit was reached and nothing could be reclaimed
 			return *s.Memory.OOMs == 0
 		}
-		// v1 does not count that (memory.failcnt stays 0 on Linux 6.18). So the question is whether nearly as much
-		// was ever in use.
+		// v1 does not count that (memory.failcnt stays 0 on Linux 6.18). So Outside compares the peak use with the
+		// limit.
 		most := p.Comp.Profile.Limits.Memory
 		return s.Memory.Peak != nil && (!most.Set || *s.Memory.Peak < uint64(most.V)/8*7)
 	case limit == report.LimitPIDs && s.PIDs != nil && compile.Positive(s.PIDs.MaxEvents):
@@ -235,7 +235,7 @@ func (p *Process) Outside(limit string, s *cgroup.Stats) bool {
 	return false
 }
 
-// stopWatching ends the watches that keepLimits has begun.
+// stopWatching ends what keepLimits has begun to watch.
 func (p *Process) stopWatching() {
 	for _, fd := range p.watched {
 		p.Unwatch(fd)
@@ -244,8 +244,8 @@ func (p *Process) stopWatching() {
 	p.watched = nil
 }
 
-// reportLimits adds the limits that were reached to the report. The way in which the task ended, and the counters of
-// its groups, may show a limit of which no event has told.
+// reportLimits adds the limits that were reached to the report. The signal that ended the task, and the counters of its
+// groups, may show a limit that no event has reported.
 func (p *Process) reportLimits(stats *cgroup.Stats) {
 	r := &p.Report
 	counts := map[string]uint64{}
@@ -279,26 +279,25 @@ func (p *Process) reportLimits(stats *cgroup.Stats) {
 	r.Timeout = r.Limit == report.LimitTimeout
 }
 
-// fileTooLarge reports whether the task ended because a file grew too large. A shell that has a child with such an end
-// exits with 128 and the signal's number: sh(1).
+// fileTooLarge reports whether the task ended because a file reached its size limit. A shell whose child ended so exits
+// with 128 and the signal's number: sh(1).
 func (p *Process) fileTooLarge() bool {
 	return p.Report.Signal == "SIGXFSZ" || p.Report.Exit == 128+int(unix.SIGXFSZ) && p.Comp.Rlimit("fsize") != nil
 }
 
-// outOfCPU reports whether RLIMIT_CPU ended the task: with SIGXCPU, or with SIGKILL. Only the time that was used
-// tells that SIGKILL from another.
+// outOfCPU reports whether RLIMIT_CPU ended the task, with SIGXCPU or SIGKILL. For SIGKILL only the used time tells.
 func (p *Process) outOfCPU() bool {
 	if p.Report.Signal == "SIGXCPU" {
 		return true
 	}
-	// The kernel counts in ticks for this limit. On a busy machine its count differs by up to a quarter from the time
-	// that it reports.
+	// For this limit the kernel counts in ticks. On a busy machine that count differs by up to a quarter from the time
+	// that the kernel reports.
 	limit, ok := p.Comp.CPURlimit()
 	return ok && p.Report.Signal == "SIGKILL" && p.limit == "" && p.Report.User+p.Report.System >= limit-limit/4
 }
 
-// clipped returns, for the report, the rlimits of the profile that are above the launcher's own hard limits. Only
-// CAP_SYS_RESOURCE in the first user namespace raises a hard limit; otherwise the lower limit holds in the task.
+// clipped returns, for the report, the profile's rlimits that exceed the launcher's own hard limits. Only
+// CAP_SYS_RESOURCE in the first user namespace can raise a hard limit; otherwise the task has the launcher's.
 func clipped(task int, limits []policy.Rlimit) (missing []report.Missing) {
 	for _, r := range limits {
 		n, _ := compile.RlimitNumber(r.Name)

@@ -1,14 +1,14 @@
 package launch
 
-// This file handles chmod(2), fchmod(2), fchmodat(2) and fchmodat2(2) with set-id bits. On a directory these bits
-// only hand on a group; on a file they hand on rights. A filter cannot tell a directory from a file. So the launcher
-// makes such a call in the task's place. A directory gets set-group-ID, and never set-user-ID, which means nothing
-// there. Anything else gets neither bit.
+// This file handles chmod(2), fchmod(2), fchmodat(2) and fchmodat2(2) with set-id bits. On a directory these bits only
+// decide the group of new files; on a file they give rights to whoever runs it. A filter cannot tell a directory from a
+// file. So the launcher makes such a call in the task's place. A directory gets set-group-ID, and never set-user-ID,
+// which has no effect there. Anything else gets neither bit.
 //
-// The launcher opens once what the task means, looks at it and changes that very thing by its descriptor, so that
-// nobody can swap anything in between. It makes the call with less than the task's rights: on a thread that has the
-// task's ids for files and no capability. So the task could have made the same call without the bits. A call that
-// only the task's capabilities permit fails with EPERM.
+// The launcher opens the task's path once, checks the file, and changes that file by its descriptor, so that nobody can
+// replace it in between. It makes the call with fewer rights than the task: on a thread with the task's ids for files
+// and without capabilities. So the task could have made the same call without the bits. A call that needs the task's
+// capabilities fails with EPERM.
 
 import (
 	"cmp"
@@ -30,19 +30,19 @@ import (
 // setID holds the two set-id bits of a mode.
 const setID = unix.S_ISUID | unix.S_ISGID
 
-// modeCall is a call that changes the mode of a file.
+// modeCall is a task's system call that changes the mode of a file.
 type modeCall struct {
 	listener int
 	id       uint64 // the id of the notification
 	tid      int    // the thread that waits
-	dir      int32  // a descriptor of the task, or AT_FDCWD
+	dir      int32  // a descriptor number of the task, or AT_FDCWD
 	byFD     bool   // dir is the file itself; there is no path
-	path     uint64 // where the path is in the task's memory
+	path     uint64 // the address of the path in the task's memory
 	mode     uint32
 	flags    uint32
 }
 
-// modeArgs returns the index of the argument that is the mode; 0 if the call changes no mode.
+// modeArgs returns the index of the mode among a call's arguments, or 0 if the call changes no mode.
 func modeArgs(call string) int {
 	switch call {
 	case "chmod", "fchmod":
@@ -55,7 +55,7 @@ func modeArgs(call string) int {
 
 // modeCallOf makes a modeCall from a notification.
 func modeCallOf(call string, listener int, n *child.Notification) modeCall {
-	// The kernel ignores all other bits of a mode.
+	// Only these bits of a mode have a meaning; the kernel ignores the others.
 	m := modeCall{listener: listener, id: n.ID, tid: int(n.PID), dir: unix.AT_FDCWD, path: n.Args[0],
 		mode: uint32(n.Args[modeArgs(call)]) & 0o7777}
 	switch call {
@@ -73,14 +73,14 @@ func modeCallOf(call string, listener int, n *child.Notification) modeCall {
 // changed is the result of a modeCall.
 type changed struct {
 	errno   syscall.Errno
-	without bool // the file got its mode without the bits
+	without bool // the file got its mode, but without the set-id bits
 	refused bool // the launcher could not make the call
 }
 
 // refusedChange is the result if the launcher cannot make the call. The call then fails with EPERM.
 var refusedChange = changed{errno: unix.EPERM, refused: true}
 
-// modeWorker makes the calls, one after the other, on a thread of its own.
+// modeWorker makes chmod calls for the task, one after the other, on a thread of its own.
 type modeWorker struct {
 	in   chan modeCall
 	out  chan changed
@@ -92,10 +92,10 @@ const modePatience = 200 * time.Millisecond
 
 // newModeWorker starts the worker's thread.
 func newModeWorker() *modeWorker {
-	// out has room for one result, so that the thread does not wait for ever after do has given up.
+	// out has room for one result, so that the thread does not block for ever after do has stopped waiting.
 	w := &modeWorker{in: make(chan modeCall), out: make(chan changed, 1)}
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread, whose ids have changed, ends with the goroutine
+		runtime.LockOSThread() // never unlocked: the thread's ids have changed, so it ends with the goroutine
 		for m := range w.in {
 			w.out <- m.make()
 		}
@@ -110,8 +110,8 @@ func (w *modeWorker) end() {
 	}
 }
 
-// do has the worker make a call. It waits no longer than modePatience. While an earlier call hangs, every other call
-// fails with EPERM.
+// do passes a call to the worker and waits for the result, no longer than modePatience. While an earlier call hangs,
+// every other call fails with EPERM.
 func (w *modeWorker) do(m modeCall) changed {
 	if w.busy {
 		select {
@@ -131,7 +131,7 @@ func (w *modeWorker) do(m modeCall) changed {
 	}
 }
 
-// make opens the task's files while the task surely waits, and then makes the call with the task's rights.
+// make opens the task's files while the task is known to wait, and then makes the call with the task's rights.
 func (m *modeCall) make() changed {
 	opened := taskFiles{root: -1, start: -1, file: -1}
 	defer opened.close()
@@ -140,7 +140,8 @@ func (m *modeCall) make() changed {
 		return changed{errno: errno}
 	}
 	creds, err := fileIDsOf(m.tid)
-	// This check comes last: if the task still waits, everything that was opened and read before is the task's.
+	// This check comes after everything was opened and read. If the task still waits, the pid has meant the task all
+	// the time.
 	if err != nil || !child.Waits(m.listener, m.id) {
 		return refusedChange
 	}
@@ -153,7 +154,7 @@ func (m *modeCall) make() changed {
 
 // taskFiles holds descriptors of the task's files.
 type taskFiles struct {
-	root, start int // its root directory, and the directory at which its path begins
+	root, start int // its root directory, and the directory in which its path begins
 	file        int // the file itself, if the call names a descriptor
 }
 
@@ -166,7 +167,8 @@ func (f *taskFiles) close() {
 	}
 }
 
-// open reads the path and opens the place where it begins. It accepts the flags that fchmodat2 knows.
+// open reads the path from the task's memory, and opens the directory in which it begins. It accepts the flags that
+// fchmodat2 knows.
 func (m *modeCall) open(f *taskFiles) (path string, errno syscall.Errno) {
 	dir := "/proc/" + strconv.Itoa(m.tid)
 	if m.flags&^(unix.AT_SYMLINK_NOFOLLOW|unix.AT_EMPTY_PATH) != 0 {
@@ -201,9 +203,9 @@ func (m *modeCall) open(f *taskFiles) (path string, errno syscall.Errno) {
 	return path, errno
 }
 
-// openPath opens the target of a link in /proc. If there is no such link, the task has no such descriptor: EBADF.
+// openPath opens the target of a link in /proc. If the link does not exist, the task has no such descriptor: EBADF.
 func openPath(link string) (fd int, errno syscall.Errno) {
-	// O_PATH has no effect on a device or a FIFO, and needs no right to the file itself: open(2).
+	// Opening with O_PATH has no effect on a device or a FIFO, and needs no right to the file itself: open(2).
 	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
 	switch err {
 	case nil:
@@ -214,8 +216,8 @@ func openPath(link string) (fd int, errno syscall.Errno) {
 	return -1, unix.EPERM
 }
 
-// ownDescriptor returns the number of a descriptor if path names a descriptor of the process itself, as libc does in
-// fchmodat(3). The launcher cannot look such a path up, because /proc/self would be the launcher.
+// ownDescriptor returns the number of a descriptor if path names one of the process's own descriptors, as libc does in
+// fchmodat(3). The launcher cannot look such a path up, because there /proc/self means the launcher.
 func ownDescriptor(path string) (fd string, ok bool) {
 	for _, dir := range [...]string{"/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/"} {
 		if fd, ok = strings.CutPrefix(path, dir); ok {
@@ -239,7 +241,7 @@ func readPath(tid int, addr uint64) (string, syscall.Errno) {
 	return "", unix.EFAULT
 }
 
-// change changes the mode, with the rights of the calling thread.
+// change changes the file's mode, with the rights of the current thread.
 func (m *modeCall) change(f *taskFiles, path string) changed {
 	if f.file < 0 {
 		flags := unix.O_PATH
@@ -259,13 +261,13 @@ func (m *modeCall) change(f *taskFiles, path string) changed {
 	mode, without := m.mode&^unix.S_ISUID, false
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-	// Linux changes the mode of no symbolic link.
+	// Linux does not change the mode of a symbolic link.
 	case unix.S_IFLNK:
 		return changed{errno: unix.EOPNOTSUPP}
 	default:
 		mode, without = m.mode&^setID, true
 	}
-	// fchmod(2) refuses a descriptor of O_PATH; fchmodat2(2) and the link in /proc do not.
+	// fchmod(2) refuses a descriptor opened with O_PATH; fchmodat2(2) and the link in /proc accept it.
 	err := unix.Fchmodat(f.file, "", mode, unix.AT_EMPTY_PATH)
 	if err == unix.EOPNOTSUPP || err == unix.EINVAL || err == unix.ENOSYS { // there is no fchmodat2(2) before Linux 6.6
 		err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(f.file), mode)
@@ -273,13 +275,14 @@ func (m *modeCall) change(f *taskFiles, path string) changed {
 	return changed{errno: fail.Errno(err), without: err == nil && without}
 }
 
-// fileIDs holds the ids of a thread that the file system checks.
+// fileIDs holds the ids with which a thread accesses files.
 type fileIDs struct {
 	uid, gid int
 	groups   []uint32
 }
 
-// fileIDsOf returns the ids of a thread, as numbers of the launcher's user namespace: proc_pid_status(5).
+// fileIDsOf returns the ids with which a thread accesses files, as ids of the launcher's user namespace:
+// proc_pid_status(5).
 func fileIDsOf(tid int) (fileIDs, error) {
 	text, err := proc.ReadAll("/proc/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
@@ -298,7 +301,7 @@ func fileIDsOf(tid int) (fileIDs, error) {
 	return c, cmp.Or(errUID, errGID)
 }
 
-// lastID returns the file system's id, which is the last of the four in a line.
+// lastID returns the last of the four ids in a line, which is that for file accesses.
 func lastID(line string) (int, error) {
 	f := strings.Fields(line)
 	if len(f) != 4 {
@@ -307,7 +310,7 @@ func lastID(line string) (int, error) {
 	return strconv.Atoi(f[3])
 }
 
-// as runs what with these ids and without capabilities, on this thread alone. If the thread may not have the ids, it
+// as runs what with these ids and without capabilities, on this thread only. If the thread may not take the ids, it
 // runs nothing and returns false.
 func (c *fileIDs) as(what func()) bool {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -334,13 +337,13 @@ func (c *fileIDs) as(what func()) bool {
 		}()
 		_, _ = unix.SetfsgidRetGid(c.gid)
 		_, _ = unix.SetfsuidRetUid(c.uid)
-		// setfsuid(2) and setfsgid(2) report no error, so the ids are asked for.
+		// setfsuid(2) and setfsgid(2) report no error, so the ids are read back.
 		if currentFSID(unix.SetfsuidRetUid) != c.uid || currentFSID(unix.SetfsgidRetGid) != c.gid {
 			return false
 		}
 	}
-	// The capabilities go last, because the calls above may need them. The deferred calls run after they have come
-	// back.
+	// The capabilities are dropped last, because the calls above may need them. They are restored before the deferred
+	// calls run.
 	if unix.Capset(&hdr, &none[0]) != nil {
 		return false
 	}
@@ -348,8 +351,8 @@ func (c *fileIDs) as(what func()) bool {
 	return unix.Capset(&hdr, &had[0]) == nil
 }
 
-// currentFSID returns the thread's id. set returns the id before the call, and -1, which is no id, changes nothing:
-// setfsuid(2).
+// currentFSID returns the thread's id for file accesses. set(-1) changes nothing, because -1 is no valid id, and
+// returns the current one: setfsuid(2).
 func currentFSID(set func(int) (int, error)) int {
 	id, _ := set(-1)
 	return id
@@ -363,9 +366,8 @@ func ids32(ids []int) []uint32 {
 	return out
 }
 
-// This part runs in the launcher's loop.
-
-// handleModeCall makes a call that only the rules about set-id bits deny. It returns false for any other call.
+// handleModeCall makes a chmod that the profile allows but for its set-id bits. It returns false for any other call. It
+// runs in the launcher's loop.
 func (p *Process) handleModeCall(n *child.Notification, call *filter.Data) bool {
 	name := p.denials.modeCall(call)
 	if name == "" {
@@ -375,7 +377,7 @@ func (p *Process) handleModeCall(n *child.Notification, call *filter.Data) bool 
 		p.modes = newModeWorker()
 	}
 	done := p.modes.do(modeCallOf(name, p.Listener, n))
-	// A call on a directory is no denial.
+	// A change of a directory's mode is not reported as a denial.
 	if done.refused || done.without {
 		if fresh := p.denials.add(call, done.errno); fresh != nil {
 			p.describe(fresh, n)
@@ -385,8 +387,8 @@ func (p *Process) handleModeCall(n *child.Notification, call *filter.Data) bool 
 	return true
 }
 
-// modeCall returns the name of a call that changes a mode and that only the rules about set-id bits deny. It returns
-// "" for any other call.
+// modeCall returns the name of a call that changes a mode and that is denied only because of set-id bits. It returns ""
+// for any other call.
 func (d *Denials) modeCall(call *filter.Data) string {
 	if d.plain == nil {
 		d.prepare()

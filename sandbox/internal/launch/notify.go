@@ -1,6 +1,6 @@
 package launch
 
-// The launcher answers the notifications of the filter's listener.
+// The launcher answers the notifications of the filter's listener: seccomp_unotify(2).
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// listen takes over the listener that init sent.
+// listen starts to serve the listener that init has sent.
 func (p *Process) listen(fd int) {
 	if fd < 0 || p.denials.Comp != nil || !child.IsListener(fd) {
 		if fd >= 0 {
@@ -33,9 +33,9 @@ func (p *Process) listen(fd int) {
 	p.denials.Comp = p.Comp
 }
 
-// checkListener makes sure that the launcher can answer a program whose calls wait for an answer.
+// checkListener makes sure that the launcher has got the listener of a program whose denied calls wait for an answer.
 func (p *Process) checkListener() error {
-	// listen took no listener. p.Listener would not tell, because the listener may be gone again, with the program.
+	// listen has got no listener. p.Listener would not show that, because it is -1 again after the program has ended.
 	if p.Comp.Reports && p.denials.Comp == nil {
 		switch {
 		case p.killedWithin():
@@ -48,10 +48,10 @@ func (p *Process) checkListener() error {
 	return nil
 }
 
-// handleNotification answers one denied call, if there is one. revents is what poll(2) says of the listener. It never
+// handleNotification answers one denied call, if one waits. revents is what poll(2) reports for the listener. It never
 // blocks.
 func (p *Process) handleNotification(revents int16) {
-	if revents&unix.POLLIN == 0 { // the last process under the filter is gone
+	if revents&unix.POLLIN == 0 { // the last process under the filter has ended
 		p.Unwatch(p.Listener)
 		unix.Close(p.Listener)
 		p.Listener = -1
@@ -78,9 +78,8 @@ func (p *Process) handleNotification(revents int16) {
 	}
 }
 
-// describe adds to a denial what the launcher can learn only while the task waits: which process it is, and the text
-// of paths. It believes what it has read only if the task still waits afterwards. Otherwise the number may have
-// become another process's.
+// describe adds to a denial what can be read only while the task waits: which process it is, and the text of paths. The
+// result counts only if the task still waits afterwards; otherwise another process may have got the pid.
 func (p *Process) describe(d *denied, n *child.Notification) {
 	tid := int(n.PID)
 	read := func(addr uint64) (string, bool) { return readText(tid, addr) }
@@ -98,7 +97,7 @@ func (p *Process) describe(d *denied, n *child.Notification) {
 // maxText bounds how many bytes of a path the launcher reads.
 const maxText = 256
 
-// readText reads a text that ends with a NUL. It cuts a longer text off, and marks that with an ellipsis.
+// readText reads a text that ends with a NUL. It shortens a longer text, and marks that with an ellipsis.
 func readText(pid int, addr uint64) (string, bool) {
 	var buf [maxText]byte
 	text, whole := readString(pid, addr, buf[:])
@@ -108,8 +107,8 @@ func readText(pid int, addr uint64) (string, bool) {
 	return text, whole
 }
 
-// readString reads a text into buf, page by page, because the page after the text may not be there. If whole is true,
-// the text ended within buf. Otherwise text is what could be read.
+// readString reads a text into buf, page by page, because the page after the text may not be mapped. whole reports
+// whether the text ended within buf. Otherwise text is what could be read.
 func readString(pid int, addr uint64, buf []byte) (text string, whole bool) {
 	const page = 4096
 	got := 0
@@ -128,17 +127,15 @@ func readString(pid int, addr uint64, buf []byte) (text string, whole bool) {
 	return string(buf), false
 }
 
-// This part serves an observer of the task.
-
-// Observer watches a task. Its methods are called on the thread that waits for the task, and hold it up.
+// Observer watches a task, for cordon record. Its methods are called on the thread that waits for the task, and delay
+// the task.
 type Observer interface {
-	// Filter returns the filter that the task gets instead of the profile's. It must ask about the calls that Call
-	// wants to see, and allow everything else. nil means no filter at all.
+	// Filter returns the filter that the task gets in place of the profile's. It must notify for the calls that Call
+	// wants to see, and allow all others. nil means no filter at all.
 	Filter() *filter.Spec
-	// Ready gets the task's number when the task's next step is to run the program. An error ends the launch.
+	// Ready gets the task's pid when the task is about to run the program. An error ends the launch.
 	Ready(task int) error
-	// Call gets a call of which the filter notifies. The task waits until Call returns. Then the kernel makes the
-	// call.
+	// Call gets a system call of the task. The task waits until Call returns. Then the kernel makes the call.
 	Call(c *Call)
 }
 
@@ -151,35 +148,35 @@ type Call struct {
 	id       uint64
 }
 
-// Waits reports whether the task still waits. If it does, what was read about the thread TID was read about the right
-// thread.
+// Waits reports whether the task still waits for the answer. If it does, everything read so far about the thread TID
+// was about this task, and not about a later thread with the same number.
 func (c *Call) Waits() bool { return child.Waits(c.listener, c.id) }
 
-// Who returns the name of the thread's process, which the process may have chosen, and the number of the process in
-// the innermost pid namespace.
+// Who returns the name of the thread's process, which the process may have chosen itself, and its pid in the innermost
+// pid namespace.
 func (c *Call) Who() (comm string, pid int) { return proc.WhoIs(c.TID) }
 
-// Decode names the call and its arguments, and reads the paths among them.
+// Decode returns the name of the call and its arguments, and reads the paths among them.
 func (c *Call) Decode() filter.Decoded {
 	return filter.Decode(&c.Data, func(addr uint64) (string, bool) { return readText(c.TID, addr) })
 }
 
-// Memory reads the memory of the thread's process at an address, as far as it can be read. It returns the number of
-// bytes.
+// Memory reads the memory of the thread's process at an address into buf, as far as it is mapped. It returns the number
+// of bytes.
 func (c *Call) Memory(addr uint64, buf []byte) int { return child.ReadMemory(c.TID, addr, buf) }
 
-// A program that makes one watched call soon makes another. So the launcher waits for a few of them on the listener
-// alone before it looks at anything else. A signal or a limit may be late by that time.
+// A program that makes one watched call soon makes another. So the launcher first waits on the listener alone for a few
+// more calls, before it serves other events. That may delay a signal or a limit by the same time.
 const (
 	watchedInRow = 64
 	watchedSoon  = 200 * time.Microsecond
 )
 
-// observeAll tells the observer of the notification that is there, and of the notifications that follow at once.
+// observeAll tells the observer of the waiting notification, and of those that follow at once.
 func (p *Process) observeAll() {
 	for range watchedInRow {
 		var n child.Notification
-		// The kernel refuses a structure that is not zero, and then fills it in. So each call gets a new one.
+		// The kernel accepts only a zeroed structure, which it fills in. So each call gets a new one.
 		if child.NextNotification(p.Listener, &n) != 0 {
 			return // the task was killed meanwhile
 		}
@@ -190,7 +187,7 @@ func (p *Process) observeAll() {
 	}
 }
 
-// observe tells the observer of a notification, and lets the call go on.
+// observe tells the observer of a notification, and then lets the kernel make the call.
 func (p *Process) observe(n *child.Notification) {
 	p.Cmd.Observer.Call(&Call{
 		Data:     filter.Data{Nr: n.Nr, Arch: n.Arch, IP: n.IP, Args: n.Args},
@@ -201,7 +198,7 @@ func (p *Process) observe(n *child.Notification) {
 	_ = child.Continue(p.Listener, n.ID) // ENOENT: the task was killed meanwhile
 }
 
-// ready tells the observer that the task waits at the barrier.
+// ready tells the observer that the task waits to run the program.
 func (p *Process) ready() error {
 	if p.Cmd.Observer == nil {
 		return nil
@@ -213,22 +210,22 @@ func (p *Process) ready() error {
 }
 
 // The launcher limits how many denied calls it answers. Each call costs the launcher about as much time as the task.
-// Nobody charges the sandbox for that time, because the launcher is outside of the sandbox's cgroup. So a task that
-// makes denied calls without end waits longer for the answers. Other calls do not wait longer.
+// That time does not count for the sandbox, because the launcher is outside of the sandbox's cgroup. So a task that
+// makes denied calls without end waits longer for their answers. Its allowed calls do not wait.
 
 const (
-	denialBurst = 1 << 16               // calls that the launcher answers as they come
+	denialBurst = 1 << 16               // calls that the launcher answers at once
 	denialRate  = 10_000                // calls per second beyond those: about a tenth of a processor
-	denialPause = 10 * time.Millisecond // how long the launcher looks away when it has given all answers that it may
+	denialPause = 10 * time.Millisecond // how long the launcher then waits before it answers again
 )
 
-// throttle counts the answers that the launcher has given, so that it can tell how many it may still give at once.
+// throttle counts the launcher's answers, and tells how many more it may give at once.
 type throttle struct {
-	used  int       // answers that still count, because the rate has not made up for them
-	since time.Time // when the rate last reduced used; zero before the first burst is used up
+	used  int       // answers given that time has not yet made up for
+	since time.Time // when used was last reduced; zero before the first burst is used up
 }
 
-// spend takes one answer, and reports whether it was the last for now. It reads the clock only after many answers.
+// spend counts one answer, and reports whether it was the last for now. It reads the clock only after many answers.
 func (t *throttle) spend(now func() time.Time) (last bool) {
 	if t.used++; t.used < denialBurst {
 		return false
@@ -241,7 +238,7 @@ func (t *throttle) spend(now func() time.Time) (last bool) {
 	return t.used >= denialBurst
 }
 
-// rest leaves the listener alone for denialPause.
+// rest answers no notifications for denialPause.
 func (p *Process) rest() {
 	p.Unwatch(p.Listener)
 	p.At(time.Now().Add(denialPause), func() {
@@ -251,17 +248,15 @@ func (p *Process) rest() {
 	})
 }
 
-// This part remembers denied calls.
-
-// MaxDenials bounds the kinds of denied calls that the launcher remembers, and so the memory that a task can make it
+// MaxDenials bounds how many kinds of denied calls the launcher remembers, and so the memory that a task can make it
 // use.
 const MaxDenials = 256
 
-// Denials collects denied calls while the task runs. It asks nothing of the kernel.
+// Denials collects the denied calls of a task. It makes no system calls.
 type Denials struct {
 	Comp  *compile.Compilation
-	plain *filter.Program // the filter without reports: it has the errno of each call
-	free  *filter.Program // plain without the rules about set-id bits; nil if the profile has none
+	plain *filter.Program // the filter without a listener: it contains the errno of each denied call
+	free  *filter.Program // plain without the rules about set-id bits; nil if there are none
 	modes map[callKey]string
 	Masks map[callKey][6]uint64
 	Kinds map[kindKey]*denied
@@ -272,7 +267,7 @@ type Denials struct {
 	throttle throttle
 }
 
-// denied is a kind of denied call. call is the first call of the kind.
+// denied is a kind of denied call: the same call with the same constant arguments. call is the first of the kind.
 type denied struct {
 	report.Denial
 	call filter.Data
@@ -284,25 +279,26 @@ type callKey struct {
 	nr   int32
 }
 
-// kindKey tells the kinds of denied calls apart.
+// kindKey identifies a kind of denied call.
 type kindKey struct {
 	callKey
 	errno     uint16
 	constants [6]uint64
 }
 
-// Count counts a call, and returns the errno with which it fails. If fresh is not nil, the kind is new, and the
-// caller has to describe it.
+// Count counts a call, and returns the errno with which it fails. fresh is not nil if the call is the first of its
+// kind; the caller then has to describe it.
 func (d *Denials) Count(call *filter.Data) (errno syscall.Errno, fresh *denied) {
 	errno = d.errno(call)
 	return errno, d.add(call, errno)
 }
 
-// add counts a call that got errno, which is 0 if the launcher has made the call without set-id bits. If fresh is not
-// nil, the kind is new.
+// add counts a call that failed with errno. errno is 0 if the launcher has made the call without set-id bits. fresh is
+// not nil if the call is the first of its kind.
 func (d *Denials) add(call *filter.Data, errno syscall.Errno) (fresh *denied) {
 	d.Total++
-	// Addresses and lengths differ from call to call. Only arguments that are constants tell kinds apart.
+	// Addresses and lengths differ from call to call. So only arguments that are constants, such as flags, distinguish
+	// kinds.
 	key := kindKey{callKey: callKey{call.Arch, call.Nr}, errno: uint16(errno)}
 	for i, m := range d.mask(key.callKey) {
 		key.constants[i] = call.Args[i] & m
@@ -324,8 +320,8 @@ func (d *Denials) add(call *filter.Data, errno syscall.Errno) (fresh *denied) {
 	return fresh
 }
 
-// errno returns the errno that the profile gives a call. If the profile gave none, which cannot be, the call would be
-// denied, too.
+// errno returns the errno with which the profile denies a call. A call that the profile does not deny cannot come here;
+// it would be denied too.
 func (d *Denials) errno(call *filter.Data) syscall.Errno {
 	if d.plain == nil {
 		d.prepare()
@@ -336,13 +332,13 @@ func (d *Denials) errno(call *filter.Data) syscall.Errno {
 	return syscall.EPERM
 }
 
-// prepare makes what the first denial needs.
+// prepare compiles the filters that the first denial needs.
 func (d *Denials) prepare() {
 	d.Masks, d.Kinds, d.modes = map[callKey][6]uint64{}, map[kindKey]*denied{}, map[callKey]string{}
 	d.plain = &filter.Program{}
 	spec, err := d.Comp.Spec()
 	if err != nil {
-		return // impossible, because it compiled before; a program without instructions denies
+		return // impossible, because it compiled before; without instructions every call is denied
 	}
 	if prog, err := filter.Compile(spec, d.Comp.Arch); err == nil {
 		d.plain = prog
@@ -350,13 +346,14 @@ func (d *Denials) prepare() {
 	if d.Comp.Profile.MaySetID() {
 		return
 	}
-	if spec, err = d.Comp.Profile.Syscalls.Filter(); err == nil {
-		d.free, _ = filter.Compile(spec, d.Comp.Arch) // nil: the launcher makes no call in the task's place
+	if spec, err = d.Comp.Profile.SectionFilter(); err == nil {
+		d.free, _ = filter.Compile(spec, d.Comp.Arch) // nil if this fails: then no call is made in the task's place
 	}
 }
 
-// mask returns filter.Constants and remembers it, because it takes longer than all the rest. A task cannot make the
-// map grow beyond the calls that exist, because the filter does not notify of a number without a name.
+// mask returns the result of filter.Constants, from a cache, because computing it takes longer than everything else
+// here. A task cannot make the cache grow beyond the existing calls, because the filter does not notify for unknown
+// numbers.
 func (d *Denials) mask(k callKey) [6]uint64 {
 	m, ok := d.Masks[k]
 	if !ok {

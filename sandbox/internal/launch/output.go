@@ -17,8 +17,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// keepOutputLimit prepares to count the output. It must come before anything is copied. Nothing ends because of the
-// limit until the launch is over: a program may reach the limit before the launcher has read back what is enforced.
+// keepOutputLimit prepares to count the output. It comes before anything is copied. The limit ends nothing until the
+// launch is over, because a program may reach it before the launcher has read back what is enforced.
 func (p *Process) keepOutputLimit() error {
 	limit := p.Comp.Profile.Limits.Output
 	if !limit.Set {
@@ -35,7 +35,7 @@ func (p *Process) keepOutputLimit() error {
 	return nil
 }
 
-// watchOutput ends the sandbox when the output limit is reached, or if it has been reached already.
+// watchOutput ends the sandbox when the output limit is reached, or at once if it was reached during the launch.
 func (p *Process) watchOutput() {
 	if p.output == nil {
 		return
@@ -46,7 +46,7 @@ func (p *Process) watchOutput() {
 	})
 }
 
-// beginCopying makes what the relays share, the first time.
+// beginCopying makes, on the first call, the files that all relays share.
 func (p *Process) beginCopying() error {
 	if p.copying != nil {
 		return nil
@@ -55,7 +55,7 @@ func (p *Process) beginCopying() error {
 	c.Users.Store(1)
 	for _, fd := range [...]*int{&c.Ended, &c.Quit, &c.Done} {
 		flags := unix.EFD_CLOEXEC | unix.EFD_NONBLOCK
-		if fd == &c.Done { // a semaphore, so that a read takes the end of one relay
+		if fd == &c.Done { // a semaphore: each read counts the end of one relay
 			flags |= unix.EFD_SEMAPHORE
 		}
 		var err error
@@ -68,7 +68,7 @@ func (p *Process) beginCopying() error {
 	return nil
 }
 
-// RelayTo makes a pipe for the task, and begins to copy to f what the task writes to the pipe.
+// RelayTo makes a pipe for the task, and begins to copy to f everything that the task writes to the pipe.
 func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
 	if err := p.beginCopying(); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
 	_, _ = unix.FcntlInt(uintptr(r.Out), unix.F_SETPIPE_SZ, output.RelayPipe) // EPERM: the user has many large pipes
 	err := unix.SetNonblock(r.Out, true)
 	if err == nil {
-		// The relay has a duplicate, because the caller may close its own file while the relay still waits.
+		// The relay uses a duplicate, because the caller may close its file while the relay still waits.
 		r.To, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	}
 	if err != nil {
@@ -96,8 +96,8 @@ func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
 	return r, nil
 }
 
-// relayStdio gives the task a pipe in place of a standard file. If stdout and stderr are the same file, both get one
-// pipe, so that what the task writes to them stays in order.
+// relayStdio gives the task a pipe in place of a standard file. If stdout and stderr are the same file, they share one
+// pipe, so that the task's output stays in order.
 func (p *Process) relayStdio(i int, f *os.File) error {
 	if i == 2 && SameFile(p.Cmd.Stdio[1], f) && p.copying != nil && len(p.copying.Relays) > 0 {
 		return p.files.Dup(compile.StdioNames[i], p.copying.Relays[0].In)
@@ -110,8 +110,8 @@ func (p *Process) relayStdio(i int, f *os.File) error {
 	return p.files.Dup(compile.StdioNames[i], r.In)
 }
 
-// SameFile reports whether two files are one: the same pipe, socket or device, or the same opened file. A regular
-// file that is opened twice is two files, because each has its own position: kcmp(2).
+// SameFile reports whether two descriptors refer to one file: the same pipe, socket or device, or the same open file. A
+// regular file that was opened twice is two files, because each has a position of its own: kcmp(2).
 func SameFile(a, b *os.File) bool {
 	if a == nil || b == nil {
 		return false
@@ -129,10 +129,9 @@ func SameFile(a, b *os.File) bool {
 	return errno == 0 && order == 0
 }
 
-// Drain passes on what the sandbox has left in the pipes. It waits for the readers as long as they take, as the task
-// would have waited for them. If a limit has ended the task, or SIGKILL has ended the whole sandbox, it waits only
-// for the grace period. WaitDelay bounds every wait. A signal that would end the task, and the wall-clock limit, end
-// the wait at once.
+// Drain copies the output that the sandbox has left in the pipes. It waits for slow readers as long as they take, as
+// the task would have. If a limit has ended the task, or SIGKILL the whole sandbox, it waits only for the grace period.
+// WaitDelay limits every wait. A signal that would end the task, and the wall-clock limit, end the wait at once.
 func (p *Process) Drain() {
 	c := p.copying
 	if c == nil {
@@ -141,7 +140,7 @@ func (p *Process) Drain() {
 	p.Mu.Lock()
 	p.draining = true
 	p.Mu.Unlock()
-	// The launcher's own writing ends must be closed, or the relays would never read the end of a pipe.
+	// The launcher closes its own writing ends, because otherwise the relays would never see the end of a pipe.
 	c.CloseIn()
 	loop.Tell(c.Ended)
 	if p.limit != "" || p.Status.Signal() == unix.SIGKILL {
@@ -156,7 +155,7 @@ func (p *Process) Drain() {
 			p.Report.Hints = append(p.Report.Hints, report.Hint{Text: "nobody read the end of the program's output, which is lost"})
 			return
 		}
-		_, _ = unix.Read(c.Done, make([]byte, 8)) // takes the end of one relay
+		_, _ = unix.Read(c.Done, make([]byte, 8)) // counts the end of one relay
 	}
 	for _, r := range c.Relays {
 		if r.Err != nil && r.Err != unix.EPIPE {
@@ -181,17 +180,15 @@ func (p *Process) StopCopying() {
 	}
 }
 
-// giveUp ends the wait for readers if a signal is meant to end the program. p.Mu must be held.
+// giveUp ends the wait for slow readers if sig is meant to end the program. p.Mu must be held.
 func (p *Process) giveUp(sig syscall.Signal) {
 	if p.copying != nil && ends(sig) {
 		loop.Tell(p.copying.Quit)
 	}
 }
 
-// The launcher's part in the task's terminal.
-
-// openTerminal prepares the launcher's side of the terminal. If the sandbox shows no devpts of its own, the launcher
-// also makes the terminal.
+// openTerminal prepares the launcher's side of the task's terminal. If the sandbox shows no devpts of its own, the
+// launcher also makes the terminal.
 func (p *Process) openTerminal() error {
 	if !p.Comp.OwnTTY {
 		return nil
@@ -212,12 +209,12 @@ func (p *Process) openTerminal() error {
 		unix.Close(slave)
 		return err
 	}
-	// If this fails, only opening /dev/pts/N by its name fails, and only if the sandbox shows it.
+	// If this fails, only opening /dev/pts/N by name fails, and only in a sandbox that shows it.
 	_ = unix.Fchown(slave, p.Comp.IDs.OutUID, p.Comp.IDs.OutGID)
 	return p.files.Add(compile.FileSlave, slave)
 }
 
-// beginTerminal starts to copy when the program runs.
+// beginTerminal starts to copy between the terminals when the program runs.
 func (p *Process) beginTerminal() {
 	if p.terminal == nil {
 		return
@@ -229,7 +226,8 @@ func (p *Process) beginTerminal() {
 }
 
 // checkTerminal makes sure that the task is in the foreground of its own terminal, before the launcher lets the task
-// go. Only the terminal's own session can be in its foreground.
+// run its program. Only a member of the terminal's own session can be in its foreground, so this also proves the
+// session.
 func (p *Process) checkTerminal() error {
 	if p.terminal == nil {
 		return nil
@@ -241,24 +239,24 @@ func (p *Process) checkTerminal() error {
 	if err != nil {
 		return &fail.Error{Op: "read back the terminal", Err: err}
 	}
-	if group != p.Task && group != 0 { // 0: the task's pid namespace is not below the launcher's
+	if group != p.Task && group != 0 { // 0 if the task's pid namespace is not below the launcher's
 		return &fail.Error{Op: "read back the terminal", Err: errors.New("process group " + strconv.Itoa(group) + " is in its foreground, not the task's")}
 	}
 	p.enforced("tty", "a terminal of the task's own", "TIOCGPGRP")
 	return nil
 }
 
-// HungUp sends the task what the kernel sends when a terminal is hung up, and kills the sandbox after a grace period.
-// The kernel's own SIGHUP goes to the session's leader. That is init, which takes no signal.
+// HungUp sends the task SIGHUP, as the kernel does when a terminal is hung up, and kills the sandbox after a grace
+// period. The kernel's own SIGHUP goes to the session's leader, which is init, and init takes no signal.
 func (p *Process) HungUp() {
 	p.told = true
-	_ = p.SignalGroup(unix.SIGHUP) // a task that is gone has ended already
+	_ = p.SignalGroup(unix.SIGHUP) // a task that has ended needs no signal
 	_ = p.SignalGroup(unix.SIGCONT)
 	p.At(time.Now().Add(p.grace()), p.EndNow)
 }
 
-// StopWith stops the launcher. If group is true, it also stops the other processes of the launcher's process group.
-// Then it continues the task. The process of a library does not stop: its task goes on.
+// StopWith stops the launcher, and if group is true the other processes of its process group. When the launcher is
+// continued, it continues the task. The process of a library does not stop: its task goes on.
 func (p *Process) StopWith(group bool) {
 	if p.Cmd.Exclusive {
 		p.stopSelf(group)
@@ -269,8 +267,8 @@ func (p *Process) StopWith(group bool) {
 // IsTold reports whether a signal or a limit has told the run to end.
 func (p *Process) IsTold() bool { return p.told }
 
-// IsHurried reports whether the launcher waits for nothing any more.
+// IsHurried reports whether the launcher has stopped waiting for readers of the output.
 func (p *Process) IsHurried() bool { return p.hurry }
 
-// HurryUp makes the launcher wait for nothing any more.
+// HurryUp makes the launcher stop waiting for readers of the output.
 func (p *Process) HurryUp() { p.hurry = true }

@@ -1,7 +1,7 @@
 package launch
 
-// The task gets the signals that the launcher receives: signal(7), credentials(7), timeout(1). pidfd_send_signal(2)
-// needs Linux 5.1, PIDFD_SIGNAL_PROCESS_GROUP 6.9.
+// The launcher passes the signals that it receives to the task: signal(7), credentials(7), timeout(1).
+// pidfd_send_signal(2) needs Linux 5.1, PIDFD_SIGNAL_PROCESS_GROUP 6.9.
 //
 // A terminal sends some signals to a whole job: SIGINT, SIGQUIT, SIGWINCH, and those that stop and continue. The
 // launcher sends these to the task's process group, or to the foreground group of the task's own terminal. Other
@@ -23,11 +23,11 @@ import (
 	"cordon/sandbox/internal/terminal"
 )
 
-// forwarded holds the signals that the task gets in the launcher's place.
+// forwarded lists the signals that the launcher passes on to the task.
 var forwarded = [...]syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2,
 	unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT}
 
-// catchSignals begins to catch signals for the task. Until then they do to the launcher what they do to any process.
+// catchSignals begins to catch signals for the task. Before that, signals have their default effect on the launcher.
 func (p *Process) catchSignals() (err error) {
 	if !p.Cmd.Exclusive {
 		return nil
@@ -48,7 +48,7 @@ func (p *Process) Forward() {
 	}
 }
 
-// pass does for the task what a signal asks for: it passes the signal on, or stops or continues the task.
+// pass handles one signal: it sends the signal to the task, or stops or continues the task.
 func (p *Process) pass(sig syscall.Signal) {
 	switch sig {
 	case unix.SIGTSTP:
@@ -66,7 +66,7 @@ func (p *Process) pass(sig syscall.Signal) {
 	switch {
 	case p.draining:
 		_ = p.Signal(sig)
-	case !p.isRunning(): // or the program runs, and the launcher has not seen that yet
+	case !p.isRunning(): // not yet, or the program runs and the launcher has not noticed yet
 		_ = p.Signal(sig)
 		p.escalate(sig)
 	case sig == unix.SIGWINCH && p.terminal != nil:
@@ -83,7 +83,7 @@ func (p *Process) pass(sig syscall.Signal) {
 	}
 }
 
-// escalate ends a task that SIGTERM, or a second SIGINT, does not end.
+// escalate ends a task that SIGTERM or a second SIGINT has not ended.
 func (p *Process) escalate(sig syscall.Signal) {
 	switch sig {
 	case unix.SIGTERM:
@@ -93,21 +93,21 @@ func (p *Process) escalate(sig syscall.Signal) {
 	}
 }
 
-// killLater kills a task that SIGTERM does not end, if the caller asked for that.
+// killLater arranges that a task that SIGTERM does not end is killed, if the caller has asked for that.
 func (p *Process) killLater() {
 	if p.Cmd.KillAfter != 0 {
 		p.At(time.Now().Add(p.Cmd.KillAfter), p.EndNow)
 	}
 }
 
-// interrupt passes SIGINT on. A second SIGINT ends a task that has not ended.
+// interrupt passes SIGINT on. A second SIGINT ends a task that the first has not ended.
 func (p *Process) interrupt() {
 	p.countInterrupt()
 	_ = p.signalJob(unix.SIGINT)
 }
 
-// countInterrupt ends the sandbox at the second SIGINT. A SIGINT that comes sooner than terminal.Soonest is the same
-// one, which another program has passed on, too.
+// countInterrupt ends the sandbox at the second SIGINT. A SIGINT within terminal.Soonest of the first counts as the
+// same one, which another program has passed on as well.
 func (p *Process) countInterrupt() {
 	now := time.Now()
 	if terminal.IsSecond(p.lastInt, now) {
@@ -118,8 +118,8 @@ func (p *Process) countInterrupt() {
 	}
 }
 
-// stop stops the task and then the launcher, so that the launcher's shell sees the stop. A task with a terminal of
-// its own gets SIGTSTP, as from Ctrl-Z, and has a moment to stop itself.
+// stop stops the task and then the launcher, so that the user's shell notices. A task with a terminal of its own gets
+// SIGTSTP, as from Ctrl-Z, and has a moment to stop itself.
 func (p *Process) stop() {
 	if p.terminal == nil || !p.isRunning() {
 		_ = p.SignalGroup(unix.SIGSTOP)
@@ -133,9 +133,9 @@ func (p *Process) stop() {
 	p.At(time.Now().Add(200*time.Millisecond), p.mustStopNow)
 }
 
-// mustStopNow stops a task by SIGSTOP if the task has not answered SIGTSTP in time. A slow program that handles
-// SIGTSTP, such as an editor on a busy machine, may then stop itself only after somebody has continued it. Nobody
-// wants that stop.
+// mustStopNow stops a task by SIGSTOP if it has not stopped by SIGTSTP in time. A slow program that handles SIGTSTP,
+// such as an editor on a busy machine, may then stop itself only after somebody has continued it, which nobody wants:
+// see answersLate.
 func (p *Process) mustStopNow() {
 	if !p.mustStop {
 		return
@@ -146,15 +146,15 @@ func (p *Process) mustStopNow() {
 	p.terminal.Expect(p.lateStop)
 }
 
-// answersLate reports whether the task has stopped because of a SIGTSTP that a SIGSTOP has overtaken. That is so if
-// nothing was typed and no SIGTSTP came since the task was continued.
+// answersLate reports whether the task has just stopped because of an earlier SIGTSTP, before which SIGSTOP had stopped
+// it. That is so if since its continuation nothing was typed and no SIGTSTP was sent.
 func (p *Process) answersLate() bool {
 	late := !p.lateStop.IsZero() && p.terminal.LastKey.Equal(p.lateStop)
 	p.lateStop = time.Time{}
 	return late
 }
 
-// FollowStop stops the launcher if somebody has stopped the task. If the task only answers an earlier SIGTSTP late,
+// FollowStop stops the launcher if the task has been stopped. If the task has only answered an earlier SIGTSTP late,
 // FollowStop continues the task instead.
 func (p *Process) FollowStop() {
 	if p.gone || !p.taskStopped() {
@@ -169,14 +169,14 @@ func (p *Process) FollowStop() {
 	p.terminal.Suspend(fromKey)
 }
 
-// taskStopped reads the state of the task: proc_pid_status(5). While the task's pidfd says that the task lives, its
-// number is nobody else's.
+// taskStopped reports whether the task is stopped: proc_pid_status(5). As long as the task's pidfd says that it lives,
+// no other process has its pid.
 func (p *Process) taskStopped() bool {
-	text, err := p.taskStatus() // the file is open: a /proc with hidepid may hide the task by now
+	text, err := p.taskStatus() // the file is already open, because a /proc with hidepid may hide the task by now
 	return err == nil && strings.HasPrefix(proc.StatusField(text, "State"), "T") && !loop.Readable(p.Taskfd)
 }
 
-// resume continues the task after the launcher was continued.
+// resume continues the task after somebody has continued the launcher.
 func (p *Process) resume() {
 	p.mustStop = false
 	if p.terminal != nil && p.terminal.Copying {
@@ -185,14 +185,14 @@ func (p *Process) resume() {
 	_ = p.SignalGroup(unix.SIGCONT)
 }
 
-// isRunning reports whether the launch is over, so that the program runs or has run.
+// isRunning reports whether the launch is over: the program runs or has run.
 func (p *Process) isRunning() bool {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
 	return p.running
 }
 
-// signalJob sends the task a signal that a key of the terminal has made, such as Ctrl-C.
+// signalJob sends the task's job a signal that a key of the terminal has caused, such as Ctrl-C.
 func (p *Process) signalJob(sig syscall.Signal) error {
 	if p.terminal != nil && (sig == unix.SIGINT || sig == unix.SIGQUIT) {
 		return p.terminal.Raise(sig)
@@ -200,7 +200,7 @@ func (p *Process) signalJob(sig syscall.Signal) error {
 	return p.SignalGroup(sig)
 }
 
-// SignalGroup sends a signal to the task's process group, which the task leads.
+// SignalGroup sends a signal to the process group that the task leads.
 func (p *Process) SignalGroup(sig syscall.Signal) error {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
@@ -210,13 +210,13 @@ func (p *Process) SignalGroup(sig syscall.Signal) error {
 	return p.sendGroup(sig)
 }
 
-// reached reports whether the program runs, or is about to run. p.Mu must be held.
+// reached reports whether the program runs, or the task is about to run it. p.Mu must be held.
 func (p *Process) reached() bool {
 	return p.Taskfd >= 0 && (p.running || p.last != 0 && int(p.Image.Page().Task.Step) == p.last)
 }
 
-// sendGroup sends a signal to the task's process group. Before Linux 6.9 it uses the task's number, which is the
-// group's as long as the task lives. p.Mu must be held.
+// sendGroup sends a signal to the task's process group. Before Linux 6.9 it uses the task's pid, which is the group's
+// id as long as the task lives. p.Mu must be held.
 func (p *Process) sendGroup(sig syscall.Signal) error {
 	err := unix.PidfdSendSignal(p.Taskfd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
 	if err == unix.EINVAL && !loop.Readable(p.Taskfd) {
@@ -225,8 +225,8 @@ func (p *Process) sendGroup(sig syscall.Signal) error {
 	return err
 }
 
-// Signal sends a signal to the task, once the task has reached the step that runs the program. Before that step, a
-// signal that would end the program ends the sandbox, and any other signal that a program may handle waits.
+// Signal sends a signal to the task, once the task is about to run the program. Before that, a signal that would end
+// the program ends the sandbox, and any other signal that a program may handle waits.
 func (p *Process) Signal(sig syscall.Signal) error {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
@@ -243,7 +243,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 		p.early = sig
 	}
 	switch {
-	// The launcher has not confirmed the sandbox yet, but the program may run already and must get the signal.
+	// The launcher has not confirmed the sandbox yet, but the program may already run and must get the signal.
 	case p.reached():
 		if sig == unix.SIGTERM || sig == unix.SIGHUP || sig == unix.SIGUSR1 || sig == unix.SIGUSR2 {
 			return unix.PidfdSendSignal(p.Taskfd, sig, nil, 0)
@@ -276,8 +276,8 @@ func (p *Process) interrupted() error {
 	return &fail.SignalError{Signal: p.early}
 }
 
-// keepInitGoing makes the end of the task the end of the run. init must do its part for that, but somebody outside
-// may have stopped it. So the launcher continues init until it ends.
+// keepInitGoing makes sure that the run ends when the task ends. init must reap the task for that, but somebody outside
+// may have stopped init. So the launcher continues init until it ends.
 func (p *Process) keepInitGoing() {
 	p.Watch(p.Taskfd, unix.POLLIN, func(int16) {
 		p.Unwatch(p.Taskfd)
@@ -288,15 +288,15 @@ func (p *Process) keepInitGoing() {
 	})
 }
 
-// InitStep is the time between two signals to an init that may have been stopped.
+// InitStep is the interval between two SIGCONT to an init that may have been stopped.
 const InitStep = 200 * time.Millisecond
 
-// InitSteps is how many of these signals init gets for its part: they take 10 s while the launcher runs. A launcher
-// that is stopped, as by Ctrl-Z, counts none. If the sandbox is paused, the count begins anew.
+// InitSteps is how many SIGCONT init gets before the launcher gives up: 10 s. Time in which the launcher is stopped, as
+// by Ctrl-Z, does not count. If the sandbox is paused, the count starts again.
 const InitSteps = 50
 
-// continueStart continues init until init has said that the program runs. No limit holds before that, although the
-// program may run already. init waits until the kernel lets go of the task's old memory, and for nothing after that.
+// continueStart sends SIGCONT to init until init has said that the program runs. Until then the launcher enforces no
+// limit, although the program may run already. init waits only until the kernel has released the task's old memory.
 func (p *Process) continueStart() {
 	if p.pidfd >= 0 && !p.gone && !p.isRunning() {
 		if p.Image.Page().Released() && p.initLate() {
@@ -307,8 +307,8 @@ func (p *Process) continueStart() {
 	}
 }
 
-// initLate kills an init that does not go on although the task has done its part. A tracer outside may hold init,
-// which no SIGCONT undoes. initLate reports whether init has used up its time.
+// initLate kills an init that does not go on although the task has done its part. It reports whether init has used up
+// its time. A tracer outside may stop init in a way that SIGCONT does not undo.
 func (p *Process) initLate() bool {
 	if p.initWaits++; p.initWaits < InitSteps {
 		return false
@@ -319,7 +319,7 @@ func (p *Process) initLate() bool {
 			return false
 		}
 	}
-	// init has not recorded how the task ended.
+	// init has not yet recorded how the task ended.
 	if p.Image.Page().Done == 0 {
 		p.guardErr = &fail.Error{Op: "init", Err: errors.New("it has not gone on for " + (InitSteps * InitStep).String() + ", and nobody knows how the program ended"),
 			Hint: "does a tracer (ptrace, gdb) outside hold the sandbox's processes?"}
@@ -328,30 +328,30 @@ func (p *Process) initLate() bool {
 	return true
 }
 
-// letInitEnd lets init end, and with init the task's terminal, once the task has ended and init may reap.
+// letInitEnd lets init end, and with it the task's terminal, after the task's end and once init may reap.
 func (p *Process) letInitEnd() {
 	if p.terminal == nil || !p.reaping || !p.taskEnded {
 		return
 	}
-	// init must still run while KeepUnread takes the unread input out of the terminal.
+	// KeepUnread takes the unread input out of the terminal, and init must still run meanwhile.
 	p.terminal.KeepUnread()
 	loop.Tell(p.gate)
 }
 
-// continueInit continues init every InitStep after the task's end, because init may have been stopped.
+// continueInit sends SIGCONT to init every InitStep after the task's end, because init may have been stopped.
 func (p *Process) continueInit() {
 	if p.pidfd >= 0 && !p.gone && !p.initLate() {
-		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0) // init may be gone meanwhile
+		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0) // init may have ended meanwhile
 		p.At(time.Now().Add(InitStep), p.continueInit)
 	}
 }
 
-// The launcher stops with its task, as by Ctrl-Z. A stopped launcher measures no time, but processes of the sandbox
-// may go on: the main process can even stop itself, so that the launcher follows. So before the launcher stops, it
-// has the kernel continue it when a limit of time can be reached.
+// The launcher stops together with its task, as by Ctrl-Z. A stopped launcher cannot watch time limits, but other
+// processes of the sandbox may go on: the main process can even stop itself to stop the launcher. So before the
+// launcher stops, it sets a timer of the kernel that continues it when a time limit is due.
 
-// stopSelf stops the launcher until somebody continues it or a limit is reached. If group is true, it also stops the
-// other processes of the launcher's process group.
+// stopSelf stops the launcher until somebody continues it or a time limit is reached. If group is true, it also stops
+// the other processes of the launcher's process group.
 func (p *Process) stopSelf(group bool) {
 	for p.limit == "" {
 		due := p.nextLimit()
@@ -365,12 +365,12 @@ func (p *Process) stopSelf(group bool) {
 		if time.Now().Before(due) || p.timeOver() || p.terminal != nil && p.terminal.Foreground() {
 			return
 		}
-		// Otherwise the timer has continued the launcher, and no limit is reached: the launcher stops again, alone.
+		// Only the timer has continued the launcher, and no limit is reached. So the launcher stops again, alone.
 		group = false
 	}
 }
 
-// nextLimit returns the earliest time at which a limit of time can be reached; zero for never.
+// nextLimit returns the earliest time at which a time limit can be reached, or zero if there is none.
 func (p *Process) nextLimit() (due time.Time) {
 	limits := &p.Comp.Profile.Limits
 	if limits.CPUTime.Set {
@@ -383,23 +383,22 @@ func (p *Process) nextLimit() (due time.Time) {
 	return due
 }
 
-// timeOver reports whether a limit of time is reached.
+// timeOver reports whether a time limit is reached.
 func (p *Process) timeOver() bool {
 	limits := &p.Comp.Profile.Limits
 	return limits.Wall.Set && !time.Now().Before(p.wallEnds) || limits.CPUTime.Set && p.cpuUsed() >= limits.CPUTime.V
 }
 
-// This is what the launcher waits for besides the child. There is one loop, on the launcher's thread. A layer that
-// wants to know of an event adds a watch or a timer. The function that it gives must not block. ppoll(2) on so few
-// descriptors is one call; epoll(7) would be three.
+// The loop in which the launcher waits for the child and for other events. There is one loop, on the launcher's thread.
+// A layer that wants to know of an event adds a watch or a timer with a function, which must not block. ppoll(2) on so
+// few descriptors is one call; epoll(7) would be three.
 
-// await waits until fd or other is readable, or its other end is closed. Meanwhile the loop serves the watches and
-// timers.
+// await waits until fd or other is readable, or its other end is closed. Meanwhile the loop serves watches and timers.
 func (p *Process) await(fd, other int) error {
 	return p.awaitEvent(unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}, other)
 }
 
-// awaitEvent waits as await does, but for any events of poll(2) of the first descriptor.
+// awaitEvent is await with any events of poll(2) for the first descriptor.
 func (p *Process) awaitEvent(fd unix.PollFd, other int) error {
 	fds := [...]unix.PollFd{fd, {Fd: int32(other), Events: unix.POLLIN}}
 	for fds[0].Revents == 0 && fds[1].Revents == 0 {

@@ -14,18 +14,19 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// identifyInit records who init is. It comes right after the clone, because later init is not dumpable, and then an
-// ordinary user does not see it in a /proc with hidepid=2 (proc(5)).
+// identifyInit records init's pid and start time in the state directory. It comes right after the clone, because init
+// is not dumpable later, and a /proc with hidepid=2 then hides it from an ordinary user (proc(5)).
 func (p *Process) identifyInit() error {
 	return p.identify(p.PID, "pid 1", func(s *state.State) **state.ProcessID { return &s.Init })
 }
 
-// identifyTask records who the task is before the program runs, because the task may end before anybody asks.
+// identifyTask records the task's pid and start time before the program runs, because the task may have ended when
+// another command asks.
 func (p *Process) identifyTask() error {
 	return p.identify(p.Task, "the task", func(s *state.State) **state.ProcessID { return &s.Task })
 }
 
-// identify records a process in the entry's state, in the field that where returns.
+// identify records a process in the sandbox's state, in the field that where returns.
 func (p *Process) identify(pid int, who string, where func(*state.State) **state.ProcessID) error {
 	e := p.Cmd.State
 	if e == nil {
@@ -39,8 +40,8 @@ func (p *Process) identify(pid int, who string, where func(*state.State) **state
 	return nil
 }
 
-// keepGroup records where the sandbox's groups are, before anything is in them. A launcher that is killed leaves its
-// groups.
+// keepGroup records the paths of the sandbox's cgroups before a process is in them, because a launcher that is killed
+// leaves its groups behind.
 func (p *Process) keepGroup() error {
 	e := p.Cmd.State
 	if e == nil || p.Cgroup == nil {
@@ -54,7 +55,7 @@ func (p *Process) keepGroup() error {
 	return nil
 }
 
-// keepState records what the program was started with, and begins to listen to other commands.
+// keepState records how the program was started, and begins to serve other commands.
 func (p *Process) keepState() error {
 	e := p.Cmd.State
 	if e == nil {
@@ -63,23 +64,20 @@ func (p *Process) keepState() error {
 	if m := p.Comp.Profile.Limits.Memory; m.Set {
 		e.State.Memory = m.V
 	}
-	if p.Cgroup != nil { // the place of systemd's group is known only now
+	if p.Cgroup != nil { // the path of systemd's cgroup is known only now
 		place := p.Cgroup.Place
 		e.State.Cgroup = &place
 	}
 	if err := state.Keep(e, policy.Show(p.Comp.Profile), &p.Comp.Plan); err != nil {
 		return &fail.Error{Op: "keep the state", Err: err}
 	}
-	// A launcher may live for long, so it frees memory: half of what it holds is the plan, which has been carried
-	// out.
+	// A launcher may run for a long time, so it frees memory: half of it is the plan, which is no longer needed.
 	p.Comp.Forget()
 	return p.ServeControl(state.Root(e))
 }
 
-// The launcher puts on record what the task can write of the host's files: package ledger says why.
-
-// recordWrites puts on record what the task can write. A sandbox that writes nothing of the host leaves no record. A
-// program that joins a sandbox needs none, because the sandbox has one.
+// recordWrites records which files of the host the task can write: package ledger says why. A sandbox that can write
+// none leaves no record. A program that joins needs none, because the sandbox has one.
 func (p *Process) recordWrites() (err error) {
 	if p.Comp.Into != nil {
 		return nil
@@ -89,11 +87,11 @@ func (p *Process) recordWrites() (err error) {
 		return nil
 	}
 	places := p.Comp.Host.Records
-	if places == nil { // the caller made the Host itself
+	if places == nil { // the caller has made the Host itself
 		places = ledger.Places(os.Getenv)
 	}
 	var hidden []string
-	if dirs := p.Comp.Host.StateDirs(); len(dirs) > 1 { // no run can reach the usual directory
+	if dirs := p.Comp.Host.StateDirs(); len(dirs) > 1 { // no sandbox can write the default directory
 		hidden = dirs[:1]
 	}
 	p.writes, err = ledger.Begin(places, paths, p.Cmd.Profiles, hidden...)
@@ -106,9 +104,9 @@ func (p *Process) recordWrites() (err error) {
 
 // Directories that the launcher makes.
 
-// makeOwnDir makes a directory, and the directories above it that are missing. Each is for the caller alone, and no
-// link is followed. In /etc everybody may look into them: a directory in which profiles are searched and that cannot
-// be read is an error for all users.
+// makeOwnDir makes a directory, and the missing directories above it. It follows no link. Only the caller may read
+// them, except in /etc: there everybody may, because a directory of profiles that cannot be read is an error for every
+// user.
 func makeOwnDir(path string) error {
 	mode := uint32(0o700)
 	if strings.HasPrefix(path, "/etc/") {
@@ -119,12 +117,11 @@ func makeOwnDir(path string) error {
 		if err != nil {
 			return err
 		}
-		// Each directory is opened by its parent's descriptor, so that nobody can put a link in place of a directory
-		// on the way.
+		// Each directory is opened relative to its parent's descriptor, so that nobody can put a link in its place.
 		var next int
 		if next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == unix.ENOENT {
 			if err = unix.Mkdirat(dir, name, mode); err == nil && mode == 0o755 {
-				err = unix.Fchmodat(dir, name, mode, 0) // whatever the umask is
+				err = unix.Fchmodat(dir, name, mode, 0) // independent of the umask
 			}
 			// EEXIST: another launcher has made the directory meanwhile.
 			if err == nil || err == unix.EEXIST {

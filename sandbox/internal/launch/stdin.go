@@ -1,6 +1,6 @@
 package launch
 
-// The launcher's part if standard input is a regular file: see stdio.go of internal/compile.
+// This file handles standard input. First a regular file: see stdio.go of internal/compile.
 
 import (
 	"errors"
@@ -14,8 +14,8 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// keepStdin makes sure that the task has opened the caller's file, read-only. Then it moves the task's descriptor to
-// where the caller's is, so that the task reads on from there.
+// keepStdin makes sure that the task has opened the caller's own file, read-only. Then it sets the position of the
+// task's descriptor to that of the caller's, so that the task continues reading from there.
 func (p *Process) keepStdin(fd int) error {
 	if fd < 0 || p.stdin >= 0 || p.Comp.Stdin == "" {
 		if fd >= 0 {
@@ -29,7 +29,7 @@ func (p *Process) keepStdin(fd int) error {
 	var mount unix.Statfs_t
 	err := unix.Fstat(own, &st)
 	if err == nil {
-		// The task has opened a path, and the host may have replaced the file there.
+		// The task has opened a path, at which the host may have replaced the file.
 		err = host.SameAs(fd, &st)
 	}
 	if err == nil {
@@ -47,7 +47,7 @@ func (p *Process) keepStdin(fd int) error {
 	return nil
 }
 
-// sameOffset gives one descriptor, to, the file position of another, from.
+// sameOffset sets the file position of the descriptor to to that of from.
 func sameOffset(from, to int) error {
 	at, err := unix.Seek(from, 0, unix.SEEK_CUR)
 	if err == nil {
@@ -56,45 +56,45 @@ func sameOffset(from, to int) error {
 	return err
 }
 
-// leaveStdin moves the caller's descriptor to where the task has stopped reading.
+// leaveStdin sets the position of the caller's descriptor to where the task has stopped reading.
 func (p *Process) leaveStdin() {
 	if p.stdin >= 0 {
-		_ = sameOffset(p.stdin, int(p.Cmd.Stdio[0].Fd())) // a caller that has closed it does not read on
+		_ = sameOffset(p.stdin, int(p.Cmd.Stdio[0].Fd())) // a caller that has closed its descriptor will not read on
 		unix.Close(p.stdin)
 		p.stdin = -1
 	}
 }
 
-// The launcher's part if standard input is a pipe: tee(2), splice(2), pipe(7), proc_pid_fd(5).
+// Standard input that is a pipe: tee(2), splice(2), pipe(7), proc_pid_fd(5).
 //
-// A pipe has two directions, and whoever owns its inode can open both by /proc/PID/fd. So a task that has the
-// caller's id, or that was given the pipe, could write to the pipe. The caller's later readers would take that for
-// the writer's. So the task gets a pipe of its own. The launcher lends it what is in the caller's pipe, a buffer at a
-// time, and takes from the caller's pipe exactly what the task has read. What the task leaves is there for the next
-// reader, as if the task had the caller's pipe.
+// The owner of a pipe can open both its ends through /proc/PID/fd. So a task that has the caller's id, or that was
+// given the pipe, could write to it, and later readers would take that for the writer's data. So the task gets a pipe
+// of its own. The launcher copies what is in the caller's pipe to it, a buffer at a time, and removes from the caller's
+// pipe exactly what the task has read. The rest stays there for the next reader, as if the task had the caller's pipe.
 //
 // Everything happens in the loop, and nothing blocks. tee(2) always begins at the head of the caller's pipe, so the
-// launcher lends again only when the task has read everything. The launcher learns this from poll(2): the private
-// pipe holds one buffer, and can be written once the task has read that. The launcher lends a fast writer's data as
-// much at a time as its pipe holds. Then poll(2) tells only when the task begins to read. So the launcher looks again
-// after times that double, and a slow task costs few looks.
+// launcher copies again only when the task has read everything. poll(2) reports that: the task's pipe holds one buffer,
+// and becomes writable once the task has read it. From a fast writer, the launcher copies as much as its pipe holds.
+// Then poll(2) only reports that the task begins to read. So the launcher checks again at intervals that double, and a
+// slow task costs few checks.
 
-// lender stands between the caller's pipe and the task's.
+// lender passes data from the caller's pipe to the task's: it copies the data, and removes from the caller's pipe what
+// the task has read.
 type lender struct {
 	p    *Process
 	from int // the caller's pipe
-	in   int // the end that the task reads; it stays open here, so that lending never fails for want of a reader
-	to   int // the other end; -1 once no more can come
-	null int // takes what the task has read
-	lent int // bytes that are in both pipes, or that the task has read since
-	size int // what the private pipe holds at most, in bytes
+	in   int // the end that the task reads; it stays open here, so that a write never fails for lack of a reader
+	to   int // the end that the launcher writes; -1 once no more data can come
+	null int // /dev/null, to which read data is discarded
+	lent int // number of bytes that were copied to the task's pipe and not yet removed from the caller's
+	size int // capacity of the task's pipe in bytes
 	wait time.Duration
 }
 
-// bulk is what a pipe holds, in bytes, unless somebody has changed its size.
+// bulk is the default capacity of a pipe in bytes.
 const bulk = 64 << 10
 
-// lendStdin makes a pipe for the task.
+// lendStdin makes a pipe for the task and prepares to pass the caller's data to it.
 func (p *Process) lendStdin(f *os.File) error {
 	l := &lender{p: p, from: -1, in: -1, to: -1, null: -1}
 	p.lender = l
@@ -105,7 +105,7 @@ func (p *Process) lendStdin(f *os.File) error {
 		err = l.resize(os.Getpagesize())
 	}
 	if err == nil {
-		l.from, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3) // the caller may close its own
+		l.from, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3) // because the caller may close its own
 	}
 	if err == nil {
 		l.null, err = unix.Open(os.DevNull, unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -117,21 +117,21 @@ func (p *Process) lendStdin(f *os.File) error {
 	return p.files.Dup(compile.StdioNames[0], l.in)
 }
 
-// ownPipe makes the task the owner of a pipe, so that the task can open it by /dev/stdin or /dev/stdout.
+// ownPipe makes the task the owner of a pipe, so that the task can open it as /dev/stdin or /dev/stdout.
 func (p *Process) ownPipe(fd int) {
 	if p.Comp.GivesPipes() {
 		_ = unix.Fchown(fd, p.Comp.IDs.OutUID, p.Comp.IDs.OutGID) // if this fails, only opening it by name fails
 	}
 }
 
-// begin starts to lend when the program runs. l may be nil.
+// begin starts to pass data when the program runs. l may be nil.
 func (l *lender) begin() {
 	if l != nil {
 		l.p.Watch(l.from, unix.POLLIN, func(int16) { l.lend() })
 	}
 }
 
-// resize sets how much the private pipe holds. The pipe must be empty.
+// resize sets the capacity of the task's pipe, which must be empty.
 func (l *lender) resize(size int) error {
 	if l.size == size {
 		return nil
@@ -143,7 +143,7 @@ func (l *lender) resize(size int) error {
 	return err
 }
 
-// lend puts what comes next into the task's pipe, and leaves it in the caller's pipe, too.
+// lend copies the next data to the task's pipe, and leaves it in the caller's pipe too.
 func (l *lender) lend() {
 	size := os.Getpagesize()
 	if waiting, err := unix.IoctlGetInt(l.from, unix.TIOCINQ); err == nil && waiting >= bulk { // TIOCINQ is FIONREAD
@@ -152,23 +152,24 @@ func (l *lender) lend() {
 	_ = l.resize(size) // EPERM: the user has many large pipes, and this one keeps its size
 	n, err := unix.Tee(l.from, l.to, bulk, unix.SPLICE_F_NONBLOCK)
 	switch {
-	case err == unix.EAGAIN || err == unix.EINTR: // another reader has taken it
+	case err == unix.EAGAIN || err == unix.EINTR: // another reader has taken the data
 	case n > 0:
 		l.lent, l.wait = int(n), firstWait
 		l.p.Unwatch(l.from)
 		l.p.Watch(l.to, unix.POLLOUT, func(int16) { l.settle() })
-	default: // the writers are gone
+	default: // the writers have closed the pipe
 		l.p.Unwatch(l.from)
-		// The task reads the end of its pipe, too.
+		// The task must see the end of its pipe too.
 		unix.Close(l.to)
 		l.to = -1
 	}
 }
 
-// firstWait is the time after which the launcher looks again whether a task that has begun to read has read everything.
+// firstWait is the first interval after which the launcher checks whether a task that has begun to read has read
+// everything.
 const firstWait = 20 * time.Microsecond
 
-// settle takes out of the caller's pipe what the task has read. If that is everything, it lends again.
+// settle removes from the caller's pipe what the task has read. If that is everything, it copies the next data.
 func (l *lender) settle() {
 	l.p.Unwatch(l.to)
 	l.takeRead()
@@ -182,7 +183,7 @@ func (l *lender) settle() {
 	}
 }
 
-// takeRead takes out of the caller's pipe what the task has read.
+// takeRead removes from the caller's pipe what the task has read.
 func (l *lender) takeRead() {
 	if l.lent == 0 {
 		return
@@ -194,14 +195,15 @@ func (l *lender) takeRead() {
 	for read := l.lent - left; read > 0; {
 		n, err := unix.Splice(l.from, nil, l.null, nil, read, unix.SPLICE_F_NONBLOCK)
 		if n <= 0 && err != unix.EINTR {
-			break // another reader has taken it
+			break // another reader has taken the data
 		}
 		read -= int(max(n, 0))
 	}
 	l.lent = left
 }
 
-// finish ends the lending when the sandbox is gone. What nobody has read stays in the caller's pipe. l may be nil.
+// finish stops passing data when the sandbox has ended. Data that nobody has read stays in the caller's pipe. l may be
+// nil.
 func (l *lender) finish() {
 	if l == nil {
 		return

@@ -1,7 +1,7 @@
 package launch
 
-// The launcher's part of a run: the process, its end and its report. The launcher opens what the plan names, clones,
-// answers the child until execve has run the program, and waits for the end: clone3(2), Linux 5.3.
+// The launcher's side of a run: the process, its end and its report. The launcher opens the files that the plan uses,
+// clones the child, answers it until execve has run the program, and waits for the end: clone3(2), Linux 5.3.
 
 import (
 	"strconv"
@@ -22,19 +22,19 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Process is a sandbox from the clone to the end. Its methods run on one thread, except Signal, Kill and Thaw, which
-// may run on any.
+// Process is a sandbox as its launcher sees it, from the clone to the end. Its methods run on one thread, except
+// Signal, Kill and Thaw, which may run on any.
 type Process struct {
 	Cmd   *Command
 	Comp  *compile.Compilation // nil until the first steps are compiled
 	files FileSet
 	Image *child.Image
-	added int // how many steps are linked
-	sent  int // how many sources the child has got
+	added int // number of steps copied to the child's memory
+	sent  int // number of detached mounts sent to the child
 
-	addedInit int         // how many of init's steps are linked
+	addedInit int         // number of init's steps copied to the child's memory
 	caller    credentials // the ids of the thread that called New
-	ids       int         // the file in which the task's id is locked; -1 for none
+	ids       int         // the file in which the task's id is locked; -1 if there is none
 	Link      int         // the launcher's end of the socket pair
 	gate      int
 	reaping   bool // init may reap
@@ -46,73 +46,73 @@ type Process struct {
 	Status unix.WaitStatus // how init ended
 
 	Mu      sync.Mutex // guards the seven fields below, because a signal may come at any time
-	pidfd   int        // a pidfd of init; -1 before and after
-	Taskfd  int        // a pidfd of the task; -1 before and after
-	last    int        // the step that runs the program, from 1; 0 before it is compiled
+	pidfd   int        // a pidfd of init; -1 before the clone and after the end
+	Taskfd  int        // a pidfd of the task; -1 before it is known and after the end
+	last    int        // the number of the step that runs the program, from 1; 0 before it is compiled
 	running bool       // the launch is over
 	early   syscall.Signal
-	killed  bool             // because of the signal early
+	killed  bool             // a signal during the launch has killed init
 	waiting []syscall.Signal // signals that wait for the program to run
 
 	loop.Loop
 	began    time.Time
-	limit    string    // the limit that has ended the run, or is about to; "" for none
+	limit    string    // the limit that has ended the run, or is about to; "" if none has
 	wallEnds time.Time // when limits.wall is reached
-	gone     bool      // init has ended, and with it everything
+	gone     bool      // init has ended, and with it every process
 	told     bool      // a signal or a limit has told the run to end
-	hurry    bool      // the launcher waits for nothing any more
+	hurry    bool      // the launcher no longer waits for readers of the output
 
 	terminal   *terminal.Terminal // nil if the task has no terminal of its own
-	shown      []byte             // the end of what the task has shown there
+	shown      []byte             // the end of what the task has written there
 	lastInt    time.Time          // the time of the last SIGINT
 	broken     bool               // there was a SIGINT
 	brokenLate bool               // a SIGINT came after the task had ended
-	mustStop   bool               // the launcher has passed on a SIGTSTP, and has yet to stop
-	lateStop   time.Time          // when a task was continued that may still answer an earlier SIGTSTP; zero for none
+	mustStop   bool               // the launcher has passed on a SIGTSTP, and will stop itself
+	lateStop   time.Time          // when a task that may still answer a SIGTSTP was continued; or zero
 	Signals    int                // where signals arrive as bytes; -1 unless Cmd.Exclusive
-	userNS     int                // the child's user namespace, if the launcher holds it: see holdUserNS; -1 otherwise
-	statusFD   int                // /proc/PID/status of the task, from the first read on; -1 before
-	netstat    int                // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1: the host's
+	userNS     int                // the child's user namespace, if holdUserNS has opened it; -1 otherwise
+	statusFD   int                // the task's /proc/PID/status, once it has been read; -1 before
+	netstat    int                // the sandbox's /proc/PID/net/snmp, for a hint; -1 with the host's network
 
 	stdin    int         // the task's standard input, if the task has opened it itself; -1 otherwise
-	modes    *modeWorker // makes calls that change modes; nil before the first such call
-	Listener int         // the listener of the task's filter; -1 before and after, and if nothing is reported
+	modes    *modeWorker // makes chmod calls for the task; nil before the first
+	Listener int         // the listener of the task's filter; -1 if there is none
 	denials  Denials
 
-	groups  *compile.Groups // the choice of groups; nil in a sandbox that is joined
-	Cgroup  *cgroup.Group   // nil before and after, and if the sandbox has no groups
+	groups  *compile.Groups // where the cgroups lie; nil if the program joins a sandbox
+	Cgroup  *cgroup.Group   // nil before the groups are made, after they are removed, and if there are none
 	control *control        // nil unless Cmd.State is set
 
-	kept    *attach.Attached // what later programs need to join; nil unless Cmd.Keep
-	answer  []int            // the answer to every request for kept; nil before the first
-	sandbox int              // a pidfd of the joined sandbox's init; -1 for none
-	around  int              // how many filters the task has, without its own
+	kept    *attach.Attached // what programs need to join later; nil unless Cmd.Keep
+	answer  []int            // the answer to every request for kept; nil before the first request
+	sandbox int              // a pidfd of the joined sandbox's init; -1 if none is joined
+	around  int              // number of the task's filters, without its own
 
 	guards   guards
-	guardErr error // why the run has ended: the launcher cannot mount a guard again, or init does not go on
+	guardErr error // why the launcher ended the run: a guard could not be mounted again, or init did not go on
 
-	initWaits int // how often the launcher continued an init that alone had something to do
+	initWaits int // how often the launcher has continued an init that had work left
 
 	lender   *lender         // nil unless stdin is a pipe
 	output   *output.Meter   // counts stdout and stderr; nil without a limit
-	copying  *output.Copying // nil if nothing is copied; once the sandbox has ended, Mu guards this and draining
+	copying  *output.Copying // nil if nothing is copied; after the sandbox's end, Mu guards this and draining
 	draining bool
-	crowded  bool    // there were as many processes as the limit allows
-	used     TreeUse // what the sandbox had used before EndNow killed it
-	watched  []int   // descriptors that tell of limits
+	crowded  bool    // the number of processes has reached its limit
+	used     TreeUse // what the sandbox had used when EndNow killed it
+	watched  []int   // descriptors of files that report limits
 
 	guardTold time.Time // when the guard of a program in place was told to end; Mu guards it
 
 	private *privateDir // for a program in place; nil if there is none
-	writes  *ledger.Run // nil if the task can write nothing of the host
+	writes  *ledger.Run // the record of writes; nil if the task can write nothing of the host
 
-	ways    []report.Way      // for the report: ways that the plan did not know
-	missing []report.Missing  // for the report: what the launcher knows to be missing only since the plan was compiled
-	found   map[string]uint64 // the numbers of the joined namespaces, by kind
+	ways    []report.Way      // for the report: methods chosen only during the launch
+	missing []report.Missing  // for the report: what turned out to be missing only after the plan was compiled
+	found   map[string]uint64 // the inode numbers of the joined namespaces, by kind
 	Report  report.Report
 }
 
-// New returns a process that is not started. It remembers the ids of the calling thread.
+// New returns a process that has not been started. It remembers the ids of the current thread.
 func New() *Process {
 	return &Process{caller: threadCredentials(), began: time.Now(), ids: -1, Link: -1, gate: -1, pidfd: -1, Taskfd: -1, Signals: -1, netstat: -1, statusFD: -1, userNS: -1, Listener: -1, stdin: -1, sandbox: -1,
 		guards: guards{table: -1, names: -1}, found: map[string]uint64{}}
@@ -123,8 +123,8 @@ func (p *Process) Kill() {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
 	if p.pidfd >= 0 {
-		// SIGKILL comes before the thaw, so that init does nothing more when it is thawed. A guard kills the rest first.
-		_ = unix.PidfdSendSignal(p.pidfd, p.killSignal(), nil, 0) // init may be gone already
+		// SIGKILL comes before the thaw, so that init does nothing more. A guard kills the rest first.
+		_ = unix.PidfdSendSignal(p.pidfd, p.killSignal(), nil, 0) // init may have ended already
 	}
 	p.thaw()
 }
@@ -136,23 +136,22 @@ func (p *Process) Thaw() {
 	p.thaw()
 }
 
-// thaw lets the processes of the sandbox's group run, because a v1 freezer holds back even SIGKILL. p.Mu must be
-// held.
+// thaw thaws the sandbox's cgroup, because a v1 freezer delays even SIGKILL. p.Mu must be held.
 func (p *Process) thaw() {
 	if p.Cgroup != nil {
 		_ = p.Cgroup.Thaw() // an error means that there is no freezer
 	}
 }
 
-// exited reports whether init is gone.
+// exited reports whether init has ended.
 func (p *Process) exited() bool { return loop.Readable(p.pidfd) }
 
-// abort kills a sandbox that will not run, and waits until nothing is left of it.
+// abort kills a sandbox that is not to run, and waits until no process of it is left.
 func (p *Process) abort() {
 	if p.PID != 0 {
 		p.Kill()
 		p.reap(nil)
-		if child := p.PID; p.adopt() != nil || p.PID != child { // the first child had left another in its place
+		if child := p.PID; p.adopt() != nil || p.PID != child { // the first child had already forked the second
 			p.Kill()
 			p.Reaped = false
 			p.reap(nil)
@@ -162,7 +161,7 @@ func (p *Process) abort() {
 	p.release()
 }
 
-// release closes everything that is left, except the page that the child has written.
+// release closes all descriptors, and keeps only the page in which the child has recorded its end.
 func (p *Process) release() {
 	p.CloseControl()
 	p.terminal.Finish()
@@ -204,13 +203,12 @@ func (p *Process) Wait() (*report.Report, error) {
 		p.abort()
 		return nil, err
 	}
-	// init is reaped first. With init the kernel has killed and reaped every process of init's pid namespace. If the
-	// sandbox has no pid namespace, killOrphans kills what is left.
+	// init is reaped first. With init, the kernel has killed and reaped every process of its pid namespace. If the
+	// sandbox has no pid namespace, killOrphans kills the rest.
 	var usage unix.Rusage
 	status := p.reap(&usage)
 	p.killOrphans()
-	// Every process of the sandbox is dead. The task writes nothing of the host from this time on, so the record of
-	// writes ends now.
+	// Every process of the sandbox has ended, so the task writes nothing more, and the record of writes ends here.
 	p.writes.Stop()
 	p.gone = true
 	p.lender.finish()
@@ -228,31 +226,31 @@ func (p *Process) Wait() (*report.Report, error) {
 	r := &p.Report
 	r.Wall = time.Since(p.began)
 	if p.Comp.Into != nil {
-		// The kernel may have reaped the child itself (see joined). But init has recorded what the task used.
+		// The kernel may have reaped the child itself (see joined). But init has recorded the task's usage.
 		usage = p.Image.Page().Usage
 	}
 	p.reportEnd(status)
 	p.reportBreak(typed)
 	r.Ended = r.Signal == "SIGKILL" && p.sandboxEnds()
-	// The counters are read while the groups exist, because release removes the groups.
+	// The counters are read now, because release removes the cgroups.
 	stats := p.endStats()
 	p.reportUsage(&usage, stats)
 	p.reportLimits(stats)
 	p.hints()
 	p.reportDenials()
 	p.release()
-	if !p.Cmd.Exclusive { // otherwise the launcher ends now, and its memory with it
+	if !p.Cmd.Exclusive { // otherwise the launcher exits, and its memory is freed anyway
 		p.Image.Release()
 	}
 	return r, nil
 }
 
-// reportEnd reports how the task ended. init is how init ended.
+// reportEnd reports how the task ended. init is the exit status of init.
 func (p *Process) reportEnd(init unix.WaitStatus) {
 	r, page := &p.Report, p.Image.Page()
 	r.Exit = -1
 	switch ws := unix.WaitStatus(page.Status); {
-	case page.Done == 0: // somebody killed init, and the kernel killed the task with it
+	case page.Done == 0: // somebody has killed init, and the kernel has killed the task with it
 		setSignal(r, init.Signal(), false)
 	case ws.Signaled():
 		setSignal(r, ws.Signal(), ws.CoreDump())
@@ -261,7 +259,8 @@ func (p *Process) reportEnd(init unix.WaitStatus) {
 	}
 }
 
-// reportBreak reports that a SIGINT to the launcher, or a key, ended the task or came after the task had ended.
+// reportBreak reports that a SIGINT to the launcher, or a typed Ctrl-C, ended the task or came after the task had
+// ended.
 func (p *Process) reportBreak(typed terminal.Break) {
 	died := p.Report.Signal == "SIGINT"
 	switch {
@@ -280,8 +279,7 @@ func setSignal(r *report.Report, sig syscall.Signal, core bool) {
 	r.Signal, r.CoreDump = signalName(sig), core
 }
 
-// signalName returns the name of a signal. The name of a real-time signal counts from SIGRTMIN, which is 34:
-// signal(7).
+// signalName returns the name of a signal. Real-time signals are named relative to SIGRTMIN, which is 34: signal(7).
 func signalName(sig syscall.Signal) string {
 	const realTime = 34
 	switch name := unix.SignalName(sig); {
@@ -291,12 +289,12 @@ func signalName(sig syscall.Signal) string {
 		return "SIGRTMIN"
 	case sig > realTime:
 		return "SIGRTMIN+" + strconv.Itoa(int(sig)-realTime)
-	default: // two signals that the C library keeps for itself
+	default: // the two signals that the C library reserves for itself
 		return "SIGRTMIN" + strconv.Itoa(int(sig)-realTime)
 	}
 }
 
-// reap waits for init. With init every process of its pid namespace has ended.
+// reap waits for init. When init has ended, every process of its pid namespace has.
 func (p *Process) reap(usage *unix.Rusage) unix.WaitStatus {
 	if !p.Reaped {
 		p.Status = child.Reap(p.PID, p.pidfd, usage)

@@ -1,6 +1,6 @@
 package launch
 
-// The talk between launcher and child, from the clone until execve has run the program. pidfd_open(2) needs Linux
+// The messages between launcher and child, from the clone until execve has run the program. pidfd_open(2) needs Linux
 // 5.3.
 
 import (
@@ -16,7 +16,7 @@ import (
 	"cordon/sandbox/internal/state"
 )
 
-// converse answers the child until execve has closed the last copy of the child's socket.
+// converse answers the child's messages until execve has closed the last copy of the child's socket.
 func (p *Process) converse() error {
 	var init, task bool
 	for {
@@ -27,13 +27,12 @@ func (p *Process) converse() error {
 		if errno != 0 {
 			return &fail.Error{Op: "receive from the child", Err: errno}
 		}
-		if m.Byte == 0 { // the other ends are closed: the program runs, or the child is gone
+		if m.Byte == 0 { // the last copy of the other end is closed: the program runs, or the child has ended
 			return p.ended()
 		}
 		err := p.hear(&m)
-		// The barrier: the launcher answers once, when init is confined and the task waits. A program that ran
-		// earlier could find an init that still has capabilities. It could also run in a sandbox that turns out to be
-		// wrong.
+		// The barrier: the launcher answers once, when init is confined and the task waits. If the program ran earlier,
+		// it could find an init that still has capabilities, or run in a sandbox that turns out to be faulty.
 		init, task = init || m.Byte == compile.MsgInit, task || m.Byte == compile.MsgTask
 		if err == nil && init && task && (m.Byte == compile.MsgInit || m.Byte == compile.MsgTask) {
 			p.writes.Go()
@@ -49,14 +48,14 @@ func (p *Process) converse() error {
 	}
 }
 
-// hear does what a message asks for.
+// hear handles one message of the child.
 func (p *Process) hear(m *child.Message) (err error) {
 	switch m.Byte {
 	case compile.MsgBegin: // the namespaces are complete by now, and nothing of the program has run
 		if err = p.taskSeen(m.Sender); err == nil {
 			err = p.identifyTask()
 		}
-		// If the program joins a sandbox, checkEntered has compared the namespaces already.
+		// If the program joins a sandbox, checkEntered has already compared the namespaces.
 		if err == nil && p.Comp.Into == nil {
 			err = p.checkNamespaces()
 		}
@@ -91,15 +90,15 @@ func (p *Process) hear(m *child.Message) (err error) {
 	return err
 }
 
-// Send tells the child to continue, and passes the descriptors that the child waits for.
+// Send tells the child to continue, and sends the descriptors for which it waits.
 func (p *Process) Send(rights []byte) error {
 	for {
 		switch err := unix.Sendmsg(p.Link, []byte{1}, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err {
-		case nil, unix.EPIPE, unix.ECONNRESET: // EPIPE, ECONNRESET: the child is gone, and the next receive says so
+		case nil, unix.EPIPE, unix.ECONNRESET: // the child has ended, and the next receive reports that
 			return nil
 		case unix.EAGAIN:
-			// Hundreds of messages are on the way. The launcher waits in its loop, because a child that takes none must
-			// not keep it from hearing signals.
+			// Hundreds of messages are queued. The launcher waits in its loop, so that it still handles signals if the
+			// child takes none.
 			if err := p.awaitEvent(unix.PollFd{Fd: int32(p.Link), Events: unix.POLLOUT}, -1); err != nil {
 				return err
 			}
@@ -110,8 +109,8 @@ func (p *Process) Send(rights []byte) error {
 	}
 }
 
-// taskSeen opens a pidfd of the task before the task runs the program, so that the number cannot become anybody
-// else's.
+// taskSeen opens a pidfd of the task before the task runs the program, so that its pid cannot belong to another
+// process.
 func (p *Process) taskSeen(pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -125,11 +124,11 @@ func (p *Process) taskSeen(pid int) error {
 	return nil
 }
 
-// ended says why the child has closed its last copy of the socket. It returns nil if the program runs.
+// ended returns the reason why the child has closed its last copy of the socket, or nil if the program runs.
 func (p *Process) ended() error {
 	switch {
-	// The socket is close-on-exec, so a successful execve closes it. A death closes it, too. The shared memory tells
-	// one from the other: if the program runs, the task was at its last step, and that step has left no error.
+	// The socket is close-on-exec, so a successful execve closes it, and so does the child's end. The shared memory
+	// tells which: if the program runs, the task was at its last step, and has recorded no error there.
 	case p.atProgram() && !p.exited():
 		return p.checkListener()
 	case p.killedWithin():
@@ -138,13 +137,13 @@ func (p *Process) ended() error {
 	return ErrEnded
 }
 
-// atProgram reports whether the task runs the program, or is in the execve that does, and has left no error so far.
+// atProgram reports whether the task runs the program, or is in the execve that starts it and has recorded no error.
 func (p *Process) atProgram() bool {
 	return p.Task != 0 && int(p.Image.Page().Task.Step) == len(p.Comp.Plan.Steps) && p.Fault() == nil
 }
 
-// dying reports whether somebody has killed init or the task. It waits a moment, because the kernel closes what a
-// process had a moment before it reports the end.
+// dying reports whether somebody has killed init or the task. It waits a moment, because the kernel closes a process's
+// descriptors a moment before it reports the end.
 func (p *Process) dying() bool {
 	return state.EndsWithin(100*time.Millisecond, p.pidfd, p.Taskfd)
 }

@@ -1,7 +1,7 @@
 package launch
 
-// What a sandbox has used. The launcher takes the counters of the sandbox's groups if there are any, and otherwise
-// getrusage(2), which only knows of processes that init and the task have waited for.
+// This file measures what a sandbox has used. It reads the counters of the sandbox's cgroups. Without cgroups it uses
+// getrusage(2), which only knows processes that init and the task have waited for.
 
 import (
 	"bytes"
@@ -19,8 +19,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// reportUsage completes the report with what the sandbox has used: with what init and all processes that it has
-// reaped have used, and with the counters of the groups.
+// reportUsage adds to the report what the sandbox has used: what init and all processes that it has reaped have used,
+// and the counters of the cgroups.
 func (p *Process) reportUsage(use *unix.Rusage, stats *cgroup.Stats) {
 	r := &p.Report
 	r.User, r.System = time.Duration(use.Utime.Nano()), time.Duration(use.Stime.Nano())
@@ -42,7 +42,7 @@ func (p *Process) reportUsage(use *unix.Rusage, stats *cgroup.Stats) {
 	r.AtLeast = stats == nil || stats.CPU == nil || stats.CPU.User == nil || stats.CPU.System == nil
 }
 
-// addGroups puts into the report what the groups have counted, which is the use of the whole sandbox.
+// addGroups adds the counters of the cgroups to the report. They count the whole sandbox.
 func addGroups(r *report.Report, s *cgroup.Stats) {
 	if m := s.Memory; m != nil {
 		r.PeakMemory, r.PeakSwap, r.OOMKills = m.Peak, m.SwapPeak, m.OOMKills
@@ -51,7 +51,7 @@ func addGroups(r *report.Report, s *cgroup.Stats) {
 		}
 	}
 	if c := s.CPU; c != nil {
-		// The groups also count the processes that nobody has waited for.
+		// The cgroups also count processes for which nobody has waited.
 		if c.User != nil && c.System != nil && *c.User+*c.System > r.User+r.System {
 			r.User, r.System = *c.User, *c.System
 		}
@@ -71,7 +71,7 @@ func addGroups(r *report.Report, s *cgroup.Stats) {
 	}
 }
 
-// stats returns what the sandbox's groups have counted so far; nil for none.
+// stats returns the present counters of the sandbox's cgroups, or nil if it has none.
 func (p *Process) stats() *cgroup.Stats {
 	place := p.place()
 	if place == nil {
@@ -84,8 +84,8 @@ func (p *Process) stats() *cgroup.Stats {
 	return s
 }
 
-// endStats returns the counters of a sandbox that has ended. If nobody asks for all of them, it reads only the
-// counters that tell of a limit.
+// endStats returns the counters of a sandbox that has ended. If nobody has asked for all of them, it reads only those
+// that show a reached limit.
 func (p *Process) endStats() *cgroup.Stats {
 	place := p.place()
 	if _, cpu := p.Comp.CPURlimit(); place == nil || cpu || !p.Cmd.Brief {
@@ -98,7 +98,7 @@ func (p *Process) endStats() *cgroup.Stats {
 	return s
 }
 
-// place returns the place of the sandbox's groups; nil for none.
+// place returns the paths of the sandbox's cgroups, or nil if it has none.
 func (p *Process) place() *cgroup.Place {
 	if p.Cgroup == nil {
 		return nil
@@ -106,9 +106,9 @@ func (p *Process) place() *cgroup.Place {
 	return &p.Cgroup.Place
 }
 
-// cpuUsed returns the processor time of the whole sandbox. It asks the sandbox's group if there is one. Otherwise it
-// adds up init and everything below it, as far as they have waited for their children. Those times are in ticks of 10
-// ms.
+// cpuUsed returns the processor time of the whole sandbox. It reads the sandbox's cgroup if there is one. Otherwise it
+// adds up the times of init, its descendants, and the children for which they have waited. Those times are in ticks of
+// 10 ms.
 func (p *Process) cpuUsed() time.Duration {
 	if s := p.stats(); s != nil && s.CPU != nil && s.CPU.Usage != nil {
 		return *s.CPU.Usage
@@ -117,18 +117,18 @@ func (p *Process) cpuUsed() time.Duration {
 	return u.user + u.system
 }
 
-// maxTree bounds how many processes the launcher looks at, once in a while, for their processor time.
+// maxTree bounds how many processes the launcher examines for their processor time.
 const maxTree = 1 << 16
 
-// TreeUse holds what processes have used: their time and that of the children they waited for, the current number of
-// threads, and the peak memory of the largest.
+// TreeUse holds what a process and its descendants have used: their processor time and that of children they have
+// waited for, the current number of threads, and the largest peak memory of one process.
 type TreeUse struct {
 	user, system time.Duration
 	Threads      int64
-	peakRSS      int64 // bytes
+	peakRSS      int64 // in bytes
 }
 
-// TreeUsage adds up a process and its descendants, but no more than most of them: proc_pid_stat(5),
+// TreeUsage adds up a process and its descendants, at most the given number of processes: proc_pid_stat(5),
 // proc_pid_status(5), proc_tid_children(5).
 func TreeUsage(root, most int) (sum TreeUse) {
 	todo := []string{strconv.Itoa(root)}
@@ -136,7 +136,7 @@ func TreeUsage(root, most int) (sum TreeUse) {
 		dir := "/proc/" + todo[i]
 		stat, err := proc.ReadSome(dir+"/stat", 4096)
 		if err != nil {
-			continue // it has ended, and whoever waited for it counts it
+			continue // it has ended, and the process that waited for it counts it
 		}
 		st, err := proc.ParseStat(stat)
 		if err != nil {
@@ -144,7 +144,7 @@ func TreeUsage(root, most int) (sum TreeUse) {
 		}
 		sum.user, sum.system = sum.user+st.User+st.WaitedUser, sum.system+st.System+st.WaitedSystem
 		sum.Threads += int64(st.Threads)
-		if i > 0 { // init's memory is the launcher's
+		if i > 0 { // init's memory is a copy of the launcher's
 			sum.peakRSS = max(sum.peakRSS, peakRSS(dir))
 		}
 		todo = append(todo, proc.ChildrenOf(dir)...)
@@ -152,8 +152,7 @@ func TreeUsage(root, most int) (sum TreeUse) {
 	return sum
 }
 
-// peakRSS returns VmHWM of a process, which /proc shows in kibibytes, in bytes. It returns 0 for a process that is
-// gone.
+// peakRSS returns a process's VmHWM, converted from kibibytes to bytes. It returns 0 for a process that has ended.
 func peakRSS(dir string) int64 {
 	text, err := proc.ReadAll(dir + "/status")
 	if err != nil {
@@ -163,23 +162,23 @@ func peakRSS(dir string) int64 {
 	return n << 10
 }
 
-// EndNow kills the sandbox. It measures the sandbox's use first, because nobody waits for processes that die with init,
-// so getrusage(2) does not count them.
+// EndNow kills the sandbox. It first measures what the sandbox has used, because nobody waits for processes that die
+// with init, so getrusage(2) does not count them.
 func (p *Process) EndNow() {
-	if !p.gone { // otherwise init's number may be another process's
-		p.used = TreeUsage(p.PID, 1024) // a fork bomb must not live on while the launcher counts
+	if !p.gone { // otherwise another process may have init's number
+		p.used = TreeUsage(p.PID, 1024) // a small bound, because a fork bomb must not live on while the launcher counts
 	}
 	p.Kill()
 }
 
-// Processors returns how many processors there may be. The launcher's own affinity does not count, because a task can
-// widen its own.
+// Processors returns an upper bound for the number of processors. The launcher's own affinity does not matter, because
+// a task can change its own.
 func Processors() int {
 	text, err := proc.ReadSome("/sys/devices/system/cpu/possible", 64)
 	if n, ok := LastInRange(string(bytes.TrimSpace(text))); err == nil && ok {
 		return n + 1
 	}
-	return 1024 // more than there are: then the launcher only looks at the clock more often
+	return 1024 // more than there are, which only makes the launcher read the clock more often
 }
 
 // LastInRange returns the last number of a list such as "0-3" or "0,2-3".
@@ -188,15 +187,15 @@ func LastInRange(s string) (int, bool) {
 	return n, err == nil && n >= 0
 }
 
-// What the task leaves behind if it has no pid namespace of its own, whose end would kill it: prctl(2),
-// PR_SET_CHILD_SUBREAPER; proc_pid_task(5), children (Linux 4.2 wherever it is configured, CONFIG_PROC_CHILDREN).
+// Processes that the task leaves behind in a sandbox without a pid namespace, whose end would kill them: prctl(2),
+// PR_SET_CHILD_SUBREAPER; proc_pid_task(5), children (Linux 4.2, CONFIG_PROC_CHILDREN).
 //
 // If the parent of a process ends, the process becomes a child of its next ancestor that is a subreaper. That is the
-// launcher, which starts nothing else. So all children that the launcher has after init's end were the task's,
-// whatever sessions and groups they made.
+// launcher, which starts nothing else. So after init's end all children of the launcher were the task's, whatever
+// sessions and groups they have made.
 
-// adoptOrphans makes the launcher the parent of what the task leaves behind. The process of a library has children of
-// its own, so it does not do this. A caller who uses the library with the host's pid namespace must know that.
+// adoptOrphans makes the launcher the parent of processes that the task leaves behind. A library's process has other
+// children, so it does not do this; whoever uses the library with the host's pid namespace must know that.
 func (p *Process) adoptOrphans() error {
 	if p.Comp.OwnsPID() || !p.Cmd.Exclusive {
 		return nil
@@ -212,25 +211,25 @@ func (p *Process) killOrphans() {
 	if p.Comp == nil || p.Comp.OwnsPID() || !p.Cmd.Exclusive {
 		return
 	}
-	// The wait has a limit, because a tracer outside may hold back the end of an orphan for ever.
+	// The wait is limited, because a tracer outside may delay the end of an orphan for ever.
 	for last := time.Now(); time.Since(last) < child.ReapTime; {
 		for _, pid := range childrenOfSelf() {
-			_ = unix.Kill(pid, unix.SIGKILL) // nobody has waited for it, so the number is nobody else's
+			_ = unix.Kill(pid, unix.SIGKILL) // nobody has waited for it, so no other process has its pid
 		}
 		switch pid, err := unix.Wait4(-1, nil, unix.WALL|unix.WNOHANG, nil); {
 		case err != nil && err != unix.EINTR:
-			return // ECHILD: there is none
+			return // ECHILD: there is no child
 		case pid > 0:
 			last = time.Now()
-		default: // they are about to end, or a tracer outside holds back their ends
+		default: // they are about to end, or a tracer outside delays that
 			time.Sleep(time.Millisecond)
 		}
 	}
 }
 
-// childrenOfSelf returns the children of the launcher. The kernel lists them by the thread that is their parent.
+// childrenOfSelf returns the launcher's child processes. The kernel lists them for each of its threads.
 func childrenOfSelf() (pids []int) {
-	threads, _ := os.ReadDir("/proc/self/task") // without /proc nothing was launched
+	threads, _ := os.ReadDir("/proc/self/task") // without /proc nothing would have been launched
 	for _, thread := range threads {
 		text, _ := proc.ReadAll("/proc/self/task/" + thread.Name() + "/children") // empty if the thread has ended
 		for _, word := range strings.Fields(string(text)) {

@@ -1,8 +1,8 @@
 package launch
 
-// The launcher reads back here what the report calls enforced. It reads the mount table and the namespaces while the
-// task waits before execve, so that it can refuse to run. It reads credentials and seccomp from /proc/PID/status
-// after execve.
+// The launcher reads back here everything that the report calls enforced. It reads the mount table and the namespaces
+// while the task waits before execve, so that it can still refuse. It reads credentials and seccomp from
+// /proc/PID/status after execve.
 
 import (
 	"errors"
@@ -23,10 +23,10 @@ import (
 	"cordon/sandbox/report"
 )
 
-// checkMounts compares the mounts with what was asked for. The child goes on meanwhile, because it mounts nothing any
+// checkMounts compares the sandbox's mounts with the plan's. The child goes on meanwhile, because it mounts nothing
 // more. The task waits for the answer before execve.
 func (p *Process) checkMounts() error {
-	if err := p.openGuards(); err != nil { // first, because the old root goes meanwhile
+	if err := p.openGuards(); err != nil { // this comes first, because the old root is being unmounted meanwhile
 		return err
 	}
 	table, err := p.settledTable()
@@ -35,9 +35,9 @@ func (p *Process) checkMounts() error {
 	}
 	visible, bare, err := checkMounts(&p.Comp.Tree, table)
 	p.placeGuards(visible)
-	// The kernel takes a mount away if the host replaces the file that it covers (Linux 3.18 for other mount
-	// namespaces). The launcher mounts what hides or protects again, a few times. If the host goes on replacing the
-	// file, the launch is refused.
+	// The kernel removes a mount if the host replaces the file under it (Linux 3.18 for other mount namespaces). The
+	// launcher mounts hiding and protecting mounts again, a few times. If the host still replaces the file, the launch
+	// fails.
 	for try := 0; errors.As(err, new(notMounted)) && try < maxRestores; try++ {
 		if table, err = p.coverAgain(err); err != nil {
 			break
@@ -56,13 +56,13 @@ func (p *Process) checkMounts() error {
 	}
 	p.enforced(policy.LayerMount, strconv.Itoa(len(visible))+" mounts, read-only but for "+p.Comp.Tree.Writable(), "/proc/PID/mountinfo")
 	if found := p.Comp.SocketsText(); found != "" {
-		p.enforced(policy.LayerMount, found, "sock_diag, /proc/net/unix")
+		p.enforced(policy.LayerMount, found, p.Comp.SocketsBy())
 	}
 	return nil
 }
 
-// settledTable returns the mount table without the old root. When the task says that it has entered the new root, it
-// is about to give the old one back. That changes the table, and poll(2) tells of the change.
+// settledTable returns the mount table once the old root is gone from it. The task is unmounting the old root when it
+// says that it has entered the new one. poll(2) reports the change of the table.
 func (p *Process) settledTable() (*proc.MountTable, error) {
 	path := "/proc/" + strconv.Itoa(p.Task) + "/mountinfo"
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -77,7 +77,7 @@ func (p *Process) settledTable() (*proc.MountTable, error) {
 	}
 	table, err := proc.ParseMounts(text)
 	for err == nil && table.Covered() {
-		// If the task ends, the table may never change again. So the launcher watches the pidfd, too.
+		// If the task ends, the table may never change. So the launcher watches the pidfd too.
 		if err := p.awaitEvent(unix.PollFd{Fd: int32(fd), Events: unix.POLLPRI}, p.Taskfd); err != nil {
 			return nil, err
 		}
@@ -89,16 +89,15 @@ func (p *Process) settledTable() (*proc.MountTable, error) {
 	return table, err
 }
 
-// notMounted is the error for a part that no path reaches. The host may have replaced the file that it was mounted
-// on.
+// notMounted is the error for a mount of the plan that no path reaches. The host may have replaced the file under it.
 type notMounted struct{ err *fail.Error }
 
 func (e notMounted) Error() string { return e.err.Error() }
 
 func (e notMounted) Unwrap() error { return e.err }
 
-// coverAgain mounts the guards again that the host has taken away since the child mounted them. It returns the mount
-// table after that. If it mounted nothing, it returns the error that it was given. The program does not run yet.
+// coverAgain mounts those hiding and protecting mounts again that the host has removed since the child mounted them,
+// before the program runs. It returns the new mount table. If it has mounted nothing, it returns the error lost.
 func (p *Process) coverAgain(lost error) (*proc.MountTable, error) {
 	before := p.guards.restored()
 	if p.guards.fds != nil {
@@ -117,7 +116,7 @@ func (p *Process) coverAgain(lost error) (*proc.MountTable, error) {
 	return table, nil
 }
 
-// restored returns how often the launcher has mounted guards again.
+// restored returns how often the launcher has mounted hiding and protecting mounts again.
 func (g *guards) restored() (n int) {
 	for i := range g.list {
 		n += g.list[i].count
@@ -125,12 +124,12 @@ func (g *guards) restored() (n int) {
 	return n
 }
 
-// enforced adds to the report what the kernel said of a layer, and where it said so.
+// enforced adds to the report what the kernel says about a layer, and the file in which it says so.
 func (p *Process) enforced(layer policy.Layer, found, where string) {
 	p.Report.Enforced = append(p.Report.Enforced, report.Enforced{Layer: layer, Found: found, Where: where})
 }
 
-// checkNamespaces compares the task's namespaces with the launcher's, or with the namespaces that it was to join.
+// checkNamespaces compares the task's namespaces with the launcher's, or with those that it was to join.
 func (p *Process) checkNamespaces() error {
 	dir := "/proc/" + strconv.Itoa(p.Task)
 	if err := p.compareNamespaces(dir); err != nil {
@@ -147,7 +146,7 @@ func (p *Process) checkNamespaces() error {
 	return nil
 }
 
-// compareNamespaces compares each kind of namespace in two directories of proc_pid_ns(5). It opens each directory
+// compareNamespaces compares the namespaces of every kind in two directories of proc_pid_ns(5). It opens each directory
 // once.
 func (p *Process) compareNamespaces(dir string) error {
 	var at [2]int
@@ -175,7 +174,7 @@ func (p *Process) compareNamespaces(dir string) error {
 	return nil
 }
 
-// checkNamespace compares one kind of namespace. at holds the task's directory of namespaces and the launcher's.
+// checkNamespace compares one kind of namespace. at holds descriptors of the task's and the launcher's /proc/PID/ns.
 func (p *Process) checkNamespace(at [2]int, name string, layer policy.Layer) error {
 	its, err := proc.ReadlinkAt(at[0], name)
 	if err != nil {
@@ -188,7 +187,7 @@ func (p *Process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 	wrong := own == its
 	if j := p.Comp.JoinedAs(name); j != nil {
 		joined := its == name+":["+strconv.FormatUint(p.found[j.Kind], 10)+"]"
-		if name == "mnt" { // the task has a copy of it
+		if name == "mnt" { // the task has a copy of the joined mount namespace
 			wrong = wrong || joined
 		} else {
 			wrong = !joined
@@ -201,9 +200,9 @@ func (p *Process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 	return nil
 }
 
-// checkMounts compares a mount table (proc_pid_mountinfo(5)) with the tree. Every part must be there and be nosuid,
-// and nothing may be writable unless the profile asked for it. checkMounts returns the ids of the mounts that a path
-// can reach, by mount point. bare holds the sources that have no overlay although Still asks for one.
+// checkMounts compares a mount table (proc_pid_mountinfo(5)) with the mounts of the plan. Each must exist and be
+// nosuid, and none may be writable unless the profile asks for it. It returns the ids of the mounts that a path can
+// reach, by mount point. bare lists the sources that should be shown through a read-only overlay and are not.
 func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]string, bare []string, err error) {
 	visible = make(map[string]string, len(table.List))
 	for i := range table.List {
@@ -214,8 +213,8 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 		part := t.At(m.Point)
 		var wrong string
 		switch {
-		// A mount that nobody asked for can come by propagation, if a mount is not private and the host mounts
-		// something meanwhile.
+		// An unexpected mount can propagate from the host, if a mount is not private and the host mounts something
+		// meanwhile.
 		case part == nil:
 			wrong = " was not asked for"
 		case proc.HasOption(m.Options, "rw") && !part.Write:
@@ -231,7 +230,7 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 			return nil, nil, e
 		}
 		visible[m.Point] = m.ID
-		// The bind has no overlay, so a task can connect to the sockets below it.
+		// The overlay is missing, so a task can connect to the sockets in this directory.
 		if part.Still && part.Target == m.Point && m.Source != compile.StillSource {
 			bare = append(bare, part.Source)
 		}
@@ -245,14 +244,15 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 	return visible, bare, nil
 }
 
-// confirm reads back what the kernel says of the task after execve, and lets init reap. Until then the launcher can
-// read the task's status even if the task has ended.
+// confirm reads back what the kernel says about the task after execve, and then lets init reap. Until then the task's
+// status can be read even if the task has ended.
 func (p *Process) confirm() error {
 	if err := p.checkTask(); err != nil {
 		return err
 	}
 	if p.Comp.Land.On {
-		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+strconv.Itoa(p.Comp.Host.LandlockABI), "tried before exec")
+		found, by := p.Comp.LandlockTried()
+		p.enforced(policy.LayerLandlock, found+"; ABI "+strconv.Itoa(p.Comp.Host.LandlockABI), by)
 	}
 	p.Report.Version, p.Report.Profile, p.Report.Args = 1, p.Comp.Profile.Name, p.Cmd.Args
 	p.Report.InPlace = p.Comp.InPlace()
@@ -262,7 +262,7 @@ func (p *Process) confirm() error {
 	p.Report.Added, p.Report.Notes = p.Comp.Added, p.Comp.Notes
 	p.Report.LeftOut = p.Comp.Left
 	if p.exited() {
-		return p.ended() // init is gone and could not reap
+		return p.ended() // init has ended and could not reap
 	}
 	if p.terminal != nil {
 		// Linger must be set before init may reap, because init reads it then.
@@ -276,10 +276,10 @@ func (p *Process) confirm() error {
 	return nil
 }
 
-// checkTask reads back what the program runs with. If somebody killed the program before, it reports that: see
+// checkTask reads back what the program runs with. If somebody has killed the program before, it reports that: see
 // killedWithin.
 func (p *Process) checkTask() error {
-	if p.Reaped { // the kernel has let go of the task's number
+	if p.Reaped { // the task has been reaped, so its pid may be another process's
 		p.unread()
 		return nil
 	}
@@ -300,12 +300,12 @@ func (p *Process) checkTask() error {
 	return p.checkFilters(text)
 }
 
-// execTakes bounds how long the launcher waits for the rest of an execve.
+// execTakes bounds how long the launcher waits for an execve to finish.
 const execTakes = time.Second
 
-// statusBehindExec returns the task's status with the credentials that execve gave it. The launcher knows that the
-// program runs when the kernel has let go of the task's old memory, because execve(2) releases robust futexes with
-// it. The task gets its credentials a moment after that.
+// statusBehindExec returns the task's status with the credentials that execve has given it. The launcher learns that
+// the program runs when the kernel releases the task's old memory, because execve(2) then releases robust futexes. The
+// task gets its new credentials a moment later.
 func (p *Process) statusBehindExec() ([]byte, error) {
 	for began := time.Now(); ; time.Sleep(100 * time.Microsecond) {
 		text, err := p.taskStatus()
@@ -315,8 +315,8 @@ func (p *Process) statusBehindExec() ([]byte, error) {
 	}
 }
 
-// taskStatus reads the task's status. The file stays open, because a /proc with hidepid may hide the task from its
-// launcher later: for example if the caller cannot read the program's file (proc(5), execve(2)).
+// taskStatus reads the task's /proc/PID/status. The file stays open, because a /proc with hidepid may hide the task
+// from its launcher later: for example if the caller cannot read the program's file (proc(5), execve(2)).
 func (p *Process) taskStatus() ([]byte, error) {
 	path := "/proc/" + strconv.Itoa(p.Task) + "/status"
 	if p.statusFD >= 0 {
@@ -333,7 +333,7 @@ func (p *Process) taskStatus() ([]byte, error) {
 	return proc.ReadFD(fd, path, proc.MaxProc)
 }
 
-// seccompDead is the mode of a task whose filter has killed it: SECCOMP_MODE_DEAD, Linux 5.17.
+// seccompDead is the seccomp mode of a task that its filter has killed: SECCOMP_MODE_DEAD, Linux 5.17.
 const seccompDead = "3"
 
 // checkStatus compares the task's capability sets, no_new_privs and seccomp mode with the profile.
@@ -352,14 +352,16 @@ func (p *Process) checkStatus(text []byte) error {
 		{"NoNewPrivs", "1", policy.LayerNoNewPriv},
 		{"Seccomp", "2", policy.LayerSeccomp},
 	}
-	// CapInh gives nothing by itself. It is compared because a program with inheritable file capabilities would use
-	// it.
+	// CapInh by itself gives nothing. It is compared because a program with inheritable file capabilities would use it.
 	for _, f := range fields {
 		got := proc.StatusField(text, f.key)
 		if f.layer == policy.LayerSeccomp && c.Observed() {
-			continue // such a filter enforces nothing
+			continue // a filter that allows every call enforces nothing
 		}
-		// A task that its filter has killed already did have the filter.
+		if f.layer == policy.LayerCaps && c.Profile.Nest {
+			continue // the program may be in a user namespace of its own by now: see checkSets
+		}
+		// A task that its filter has killed had the filter.
 		if f.key == "Seccomp" && got == seccompDead {
 			got = f.want
 		}

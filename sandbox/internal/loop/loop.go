@@ -16,7 +16,7 @@ func WriteAll(fd int, b []byte) bool {
 	for fd >= 0 && len(b) > 0 {
 		n, err := unix.Write(fd, b)
 		switch {
-		case err == unix.EAGAIN: // somebody has made the open terminal non-blocking
+		case err == unix.EAGAIN: // somebody has made the shared terminal non-blocking
 			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
 		case err == unix.EINTR:
 		case err != nil:
@@ -28,10 +28,10 @@ func WriteAll(fd int, b []byte) bool {
 	return true
 }
 
-// Loop holds the descriptors and timers that the event loop waits for while the sandbox lives.
+// Loop holds the descriptors and timers that a launcher serves while its sandbox lives.
 type Loop struct {
 	watches []watch
-	timers  []timer // a few, in any order
+	timers  []timer // few, in no particular order
 	fds     []unix.PollFd
 }
 
@@ -104,7 +104,7 @@ func (e *Loop) Poll(fds []unix.PollFd) error {
 		if f.Revents == 0 {
 			continue
 		}
-		// the watch has not been removed meanwhile
+		// The watch has not been removed meanwhile.
 		same := func(w watch) bool { return w.fd == int(f.Fd) && w.events == f.Events }
 		if i := slices.IndexFunc(e.watches, same); i >= 0 {
 			e.watches[i].do(f.Revents)
@@ -115,7 +115,7 @@ func (e *Loop) Poll(fds []unix.PollFd) error {
 }
 
 // Tell makes an eventfd readable.
-func Tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN: fd is readable already
+func Tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN: it is readable already
 
 // Await waits until a descriptor is readable.
 func Await(fd int) {

@@ -1,12 +1,11 @@
 package output
 
-// This file handles the task's stdout and stderr if the launcher must stand between the task and the caller. It must
-// do so to count and cut the output (limits.output), to keep a terminal from the task, which then gets a pipe, and to
-// keep the caller's pipe from the task. A file is given to the task directly, and the launcher copies nothing.
-// splice(2), pipe(7), eventfd(2).
+// This file copies the task's stdout and stderr if the task must not write to the caller's files directly: to count and
+// limit the output (limits.output), to withhold a terminal, or to keep the task from the caller's pipe. Other files are
+// given to the task, and nothing is copied. splice(2), pipe(7), eventfd(2).
 //
-// Goroutines do the copying, because a slow reader blocks the writer. The loop only learns that the copying has
-// ended, so signals and limits work no matter what the reader does.
+// Goroutines copy, because a slow reader blocks the writer. The launcher's loop only learns when the copying has ended,
+// so signals and limits work whatever the reader does.
 
 import (
 	"sync/atomic"
@@ -20,9 +19,9 @@ import (
 // Meter counts the bytes of the sandbox's stdout and stderr together, and enforces limits.output. Any goroutine may
 // use it. A nil Meter counts nothing and lets everything pass.
 type Meter struct {
-	left   atomic.Int64 // bytes that may still pass
+	left   atomic.Int64 // number of bytes that may still be copied
 	Passed atomic.Int64
-	Over   int // eventfd: readable once a byte has been held back
+	Over   int // eventfd: readable once the limit has stopped a byte
 }
 
 // NewMeter returns a meter with a limit in bytes.
@@ -36,8 +35,8 @@ func NewMeter(limit int64) (*Meter, error) {
 	return m, nil
 }
 
-// Take returns how many of n available bytes may be passed on. If that is fewer than n, the limit is reached, and the
-// launcher ends the sandbox.
+// Take returns how many of n bytes may be copied. If fewer than n may, the limit is reached, and the launcher ends the
+// sandbox.
 func (m *Meter) Take(n int) int {
 	if m == nil {
 		return n
@@ -56,7 +55,7 @@ func (m *Meter) Take(n int) int {
 	}
 }
 
-// giveBack takes back n bytes that Take has counted but that could not be passed on.
+// giveBack uncounts n bytes that Take has counted but that could not be copied.
 func (m *Meter) giveBack(n int) {
 	if m != nil {
 		m.Passed.Add(int64(-n))
@@ -64,14 +63,14 @@ func (m *Meter) giveBack(n int) {
 	}
 }
 
-// Copying is the state that the relays of a sandbox share.
+// Copying is the state that all relays of a sandbox share.
 type Copying struct {
 	Relays []*Relay
 	Meter  *Meter
 	Ended  int          // eventfd: readable once no process in the sandbox writes any more
-	Quit   int          // eventfd: readable once the launcher gives up the remaining output
+	Quit   int          // eventfd: readable once the launcher discards the remaining output
 	Done   int          // eventfd, a semaphore: each relay adds one when it ends
-	Users  atomic.Int32 // the users of these three, and of the meter's descriptor
+	Users  atomic.Int32 // number of users of these three descriptors and the meter's
 }
 
 // Use adds a user of the descriptors. It does nothing if c is nil.
@@ -81,8 +80,8 @@ func (c *Copying) Use() {
 	}
 }
 
-// Leave drops one user; the last one closes the descriptors. A relay may still wait for its reader after the launcher
-// has given up.
+// Leave removes one user; the last one closes the descriptors. A relay may still wait for its reader after the launcher
+// has stopped waiting.
 func (c *Copying) Leave() {
 	if c == nil || c.Users.Add(-1) > 0 {
 		return
@@ -105,23 +104,23 @@ type Relay struct {
 	To    int
 	Meter *Meter
 
-	over   bool   // the limit is reached
-	copies bool   // copy with a buffer, because splice cannot
+	over   bool   // the output limit is reached
+	copies bool   // copy through a buffer, because splice does not work for this file
 	buf    []byte // the buffer, if copies is true
-	held   []byte // the part of buf that is read, but not yet written
-	Err    error  // why the copy ended early; read it only after the relay has ended
+	held   []byte // bytes of buf that remain to be written
+	Err    error  // why copying ended early; read it only after the relay has ended
 }
 
-// RelayPipe is the capacity of the pipe, in bytes. If it is larger than pipe(7)'s 64 KiB, a task that writes much and
-// the launcher take turns less often, which disturbs other programs on the machine less. The content of the pipe
-// counts as the task's memory.
+// RelayPipe is the capacity of a relay's pipe in bytes. It is larger than pipe(7)'s 64 KiB, so that a task that writes
+// much and the launcher alternate less often, which disturbs other programs less. The content of the pipe counts as the
+// task's memory.
 const RelayPipe = 256 << 10
 
-// Run copies until no more output comes, and closes its ends of the pipes.
+// Run copies until no more output can come, and then closes its ends of the pipe.
 func (r *Relay) Run(c *Copying) {
 	for r.step(c) {
 	}
-	if r.over { // the sandbox is being killed for this, and must not end by SIGPIPE instead
+	if r.over { // the launcher kills the sandbox for this; SIGPIPE must not end the task first
 		loop.Await(c.Ended)
 	}
 	unix.Close(r.Out) // the task's next write fails with EPIPE, as it would without the relay
@@ -138,8 +137,8 @@ func (r *Relay) step(c *Copying) bool {
 	return r.pass(c, k) && !r.over && !last
 }
 
-// wait waits for bytes and returns how many are available. last is true if no more will follow because the sandbox
-// has ended. A process that has escaped from the sandbox may still hold the pipe; wait does not wait for it.
+// wait waits for bytes and returns how many are available. last is true if none will follow because the sandbox has
+// ended. It does not wait for a process that has left the sandbox and still holds the pipe.
 func (r *Relay) wait(c *Copying) (n int, last bool) {
 	fds := []unix.PollFd{{Fd: int32(r.Out), Events: unix.POLLIN}, {Fd: int32(c.Ended), Events: unix.POLLIN}}
 	for {
@@ -169,11 +168,11 @@ func (r *Relay) pass(c *Copying, n int) bool {
 		case k > 0:
 			n -= k
 		case err == unix.EINTR:
-		case err == nil, err == unix.EAGAIN && len(r.held) == 0 && r.waiting() == 0: // the task has read them itself
+		case err == nil, err == unix.EAGAIN && len(r.held) == 0 && r.waiting() == 0: // the task has read them
 			r.Meter.giveBack(n)
 			return true
 		case err == unix.EAGAIN && r.ready(c):
-		case err == unix.EINVAL && !r.copies: // such as a file opened for appending, or a terminal
+		case err == unix.EINVAL && !r.copies: // splice cannot write to a file opened for appending, or to a terminal
 			r.copies, r.buf = true, make([]byte, 64<<10)
 		default:
 			r.Err = err
@@ -207,7 +206,7 @@ func (r *Relay) move(c *Copying, n int) (int, error) {
 	return k, err
 }
 
-// ready waits until the caller's file can be written. It returns false if the launcher gives up the remaining output.
+// ready waits until the caller's file can be written. It returns false if the launcher discards the remaining output.
 func (r *Relay) ready(c *Copying) bool {
 	fds := []unix.PollFd{{Fd: int32(r.To), Events: unix.POLLOUT}, {Fd: int32(c.Quit), Events: unix.POLLIN}}
 	for {

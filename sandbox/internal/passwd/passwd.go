@@ -1,5 +1,5 @@
-// Package passwd reads the password database of the host: passwd(5). The database says who a user is; LOGNAME, USER and
-// HOME only say what somebody set.
+// Package passwd reads the host's password database: passwd(5). It tells who a user is, whereas LOGNAME, USER and HOME
+// contain whatever somebody has set.
 package passwd
 
 import (
@@ -15,13 +15,13 @@ type Account struct {
 	Name string
 	UID  int
 	GID  int
-	Home string // in clean form; "" if it is not absolute
+	Home string // a clean path; "" if it is not absolute
 }
 
-// File is the only source. The launcher does not use nsswitch.conf(5), because that needs libc.
+// File is the password database. The launcher does not follow nsswitch.conf(5), because that needs libc.
 const File = "/etc/passwd"
 
-// MaxSize is the most that the launcher reads of the password database, in bytes: about 50,000 accounts.
+// MaxSize bounds how many bytes of the password database are read: about 50,000 accounts.
 const MaxSize = 4 << 20
 
 // All returns the accounts of this host's password database.
@@ -39,7 +39,7 @@ func All() ([]Account, error) {
 	return list, nil
 }
 
-// Find returns the first account with the given uid in a text, as getpwuid(3) does, or the zero value if there is none.
+// Find returns the first account with a uid in the text of a password database, as getpwuid(3) does, or the zero value.
 func Find(text string, uid int) Account {
 	for line := range strings.Lines(text) {
 		if a, ok := Parse(line); ok && a.UID == uid {
@@ -49,8 +49,7 @@ func Find(text string, uid int) Account {
 	return Account{}
 }
 
-// Home returns a user's home directory in this host's password database, in clean form. It returns "" if the database
-// has none.
+// Home returns a user's home directory from this host's password database, as a clean path, or "" if there is none.
 func Home(uid int) string {
 	text, err := proc.Read(File, MaxSize)
 	if err != nil {

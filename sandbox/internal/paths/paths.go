@@ -2,9 +2,8 @@ package paths
 
 import "strings"
 
-// Home directories come from passwd(5) and environ(7).
-
-// Home returns a home directory in clean form, or "" if the text cannot be a home directory.
+// Home returns a home directory from passwd(5) or environ(7) as a clean path, or "" if the text cannot be a home
+// directory.
 func Home(home string) string {
 	if len(home) == 0 || home[0] != '/' {
 		return ""
@@ -20,7 +19,8 @@ func Below(path, dir string) bool {
 	return dir == "/" || path == dir || strings.HasPrefix(path, dir) && path[len(dir)] == '/'
 }
 
-// Moved returns path, which is dir or lies below it, with dir replaced by to. All arguments must be clean.
+// Moved returns path with the leading directory dir replaced by to. path must be dir or lie below it. All arguments
+// must be clean.
 func Moved(path, dir, to string) string {
 	switch {
 	case dir == to:
@@ -33,7 +33,7 @@ func Moved(path, dir, to string) string {
 	return Join(to, path[len(dir)+1:])
 }
 
-// Clean does the same as path.Clean for absolute paths that are already validated.
+// Clean is path.Clean for absolute paths that are already validated.
 func Clean(p string) string {
 	for len(p) > 1 && strings.HasSuffix(p, "/") {
 		p = p[:len(p)-1]
@@ -54,7 +54,7 @@ func Clean(p string) string {
 	return "/" + strings.Join(out, "/")
 }
 
-// isClean reports whether an absolute path has no empty name and no name that is "." or "..".
+// isClean reports whether an absolute path has no empty, "." or ".." component.
 func isClean(p string) bool {
 	for i := 0; i+1 < len(p); i++ {
 		if p[i] != '/' {
@@ -80,7 +80,7 @@ func Join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// Split returns the directory and the last name of a path. The path must not be "/".
+// Split returns the directory and the last component of a path. The path must not be "/".
 func Split(p string) (dir, name string) {
 	i := strings.LastIndexByte(p, '/')
 	if i == 0 {

@@ -1,3 +1,3 @@
-// Package picture holds the compiler's model of what a sandbox will see: which part of the host each path shows, and
-// what covers it.
+// Package picture holds the compiler's model of a sandbox's file tree: which file of the host each path shows, and
+// which mounts hide others.
 package picture

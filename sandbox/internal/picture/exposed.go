@@ -1,6 +1,6 @@
 package picture
 
-// This file finds the mounts that the host can take away: see internal/launch.
+// This file finds the mounts that the host can remove by replacing the file below them: see internal/launch.
 
 import (
 	"slices"
@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// Exposed lists the guards of a tree: the visible parts that are mounted on the host's own directories, and the hidden
-// names that did not exist when the plan was made.
+// Exposed lists the guards of a tree (mounts that hide or protect something) that the host can remove: those on the
+// host's own directories, and hidden names that did not exist when the plan was made.
 func (t *Tree) Exposed() []*Part {
 	list := make([]*Part, 0, len(t.Parts)+len(t.awaited))
 	for i := range t.Parts {
@@ -32,7 +32,7 @@ func (t *Tree) Exposed() []*Part {
 	return list
 }
 
-// Await notes that a path that a rule hides does not exist yet.
+// Await records a path that a rule hides and that does not exist yet.
 func (t *Tree) Await(target string, rule policy.Pos) {
 	if t.awaited == nil {
 		t.awaited = make([]Part, 0, 16)
@@ -40,8 +40,8 @@ func (t *Tree) Await(target string, rule policy.Pos) {
 	t.awaited = append(t.awaited, Part{Target: target, Opaque: true, Guard: GuardHide, What: "hidden", Rule: rule})
 }
 
-// AwaitGlob notes that the launcher must hide whatever appears in a directory under a name that the pattern matches.
-// It reports whether the launcher can do that.
+// AwaitGlob records a directory in which the launcher must hide every new file whose name matches the pattern. It
+// reports whether the launcher can do that.
 func (t *Tree) AwaitGlob(dir, pattern string, rule policy.Pos) bool {
 	for i := range t.Globs {
 		if x := &t.Globs[i]; x.Dir == dir && x.Pattern == pattern {
@@ -56,8 +56,8 @@ func (t *Tree) AwaitGlob(dir, pattern string, rule policy.Pos) bool {
 	return true
 }
 
-// OnHost reports whether the directory that contains a path is the host's own, so that a change in it reaches the
-// sandbox. An overlay has its own directories, and nobody can rename files of the kernel's file systems.
+// OnHost reports whether the directory of a path belongs to the host, so that changes made there reach the sandbox.
+// Directories of an overlay do not, and in the kernel's file systems nobody can rename files.
 func (t *Tree) OnHost(target string) bool {
 	dir, _ := paths.Split(target)
 	p := t.At(dir)
@@ -65,7 +65,7 @@ func (t *Tree) OnHost(target string) bool {
 		!paths.Below(p.Source, "/sys")
 }
 
-// IsItself reports whether a part is mounted on the same file that it shows.
+// IsItself reports whether a mount shows the same file on which it is mounted.
 func (t *Tree) IsItself(p *Part) bool {
 	if p.Source == "" || p.Opaque {
 		return false
@@ -75,7 +75,7 @@ func (t *Tree) IsItself(p *Part) bool {
 	return host != "" && paths.Join(host, name) == p.Source
 }
 
-// Guards says, in one word, how a part guards its target.
+// Guards returns, in one word, what a mount does for its target.
 func (p *Part) Guards() string {
 	switch {
 	case p.Opaque:
@@ -89,11 +89,11 @@ func (p *Part) Guards() string {
 // AwaitedGlob is the last component of a pattern, for one directory of the sandbox.
 type AwaitedGlob struct {
 	Dir, Pattern string
-	Part         Part // the part that covers what appears; its target is not set
+	Part         Part // the mount that will hide a matching file; its Target is not set
 }
 
-// Gone returns the error that a step may have because its descriptor could not be opened. It returns 0 if the part
-// must exist.
+// Gone returns the errno that the plan tolerates because the mount's target may have vanished, or 0 if the target must
+// exist.
 func (p *Part) Gone() plan.Errno {
 	if p.Absent || p.Fleeting {
 		return plan.EBADF
@@ -101,7 +101,7 @@ func (p *Part) Gone() plan.Errno {
 	return 0
 }
 
-// Index returns the index of the part that a path belongs to, or -1 if there is no root yet.
+// Index returns the index of the mount to which a path belongs, or -1 if there is no root yet.
 func (t *Tree) Index(path string) int {
 	found := -1
 	for dir := path; ; dir, _ = paths.Split(dir) {
@@ -114,8 +114,8 @@ func (t *Tree) Index(path string) int {
 	}
 }
 
-// Insert puts a part at a given place in the order of mounting. Parts that are mounted later at or below its target
-// still cover it.
+// Insert adds a mount at a given position in the order of mounting. Mounts that come later, at its target or below,
+// still lie on top of it.
 func (t *Tree) Insert(at int, p Part) {
 	t.Parts = slices.Insert(t.Parts, at, p)
 	for target, i := range t.Last {
@@ -126,7 +126,7 @@ func (t *Tree) Insert(at int, p Part) {
 	t.Last[p.Target] = max(at, t.Last[p.Target])
 }
 
-// WritableBelow reports whether a part that shows path, or lies below it, is writable.
+// WritableBelow reports whether the task may write to a mount that shows path, or to one below it.
 func (t *Tree) WritableBelow(path string) bool {
 	if t.At(path).Write {
 		return true
@@ -154,14 +154,14 @@ func (t *Tree) Writable() string {
 	return strings.Join(list, " ")
 }
 
-// WritesAbove reports whether a directory of the host lies in a directory that the task may write to. An overlay over
-// such a directory would not stop the task, because the task can make a socket beside it.
+// WritesAbove reports whether a directory of the host lies in one to which the task may write. An overlay over such a
+// directory would not stop the task, because the task can make a socket beside it.
 func (t *Tree) WritesAbove(src string) bool {
 	return slices.ContainsFunc(t.Parts, func(p Part) bool { return p.HostsWrites() && paths.Below(src, p.Source) })
 }
 
-// ShowsBelow is a fast check whether the sandbox may show a path of the host: it reports whether some part shows the
-// path or a directory above it.
+// ShowsBelow reports whether the sandbox may show a path of the host, because a mount shows the path or a directory
+// above it. It is only a fast check.
 func (t *Tree) ShowsBelow(host string) bool {
 	for i := range t.Parts {
 		if p := &t.Parts[i]; p.Source != "" && !p.File && paths.Below(host, p.Source) {
@@ -171,20 +171,20 @@ func (t *Tree) ShowsBelow(host string) bool {
 	return false
 }
 
-// ShowsLater reports whether the task could connect to a socket that somebody makes later in the part's directory of
-// the host.
+// ShowsLater reports whether the task could connect to a socket that somebody makes in the mount's directory after the
+// start.
 func (p *Part) ShowsLater() bool {
 	return p.Source != "" && !p.File && !p.Opaque && !p.Layer && !p.Still && p.Guard == 0 &&
 		!slices.ContainsFunc(QuietDirs[:], func(dir string) bool { return paths.Below(p.Source, dir) })
 }
 
-// HostsWrites reports whether a part shows a directory of the host that the task may write to.
+// HostsWrites reports whether a mount shows a directory of the host to which the task may write.
 func (p *Part) HostsWrites() bool {
 	return p.Write && p.Source != "" && !p.File && !p.Opaque && !p.Layer && p.Guard == 0 &&
 		!paths.Below(p.Source, "/proc")
 }
 
-// HostBelow reports whether something from the host is mounted below a path.
+// HostBelow reports whether a directory or file of the host is mounted below a path.
 func (t *Tree) HostBelow(path string) bool {
 	return slices.ContainsFunc(t.Parts, func(p Part) bool {
 		return p.Source != "" && p.Target != path && paths.Below(p.Target, path)

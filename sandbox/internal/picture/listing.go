@@ -15,11 +15,11 @@ type Listed struct {
 	Node
 }
 
-// Extras holds, for each directory, the names that are not the host's own entries: files that the launcher made, and
-// mount points.
+// Extras holds, for each directory, the names that are not entries of the host's directory: files that the launcher has
+// made, and mount points.
 type Extras map[string][]Listed
 
-// Extras collects the names that the launcher itself puts into directories.
+// Extras collects the names that the launcher's files and mounts add to directories.
 func (t *Tree) Extras() Extras {
 	x := Extras{}
 	for i := range t.Parts {
@@ -82,9 +82,9 @@ func hasName(list []Listed, name string) bool {
 	return false
 }
 
-// Bound is a directory or file of the host that the profile shows by name.
+// Bound is a directory or file of the host that a mount of the profile names.
 type Bound struct {
 	Target, Source string
-	Here           bool // it is the working directory, or the whole root
-	Nested         bool // another Bound contains it
+	Here           bool // it shows the working directory, or the whole root
+	Nested         bool // it lies in another Bound
 }

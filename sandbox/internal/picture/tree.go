@@ -19,58 +19,58 @@ const (
 	AttrNoExec = uint64(unix.MOUNT_ATTR_NOEXEC)
 )
 
-// ErrMagicLink reports a path that leads through a magic link of /proc. The text of such a link does not say where it
-// leads (proc_pid_exe(5)).
+// ErrMagicLink reports a path that leads through a magic link of /proc, whose text does not tell where the link leads
+// (proc_pid_exe(5)).
 var ErrMagicLink = errors.New("lies behind a link of /proc, which can lead out of the sandbox")
 
-// Tree is the compiler's model of what the sandbox will see: which place of the host a path shows, and what the
-// launcher has made on its own file systems. Nothing is created in the host's tree, so the model decides whether a
-// target can exist.
+// Tree is the compiler's model of the sandbox's file tree: which file of the host each path shows, and what the
+// launcher has made on its own file systems. cordon creates no files on the host, so the model decides whether the
+// target of a mount can exist.
 type Tree struct {
 	Files host.Files
-	Parts []Part         // in the order of mounting: a later part covers earlier ones at and below its target
-	Last  map[string]int // the last part mounted at a target
+	Parts []Part         // the mounts in order; a later one lies on top of earlier ones at its target and below
+	Last  map[string]int // index of the last mount at a target
 
 	awaited []Part        // hidden paths that do not exist yet
-	Globs   []AwaitedGlob // patterns that hide what appears in a directory
+	Globs   []AwaitedGlob // patterns that hide files which appear in a directory
 	Known   map[string]Known
 	Links   map[string]string // the texts of the host's symbolic links
 }
 
-// Guard says what a part guards. The launcher watches such parts, because the kernel detaches a mount if somebody
-// outside renames another file over its mount point.
+// Guard says whether a mount hides or protects something. The launcher watches these mounts, because the kernel
+// detaches a mount if somebody outside renames another file over its mount point.
 type Guard uint8
 
-// The kinds of guards. Zero means that the part guards nothing.
+// The values of Guard. Zero means that the mount neither hides nor protects.
 const (
 	_            Guard = iota
-	GuardHide          // it covers what the task may not see
+	GuardHide          // it hides a file or directory
 	GuardProtect       // it shows the same files read-only
-	GuardPin           // it keeps a directory above another guard in its place
+	GuardPin           // it keeps a directory above another guard from being moved
 )
 
-// Part is one mount.
+// Part is one mount of the modelled tree.
 type Part struct {
 	Target   string // clean, absolute
-	Source   string // the host's path that it shows; "" on the launcher's own file systems
-	Upper    string // for an overlay: the host directory that keeps the changes; "" for none
-	File     bool   // a file, not a directory
+	Source   string // the path of the host that it shows; "" for the launcher's own file systems
+	Upper    string // for an overlay: the host directory that stores the changes; "" if none does
+	File     bool   // the target is a file, not a directory
 	Write    bool   // the kernel must confirm that the mount is writable
 	Noexec   bool
-	Dir      string          // for a read-only directory of the launcher's: its name on the scratch file system
-	Made     map[string]Node // for own file systems and overlays: what the launcher made there, by path
+	Dir      string          // for a read-only directory of the launcher: its name on the scratch file system
+	Made     map[string]Node // for file systems of the launcher and overlays: what the launcher has made there, by path
 	Layer    bool            // an overlay: writes do not reach Source
 	Opaque   bool            // hidden: nothing below it is visible
-	Empty    bool            // it is also Opaque, but it can be opened and is empty
-	Cwd      bool            // the bind of the working directory
-	Still    bool            // an overlay over a read-only bind: nobody listens at its sockets
+	Empty    bool            // also Opaque, but readable and empty
+	Cwd      bool            // it is the bind of the working directory
+	Still    bool            // an overlay over a read-only bind, which makes the host's sockets unreachable
 	Plain    bool            // not idmapped: the task has only the rights of its host id there
-	Absent   bool            // it may not exist in the kernel
-	Fleeting bool            // its mount point, a socket, may be gone when it is mounted
+	Absent   bool            // the kernel need not have the mount
+	Fleeting bool            // the target is a socket that may vanish before the mount is made
 	Link     string          // the text of a symbolic link that is mounted on itself; otherwise ""
 	Text     *string         // the content of a file that the launcher makes in place of the host's; otherwise nil
 	Guard    Guard           // why the part exists, if it hides or protects
-	Behind   string          // the host's path that it guards; "" without a guard
+	Behind   string          // the path of the host that it hides or protects; "" without a guard
 	What     string          // for messages: "the host's tree"
 	Rule     policy.Pos
 }
@@ -81,7 +81,7 @@ type Node struct {
 	Link string
 }
 
-// Add mounts a part over the existing content.
+// Add adds a mount on top of the existing ones.
 func (t *Tree) Add(p Part) {
 	if t.Last == nil {
 		t.Last = make(map[string]int, 64)
@@ -90,13 +90,14 @@ func (t *Tree) Add(p Part) {
 	t.Parts = append(t.Parts, p)
 }
 
-// Known is the host's answer for a path. The tree asks only once, so that a compilation sees one state of the host.
+// Known is the host's cached answer about a path. Each path is asked for only once, so that a compilation sees a single
+// state of the host.
 type Known struct {
 	info fs.FileInfo
 	err  error
 }
 
-// Lstat returns the host's answer for a path. It asks the host only once.
+// Lstat describes a path of the host. The host is asked only once for each path.
 func (t *Tree) Lstat(host string) (fs.FileInfo, error) {
 	k, ok := t.Known[host]
 	if !ok {
@@ -109,16 +110,16 @@ func (t *Tree) Lstat(host string) (fs.FileInfo, error) {
 	return k.info, k.err
 }
 
-// Absent reports whether the host has already answered that a path does not exist.
+// Absent reports whether the host has been asked about a path and has answered that it does not exist.
 func (t *Tree) Absent(host string) bool {
 	k, ok := t.Known[host]
 	return ok && fail.NotThere(k.err)
 }
 
-// ask asks the host about a path, unless the host has already answered that the path's directory does not exist.
+// ask asks the host about a path, unless it is already known that the path's directory does not exist.
 func (t *Tree) ask(host string) (fs.FileInfo, error) {
 	above := Known{}
-	if host != "" { // "" means that the launcher has made the path, so the host has nothing there
+	if host != "" { // "" is a path that the launcher has made
 		dir, _ := paths.Split(host)
 		above = t.Known[dir]
 	}
@@ -143,8 +144,8 @@ func (t *Tree) readlink(host string) (string, error) {
 	return text, err
 }
 
-// At returns the part that a path belongs to: the last one mounted at the path or above it. It returns nil if there
-// is no root yet.
+// At returns the mount to which a path belongs: the last one at the path or above it. It returns nil if there is no
+// root yet.
 func (t *Tree) At(path string) *Part {
 	found := t.Index(path)
 	if found < 0 {
@@ -153,7 +154,7 @@ func (t *Tree) At(path string) *Part {
 	return &t.Parts[found]
 }
 
-// ShowsHost reports whether the sandbox sees a directory of the host other than /proc and /sys.
+// ShowsHost reports whether the sandbox shows a directory of the host other than /proc and /sys.
 func (t *Tree) ShowsHost() bool {
 	for i := range t.Parts {
 		p := &t.Parts[i]
@@ -173,7 +174,7 @@ func (t *Tree) HostPath(path string) string {
 	return t.behind(p, path)
 }
 
-// behind returns the HostPath of a path that belongs to part p.
+// behind is HostPath for a path that belongs to mount p.
 func (t *Tree) behind(p *Part, path string) string {
 	if p.Source == "" || p.Opaque {
 		return ""
@@ -188,8 +189,8 @@ func (t *Tree) behind(p *Part, path string) string {
 	return t.layered(p, rest)
 }
 
-// Entry returns what the sandbox will see at a path whose directories Resolve has resolved. The error is the host's,
-// or ENOENT if nothing exists there.
+// Entry returns the file that the sandbox will show at a path. Resolve must have resolved the path's directories. The
+// error is the host's, or ENOENT if nothing exists there.
 func (t *Tree) Entry(path string) (Node, error) {
 	p := t.At(path)
 	if p == nil || p.Opaque && path != p.Target {
@@ -213,23 +214,23 @@ func (t *Tree) Entry(path string) (Node, error) {
 		return Node{Dir: err == nil && info.IsDir()}, err
 	}
 	text, err := t.readlink(host)
-	// a magic link is still a magic link if the caller may not read it
+	// A magic link is one even if the caller may not read it.
 	if p.What == "proc" && errors.Is(err, fs.ErrPermission) {
 		return Node{Link: path}, nil
 	}
 	return Node{Link: text}, err
 }
 
-// Stat returns what the sandbox will see at a path that Resolve returned: whether it is a directory, and whether it
-// exists.
+// Stat returns what the sandbox will show at a path that Resolve has returned: whether it exists, and whether it is a
+// directory.
 func (t *Tree) Stat(path string) (isDir, exists bool) {
 	n, err := t.Entry(path)
 	return n.Dir, err == nil
 }
 
-// Resolve follows the symbolic links of a path as they are in the sandbox. Its result serves only decisions and
-// explanations; the launcher lets the kernel resolve the path again, with RESOLVE_IN_ROOT. Resolve treats a name that
-// does not exist, or that it may not look up, as a name without links.
+// Resolve follows the symbolic links in a path as they are in the sandbox. Its result is only for decisions and
+// explanations: in a launch the kernel resolves the path again, with RESOLVE_IN_ROOT. A name that does not exist, or
+// that may not be looked up, counts as a name without links.
 func (t *Tree) Resolve(path string) (string, error) {
 	w := Walker{Tree: t, blind: true}
 	return w.Walk(path)
@@ -240,14 +241,14 @@ type Walker struct {
 	Tree  *Tree
 	blind bool         // treat names that cannot be looked up as directories
 	Visit func(string) // is called with every existing name on the way, including links
-	Last  Node         // what the path leads to
+	Last  Node         // the file to which the path leads
 }
 
-// Walk returns the place at which a path ends. If a name on the way does not exist or cannot be looked up, Walk returns
-// the path of that name and the error.
+// Walk follows a path and returns where it ends. If a component does not exist or cannot be looked up, it returns the
+// path of that component, and the error.
 func (w *Walker) Walk(path string) (string, error) {
 	done, rest := "", path[1:]
-	straight := true // path begins with done
+	straight := true // whether path begins with done
 	w.Last = Node{Dir: true}
 	for links := 0; rest != ""; {
 		var name string
@@ -296,21 +297,21 @@ func (w *Walker) Walk(path string) (string, error) {
 	return done, nil
 }
 
-// Through does the same as Walk, and also lists the existing names on the way, including links.
+// Through is Walk, and also lists the existing names on the way, including links.
 func (w *Walker) Through(path string) (end string, passed []string, err error) {
 	w.Visit = func(p string) { passed = append(passed, p) }
 	end, err = w.Walk(path)
 	return end, passed, err
 }
 
-// QuietDirs are directories that only root writes to on any host. A bind of such a directory shows no socket, so the
-// compiler leaves it unchanged.
+// QuietDirs are directories to which only root writes on any host. They contain no sockets of services, so a bind of
+// one needs no overlay.
 var QuietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
 	"/etc", "/boot", "/sys", "/proc", "/dev"}
 
-// layered returns the host's path of a path in an overlay that keeps its changes. This is a path in the upper
-// directory if something exists there, otherwise one in the lower directory. It returns "" if a whiteout says that
-// the path was removed. It ignores opaque directories (overlayfs), which hide the content of the lower directory.
+// layered returns the host's path of a file in an overlay that stores its changes: in the upper directory if the file
+// exists there, and otherwise in the lower one. It returns "" if the overlay records the file as removed (whiteout). It
+// ignores opaque directories (overlayfs), which hide the content of the lower directory.
 func (t *Tree) layered(p *Part, rest string) string {
 	upper, lower := p.Upper, p.Source
 	for more := true; more; {

@@ -1,6 +1,6 @@
 package proc
 
-// This file reads the table of mounts: proc_pid_mountinfo(5).
+// This file parses the mount table: proc_pid_mountinfo(5).
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 type MountEntry struct {
 	ID, parent string
 	Point      string
-	Device     string // the file system's device: major:minor
-	Root       string // the path in the file system that is mounted, escaped as in the table
+	Device     string // the device of the file system, as major:minor
+	Root       string // the path within the file system that is mounted, escaped as in the table
 	Options    string // the options of the mount itself
 	FSType     string
 	Source     string
@@ -27,14 +27,14 @@ type MountEntry struct {
 // MountTable holds the mounts of a table.
 type MountTable struct {
 	List []MountEntry
-	on   map[mountKey]int // the index of the mount at a mount point of a parent
+	on   map[mountKey]int // the index of the mount on a mount point, by its parent
 	ByID map[string]int
 }
 
 type mountKey struct{ parent, point string }
 
-// Covered reports whether another mount covers the root mount. A process whose root is the covered mount does not see
-// the other mount.
+// Covered reports whether another mount lies on top of the root mount. A process whose root is the lower mount does not
+// see the upper one.
 func (t *MountTable) Covered() bool {
 	for i := range t.List {
 		m := &t.List[i]
@@ -62,8 +62,8 @@ func ParseMounts(text []byte) (*MountTable, error) {
 	return t, nil
 }
 
-// Reachable reports whether a path leads to a mount: nothing is mounted over it, and no other mount is on the way from
-// the root to it. The way consists of the mount's parents.
+// Reachable reports whether a path leads to a mount: no other mount lies on top of it, or on the way from the root to
+// it.
 func (t *MountTable) Reachable(m *MountEntry) bool {
 	if _, covered := t.on[mountKey{m.ID, m.Point}]; covered {
 		return false
@@ -71,7 +71,7 @@ func (t *MountTable) Reachable(m *MountEntry) bool {
 	for depth := 0; depth <= len(t.List); depth++ {
 		up, ok := t.ByID[m.parent]
 		if !ok {
-			return true // the root: its parent is not in the table
+			return true // it is the root, because its parent is not in the table
 		}
 		parent := &t.List[up]
 		if m.Point != parent.Point && t.between(m, parent) {
@@ -82,7 +82,7 @@ func (t *MountTable) Reachable(m *MountEntry) bool {
 	return false
 }
 
-// between reports whether the parent has another mount at or above m's mount point, which hides m.
+// between reports whether another mount of the same parent, at m's mount point or above, hides m.
 func (t *MountTable) between(m, parent *MountEntry) bool {
 	for dir, _ := paths.Split(m.Point); ; dir, _ = paths.Split(dir) {
 		if _, ok := t.on[mountKey{parent.ID, dir}]; ok {
@@ -97,7 +97,7 @@ func (t *MountTable) between(m, parent *MountEntry) bool {
 // ParseMount reads one line of the table: ID parent major:minor root point options … - type source super-options.
 func ParseMount(line []byte) (m MountEntry, ok bool) { return mountLine(string(line)) }
 
-// mountLine does the same as ParseMount for a string. The entry keeps parts of the string.
+// mountLine is ParseMount for a string. The entry's fields are substrings of it.
 func mountLine(line string) (m MountEntry, ok bool) {
 	var f [6]string
 	rest := line
@@ -132,8 +132,8 @@ func Unescape(s string) string {
 	return b.String()
 }
 
-// Layers returns the directories of an overlay, as they were given when it was mounted. For another file system it
-// returns none. A name without a leading "/" was relative to the working directory of the process that mounted it.
+// Layers returns the directories of an overlay as they were given when it was mounted, and none for another file
+// system. A name without a leading "/" was relative to the working directory of the process that mounted it.
 func (m *MountEntry) Layers() (dirs []string) {
 	if m.FSType != "overlay" {
 		return nil
@@ -143,7 +143,7 @@ func (m *MountEntry) Layers() (dirs []string) {
 		switch name {
 		case "lowerdir", "lowerdir+", "datadir+", "upperdir":
 			for dir := range strings.SplitSeq(Unescape(list), ":") {
-				if dir != "" { // "::" precedes a layer that only has data
+				if dir != "" { // "::" precedes a layer that contains only data
 					dirs = append(dirs, dir)
 				}
 			}
@@ -167,11 +167,11 @@ func (t *MountTable) MountsBelow(dir string) bool {
 	return slices.ContainsFunc(t.List, func(m MountEntry) bool { return m.Point != dir && paths.Below(m.Point, dir) })
 }
 
-// diskTypes are the file systems whose directories the launcher overlays. It also overlays the file system at "/", of
-// whatever type. File systems of the kernel, in memory and on a network stay read-only.
+// diskTypes are the file systems on whose directories the launcher mounts overlays. It also does so on the file system
+// of "/", of whatever type. The kernel's file systems, and those in memory or on a network, stay read-only.
 var diskTypes = [...]string{"bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "overlay", "reiserfs", "squashfs", "xfs", "zfs"}
 
-// OnDisk reports whether a directory lies on a file system that the launcher overlays.
+// OnDisk reports whether a directory lies on a file system on which the launcher mounts overlays.
 func (t *MountTable) OnDisk(dir string) bool {
 	var found *MountEntry
 	for i := range t.List {

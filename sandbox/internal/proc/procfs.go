@@ -32,10 +32,10 @@ func Number(field string) int {
 	return n
 }
 
-// Readlink returns the text of a short link, such as those in /proc/PID/ns.
+// Readlink returns the target of a short link, such as those in /proc/PID/ns.
 func Readlink(path string) (string, error) { return ReadlinkAt(unix.AT_FDCWD, path) }
 
-// ReadlinkAt does the same as Readlink for a path below an open directory.
+// ReadlinkAt is Readlink for a path relative to an open directory.
 func ReadlinkAt(dir int, path string) (string, error) {
 	var buf [64]byte
 	n, err := unix.Readlinkat(dir, path, buf[:])
@@ -45,8 +45,8 @@ func ReadlinkAt(dir int, path string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// MaxProc is the most that the launcher reads of a file of /proc, in bytes. The longest file is the mount table: 64
-// MiB hold about 300,000 mounts.
+// MaxProc bounds how many bytes of a file of /proc are read. The longest file is the mount table: 64 MiB hold about
+// 300,000 mounts.
 const MaxProc = 64 << 20
 
 // ReadAll reads a whole file of /proc, up to MaxProc bytes.
@@ -62,13 +62,13 @@ func StatusField(text []byte, key string) string {
 	return "absent"
 }
 
-// Hex16 formats a set of capabilities as /proc/PID/status does.
+// Hex16 formats a set of capabilities with 16 hexadecimal digits, as /proc/PID/status does.
 func Hex16(v uint64) string {
 	s := strconv.FormatUint(v, 16)
 	return "0000000000000000"[len(s):] + s
 }
 
-// WhoIs returns the name of a thread's process, and its number in the innermost pid namespace: proc_pid_status(5).
+// WhoIs returns the name of a thread's process, and its pid in the innermost pid namespace: proc_pid_status(5).
 func WhoIs(tid int) (comm string, pid int) {
 	text, err := ReadAll("/proc/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
@@ -84,14 +84,14 @@ func WhoIs(tid int) (comm string, pid int) {
 	return string(bytes.TrimSuffix(name, []byte{'\n'})), pid
 }
 
-// RootOutside reports whether a user is the host's root, in the caller's user namespace or in any namespace around
-// it. The host's root owns the kernel's own files, and stat(2) shows root's number in this namespace.
+// RootOutside reports whether a user id is that of the host's root, in the caller's user namespace or in one around it.
+// It asks for the owner of the kernel's own files, which belong to the host's root.
 func RootOutside(uid int) bool {
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/sys/kernel/cap_last_cap", &st); err != nil {
 		return uid == 0
 	}
-	const overflow = 65534 // stat(2) shows this id for an owner that has no number here
+	const overflow = 65534 // stat(2) shows this id for an owner that the namespace does not map
 	if uid != overflow {
 		return int(st.Uid) == uid
 	}
@@ -100,8 +100,8 @@ func RootOutside(uid int) bool {
 	return err == nil && len(f) > 1 && f[0] == strconv.Itoa(overflow) && f[1] == "0"
 }
 
-// ChildrenOf returns the numbers of a process's children. dir is the process's directory in /proc. The kernel lists
-// the children by the thread that made them.
+// ChildrenOf returns the pids of a process's children. dir is the process's directory in /proc. The kernel lists the
+// children for each thread of the process.
 func ChildrenOf(dir string) (list []string) {
 	tasks, _ := os.ReadDir(dir + "/task") // empty if the process has ended meanwhile
 	for _, t := range tasks {

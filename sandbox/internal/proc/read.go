@@ -7,15 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read returns a whole file of /proc, whose size is unknown beforehand. A process decides how long some of its files
-// are (prctl(2), PR_SET_MM_MAP: arguments of gigabytes). So Read has a limit, and fails with EFBIG if the file is
+// Read returns a whole file of /proc, whose size is not known beforehand. Some of these files are as long as a process
+// wants (prctl(2), PR_SET_MM_MAP: arguments of gigabytes). So Read has a limit, and fails with EFBIG if the file is
 // longer.
 func Read(path string, most int) ([]byte, error) {
 	b, whole, err := Head(path, most)
 	return all(b, whole, err, path)
 }
 
-// ReadFD does the same as Read for the rest of an open file.
+// ReadFD is Read for the rest of an open file.
 func ReadFD(fd int, path string, most int) ([]byte, error) {
 	b, whole, err := HeadFD(fd, path, most)
 	return all(b, whole, err, path)
@@ -41,9 +41,9 @@ func Head(path string, most int) (b []byte, whole bool, err error) {
 	return HeadFD(fd, path, most)
 }
 
-// HeadFD does the same as Head for an open file.
+// HeadFD is Head for an open file.
 func HeadFD(fd int, path string, most int) ([]byte, bool, error) {
-	var first [firstRead]byte // on the stack: most files are short, and the result has the size of their content
+	var first [firstRead]byte // on the stack, because most files are short; only their content is copied
 	room := min(most+1, firstRead)
 	n, end, err := fill(fd, path, first[:room], room > most)
 	if err != nil {
@@ -67,8 +67,8 @@ func HeadFD(fd int, path string, most int) ([]byte, bool, error) {
 	}
 }
 
-// fill reads until the file ends or the room is full. If last is false, fill stops earlier, when a line may no longer
-// fit.
+// fill reads into room until the file ends or room is full. If last is false, it stops earlier, when the next line may
+// no longer fit.
 func fill(fd int, path string, room []byte, last bool) (n int, end bool, err error) {
 	for n < len(room) && (last || len(room)-n >= aLine) {
 		got, err := unix.Read(fd, room[n:])
@@ -86,6 +86,6 @@ func fill(fd int, path string, room []byte, last bool) (n int, end bool, err err
 }
 
 const (
-	firstRead = 4 << 10 // the room for the first read, before the file is known to be longer
-	aLine     = 512     // in most files the kernel returns no part of a line that does not fit
+	firstRead = 4 << 10 // size of the first read, before it is known whether the file is longer
+	aLine     = 512     // for most files a read returns only whole lines, so this much must be free
 )

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StartTime returns the start time of a process or thread, in clock ticks since boot, from its stat file:
-// proc_pid_stat(5), field 22. The process number and the start time together identify a process. The error wraps
-// fs.ErrNotExist if the process does not exist.
+// StartTime returns the start time of a process or thread in clock ticks since boot, from its stat file:
+// proc_pid_stat(5), field 22. pid and start time together identify a process. The error wraps fs.ErrNotExist if the
+// process does not exist.
 func StartTime(stat string) (uint64, error) {
 	fd, err := unix.Open(stat, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -25,7 +25,7 @@ func StartTime(stat string) (uint64, error) {
 	for err == unix.EINTR {
 		n, err = unix.Read(fd, text[:])
 	}
-	if err == unix.ESRCH { // the process has ended since
+	if err == unix.ESRCH { // the process has ended meanwhile
 		return 0, unix.ENOENT
 	}
 	if err != nil {
@@ -35,18 +35,18 @@ func StartTime(stat string) (uint64, error) {
 	return st.Start, err
 }
 
-// Tick is the unit of times in proc_pid_stat(5). USER_HZ is 100 on every supported architecture.
+// Tick is the unit of times in proc_pid_stat(5): USER_HZ is 100 on every supported architecture.
 const Tick = time.Second / 100
 
 // Stat holds the fields of proc_pid_stat(5) that the sandbox's packages use.
 type Stat struct {
 	Comm, State string
 	PPID        int
-	Terminal    int // the device number of the controlling terminal, 0 for none
+	Terminal    int // the device number of the controlling terminal; 0 if there is none
 
-	User, System time.Duration // of the process itself, in steps of Tick
+	User, System time.Duration // of the process itself, in multiples of Tick
 
-	WaitedUser, WaitedSystem time.Duration // of the children that it has waited for
+	WaitedUser, WaitedSystem time.Duration // of children for which it has waited
 
 	Threads int
 	Start   uint64 // in ticks since boot

@@ -1,2 +1,3 @@
-// Package sandboxtest is what the tests of several packages need: hosts as data, profiles, and a look at this process.
+// Package sandboxtest has what the tests of several packages share: hosts as data, profiles, and helpers that look at
+// the test's own process.
 package sandboxtest

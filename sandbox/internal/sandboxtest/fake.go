@@ -15,19 +15,19 @@ import (
 	"cordon/sandbox/host"
 )
 
-// FakeFiles is a host's tree in a map, so that what is compiled from it is the same on every machine.
+// FakeFiles is a host's file tree as a map from paths, so that a plan compiled from it is the same on every machine.
 type FakeFiles map[string]FakeFile
 
 // FakeFile is a file of FakeFiles.
 type FakeFile struct {
-	name  string // of the base; set when it is looked up
+	name  string // the base name; set when the file is looked up
 	Perm  fs.FileMode
-	Text  string // of a file, or of a symbolic link
+	Text  string // the content of a file, or the target of a symbolic link
 	rdev  uint64
-	Owner int // its user; 0 is root
+	Owner int // the owner's user id; 0 is root
 	Ino   uint64
-	Names uint64        // how many hard links
-	Fails syscall.Errno // of looking at what is in the directory
+	Names uint64        // number of hard links
+	Fails syscall.Errno // the error of every access to what is in the directory
 }
 
 // Name returns the last name of its path.
@@ -55,7 +55,7 @@ func (f FakeFile) Sys() any {
 	return st
 }
 
-// setNumber sets a number whose size the architecture decides.
+// setNumber assigns n to a field whose integer type depends on the architecture.
 func setNumber[T uint32 | uint64](to *T, n uint64) { *to = T(n) }
 
 // Info returns the file itself.
@@ -108,13 +108,13 @@ func (t FakeFiles) Program(p, text string) {
 	t.Put(p, FakeFile{Perm: 0o755, Text: text})
 }
 
-// find is path_resolution(7): last says whether a symbolic link at the end is followed.
+// find resolves a path as path_resolution(7) says. last says whether a symbolic link at the end is followed.
 func (t FakeFiles) find(op, p string, last bool) (string, FakeFile, error) {
 	fail := func(errno syscall.Errno) (string, FakeFile, error) {
 		return "", FakeFile{}, &fs.PathError{Op: op, Path: p, Err: errno}
 	}
 	if !strings.HasPrefix(p, "/") {
-		return fail(unix.EINVAL) // only absolute paths are ever asked for
+		return fail(unix.EINVAL) // the code under test uses only absolute paths
 	}
 	at, rest := "/", strings.Split(p, "/")
 	for links := 0; len(rest) > 0; {
@@ -159,7 +159,7 @@ func (t FakeFiles) Lstat(p string) (fs.FileInfo, error) {
 	return f, err
 }
 
-// At is the part of the tree below a directory.
+// At returns the part of the tree below a directory.
 func (t FakeFiles) At(root string) host.Files {
 	sub := FakeFiles{}
 	for name, f := range t {
@@ -230,7 +230,8 @@ func (t FakeFiles) Read(p string, n int) ([]byte, error) {
 	return []byte(f.Text[:min(n, len(f.Text))]), err
 }
 
-// Access judges by the permissions of others, and of the owner for an ordinary user's own files.
+// Access decides by the permission bits for others, and by those for the owner if the file belongs to the ordinary
+// user.
 func (t FakeFiles) Access(p string, mode uint32) error {
 	_, f, err := t.find("access", p, true)
 	if err != nil {
@@ -246,7 +247,7 @@ func (t FakeFiles) Access(p string, mode uint32) error {
 	return nil
 }
 
-// FakeTree is a usual distribution with a merged /usr, and the home of an ordinary user.
+// FakeTree returns the tree of a usual distribution with a merged /usr, and the home of an ordinary user.
 func FakeTree() FakeFiles {
 	t := FakeFiles{}
 	t.Dir("/", "/tmp", "/var/tmp", "/run/user/1000", "/mnt", "/media", "/srv", "/root", "/sys", "/var/mail", "/usr/sbin", "/usr/lib64", "/usr/local/bin")
@@ -283,14 +284,14 @@ func FakeTree() FakeFiles {
 	return t
 }
 
-// FakeUser is an ordinary user on a current kernel; a test changes what it is about.
+// FakeUser returns an ordinary user's host with a current kernel; a test changes the fields that it is about.
 func FakeUser() *host.Host {
 	return &host.Host{Kernel: [2]int{6, 18}, LandlockABI: 7, LastCap: 40, UID: 1000, GID: 1000, NofileMax: 524288, NotifyFlags: 0x28,
 		Name: "ann", Home: "/home/ann", Cwd: "/home/ann/src/demo", PID: 4321, Files: FakeTree()}
 }
 
-// CgroupHost gives a machine cgroups of a version, where the launcher is in the group that a text like that of
-// /proc/self/cgroup names. Whoever is not root may write to none of them.
+// CgroupHost adds cgroups of a version to a host. own has the format of /proc/self/cgroup, and names the launcher's
+// group. Only root may write to the groups.
 func CgroupHost(h *host.Host, own string, version int) *host.Host {
 	t := h.Files.(FakeFiles)
 	t.Put("/proc/self/cgroup", FakeFile{Text: own})
@@ -313,7 +314,7 @@ func CgroupHost(h *host.Host, own string, version int) *host.Host {
 	return h
 }
 
-// fakeGroup makes the files of one group, with some controllers on for those below it.
+// fakeGroup makes the files of one group. Some controllers are enabled for the groups below it.
 func fakeGroup(t FakeFiles, dir, kind, procs string, writable bool) {
 	dir = strings.TrimSuffix(dir, "/")
 	mode := fs.FileMode(0o644)
@@ -332,7 +333,7 @@ func fakeGroup(t FakeFiles, dir, kind, procs string, writable bool) {
 	}
 }
 
-// Limited is a profile with a memory limit.
+// Limited returns a profile with a memory limit.
 func Limited(change ...func(*policy.Profile)) *policy.Profile {
 	return With(func(p *policy.Profile) {
 		p.Limits.Memory = policy.Opt[int64]{Set: true, V: 1 << 30}
@@ -343,8 +344,8 @@ func Limited(change ...func(*policy.Profile)) *policy.Profile {
 	})
 }
 
-// JoinHost gives a machine the process 77, in a user namespace with these id maps and in a mount namespace whose tree
-// is that of the machine.
+// JoinHost adds a process with pid 77 to a host. The process is in a user namespace with these id maps, and in a mount
+// namespace that shows the host's own tree.
 func JoinHost(h *host.Host, maps string) *host.Host {
 	t := h.Files.(FakeFiles)
 	inside := FakeTree()
@@ -360,14 +361,14 @@ func JoinHost(h *host.Host, maps string) *host.Host {
 	return h
 }
 
-// TableHost is an ordinary user's machine with a table of mounts.
+// TableHost returns an ordinary user's host with a given mount table.
 func TableHost(mounts string) *host.Host {
 	h := FakeUser()
 	h.Files.(FakeFiles).Put("/proc/self/mountinfo", FakeFile{Text: mounts})
 	return h
 }
 
-// FakeRoot is root on the same machine.
+// FakeRoot returns the same host for root.
 func FakeRoot() *host.Host {
 	h := FakeUser()
 	h.UID, h.GID, h.Name, h.Home, h.Privileged, h.HostRoot, h.Permitted = 0, 0, "root", "/root", true, true, 1<<41-1

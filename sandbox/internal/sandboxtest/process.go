@@ -19,7 +19,8 @@ func FirstDiff(want, got string) string {
 	return "one is longer than the other"
 }
 
-// Slow is a time that is enough on a usual machine, for this one: CORDON_SLOW says how many times slower it is.
+// Slow adapts a time limit of a test to this machine: the variable CORDON_SLOW says how many times slower it is than a
+// usual one.
 func Slow(d time.Duration) time.Duration {
 	if n, err := strconv.Atoi(os.Getenv("CORDON_SLOW")); err == nil && n > 1 {
 		return d * time.Duration(n)

@@ -8,10 +8,10 @@ import (
 	"cordon/sandbox/host"
 )
 
-// Pos is line n of the profile that these tests pretend to have read.
+// Pos returns the position of line n in a profile that exists only in the test.
 func Pos(n int) policy.Pos { return policy.Pos{File: "p.yaml", Line: n, Col: 1} }
 
-// Sourced says at which line the scalars of a profile stand: the first at 1.
+// Sourced gives the values at these paths of a profile the positions at lines 1, 2 and so on.
 func Sourced(paths ...string) []policy.Source {
 	var list []policy.Source
 	for i, p := range paths {
@@ -20,19 +20,19 @@ func Sourced(paths ...string) []policy.Source {
 	return list
 }
 
-// HostRoot is the least profile in which programs of the host run.
+// HostRoot returns the smallest profile under which programs of the host run.
 func HostRoot() *policy.Profile {
 	return &policy.Profile{Name: "test", Root: policy.Root{Kind: policy.RootHost}, Syscalls: policy.Syscalls{Default: "allow"}}
 }
 
-// With returns HostRoot, changed.
+// With returns HostRoot with a change.
 func With(change func(p *policy.Profile)) *policy.Profile {
 	p := HostRoot()
 	change(p)
 	return p
 }
 
-// Mounted returns HostRoot with mounts, which stand at lines 10, 11 and so on.
+// Mounted returns HostRoot with these mounts, which have the positions at lines 10, 11 and so on.
 func Mounted(m ...policy.Mount) *policy.Profile {
 	return With(func(p *policy.Profile) {
 		for i := range m {
@@ -42,14 +42,14 @@ func Mounted(m ...policy.Mount) *policy.Profile {
 	})
 }
 
-// OnHost returns FakeUser, changed.
+// OnHost returns FakeUser with a change.
 func OnHost(change func(h *host.Host)) *host.Host {
 	h := FakeUser()
 	change(h)
 	return h
 }
 
-// Shipped is a copy of a shipped profile that a test may change.
+// Shipped returns a copy of a shipped profile that a test may change.
 func Shipped(t testing.TB, name string) *policy.Profile {
 	t.Helper()
 	p, err := profiles.Search{}.Load([]string{name}, nil)
@@ -61,12 +61,12 @@ func Shipped(t testing.TB, name string) *policy.Profile {
 	return &c
 }
 
-// OverHost is the host's tree with an overlay, for a task that has the caller's id.
+// OverHost returns a profile that shows the host's root through an overlay, for a task with the caller's id.
 func OverHost(upper string) *policy.Profile {
 	return With(func(p *policy.Profile) {
 		p.Root.Overlay = upper
 		p.User.Host = policy.HostCaller
-		p.Missing = []policy.MissingLayer{{Layer: policy.LayerLandlock}} // an old kernel has no scopes
+		p.Missing = []policy.MissingLayer{{Layer: policy.LayerLandlock}} // an old kernel has no Landlock scopes
 		p.Mounts = []policy.Mount{{Kind: policy.MountProc, Target: "/proc"}, {Kind: policy.MountDev, Target: "/dev"}}
 	})
 }

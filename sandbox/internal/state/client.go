@@ -15,26 +15,26 @@ import (
 )
 
 const (
-	MaxPacket   = 64 << 10        // of a request and of a reply, in bytes
-	MaxRights   = 32              // descriptors with a reply
+	MaxPacket   = 64 << 10        // largest request or reply, in bytes
+	MaxRights   = 32              // most descriptors in a reply
 	replyWithin = 5 * time.Second // how long a client waits for a reply
 )
 
-// Request is the client's packet.
+// Request is the packet that a client sends to a launcher.
 type Request struct {
 	Op   string          `json:"op"`
 	Args json.RawMessage `json:"args,omitempty"`
 }
 
-// Reply is the launcher's packet.
+// Reply is the packet with which the launcher answers.
 type Reply struct {
 	Error string          `json:"error,omitempty"`
 	Hint  string          `json:"hint,omitempty"`
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
-// ControlAddress returns the address of the launcher's socket in an entry's directory. The caller must call done
-// after it has used the address.
+// ControlAddress returns the address of the launcher's socket in a sandbox's directory. The caller must call done after
+// it has used the address.
 func ControlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err error) {
 	f, err := dir.Open(".")
 	if err != nil {
@@ -43,7 +43,7 @@ func ControlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err err
 	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) + "/" + host.ControlFile}, func() { f.Close() }, nil
 }
 
-// SignalRequest holds the arguments of a request for a signal.
+// SignalRequest holds the arguments of the request to send a signal.
 type SignalRequest struct {
 	Signal int `json:"signal"`
 }
@@ -92,7 +92,8 @@ func ReceiveReply(fd int, value any) ([]int, error) {
 	return fds, nil
 }
 
-// proven checks and removes the first descriptor of a reply, which proves the launcher's user namespace.
+// proven checks the first descriptor of a reply, which proves that the reply comes from the launcher's user namespace,
+// and removes it from the list.
 func proven(fds []int) ([]int, error) {
 	if len(fds) == 0 || !isOwnUserNamespace(fds[0]) {
 		return fds, errNotLauncher
@@ -101,7 +102,7 @@ func proven(fds []int) ([]int, error) {
 	return fds[1:], nil
 }
 
-// rights returns the descriptors of a control message.
+// rights returns the descriptors in a socket's control message.
 func rights(oob []byte) (fds []int, err error) {
 	all, err := unix.ParseSocketControlMessage(oob)
 	for i := range all {

@@ -72,7 +72,7 @@ func (e *Entry) dial() (int, error) {
 		}
 		done()
 	}
-	if err == nil { // the user that listens now must be the owner of the directory
+	if err == nil { // the user who listens must own the directory
 		var peer *unix.Ucred
 		if peer, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && peer.Uid != uint32(os.Getuid()) {
 			err = errors.New("the socket is not the launcher's")
@@ -85,7 +85,7 @@ func (e *Entry) dial() (int, error) {
 	return fd, nil
 }
 
-// LogState says how many bytes could not be logged, and why.
+// LogState tells how many bytes of output could not be logged, and why.
 type LogState struct {
 	Lost  int64  `json:"lost_bytes"`
 	Error string `json:"error,omitempty"`

@@ -1,3 +1,3 @@
-// Package state stores what other commands need to know about a sandbox: its directory, entry, log and control
-// socket.
+// Package state stores what other commands need to know about a sandbox: its directory, its entry, its log and its
+// control socket.
 package state

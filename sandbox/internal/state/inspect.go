@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// Kernel holds what the kernel says about a sandbox.
+// Kernel holds what the kernel reports about a running sandbox.
 type Kernel struct {
 	Init   *KernelProcess `json:"init"`
 	Task   *KernelProcess `json:"task"`
@@ -30,17 +30,17 @@ type Kernel struct {
 type KernelProcess struct {
 	PID        int               `json:"pid"`
 	Namespaces []KernelNamespace `json:"namespaces,omitempty"`
-	Status     map[string]string `json:"status"` // the lines of /proc/PID/status that say what the process may do
+	Status     map[string]string `json:"status"` // lines of /proc/PID/status about the rights of the process
 	Limits     []string          `json:"rlimits,omitempty"`
 	Cgroups    []string          `json:"cgroups,omitempty"` // lines of /proc/PID/cgroup
-	Unread     []string          `json:"unread,omitempty"`  // what this user may not read, and why
+	Unread     []string          `json:"unread,omitempty"`  // what the caller may not read, and why
 }
 
 // KernelNamespace is a namespace that a process is in.
 type KernelNamespace struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"` // "net:[4026532281]"
-	Own  bool   `json:"own"`  // whether the caller is in another one
+	Own  bool   `json:"own"`  // the caller is in another namespace of this kind
 }
 
 // CgroupFile is a file of the sandbox's groups, with its content.
@@ -71,7 +71,7 @@ func (e *Entry) Kernel() (*Kernel, error) {
 			k.Cgroup = append(k.Cgroup, cgroupFiles(c.Dirs[i].Path)...)
 		}
 	}
-	if now := askKernel(e.State.Task); now == nil { // the numbers may belong to other processes by now
+	if now := askKernel(e.State.Task); now == nil { // other processes may have the pids by now
 		return nil, &fail.Error{Op: "sandbox " + e.State.ID, Err: errors.New("is just ending")}
 	}
 	return k, nil
@@ -113,7 +113,7 @@ func (k *KernelProcess) namespaces(dir string) {
 			k.Unread = append(k.Unread, "ns/"+name+": "+phrase.Cause(err).Error())
 			continue
 		}
-		own, _ := proc.Readlink("/proc/self/ns/" + name) // "" equals no namespace's name
+		own, _ := proc.Readlink("/proc/self/ns/" + name) // on an error, own is "", which equals no namespace's name
 		k.Namespaces = append(k.Namespaces, KernelNamespace{name, its, its != own})
 	}
 }

@@ -1,8 +1,8 @@
 package state
 
-// This file writes the log of a detached sandbox. The launcher copies the task's output from two pipes into files
-// outside of the sandbox, whose size is limited. If the launcher cannot write some bytes, for example because the
-// disk is full, it counts them and the log says so; the task goes on.
+// This file writes the log of a detached sandbox. The launcher copies the task's output from two pipes to files outside
+// of the sandbox, whose total size is limited. If the launcher cannot write some bytes, for example because the disk is
+// full, it counts them, and the log says so; the task continues.
 
 import (
 	"bytes"
@@ -24,8 +24,8 @@ import (
 type LogRecord struct {
 	Time   time.Time `json:"time"`
 	Stream string    `json:"stream"`         // "stdout", "stderr", or "cordon" for the launcher's own messages
-	Text   string    `json:"log,omitempty"`  // if it is UTF-8
-	Bytes  []byte    `json:"data,omitempty"` // base64, if it is not UTF-8
+	Text   string    `json:"log,omitempty"`  // the text, if it is UTF-8
+	Bytes  []byte    `json:"data,omitempty"` // otherwise the bytes, in base64
 }
 
 // Data returns the bytes that the program wrote.
@@ -39,13 +39,13 @@ func (r *LogRecord) Data() []byte {
 // logStreams are the names of the task's streams.
 var logStreams = [...]string{"stdout", "stderr"}
 
-// Log is the launcher's side of a log.
+// Log is the log of a sandbox as its launcher writes it.
 type Log struct {
 	root  *os.Root
 	max   int64 // the largest size of one file, in bytes
 	files int   // how many files are kept, including the newest
 	pipes [2]logPipe
-	stop  int // eventfd that ends the copying
+	stop  int // an eventfd that ends the copying
 	ended chan struct{}
 
 	mu   sync.Mutex // guards the fields below
@@ -53,10 +53,10 @@ type Log struct {
 	size int64
 	lost int64
 	why  string
-	told int64 // how much of lost the log reports already
+	told int64 // number of lost bytes that the log already reports
 }
 
-// logPipe is one of the task's streams.
+// logPipe is the pipe for one of the task's output streams.
 type logPipe struct {
 	read  int // -1 once it is closed
 	write *os.File
@@ -69,7 +69,7 @@ const MinLogSize = 64 << 10
 // logChunk is the size of the buffer for one read, in bytes.
 const logChunk = 32 << 10
 
-// OpenLog begins the entry's log: at most files files of at most max bytes each. The task must write to Stdout and
+// OpenLog starts the log of a sandbox: at most files files of at most max bytes each. The task must write to Stdout and
 // Stderr of the result.
 func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
 	l := &Log{root: e.root, max: max, files: files, stop: -1, ended: make(chan struct{})}
@@ -118,13 +118,13 @@ func (l *Log) Lost() (int64, string) {
 	return l.lost, l.why
 }
 
-// Write puts a line of the launcher's own into the log. It never fails; Lost counts what could not be written.
+// Write adds a line of the launcher's own to the log. It never fails; Lost counts bytes that could not be written.
 func (l *Log) Write(line []byte) (int, error) {
 	l.record("cordon", line)
 	return len(line), nil
 }
 
-// Close ends the log after the task has ended. It still writes the content of the pipes. It does not wait for other
+// Close ends the log after the task has ended. It first copies what is left in the pipes, but does not wait for other
 // processes that hold an end of a pipe.
 func (l *Log) Close() {
 	_, _ = unix.Write(l.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // a write to an eventfd cannot fail here
@@ -157,7 +157,8 @@ func (p *logPipe) closeRead() {
 	}
 }
 
-// copy runs until the log is closed. A pipe whose writers are all gone stays open, because the launcher is one of them.
+// copy copies until the log is closed. A pipe does not end when the task closes it, because the launcher holds a
+// writing end too.
 func (l *Log) copy() {
 	defer close(l.ended)
 	buf := make([]byte, logChunk)
@@ -184,7 +185,7 @@ func (l *Log) copy() {
 // maxDrain is the largest capacity of a pipe: pipe(7), /proc/sys/fs/pipe-max-size for root.
 const maxDrain = 64 << 20
 
-// drain writes what is still in the pipes.
+// drain copies what is left in the pipes.
 func (l *Log) drain(buf []byte) {
 	for i := range l.pipes {
 		_ = unix.SetNonblock(l.pipes[i].read, true)
@@ -201,8 +202,8 @@ func (l *Log) drain(buf []byte) {
 	}
 }
 
-// copyOne reads once and logs the bytes, except for an incomplete character at the end. It returns the number of
-// bytes that it read, or -1.
+// copyOne reads once from pipe i and logs the bytes, except for an incomplete character at the end. It returns the
+// number of bytes, or -1.
 func (l *Log) copyOne(i int, buf []byte) int {
 	p := &l.pipes[i]
 	kept := copy(buf, p.rest)
@@ -276,7 +277,7 @@ func (l *Log) append(stream string, data []byte) error {
 	}
 	n, err := l.file.Write(line.Bytes())
 	if err != nil {
-		_ = l.file.Truncate(l.size) // remove half a record; if that fails, readers skip it
+		_ = l.file.Truncate(l.size) // remove half a record; if this fails, readers skip it
 		_, _ = l.file.Seek(l.size, 0)
 		return err
 	}
@@ -284,7 +285,7 @@ func (l *Log) append(stream string, data []byte) error {
 	return nil
 }
 
-// rotate gives every file the next number, and begins a new file.
+// rotate renames each log file to the next higher number, and starts a new file.
 func (l *Log) rotate() error {
 	if l.file != nil {
 		l.file.Close()
@@ -296,7 +297,7 @@ func (l *Log) rotate() error {
 		}
 	}
 	if l.files == 1 {
-		_ = l.root.Remove(logFile) // make a new file, so that a reader that follows the log sees the change
+		_ = l.root.Remove(logFile) // a new file, so that a reader that follows the log notices
 	}
 	return l.open()
 }

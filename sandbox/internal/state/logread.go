@@ -19,7 +19,7 @@ type LogReader struct {
 	part []byte // the beginning of an incomplete record
 }
 
-// ReadLog begins to read the entry's log. It returns fs.ErrNotExist if the entry has no log.
+// ReadLog opens a sandbox's log for reading. It returns fs.ErrNotExist if there is no log.
 func (e *Entry) ReadLog() (*LogReader, error) {
 	l := &LogReader{root: e.root}
 	return l, l.oldest()
@@ -29,7 +29,7 @@ func (e *Entry) ReadLog() (*LogReader, error) {
 func (l *LogReader) Close() { l.file.Close() }
 
 // Next returns the next record, and its line as it is in the file. io.EOF means that there is no further record yet;
-// the caller may call Next again.
+// the caller may call Next again later.
 func (l *LogReader) Next() (*LogRecord, []byte, error) {
 	for {
 		line, err := l.in.ReadBytes('\n')
@@ -49,19 +49,19 @@ func (l *LogReader) Next() (*LogRecord, []byte, error) {
 		}
 		line, l.part = l.part, nil
 		var r LogRecord
-		if json.Unmarshal(line, &r) == nil { // otherwise a full disk has cut the record off
+		if json.Unmarshal(line, &r) == nil { // an invalid line is a record that a full disk has cut off
 			return &r, line, nil
 		}
 	}
 }
 
-// advance continues with the next file if this file is at its end and another file follows it.
+// advance opens the next file of the log if this one is read to its end and another one follows.
 func (l *LogReader) advance() (bool, error) {
 	i, err := l.number()
 	if err != nil || i == 0 {
 		return false, err
 	}
-	// The launcher writes nothing more to this file. But it may have written after the reader saw the file's end.
+	// The launcher writes nothing more to this file. But it may have written after the reader had reached the end.
 	if b, err := l.in.Peek(1); err == nil && len(b) > 0 {
 		return true, nil
 	}
@@ -79,7 +79,7 @@ func (l *LogReader) advance() (bool, error) {
 	return true, nil
 }
 
-// number returns the current number of the file, or -1 if it has been removed.
+// number returns the present number of the open file, or -1 if it has been removed.
 func (l *LogReader) number() (int, error) {
 	its, err := l.file.Stat()
 	if err != nil {
@@ -88,7 +88,7 @@ func (l *LogReader) number() (int, error) {
 	for i := 0; ; i++ {
 		other, err := l.root.Stat(logName(i))
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && i == 0: // the launcher is just making the newest file
+		case errors.Is(err, fs.ErrNotExist) && i == 0: // the launcher is about to create the newest file
 			return 0, nil
 		case errors.Is(err, fs.ErrNotExist):
 			return -1, nil

@@ -1,7 +1,7 @@
 package state
 
-// This file pauses a sandbox and measures its use, for commands other than its launcher. It uses the sandbox's
-// cgroup, or works process by process if there is none. cgroups(7), signal(7).
+// This file pauses a sandbox and measures its use, for commands other than its launcher: cgroups(7), signal(7). It uses
+// the sandbox's cgroup, or works process by process if there is none.
 
 import (
 	"errors"
@@ -17,15 +17,15 @@ import (
 // Cgroup says where a sandbox's cgroups are.
 type Cgroup = cgroup.Place
 
-// Counters holds what the kernel has counted for the sandbox's cgroups: see [Sample].
+// Counters holds the kernel's counters for the sandbox's cgroups: see [Sample].
 type Counters = cgroup.Stats
 
 // maxStopping limits how many passes stopAll makes over the processes, because processes may fork meanwhile.
 const maxStopping = 200
 
-// Pause stops every process of the sandbox, and returns by which means: "cgroup", or "SIGSTOP" if there is no
-// freezer. With SIGSTOP the sandbox's pid 1, which only reaps, continues to run, and a SIGCONT from outside would
-// continue a process.
+// Pause stops every process of the sandbox. by tells by which means: "cgroup", or "SIGSTOP" without a freezer. With
+// SIGSTOP, the sandbox's pid 1 continues to run, but it only reaps; and somebody outside could continue a process by
+// SIGCONT.
 func (e *Entry) Pause() (by string, err error) {
 	if err := e.running(); err != nil {
 		return "", err
@@ -66,7 +66,7 @@ func (e *Entry) Resume() error {
 	return nil
 }
 
-// running returns nil if the sandbox can be paused and inspected. Otherwise the error says why not.
+// running returns nil if the sandbox can be paused and inspected, and otherwise the reason why not.
 func (e *Entry) running() error {
 	fail := func(why, hint string) error {
 		return &fail.Error{Op: "sandbox " + e.State.ID, Err: errors.New(why), Hint: hint}
@@ -84,9 +84,9 @@ func (e *Entry) running() error {
 	return nil
 }
 
-// stopAll stops every process except pid 1, until no running process is left that could fork. A process in state D
-// that has got SIGSTOP cannot fork either, because it stops before it leaves the kernel. For example, vfork(2) waits
-// in the kernel for a stopped child.
+// stopAll stops every process except pid 1, until no running process is left that could fork. A process in state D to
+// which SIGSTOP was sent cannot fork either, because it stops before it leaves the kernel. vfork(2), for example, waits
+// in the kernel while its child is stopped.
 func (e *Entry) stopAll() error {
 	told := map[ProcessID]bool{}
 	for range maxStopping {
@@ -119,11 +119,11 @@ func (e *Entry) stopAll() error {
 	return &fail.Error{Op: "pause sandbox " + e.State.ID, Err: errors.New("its processes do not stop"), Hint: "a cgroup can stop them at once: start the sandbox with a limit, such as --pids 512"}
 }
 
-// signalOne sends a signal to a process of the table, unless another process has its number now.
+// signalOne sends a signal to a process of the table, unless another process has its pid now.
 func (e *Entry) signalOne(p *Process, sig unix.Signal) error {
 	fd, err := ProcessID{p.PID, p.Start}.open()
 	if err == unix.ESRCH {
-		return nil // gone
+		return nil // the process has ended
 	}
 	if err != nil {
 		return &fail.Error{Op: "signal pid " + strconv.Itoa(p.PID) + " of sandbox " + e.State.ID, Err: err}
@@ -137,8 +137,8 @@ func (e *Entry) signalOne(p *Process, sig unix.Signal) error {
 
 func (p *Process) stopped() bool { return p.State == "T" || p.State == "t" }
 
-// Paused reports whether every process of the sandbox is stopped. If its cgroup is not frozen, pid 1 does not count,
-// because it continues to run: see Pause.
+// Paused reports whether every process of the sandbox is stopped. Without a frozen cgroup pid 1 does not count, because
+// it continues to run: see Pause.
 func (e *Entry) Paused(t ProcTable) bool {
 	if e.State.Cgroup != nil {
 		if frozen, err := e.State.Cgroup.Frozen(); err == nil && frozen {
@@ -157,21 +157,21 @@ func (e *Entry) Paused(t ProcTable) bool {
 	return stopped
 }
 
-// Sample holds what a running sandbox uses at one moment.
+// Sample is the resource use of a running sandbox at one moment.
 type Sample struct {
 	At        time.Time     `json:"at"`
-	Source    string        `json:"source"`                       // "cgroup"; "proc": the sum over the living processes
+	Source    string        `json:"source"`                       // "cgroup", or "proc": summed over the living processes
 	CPU       time.Duration `json:"cpu_ns"`                       // user and system
 	Memory    int64         `json:"memory_bytes"`                 // "proc": sum of resident sets; shared memory counts repeatedly
-	Limit     int64         `json:"memory_limit_bytes,omitempty"` // 0: none
+	Limit     int64         `json:"memory_limit_bytes,omitempty"` // 0 means none
 	Processes int           `json:"processes"`
-	Read      *int64        `json:"read_bytes,omitempty"` // from block devices; nil if it is not counted
+	Read      *int64        `json:"read_bytes,omitempty"` // bytes from block devices; nil if they are not counted
 	Written   *int64        `json:"written_bytes,omitempty"`
-	Counters  *Counters     `json:"cgroup,omitempty"` // everything that the sandbox's cgroups count
+	Counters  *Counters     `json:"cgroup,omitempty"` // all counters of the sandbox's cgroups
 }
 
-// Sample returns what the sandbox uses at the moment. The figures come from its cgroups or, if it has none or they do
-// not count something, from its processes in /proc.
+// Sample measures what the sandbox uses now. The numbers come from its cgroups or, if it has none or they do not count
+// something, from its processes in /proc.
 func (e *Entry) Sample(t ProcTable) (*Sample, error) {
 	if err := e.running(); err != nil {
 		return nil, err

@@ -1,11 +1,11 @@
 package state
 
-// This file checks which process is at the other end of a control socket: unix(7), user_namespaces(7),
-// ioctl_pidfd(2), ioctl_nsfs(2).
+// This file checks which process is at the other end of a control socket: unix(7), user_namespaces(7), ioctl_pidfd(2),
+// ioctl_nsfs(2).
 //
-// A task in one of the user's sandboxes has the user's own id outside. If its profile shows it the state directory of
-// another run (another XDG_RUNTIME_DIR), a check of the id alone would let it in. A task in a sandbox is in another
-// user namespace than the launcher. So both ends also prove that they are in the same user namespace:
+// A task in one of the user's sandboxes has the user's own id on the host. If its profile shows it the state directory
+// of another run (with another XDG_RUNTIME_DIR), a check of the id alone would let it in. But such a task is in another
+// user namespace than the launcher. So each end also proves that it is in the same user namespace as the other:
 //
 //   - The launcher asks the kernel, by pidfd, about the process that has connected. It answers only a process in its own
 //     user namespace.
@@ -50,15 +50,15 @@ func Admit(fd int) error {
 	return sharesUserNamespace(pidfd, int(peer.Pid))
 }
 
-// sharesUserNamespace returns nil if a process is in the caller's own user namespace. pid is the process's number, or
-// 0 if the process has no number in the caller's pid namespace.
+// sharesUserNamespace returns nil if a process is in the caller's own user namespace. pid is 0 if the process has no
+// pid in the caller's pid namespace.
 func sharesUserNamespace(pidfd, pid int) error {
 	its, err := unix.IoctlRetInt(pidfd, pidfdGetUserNamespace)
 	if err != nil && pid > 0 {
 		its, err = unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
 	switch err {
-	case unix.EACCES, unix.EPERM: // the process is not dumpable, or has another group: only its map can be read
+	case unix.EACCES, unix.EPERM: // it is not dumpable, or has another group: only its uid_map can be read
 		err = unmapped(pid)
 	case nil:
 		defer unix.Close(its)
@@ -66,14 +66,14 @@ func sharesUserNamespace(pidfd, pid int) error {
 			err = errForeignPeer
 		}
 	}
-	if err == nil && loop.Readable(pidfd) { // the process has ended, so /proc/PID may have shown another process
+	if err == nil && loop.Readable(pidfd) { // the process has ended, so that /proc/PID may have shown another one
 		err = unix.ESRCH
 	}
 	return err
 }
 
-// unmapped returns nil if the uid maps of the caller and of a process both map every id to itself. Then both are in
-// the initial namespace: no other namespace has such a map, unless root has written one.
+// unmapped returns nil if the uid maps of the caller and of the process both map every id to itself. Then both are in
+// the initial user namespace, because no other has such a map unless root has written one.
 func unmapped(pid int) error {
 	for _, of := range [...]string{"self", strconv.Itoa(pid)} {
 		text, err := proc.ReadSome("/proc/"+of+"/uid_map", 64)

@@ -1,6 +1,6 @@
 package state
 
-// This file reads processes from /proc: which sandbox they belong to, how they are related, and what they use.
+// This file reads processes from /proc: to which sandbox they belong, which are parents of which, and what they use:
 // proc_pid_stat(5), proc_pid_status(5).
 
 import (
@@ -16,7 +16,7 @@ import (
 // Process is one process of a sandbox, seen from outside.
 type Process struct {
 	PID     int           `json:"pid"`
-	Inside  int           `json:"pid_inside,omitempty"` // its number in the sandbox's own pid namespace
+	Inside  int           `json:"pid_inside,omitempty"` // its pid in the sandbox's own pid namespace
 	PPID    int           `json:"ppid"`
 	State   string        `json:"state"` // one letter: R S D T t Z, …
 	Comm    string        `json:"comm"`
@@ -27,10 +27,10 @@ type Process struct {
 	RSS     int64         `json:"rss_bytes"`
 	Start   uint64        `json:"start"` // in clock ticks since boot
 
-	space string // the pid namespace of its number: "pid:[…]"; "" if that may not be read
+	space string // the pid namespace in which it has that pid: "pid:[…]"; "" if it may not be read
 }
 
-// ProcTable holds every process of one moment, by number.
+// ProcTable holds all processes at one moment, by pid.
 type ProcTable map[int]*Process
 
 // Processes reads the table from /proc.
@@ -65,11 +65,11 @@ func readProcess(pid int) *Process {
 	}
 	p := &Process{PID: pid, PPID: st.PPID, State: st.State, Comm: st.Comm, Threads: st.Threads, User: st.User, System: st.System,
 		RSS: st.RSS * int64(os.Getpagesize()), Start: st.Start}
-	p.space, _ = proc.Readlink(dir + "/ns/pid") // this needs more rights than the rest
+	p.space, _ = proc.Readlink(dir + "/ns/pid") // reading this needs more rights than the rest
 	return p
 }
 
-// describe reads what needs more system calls: the arguments, and the number inside the sandbox.
+// describe reads the properties that take more system calls: the arguments, and the pid inside the sandbox.
 func (p *Process) describe() {
 	dir := "/proc/" + strconv.Itoa(p.PID)
 	if b, err := proc.ReadSome(dir+"/cmdline", 4096); err == nil && len(b) > 0 {
@@ -79,13 +79,13 @@ func (p *Process) describe() {
 	for line := range strings.Lines(string(b)) {
 		if list, found := strings.CutPrefix(line, "NSpid:"); found {
 			if f := strings.Fields(list); len(f) > 1 {
-				p.Inside, _ = strconv.Atoi(f[len(f)-1]) // digits, from the kernel
+				p.Inside, _ = strconv.Atoi(f[len(f)-1]) // the kernel writes only digits
 			}
 		}
 	}
 }
 
-// Of returns the processes of a sandbox, pid 1 first and parents before children. These are the descendants of the
+// Of returns the processes of a sandbox, pid 1 first and parents before children. They are the descendants of the
 // sandbox's pid 1, and the other processes in its pid namespace. If the sandbox has joined an existing pid namespace,
 // Of returns only the descendants, because unrelated processes live in that namespace too.
 func (t ProcTable) Of(e *Entry) []*Process {
@@ -97,13 +97,13 @@ func (t ProcTable) Of(e *Entry) []*Process {
 	if s.Task != nil && t[s.Task.PID] != nil && t[s.Task.PID].Start == s.Task.Start {
 		space = t[s.Task.PID].space
 		if init == nil && s.Init.hidden() && e.alive() {
-			init = t[s.Task.PID] // the task, which may be seen
+			init = t[s.Task.PID] // the task, if /proc hides init
 		}
 	}
 	if init == nil || init.PID == s.Init.PID && init.Start != s.Init.Start {
 		return nil
 	}
-	if init.describe(); space == s.PIDSpace || init.PID == s.Init.PID && init.Inside != 1 { // it has no own pid namespace
+	if init.describe(); space == s.PIDSpace || init.PID == s.Init.PID && init.Inside != 1 { // no pid namespace of its own
 		space = ""
 	}
 	in := map[int]bool{init.PID: true}
@@ -131,14 +131,14 @@ func (t ProcTable) inOrder(in map[int]bool, first int) []*Process {
 		}
 	}
 	walk(first)
-	for len(in) > 0 { // processes that came from outside, each with its descendants
+	for len(in) > 0 { // processes from outside the sandbox, each with its descendants
 		var roots []int
 		for pid := range in {
 			if !in[t[pid].PPID] {
 				roots = append(roots, pid)
 			}
 		}
-		if roots == nil { // the table changed while it was read
+		if roots == nil { // the table has changed while it was read
 			return list
 		}
 		slices.Sort(roots)

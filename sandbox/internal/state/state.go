@@ -1,9 +1,9 @@
 package state
 
-// This file describes what other commands know about a sandbox. The state directory has one sub-directory for each
-// sandbox, which only the sandbox's launcher writes. The launcher holds a lock as long as it lives, so that other
-// commands can tell a running launcher from a killed one. A process is identified by its number, its start time and
-// the boot. flock(2), proc_pid_stat(5).
+// This file describes what other commands know about a sandbox. The state directory has a subdirectory (an entry) for
+// each sandbox, which only its launcher writes. The launcher holds a lock while it lives, so that other commands can
+// tell a running launcher from a killed one. A process is identified by its pid, its start time and the boot: flock(2),
+// proc_pid_stat(5).
 
 import (
 	"bytes"
@@ -30,9 +30,9 @@ const (
 	stateFile   = "state.json"
 	profileFile = "profile.yaml" // the effective profile, each value with its source
 	planFile    = "plan.txt"
-	reportFile  = "report.json" // once the sandbox has ended
-	logFile     = "log"         // the newest; the older ones are log.1, log.2, …
-	lockFile    = "lock"        // locked while the launcher lives; it holds the Ending afterwards
+	reportFile  = "report.json" // exists once the sandbox has ended
+	logFile     = "log"         // the newest log file; older ones are log.1, log.2, …
+	lockFile    = "lock"        // locked while the launcher lives; then contains the Ending
 )
 
 // State is the content of state.json in a sandbox's directory.
@@ -44,37 +44,37 @@ type State struct {
 	Args       []string   `json:"args"`
 	Cwd        string     `json:"cwd"`
 	Home       string     `json:"home,omitempty"`
-	Memory     int64      `json:"memory_limit_bytes,omitempty"` // limits.memory; 0: none
+	Memory     int64      `json:"memory_limit_bytes,omitempty"` // limits.memory; 0 means none
 	Detached   bool       `json:"detached"`
-	AutoRemove bool       `json:"auto_remove,omitempty"` // remove everything about the sandbox when it ends
+	AutoRemove bool       `json:"auto_remove,omitempty"` // remove the entry when the sandbox ends
 	Created    time.Time  `json:"created"`
-	Boot       string     `json:"boot_id"`       // see random(4)
-	PIDSpace   string     `json:"pid_namespace"` // the namespace of the process numbers: "pid:[4026531836]"
+	Boot       string     `json:"boot_id"`       // boot_id of random(4)
+	PIDSpace   string     `json:"pid_namespace"` // the namespace to which the pids belong: "pid:[4026531836]"
 	Launcher   ProcessID  `json:"launcher"`
-	Cgroup     *Cgroup    `json:"cgroup,omitempty"` // where its cgroups are; nil: it has none
+	Cgroup     *Cgroup    `json:"cgroup,omitempty"` // where its cgroups are; nil if it has none
 	Init       *ProcessID `json:"init,omitempty"`   // nil until the program runs
 	Task       *ProcessID `json:"task,omitempty"`
 }
 
-// ProcessID identifies a process, and no later process with the same number.
+// ProcessID identifies a process, and no later process with the same pid.
 type ProcessID struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"` // in clock ticks since boot: proc_pid_stat(5), field 22
 }
 
-// Ending says how a sandbox ended.
+// Ending tells how a sandbox ended.
 type Ending struct {
 	At     time.Time `json:"at"`
 	Code   int       `json:"code"` // cordon's exit code for this ending
 	Signal string    `json:"signal,omitempty"`
-	Limit  string    `json:"limit,omitempty"` // which limit ended it: "timeout"
-	Error  string    `json:"error,omitempty"` // the launcher's: it could not finish the run, or not store the report
+	Limit  string    `json:"limit,omitempty"` // the limit that ended it, such as "timeout"
+	Error  string    `json:"error,omitempty"` // why the launcher could not finish the run, or store the report
 
-	LogLost  int64  `json:"log_lost_bytes,omitempty"` // output that could not be logged
+	LogLost  int64  `json:"log_lost_bytes,omitempty"` // bytes of output that could not be logged
 	LogError string `json:"log_error,omitempty"`
 }
 
-// Status says what a sandbox is doing.
+// Status tells what a sandbox is doing.
 type Status string
 
 const (
@@ -82,15 +82,15 @@ const (
 	StatusRunning  Status = "running"
 	StatusPaused   Status = "paused"
 	StatusEnded    Status = "ended"
-	StatusLost     Status = "lost" // its launcher was killed: the next command removes what is left
+	StatusLost     Status = "lost" // its launcher was killed; the next command removes what is left
 )
 
-// Entry is the directory of one sandbox.
+// Entry is the directory of one sandbox in the state directory.
 type Entry struct {
 	State State
 
 	dir  *StateDir
-	base string   // of the directory: ID, or ID@NAME
+	base string   // the directory's name: ID, or ID@NAME
 	root *os.Root // the directory
 	lock *os.File
 	log  *Log
@@ -105,7 +105,7 @@ func (e *Entry) save() error {
 	return e.write(stateFile, append(b, '\n'))
 }
 
-// write puts a file into the entry, either completely or not at all.
+// write writes a file of the entry, either completely or not at all.
 func (e *Entry) write(name string, data []byte) error {
 	tmp := "." + name
 	err := e.root.WriteFile(tmp, data, 0o600)
@@ -118,7 +118,7 @@ func (e *Entry) write(name string, data []byte) error {
 	return err
 }
 
-// Close closes the entry. The launcher's Close also releases its lock.
+// Close closes the entry. If the launcher calls it, it also releases the launcher's lock.
 func (e *Entry) Close() { e.close() }
 
 func (e *Entry) close() {
@@ -139,7 +139,7 @@ func (e *Entry) alive() bool {
 	return err != nil
 }
 
-// Ending returns how the sandbox ended. It returns nil while the launcher lives, and if the launcher was killed.
+// Ending returns how the sandbox ended. It returns nil while the launcher lives, or if it was killed.
 func (e *Entry) Ending() *Ending {
 	if e.alive() {
 		return nil
@@ -161,8 +161,8 @@ func (e *Entry) ended() *Ending {
 	return &end
 }
 
-// Status returns what the sandbox is doing, as far as its launcher's lock shows it. [Entry.Paused] reports whether it
-// is paused.
+// Status returns what the sandbox is doing, as far as the launcher's lock shows. Whether the sandbox is paused,
+// [Entry.Paused] reports.
 func (e *Entry) Status() Status {
 	switch {
 	case e.alive() && e.State.Init == nil:
@@ -175,8 +175,8 @@ func (e *Entry) Status() Status {
 	return StatusLost
 }
 
-// Wait waits until the launcher has ended, and returns how the sandbox ended, or nil if the launcher was killed. It
-// does not need the entry's directory, which may be removed meanwhile.
+// Wait waits until the launcher has ended, and returns how the sandbox ended, or nil if the launcher was killed. The
+// entry's directory may be removed meanwhile.
 func (e *Entry) Wait() (*Ending, error) {
 	for {
 		switch err := unix.Flock(int(e.lock.Fd()), unix.LOCK_SH); err {
@@ -207,7 +207,7 @@ func (e *Entry) End(end Ending, r *report.Report) error {
 			end.Error = strings.TrimPrefix(end.Error+"; "+failed.Error(), "; ")
 		}
 	}
-	end.Error = end.Error[:min(len(end.Error), endingSize/8)] // in JSON a byte becomes at most six bytes
+	end.Error = end.Error[:min(len(end.Error), endingSize/8)] // in JSON a byte takes up to six bytes
 	end.LogError = end.LogError[:min(len(end.LogError), 200)]
 	b, err := json.Marshal(end)
 	if err == nil {
@@ -219,10 +219,10 @@ func (e *Entry) End(end Ending, r *report.Report) error {
 	return failed
 }
 
-// Save writes what the launcher now knows about the sandbox.
+// Save writes the launcher's present knowledge about the sandbox to state.json.
 func Save(e *Entry) error { return e.save() }
 
-// Keep stores the effective profile and the plan that the program is started with, and also writes what Save writes.
+// Keep stores the effective profile and the plan with which the program is started, and also does what Save does.
 func Keep(e *Entry, profile []byte, p *plan.Plan) error {
 	var text bytes.Buffer
 	if err := p.WriteText(&text); err != nil {
@@ -249,8 +249,8 @@ func bootID() (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// IdentifyProcess returns an identity that no later process with the same number has. The caller must make sure that
-// the number is not reused during the call.
+// IdentifyProcess returns the identity of a process. The caller must make sure that the pid is not reused during the
+// call.
 func IdentifyProcess(pid int) (ProcessID, error) {
 	b, err := proc.ReadSome("/proc/"+strconv.Itoa(pid)+"/stat", 1024)
 	if err != nil {
@@ -260,8 +260,9 @@ func IdentifyProcess(pid int) (ProcessID, error) {
 	return ProcessID{pid, st.Start}, err
 }
 
-// hidden reports whether a process exists but may not be seen, because /proc is mounted with hidepid (proc(5)) and a
-// sandbox's pid 1 is not dumpable. Only the launcher's lock tells whether it is still the same process.
+// hidden reports whether a process exists but is invisible to the caller, because /proc is mounted with hidepid
+// (proc(5)) and a sandbox's pid 1 is not dumpable. Then only the launcher's lock tells whether the pid still belongs to
+// the same process.
 func (id ProcessID) hidden() bool {
 	_, err := IdentifyProcess(id.PID)
 	return errors.Is(err, fs.ErrNotExist) && unix.Kill(id.PID, 0) != unix.ESRCH

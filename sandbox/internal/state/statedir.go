@@ -30,8 +30,8 @@ type StateDir struct {
 	root *os.Root
 }
 
-// OpenStateDir opens the state directory, and makes it if it does not exist. It returns an error if anybody else can
-// write there.
+// OpenStateDir opens the state directory, and makes it if it does not exist. It returns an error if another user can
+// write to it.
 func OpenStateDir(path string) (*StateDir, error) {
 	if path == "" {
 		return nil, &fail.Error{Op: "state directory", Err: errors.New("XDG_RUNTIME_DIR is not set to an absolute path, and there is no /run/user/" + strconv.Itoa(os.Getuid())), Hint: host.RuntimeDirRemedy}
@@ -71,8 +71,8 @@ func OpenStateDir(path string) (*StateDir, error) {
 	return &StateDir{path, root}, nil
 }
 
-// unsafeDir says why others may use a directory, or returns "" if only the caller may. forbidden are the permissions
-// that others may not have. Root may own the directory, unless forbidden includes reading.
+// unsafeDir returns the reason why other users can use a directory, or "" if only the caller can. forbidden are the
+// permission bits that others may not have. Root may own the directory, unless forbidden includes reading.
 func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
 	st, ok := host.StatOf(i)
 	switch uid := os.Getuid(); {
@@ -114,8 +114,7 @@ func checkName(name string) error {
 }
 
 // Create makes and locks the entry of a sandbox whose launcher is this process. The caller fills in the fields of s
-// that it knows; Create fills in the rest. If two launchers want the same name, one gets it and the other gets an
-// error.
+// that it knows; Create fills in the rest. If two launchers want the same name, one of them gets an error.
 func (d *StateDir) Create(s State) (*Entry, error) {
 	if s.Name != "" {
 		if err := checkName(s.Name); err != nil {
@@ -149,7 +148,7 @@ func (d *StateDir) Create(s State) (*Entry, error) {
 	return e, nil
 }
 
-// identify fills in what is known about this process.
+// identify fills in the fields about this process.
 func (s *State) identify() (err error) {
 	s.Version, s.Created = stateVersion, time.Now()
 	if s.Boot, err = bootID(); err != nil {
@@ -188,7 +187,7 @@ func (d *StateDir) free(names []string, name string) error {
 	return nil
 }
 
-// newID returns a number that no other sandbox has: 48 random bits.
+// newID returns an ID that no other sandbox has: 48 random bits.
 func newID(names []string) (string, error) {
 	for {
 		var b [6]byte
@@ -216,7 +215,7 @@ func (e *Entry) make() error {
 	if e.lock, err = e.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return err
 	}
-	// Reserve the room for the Ending now, so that a file system that is full later does not matter.
+	// Space for the Ending is reserved now, so that it can be written even if the file system is full later.
 	if _, err := e.lock.Write(make([]byte, endingSize)); err != nil {
 		return err
 	}
@@ -230,7 +229,7 @@ func (e *Entry) make() error {
 }
 
 // exclusive locks the directory against other processes that make or remove entries. They hold the lock only for a
-// moment; if one takes long, it was stopped.
+// moment, unless they are stopped.
 func (d *StateDir) exclusive() (unlock func(), err error) {
 	f, err := d.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -248,7 +247,7 @@ func (d *StateDir) exclusive() (unlock func(), err error) {
 	}
 }
 
-// names returns the names of the entries' directories, in the order of their numbers.
+// names returns the names of the entries' directories, sorted by ID.
 func (d *StateDir) names() ([]string, error) {
 	all, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
@@ -284,7 +283,7 @@ func (d *StateDir) open(base string) (*Entry, error) {
 	return e, nil
 }
 
-// own refuses a directory that others may use: the launcher makes each entry with mode 0700.
+// own refuses a directory that other users can use: the launcher makes each entry with mode 0700.
 func (e *Entry) own() error {
 	i, err := e.root.Stat(".")
 	if err == nil && unsafeDir(i, 0o077) != "" {

@@ -1,6 +1,6 @@
 package state
 
-// This file finds entries of the state directory by name or number, and removes what killed launchers have left.
+// This file finds entries of the state directory by name or ID, and removes what killed launchers have left.
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ func (d *StateDir) Entries() ([]*Entry, error) {
 	for _, n := range names {
 		e, err := d.open(n)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // removed meanwhile, or incomplete: Sweep removes it
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile, or incomplete, and then Sweep removes it
 		case err != nil:
 			return nil, &fail.Error{Op: "state of sandbox " + n, Err: err, Hint: "was it made by another version of cordon? end it with that version, or remove " + paths.Join(d.path, n)}
 		default:
@@ -50,8 +50,7 @@ func (d *StateDir) Entries() ([]*Entry, error) {
 	return all, nil
 }
 
-// Find opens the entry with the given name or number. ref may also be the beginning of a number, if no other number
-// begins with it.
+// Find opens the entry with a name or an ID. ref may also be the beginning of an ID, if no other ID begins with it.
 func (d *StateDir) Find(ref string) (*Entry, error) {
 	names, err := d.names()
 	if err != nil {
@@ -85,7 +84,7 @@ func (d *StateDir) Find(ref string) (*Entry, error) {
 	return e, nil
 }
 
-// minPrefix is the shortest beginning of a number that Find accepts.
+// minPrefix is the length of the shortest beginning of an ID that Find accepts.
 const minPrefix = 2
 
 func notFound(ref string, names []string) error {
@@ -108,8 +107,8 @@ func sortByAge(all []*Entry) {
 	slices.SortStableFunc(all, func(a, b *Entry) int { return a.State.Created.Compare(b.State.Created) })
 }
 
-// Remove removes the entry of a sandbox that has ended. If the launcher was killed, it also removes what the launcher
-// left behind.
+// Remove removes the entry of a sandbox that has ended. If the launcher was killed, it also removes the processes and
+// cgroups that the launcher has left.
 func (e *Entry) Remove() error {
 	unlock, err := e.dir.exclusive()
 	if err != nil {
@@ -122,7 +121,7 @@ func (e *Entry) Remove() error {
 	return e.remove()
 }
 
-// Discard removes the entry of the sandbox whose launcher is this process. The sandbox must have ended, or have never
+// Discard removes the entry of the sandbox whose launcher is this process. The sandbox must have ended, or never have
 // run.
 func (e *Entry) Discard() error {
 	unlock, err := e.dir.exclusive()
@@ -147,8 +146,8 @@ func (e *Entry) unlink() error {
 	return nil
 }
 
-// Sweep removes what killed launchers have left: directories, sockets, processes and cgroups. It returns the states
-// of their sandboxes. It is quick if nothing is left.
+// Sweep removes what killed launchers have left: directories, sockets, processes and cgroups. It returns the states of
+// their sandboxes. If there is nothing to remove, it is fast.
 func (d *StateDir) Sweep() (swept []State, err error) {
 	all, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
@@ -173,7 +172,7 @@ func (d *StateDir) Sweep() (swept []State, err error) {
 func (d *StateDir) lost(base string) bool {
 	fd, err := d.root.OpenFile(paths.Join(base, lockFile), unix.O_RDWR, 0)
 	if err != nil {
-		return errors.Is(err, fs.ErrNotExist) // or the entry has just been removed: sweep looks again
+		return errors.Is(err, fs.ErrNotExist) // or the entry has just been removed; sweep checks that
 	}
 	e := Entry{lock: fd}
 	defer fd.Close()
@@ -202,9 +201,8 @@ func (d *StateDir) sweep(base string) (*State, error) {
 	return &e.State, e.remove()
 }
 
-// killRest removes what is left of a sandbox whose launcher has ended: it kills pid 1, and with it every process of
-// the sandbox, and removes the cgroups. Usually the kernel has already killed pid 1. It has not if it is just about
-// to, or if a v1 freezer holds pid 1 back.
+// killRest kills the pid 1 of a sandbox whose launcher has ended, and with it every process of the sandbox, and removes
+// the cgroups. Usually the kernel has already killed pid 1, unless it is only about to, or a v1 freezer delays that.
 func (e *Entry) killRest() error {
 	fail := func(err error) error {
 		return &fail.Error{Op: "clean up after sandbox " + e.State.ID, Err: err}
@@ -215,7 +213,7 @@ func (e *Entry) killRest() error {
 		case err == nil:
 			init = fd
 			defer unix.Close(fd)
-		case err != unix.ESRCH: // pid 1 may live
+		case err != unix.ESRCH: // pid 1 may be alive
 			return fail(err)
 		}
 	}
@@ -254,7 +252,7 @@ func EndsWithin(d time.Duration, pidfds ...int) bool {
 	}
 }
 
-// sameSpace reports whether the process numbers in the state are valid in this process's pid namespace.
+// sameSpace reports whether the pids in the state belong to this process's pid namespace.
 func (e *Entry) sameSpace() bool {
 	space, err := proc.Readlink("/proc/self/ns/pid")
 	return err == nil && space == e.State.PIDSpace && e.sameBoot()
@@ -266,7 +264,7 @@ func (e *Entry) sameBoot() bool {
 	return err == nil && boot == e.State.Boot
 }
 
-// open returns a pidfd of exactly this process. It fails if another process has the number now.
+// open returns a pidfd of exactly this process. It fails if another process has the pid now.
 func (id ProcessID) open() (int, error) {
 	fd, err := unix.PidfdOpen(id.PID, 0)
 	if err != nil {
@@ -303,7 +301,7 @@ func (e *Entry) killInit() error {
 		return &fail.Error{Op: "kill sandbox " + e.State.ID, Err: errors.New("its launcher does not answer, and pid " + strconv.Itoa(e.State.Init.PID) + " cannot be told from another: " + whyHidden),
 			Hint: "kill -9 " + strconv.Itoa(e.State.Launcher.PID) + " ends the launcher, and the sandbox with it"}
 	case err == unix.ESRCH:
-		return nil // gone
+		return nil // the process has ended
 	case err != nil:
 		return &fail.Error{Op: "kill sandbox " + e.State.ID, Err: err}
 	}
@@ -312,7 +310,7 @@ func (e *Entry) killInit() error {
 		return &fail.Error{Op: "kill sandbox " + e.State.ID, Err: err}
 	}
 	if c := e.State.Cgroup; c != nil {
-		_ = c.Thaw() // a v1 freezer holds back even SIGKILL; without a freezer there is nothing to thaw
+		_ = c.Thaw() // a v1 freezer delays even SIGKILL; without a freezer this fails and does no harm
 	}
 	return nil
 }

@@ -1,16 +1,16 @@
 package terminal
 
-// This file is the launcher's part between its terminal and the task's: termios(3), ioctl_tty(2), pty(7),
-// credentials(7).
+// This file connects the caller's terminal and the task's: termios(3), ioctl_tty(2), pty(7), credentials(7).
 //
-// The launcher passes on each typed byte. The caller's terminal is in raw mode, and the line discipline of the task's
-// terminal makes signals, lines and echoes from the bytes. The task's output comes out unchanged. Everything else is
-// about sharing the caller's terminal with other programs, as every program of a job does:
+// The launcher passes each typed byte to the task's terminal. The caller's terminal is in raw mode, and the line
+// discipline of the task's terminal turns the bytes into signals, lines and echoes. The task's output comes out
+// unchanged. The rest of this file is about sharing the caller's terminal with other programs, as every program of a
+// job must:
 //
 //   - In the background (`cordon run make &`) the launcher does not touch the terminal until it is in the foreground.
 //   - In a pipeline (stdin is not a terminal, or stdout is a pipe) another program may read the same terminal, such as
 //     a pager after the pipe: sharedtty.go.
-//   - When the task stops (Ctrl-Z), the launcher restores the terminal and stops too, so that the shell that started it
+//   - When the task stops (Ctrl-Z), the launcher restores the terminal's mode and stops too, so that the user's shell
 //     shows its prompt. When the launcher is continued, so is the task.
 
 import (
@@ -30,74 +30,74 @@ import (
 	"cordon/sandbox/internal/output"
 )
 
-// sandboxed is what a terminal needs from the launcher of its sandbox. The loop calls its methods; the copier also
-// calls SignalGroup.
+// sandboxed is what a Terminal needs from the launcher of its sandbox. The loop calls these methods; copier also calls
+// SignalGroup.
 type sandboxed interface {
 	SignalGroup(sig syscall.Signal) error // signals the task's process group
 	FollowStop()                          // stops the launcher if the task has stopped
-	StopWith(group bool)                  // stops the launcher, with group its whole job; then continues the task
+	StopWith(group bool)                  // stops the launcher (with group, its whole job), and then continues the task
 	HungUp()                              // ends the task, because the caller's terminal is gone
 	EndNow()                              // kills the sandbox
 	IsTold() bool                         // reports whether the run was told to end
-	IsHurried() bool                      // reports whether the launcher shall not wait for anything any more
+	IsHurried() bool                      // reports whether the launcher has stopped waiting for readers of the output
 	HurryUp()                             // makes IsHurried true
 	HasEnded() bool                       // reports whether the task has ended
 }
 
-// Terminal is the launcher's side of the task's terminal. A goroutine, copier, copies the output; everything else is
-// done in the loop.
+// Terminal is the launcher's side of the task's terminal. The goroutine copier copies the output. Everything else runs
+// in the launcher's loop.
 type Terminal struct {
 	sandbox sandboxed
 	loop    *loop.Loop
 	init    int // the pid of the sandbox's init, once the program runs
 
-	Master int // does not block; -1 until the launcher has it
-	slave  int // the launcher's own, so that a task that closes its terminal can open it again; -1 until then
+	Master int // the terminal's master, which does not block; -1 before the launcher has it
+	slave  int // a descriptor of the slave, so that a task that closes its terminal can open it again; -1 before
 
-	in     int  // the caller's terminal, where the user types; -1 for none
-	out    int  // where the task's output goes: a terminal, or what stands for stdout; -1 for nowhere
-	typist bool // in is stdin
+	in     int  // the caller's terminal, on which the user types; -1 if there is none
+	out    int  // where the output goes: a terminal, or the file in place of stdout; -1 if nowhere
+	typist bool // the caller's terminal is stdin
 	shared bool // another program may read the caller's terminal
 
-	linesOnly bool // the launcher never makes the caller's terminal raw
-	deaf      bool // the launcher reads nothing from it
+	linesOnly bool // the launcher never puts the caller's terminal into raw mode
+	deaf      bool // the launcher reads nothing from the caller's terminal
 
-	mu        sync.Mutex // guards the next seven, because the copier follows the task's mode too
-	raw       bool       // the launcher has set the mode of the caller's terminal
+	mu        sync.Mutex // guards the next seven fields, because copier uses them too
+	raw       bool       // the launcher has changed the mode of the caller's terminal
 	set       unix.Termios
-	found     *unix.Termios // the caller's mode before the launcher first changed it
+	found     *unix.Termios // the mode of the caller's terminal before that
 	began     unix.Termios  // the initial mode of the task's terminal
-	echo      []byte        // what was typed in line mode, if the caller's terminal has shown it
-	looked    time.Time     // when opened last looked for processes that have opened the task's terminal
-	hasOpened bool          // what opened found
+	echo      []byte        // what was typed in line mode and the caller's terminal has already echoed
+	looked    time.Time     // when opened last examined the processes
+	hasOpened bool          // the result of opened
 
 	pending    []byte      // typed, but not yet passed to the task
 	ahead      []byte      // the end of what was typed
-	unread     []byte      // typed, but not read by the task, which has ended
+	unread     []byte      // typed, but not read before the task ended
 	over       atomic.Bool // the task has ended
 	size       unix.Winsize
-	later      bool      // a call of attend is due
+	later      bool      // attend will be called again
 	LastKey    time.Time // when something was typed
-	nextLook   time.Time // when the next look at whether the task has stopped is due; zero for none
-	modeCopied bool      // the task's terminal has got the mode of the caller's
-	vanished   bool      // the caller's terminal is gone
+	nextLook   time.Time // when the launcher checks next whether the task has stopped; zero if never
+	modeCopied bool      // the task's terminal has got the mode of the caller's terminal
+	vanished   bool      // the caller's terminal has been hung up
 
 	interrupted time.Time    // when Ctrl-C was last typed
 	late        bool         // Ctrl-C was typed after the task had ended
 	written     atomic.Int64 // bytes that the task has written since the last Ctrl-C
 
 	Copying bool
-	idle    atomic.Bool   // the copier has written all that it has read
-	ending  atomic.Bool   // the sandbox has ended: the copier copies the rest, then ends
-	wake    int           // eventfd: tells the copier to look at ending
-	done    int           // eventfd: tells the loop that the copier has ended
-	last    []byte        // the end of the task's output; only the copier uses it until the copier has ended
+	idle    atomic.Bool   // copier has written all that it has read
+	ending  atomic.Bool   // the sandbox has ended: copier copies the rest, and then ends
+	wake    int           // eventfd that makes copier check ending
+	done    int           // eventfd by which copier says that it has ended
+	last    []byte        // the end of the task's output; only copier may use it until it has ended
 	cast    *cast         // nil if nothing is recorded
 	meter   *output.Meter // nil without limits.output
 }
 
-// New makes the launcher's side. stdio are the caller's files. If always is true, the task's stdout is a terminal
-// even if the caller's is not.
+// New makes the launcher's side of a terminal. stdio are the caller's files. If always is true, the task's stdout is a
+// terminal even if the caller's is not.
 func New(of sandboxed, l *loop.Loop, stdio [3]*os.File, always bool) (*Terminal, error) {
 	t := &Terminal{sandbox: of, loop: l, Master: -1, slave: -1, wake: -1, done: -1}
 	t.choose(stdio, always)
@@ -179,7 +179,7 @@ func (t *Terminal) keep() error {
 	return failed
 }
 
-// Take takes over the master of the task's terminal, and gives the terminal the mode and the size of the caller's.
+// Take receives the master of the task's terminal, and gives that terminal the mode and size of the caller's.
 func (t *Terminal) Take(master int) error {
 	if master < 0 || t.Master >= 0 {
 		return &fail.Error{Op: "receive the terminal", Err: errors.New("it did not come")}
@@ -204,8 +204,8 @@ func (t *Terminal) Take(master int) error {
 	return nil
 }
 
-// copyMode gives the task's terminal the mode of the caller's, including its keys for signals and editing. It does so
-// once, when the launcher is in the foreground, because in the background the mode is that of the shell's command line.
+// copyMode gives the task's terminal the mode of the caller's, with its keys for signals and editing. It does so once,
+// when the launcher is in the foreground, because before that the mode is that of the shell's command line.
 func (t *Terminal) copyMode() {
 	if t.in < 0 || t.modeCopied || !t.Foreground() {
 		return
@@ -215,7 +215,7 @@ func (t *Terminal) copyMode() {
 	if err != nil {
 		return
 	}
-	if inner, err := unix.IoctlGetTermios(t.Master, unix.TCGETS); err == nil && *inner == t.began { // the task has not changed it
+	if inner, err := unix.IoctlGetTermios(t.Master, unix.TCGETS); err == nil && *inner == t.began { // unchanged by the task
 		t.mu.Lock()
 		t.began = *outer
 		t.mu.Unlock()
@@ -236,8 +236,8 @@ func (t *Terminal) outerSize() unix.Winsize {
 // Record makes the terminal write a recording of the task's output to w. env is the task's environment.
 func (t *Terminal) Record(w io.Writer, env []string) { t.cast = newCast(w, t.size, env) }
 
-// Begin starts the copying once the program runs. init is the pid of the sandbox's init. The meter counts the bytes,
-// and c has the meter's descriptors.
+// Begin starts the copying once the program runs. init is the pid of the sandbox's init. m counts the bytes of the
+// output, and c has the descriptors that belong to m.
 func (t *Terminal) Begin(init int, m *output.Meter, c *output.Copying) {
 	t.init, t.Copying, t.meter = init, true, m
 	c.Use()
@@ -248,20 +248,20 @@ func (t *Terminal) Begin(init int, m *output.Meter, c *output.Copying) {
 	t.attend()
 }
 
-// attend decides whether the launcher now reads what is typed, and in which mode.
+// attend decides whether the launcher reads what is typed now, and in which mode.
 func (t *Terminal) attend() {
 	if t.in < 0 || t.vanished || t.ending.Load() {
 		return
 	}
 	t.loop.Unwatch(t.in)
 	if !t.Foreground() {
-		t.again(250 * time.Millisecond) // a shell's fg sends no signal to a job that runs
+		t.again(250 * time.Millisecond) // a shell's fg sends no signal to a running job, so the launcher checks again
 		return
 	}
 	t.copyMode()
 	switch {
 	case t.deaf:
-		t.loop.Watch(t.in, 0, t.typed) // the terminal may be hung up
+		t.loop.Watch(t.in, 0, t.typed) // only to notice when the terminal is hung up
 		return
 	case t.shared:
 		t.follow()
@@ -284,18 +284,18 @@ func (t *Terminal) again(d time.Duration) {
 	})
 }
 
-// Foreground reports whether the launcher may read the caller's terminal. A terminal that controls another session,
-// or none, has no foreground group for the launcher; the launcher may read it.
+// Foreground reports whether the launcher may read the caller's terminal. A terminal that controls another session, or
+// none, has no foreground group for the launcher, so the launcher may read it.
 func (t *Terminal) Foreground() bool {
 	group, err := unix.IoctlGetInt(t.in, unix.TIOCGPGRP)
 	return err != nil || group == unix.Getpgrp()
 }
 
-// setRaw sets the caller's terminal to raw mode, as cfmakeraw(3) does: each typed byte goes to the task.
+// setRaw puts the caller's terminal into raw mode, as cfmakeraw(3) does: each typed byte goes to the task.
 func (t *Terminal) setRaw() {
 	t.change(func(mode *unix.Termios) {
 		mode.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-		if !t.shared { // the other programs of the pipeline write lines
+		if !t.shared { // other programs of the pipeline write lines to it
 			mode.Oflag &^= unix.OPOST
 		}
 		mode.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
@@ -304,7 +304,7 @@ func (t *Terminal) setRaw() {
 	})
 }
 
-// change changes the mode of the caller's terminal, unless the launcher has already changed it.
+// change applies what to the mode of the caller's terminal, unless the launcher has already changed the mode.
 func (t *Terminal) change(what func(*unix.Termios)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -313,20 +313,20 @@ func (t *Terminal) change(what func(*unix.Termios)) {
 	}
 	mode, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
 	if err != nil {
-		return // the terminal is gone: the next read says so
+		return // the terminal has been hung up, as the next read will report
 	}
-	if found := *mode; t.found == nil || mode.Lflag&lineMode != 0 { // not the mode of an earlier setRaw
+	if found := *mode; t.found == nil || mode.Lflag&lineMode != 0 { // not a mode that an earlier setRaw has set
 		t.found = &found
 	}
 	what(mode)
 	t.raw = unix.IoctlSetTermios(t.in, unix.TCSETS, mode) == nil
-	if now, err := unix.IoctlGetTermios(t.in, unix.TCGETS); err == nil { // the mode as the kernel has set it
+	if now, err := unix.IoctlGetTermios(t.in, unix.TCGETS); err == nil { // the mode as the kernel has accepted it
 		t.set = *now
 	}
 }
 
-// Restore sets the caller's terminal back to its initial mode. It changes nothing in the background, when the terminal
-// belongs to somebody else, or if another program of the pipeline has set the mode meanwhile.
+// Restore gives the caller's terminal its initial mode. It does nothing in the background, when the terminal belongs to
+// another job, or if another program of the pipeline has set a mode meanwhile.
 func (t *Terminal) Restore() {
 	if t == nil {
 		return
@@ -344,7 +344,7 @@ func (t *Terminal) Restore() {
 	t.raw = false
 }
 
-// Resize gives the task's terminal the size of the caller's. If the size has changed, the kernel signals the
+// Resize gives the task's terminal the size of the caller's. If the size has changed, the kernel sends SIGWINCH to the
 // foreground group in the sandbox.
 func (t *Terminal) Resize() {
 	size := t.outerSize()
@@ -356,7 +356,7 @@ func (t *Terminal) Resize() {
 	t.cast.resize(size)
 }
 
-// HangUp ends the task when the caller's terminal is gone.
+// HangUp ends the task because the caller's terminal has been hung up.
 func (t *Terminal) HangUp() {
 	t.loop.Unwatch(t.in)
 	t.vanished = true
@@ -369,12 +369,12 @@ func (t *Terminal) IsGone() bool {
 	return t.in >= 0 && err != nil
 }
 
-// Raise sends the foreground group in the sandbox the signal of a key, as the line discipline does.
+// Raise sends the signal of a key to the foreground group in the sandbox, as the line discipline does.
 func (t *Terminal) Raise(sig syscall.Signal) error {
 	return unix.IoctlSetInt(t.Master, unix.TIOCSIG, int(sig))
 }
 
-// Resumed takes over the caller's terminal again after a stop, because a shell has used the terminal meanwhile.
+// Resumed takes the caller's terminal over again after a stop, during which a shell has used it.
 func (t *Terminal) Resumed() {
 	t.mu.Lock()
 	t.raw = false
@@ -383,9 +383,9 @@ func (t *Terminal) Resumed() {
 	t.Resize()
 }
 
-// Suspend stops the launcher after the task has been stopped, with the terminal in its initial mode. First it copies
-// what the task has still written, such as an editor's switch back to the other screen, so that this does not appear
-// after the shell's prompt.
+// Suspend stops the launcher after the task has stopped, with the terminal in its initial mode. It first copies the
+// last output, such as an editor's switch back to the main screen, so that this does not appear after the shell's
+// prompt.
 func (t *Terminal) Suspend(group bool) {
 	t.settle()
 	t.Restore()

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cast writes a recording. Its methods may be called on nil, and in any goroutine. cast ignores the writer's errors,
-// so the writer itself must report them.
+// cast writes a recording of a terminal. Its methods may be called on nil, and in any goroutine. It ignores write
+// errors, which the writer itself must report.
 type cast struct {
 	mu    sync.Mutex
 	w     io.Writer
@@ -25,7 +25,7 @@ type cast struct {
 	line  []byte
 }
 
-// newCast writes the header. From the environment it takes only what matters for playing: TERM and SHELL.
+// newCast writes the header. From the environment it takes only the variables that matter for playing: TERM and SHELL.
 func newCast(w io.Writer, size unix.Winsize, env []string) *cast {
 	c := &cast{w: w, began: time.Now()}
 	c.line = append(c.line, `{"version": 2, "width": `...)
@@ -48,7 +48,7 @@ func newCast(w io.Writer, size unix.Winsize, env []string) *cast {
 	return c
 }
 
-// output records what the task wrote. A character may be split between two calls.
+// output records output of the task. A character may be split between two calls.
 func (c *cast) output(b []byte) {
 	if c == nil {
 		return
@@ -73,7 +73,7 @@ func (c *cast) resize(size unix.Winsize) {
 	c.event('r', []byte(strconv.Itoa(int(size.Col))+"x"+strconv.Itoa(int(size.Row))))
 }
 
-// close records the rest of an incomplete character, and nothing more.
+// close records the bytes of an incomplete character, and ends the recording.
 func (c *cast) close() {
 	if c == nil {
 		return

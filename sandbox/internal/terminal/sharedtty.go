@@ -2,16 +2,15 @@ package terminal
 
 // This file handles a terminal that other programs may read too: termios(3), proc_pid_fd(5), proc_pid_stat(5).
 //
-// Everything that the launcher reads there is lost to the others, and a hostile task may ask for it on purpose.
+// What the launcher reads there, the other programs do not get, and a hostile task may cause that on purpose.
 // Therefore:
 //
-//   - If stdin is /dev/null, as a shell without job control gives it to a job in the background, the launcher reads
-//     nothing.
+//   - If stdin is /dev/null, as in a background job of a shell without job control, the launcher reads nothing.
 //   - If stdout is a pipe, its reader may be a pager. The launcher reads lines if stdin is the terminal. It changes only
 //     the echo, for a password.
 //   - If stdin is a pipe or a file, the launcher reads only while a process inside has opened its terminal by name, as
 //     less(1) does. It then reads lines, or raw bytes if the task's terminal is raw.
-//   - If another program has left line mode or switched the echo off, the launcher reads and changes nothing until that
+//   - If another program has left line mode or disabled the echo, the launcher reads and changes nothing until that
 //     program has restored the mode.
 
 import (
@@ -40,13 +39,14 @@ func holdsData(f *os.File) bool {
 	return host.IsPipe(f) || f != nil && unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
-// ofAnotherSession reports whether a terminal controls another session than the launcher's, as after setsid(1).
+// ofAnotherSession reports whether a terminal controls another session than the launcher's, for example after
+// setsid(1).
 func ofAnotherSession(fd int) bool {
 	var st unix.Stat_t
 	if _, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err == nil || unix.Fstat(fd, &st) != nil {
 		return false
 	}
-	all, _ := os.ReadDir("/proc") // a caller that may not look sees no process
+	all, _ := os.ReadDir("/proc") // if the caller may not read /proc, there are no processes
 	for _, e := range all {
 		if name := e.Name(); name[0] < '1' || name[0] > '9' {
 			continue
@@ -70,8 +70,8 @@ func ttyNumber(dev uint64) uint32 {
 // lineMode are the flags of a terminal in line mode.
 const lineMode = unix.ICANON | unix.ECHO | unix.ISIG
 
-// follow keeps a shared terminal in the mode that the task's terminal needs, but only while the task's terminal differs
-// from its initial mode.
+// follow keeps a shared terminal in the mode that the task's terminal has, but only while that differs from the initial
+// mode of the task's terminal.
 func (t *Terminal) follow() {
 	if t.deaf || t.over.Load() {
 		return
@@ -105,7 +105,7 @@ func (t *Terminal) othersMode() bool {
 	return mode.Lflag&lineMode != lineMode && !(t.raw && *mode == t.set)
 }
 
-// mine reports whether the input of a shared terminal is meant for the task.
+// mine reports whether input from a shared terminal is meant for the task.
 func (t *Terminal) mine() bool {
 	switch {
 	case t.othersMode():
@@ -161,7 +161,7 @@ func opensForReading(info string) bool {
 	return err == nil && bad == nil && flags&unix.O_ACCMODE == unix.O_RDONLY
 }
 
-// expectEcho remembers a line that the caller's terminal has already shown, because the task's terminal echoes it
+// expectEcho remembers a line that the caller's terminal has already echoed, because the task's terminal will echo it
 // again.
 func (t *Terminal) expectEcho(line []byte) {
 	t.mu.Lock()
@@ -171,7 +171,7 @@ func (t *Terminal) expectEcho(line []byte) {
 	}
 }
 
-// withoutEcho removes the line of expectEcho from the output of the task's terminal, if the output begins with it.
+// withoutEcho removes the line of expectEcho from the beginning of the task's output.
 func (t *Terminal) withoutEcho(b []byte) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,29 +10,29 @@ import (
 	"cordon/sandbox/internal/loop"
 )
 
-// copier copies what the task writes until the sandbox has ended and nothing is left. If the reader of the output is
-// slow, copier waits for it, and then the task waits too.
+// copier copies the task's output until the sandbox has ended and nothing is left. If the reader of the output is slow,
+// copier waits, and so does the task.
 func (t *Terminal) copier() {
 	defer func() { _, _ = unix.Write(t.done, loop.One[:]) }()
 	ended := false
 	defer func() {
-		if !ended { // a panic
+		if !ended { // in a panic
 			t.Restore()
 		}
 	}()
 	buf, out, over := make([]byte, 64<<10), t.out, false
-	looks := 0 // how many more looks at the mode are due: bash switches the echo off after its prompt
+	looks := 0 // how often to check the terminal's mode once more: bash disables the echo after its prompt
 	for {
 		wait := -1
 		if looks > 0 && !t.ending.Load() {
-			looks, wait = looks-1, 20 // ms
+			looks, wait = looks-1, 20 // milliseconds
 			t.follow()
 		}
 		n, more := t.gather(buf, wait)
 		if n > 0 && t.shared {
 			looks = 10
 		}
-		if k := t.meter.Take(n); k < n { // the meter ends the sandbox, because it has written too much
+		if k := t.meter.Take(n); k < n { // the output limit is reached, and the meter ends the sandbox
 			n, over = k, true
 		}
 		if n > 0 {
@@ -40,7 +40,7 @@ func (t *Terminal) copier() {
 			t.cast.output(buf[:n])
 			t.last = lastOf(t.last, buf[:n])
 			if t.shared && !t.ending.Load() {
-				t.follow() // the prompt that the mode is for must come after the change
+				t.follow() // change the mode before the prompt that belongs to it appears
 			}
 			if !loop.WriteAll(out, t.withoutEcho(buf[:n])) {
 				out = -1
@@ -51,13 +51,13 @@ func (t *Terminal) copier() {
 			out = -1
 		}
 		if !more {
-			ended = true // Finish restores the terminal, after it has given back the unread keys
+			ended = true // Finish puts the unread keys back, and then restores the terminal
 			return
 		}
 	}
 }
 
-// tailSize is how many bytes of the task's output the launcher keeps.
+// tailSize is how many bytes at the end of the task's output the launcher keeps.
 const tailSize = 4096
 
 // lastOf returns the last tailSize bytes of kept followed by more.
@@ -79,9 +79,9 @@ func (t *Terminal) Last() []byte {
 	return t.last
 }
 
-// gather waits for the task's output, and returns what has arrived. It waits at most the given number of
-// milliseconds; with -1 it waits without limit. A single read of a terminal returns at most 4 KiB. more is false if
-// no further output can come.
+// gather waits for output of the task, and reads what has arrived. wait is the longest wait in milliseconds; -1 means
+// no limit. It reads several times, because one read of a terminal returns at most 4 KiB. more is false if no further
+// output can come.
 func (t *Terminal) gather(buf []byte, wait int) (n int, more bool) {
 	ending := t.ending.Load()
 	if !ending {
@@ -111,14 +111,13 @@ func (t *Terminal) gather(buf []byte, wait int) (n int, more bool) {
 	return n, true
 }
 
-// settle waits until the copier has written the output of a stopped task, because the caller's terminal may be
-// stopped too. It waits at most half a second. The kernel passes on a terminal's output a moment later, so one look
-// is not enough.
+// settle waits until copier has written the output of a stopped task, at most half a second, because the caller's
+// terminal may be stopped too. The kernel delivers a terminal's output a moment later, so one check does not suffice.
 func (t *Terminal) settle() {
 	const step, most, enough = 2 * time.Millisecond, 250, 2
 	for i, quiet := 0, 0; t.Copying && i < most && quiet < enough; i++ {
 		time.Sleep(step)
-		// The order matters: output that has left the terminal keeps the copier busy until it is written.
+		// The order matters: output that has left the terminal keeps copier busy until it is written.
 		if quiet++; loop.Readable(t.Master) || !t.idle.Load() {
 			quiet = 0
 		}
@@ -151,9 +150,9 @@ func (t *Terminal) Finish() {
 		t.cast.close()
 		if fds[0].Revents == 0 {
 			t.Restore()
-			return // the copier still uses the descriptors
+			return // copier still uses the descriptors
 		}
-		_, _ = unix.Read(t.done, make([]byte, len(loop.One))) // the copier's work comes before what follows
+		_, _ = unix.Read(t.done, make([]byte, len(loop.One))) // copier must finish before the rest
 	}
 	t.lateKeys()
 	t.giveBack()

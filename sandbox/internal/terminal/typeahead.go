@@ -1,11 +1,11 @@
 package terminal
 
-// This file returns what was typed and the task did not read: ioctl_tty(2) (TIOCSTI), termios(3).
+// This file returns typed keys that the task has not read: ioctl_tty(2) (TIOCSTI), termios(3).
 //
-// In raw mode the launcher takes each key at once, because a key may be Ctrl-C. Without a sandbox, the shell gets the
-// keys that a program does not read. So when the task has ended, the launcher takes the unread keys out of the task's
-// terminal and puts them back into the caller's. init waits for that: the end of init closes the task's terminal and
-// discards its content.
+// In raw mode the launcher reads each key at once, because a key may be Ctrl-C. Without a sandbox, the shell would get
+// the keys that a program does not read. So when the task has ended, the launcher takes the unread keys out of the
+// task's terminal and puts them back into the caller's. init waits for that, because its end closes the task's terminal
+// and discards its content.
 //
 // The launcher puts back only keys that were typed. The task may have put other bytes into its own terminal, and a
 // shell would execute them. So the unread bytes must equal the end of what was typed; otherwise the launcher drops
@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxAhead is how many typed bytes the launcher remembers. A terminal holds as many.
+// maxAhead is how many typed bytes the launcher remembers. A terminal holds the same number.
 const maxAhead = 4096
 
 // remember keeps the last maxAhead bytes of what was typed.
@@ -39,7 +39,7 @@ func (t *Terminal) KeepUnread() {
 		return
 	}
 	mode.Lflag &^= unix.ICANON | unix.ECHO | unix.ISIG
-	mode.Cc[unix.VMIN], mode.Cc[unix.VTIME] = 0, 0 // a read does not wait
+	mode.Cc[unix.VMIN], mode.Cc[unix.VTIME] = 0, 0 // reads return at once
 	if unix.IoctlSetTermios(t.slave, unix.TCSETS, mode) != nil {
 		return
 	}
@@ -55,14 +55,14 @@ func (t *Terminal) KeepUnread() {
 	t.pending = nil
 }
 
-// typedEnd returns the end of what was typed that corresponds to left, the unread bytes of a terminal. It returns nil
-// if left is anything else.
+// typedEnd returns the end of typed that corresponds to left, the unread bytes of a terminal. It returns nil if left
+// was not typed.
 func typedEnd(typed, left []byte) []byte {
 	if len(left) > len(typed) {
 		return nil
 	}
 	end := typed[len(typed)-len(left):]
-	enter := func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r"), []byte("\n")) } // as ICRNL does
+	enter := func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r"), []byte("\n")) } // like the terminal flag ICRNL
 	if !bytes.Equal(enter(end), enter(left)) {
 		return nil
 	}

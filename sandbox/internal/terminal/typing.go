@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// typed reads what was typed, if it is meant for the task.
+// typed reads what was typed, if that is meant for the task.
 func (t *Terminal) typed(revents int16) {
 	if revents&unix.POLLIN == 0 {
 		t.HangUp()
@@ -38,25 +38,26 @@ func (t *Terminal) typed(revents int16) {
 	t.expectEcho(buf[:n])
 	t.pending = append(t.pending, buf[:n]...)
 	t.feed()
-	if !ended && !t.late && t.sandbox.HasEnded() { // the task has ended meanwhile, so nobody got the key
+	if !ended && !t.late && t.sandbox.HasEnded() { // the task has ended meanwhile, so nobody has got the key
 		t.countInterrupts(buf[:n])
 	}
 	t.Expect(time.Now())
 }
 
-// Expect starts to check whether the task has stopped, because something at the given time may stop it.
+// Expect starts to check whether the task has stopped, because something that may stop it happened at the given time.
 func (t *Terminal) Expect(at time.Time) {
 	t.LastKey = at
 	t.look(20 * time.Millisecond)
 }
 
-// A task on a busy machine answers the key that stops it late, so the launcher looks for longer at longer intervals.
+// On a busy machine a task may stop long after the key that stops it, so the launcher checks for a long time at growing
+// intervals.
 const (
 	lookStep = 50 * time.Millisecond
 	lookMost = 15 * time.Second
 )
 
-// look checks repeatedly whether the task has stopped, for a while after the last key, because a key can stop a task.
+// look checks repeatedly, for a while after the last key, whether the task has stopped.
 func (t *Terminal) look(d time.Duration) {
 	now := time.Now()
 	if !t.nextLook.IsZero() && t.nextLook.Before(now.Add(lookStep)) {
@@ -65,7 +66,7 @@ func (t *Terminal) look(d time.Duration) {
 	at := now.Add(d)
 	t.nextLook = at
 	t.loop.At(at, func() {
-		if !t.nextLook.Equal(at) { // a later key has caused an earlier look
+		if !t.nextLook.Equal(at) { // a later key has caused an earlier check
 			return
 		}
 		t.nextLook = time.Time{}
@@ -86,7 +87,7 @@ func (t *Terminal) isRaw() bool {
 	return t.raw && t.set.Lflag&unix.ICANON == 0
 }
 
-// feed passes the typed bytes to the task. If the task accepts no more, the launcher reads no more.
+// feed passes the typed bytes to the task. If the task's terminal is full, the launcher reads no more.
 func (t *Terminal) feed() {
 	for len(t.pending) > 0 {
 		n, err := unix.Write(t.Master, t.pending)
@@ -102,7 +103,7 @@ func (t *Terminal) feed() {
 			return
 		case err == unix.EINTR:
 		case err != nil:
-			t.pending = nil // no process has the terminal open
+			t.pending = nil // no process has the task's terminal open
 		default:
 			t.pending = t.pending[n:]
 		}
@@ -110,14 +111,14 @@ func (t *Terminal) feed() {
 	t.pending = nil
 }
 
-// A Break says whether the launcher has read Ctrl-C as a key. Without a terminal of the task's own, the key would
-// have been a signal to the launcher's own process group.
+// A Break tells whether Ctrl-C was typed and the launcher has read it as a key. Without a terminal of the task's own,
+// it would have been a signal to the launcher's process group.
 type Break struct {
 	Typed bool // Ctrl-C was typed
 	Late  bool // it was typed after the task had ended, so the task did not get it
 }
 
-// TypedBreak returns which Ctrl-C was typed before Finish was called.
+// TypedBreak tells whether Ctrl-C was typed before Finish was called.
 func (t *Terminal) TypedBreak() Break {
 	if t == nil || t.interrupted.IsZero() && !t.late {
 		return Break{}
@@ -125,9 +126,9 @@ func (t *Terminal) TypedBreak() Break {
 	return Break{true, t.late}
 }
 
-// lateKeys looks for Ctrl-C among the typed bytes that nobody has read yet. giveBack puts the other bytes back,
-// together with those that the task has not read. If the kernel does not allow that, lateKeys reads nothing, and the
-// caller's next program reads the bytes.
+// lateKeys looks for Ctrl-C among typed bytes that nobody has read yet. giveBack puts the other bytes back, together
+// with those that the task has not read. If the kernel does not allow that, lateKeys reads nothing, and the next
+// program reads the bytes.
 func (t *Terminal) lateKeys() {
 	waiting, err := unix.IoctlGetInt(t.in, unix.TIOCINQ)
 	if err != nil || waiting == 0 || !t.isRaw() || !t.ownsGroup() {
@@ -149,10 +150,10 @@ func (t *Terminal) ownsGroup() bool {
 	return err == nil && group == unix.Getpgrp()
 }
 
-// countInterrupts kills the sandbox if its task ignores Ctrl-C. This is the case if Ctrl-C makes a signal in the
-// task's terminal, if it is typed a second time within the limits of IsSecond, and if the task has written at most
-// the echo since the first time. A program that handles Ctrl-C answers at least with a prompt. A program that reads
-// Ctrl-C as a key has switched the signal off. countInterrupts reports whether it has killed the sandbox.
+// countInterrupts kills the sandbox if its task ignores Ctrl-C: if Ctrl-C causes a signal in the task's terminal, if it
+// is typed a second time within the limits of IsSecond, and if the task has written nothing but the echo since the
+// first. A program that handles Ctrl-C writes at least a prompt. A program that reads Ctrl-C as a key has disabled the
+// signal. countInterrupts reports whether it has killed the sandbox.
 func (t *Terminal) countInterrupts(b []byte) (killed bool) {
 	mode, ended := &t.began, t.sandbox.HasEnded()
 	if !ended {

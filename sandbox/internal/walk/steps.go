@@ -7,31 +7,31 @@ import (
 )
 
 const (
-	OpenAny = unix.O_PATH | unix.O_CLOEXEC                    // a file of any type
-	OpenDir = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC // a directory
+	OpenAny = unix.O_PATH | unix.O_CLOEXEC                    // open a file of any type
+	OpenDir = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC // open a directory
 
-	ResolveInRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS // for openat2(2): the directory is "/"
+	ResolveInRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS // for openat2(2): the given directory counts as "/"
 
-	openName = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC // a symbolic link itself
+	openName = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC // open a symbolic link itself
 
 	maxLinks = 40 // the kernel's limit: path_resolution(7)
 )
 
-// From opens a path as a process would whose root directory is root and whose working directory is start. It makes
-// one openat(2) per name. The caller must not have more rights than the process for which it opens the path.
+// From opens a path as a process would whose root directory is root and whose working directory is start. It opens each
+// component in turn. The caller must not have more rights than that process.
 func From(root, start int, path string, flags int) (int, error) {
 	w := walker{root: root, start: start, flags: flags}
 	return w.walk(path)
 }
 
-// walker goes through a path name by name. Each directory that it entered stays open, so that ".." returns to the
-// directory that the walk came from, even if that directory has been moved meanwhile.
+// walker resolves a path component by component. Each directory that it has entered stays open, so that ".." returns to
+// the directory from which it came, even if that one has been moved meanwhile.
 type walker struct {
 	root, start int
-	flags       int  // flags for the last open
+	flags       int  // flags for opening the last component
 	noLinks     bool // a link is an error: ELOOP
 	entered     []int
-	above       int // the directory that up has opened above the given start; 0 for none
+	above       int // the directory that up has opened above the starting directory; 0 if none
 	links       int
 }
 
@@ -92,7 +92,7 @@ func (w *walker) leave(n int) {
 	w.entered = w.entered[:n]
 }
 
-// enter goes into a directory. If the name is a link, enter returns the link's text instead.
+// enter opens a directory and continues there. If the name is a link, enter returns the link's target instead.
 func (w *walker) enter(name string) (link string, err error) {
 	switch name {
 	case "", ".":
@@ -107,7 +107,7 @@ func (w *walker) enter(name string) (link string, err error) {
 	return link, err
 }
 
-// up goes to the directory above, but not above the root.
+// up continues in the parent directory, but not above the root.
 func (w *walker) up() error {
 	if n := len(w.entered); n > 0 {
 		w.leave(n - 1)
@@ -133,8 +133,8 @@ func (w *walker) begin(dir int) {
 	w.start, w.above = dir, 0
 }
 
-// look opens a name, a directory if dir is set, without following it. If it is a link, look returns its text and no
-// descriptor.
+// look opens a name without following a link; dir says that it must be a directory. If the name is a link, look returns
+// its target, and no descriptor.
 func (w *walker) look(name string, dir bool) (fd int, link string, err error) {
 	if fd, err = unix.Openat(w.at(), name, openName, 0); err != nil {
 		return -1, "", err
@@ -157,7 +157,7 @@ func (w *walker) look(name string, dir bool) (fd int, link string, err error) {
 	return -1, link, err
 }
 
-// text reads a link, and returns an error if the walk may not follow it.
+// text returns the target of a link, or an error if the link may not be followed.
 func (w *walker) text(fd int) (string, error) {
 	if w.links++; w.noLinks || w.links > maxLinks {
 		return "", unix.ELOOP
@@ -178,13 +178,14 @@ func (w *walker) text(fd int) (string, error) {
 	return link, nil
 }
 
-// plainLink reports whether a link of /proc leads where its text says, as /proc/self does, so that it is not a magic
-// link: proc_pid_exe(5).
+// plainLink reports whether a link of /proc leads where its text says, as /proc/self does. A magic link does not:
+// proc_pid_exe(5).
 func plainLink(text string) bool {
 	return text[0] >= '0' && text[0] <= '9' || strings.HasPrefix(text, "self/")
 }
 
-// last opens the last name of a path. If the name is a link to follow, last returns the link's text instead.
+// last opens the last component of a path. If it is a link that is to be followed, last returns the link's target
+// instead.
 func (w *walker) last(name string) (fd int, link string, err error) {
 	if name == ".." {
 		if err := w.up(); err != nil {
@@ -203,7 +204,7 @@ func (w *walker) last(name string) (fd int, link string, err error) {
 		unix.Close(fd)
 	}
 	fd, err = unix.Openat(w.at(), name, w.flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err == nil && w.flags&unix.O_NOFOLLOW == 0 && isLink(fd) { // a new link: O_PATH opens the link itself
+	if err == nil && w.flags&unix.O_NOFOLLOW == 0 && isLink(fd) { // it has just become a link
 		unix.Close(fd)
 		return -1, "", unix.ELOOP
 	}

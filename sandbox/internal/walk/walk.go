@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refused holds the kernel's answer for Refused.
+// refused caches the result of Refused.
 var refused struct {
 	asked sync.Once
 	yes   bool
@@ -29,15 +29,15 @@ func Refused() bool {
 func InRoot(root int, path string, flags int) (int, error) {
 	if !Refused() {
 		fd, err := openat2(root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
-		if err != unix.EAGAIN { // EAGAIN can happen for "..", while something is renamed anywhere on the machine
+		if err != unix.EAGAIN { // the kernel returns EAGAIN for ".." if any directory on the machine is being renamed
 			return fd, err
 		}
 	}
 	return From(root, root, path, flags)
 }
 
-// InRootNoLinks does the same as InRoot, but fails with ELOOP if a symbolic link is on the path. With O_NOFOLLOW in
-// flags the last name may be a link, and InRootNoLinks opens the link itself.
+// InRootNoLinks is InRoot, but fails with ELOOP if the path contains a symbolic link. With O_NOFOLLOW in flags the last
+// component may be a link, and InRootNoLinks opens the link itself.
 func InRootNoLinks(root int, path string, flags int) (int, error) {
 	if !Refused() {
 		return openat2(root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
@@ -46,7 +46,7 @@ func InRootNoLinks(root int, path string, flags int) (int, error) {
 	return w.walk(path)
 }
 
-// NoLinks opens an absolute path. It fails with ELOOP if a symbolic link is on the path.
+// NoLinks opens an absolute path. It fails with ELOOP if the path contains a symbolic link.
 func NoLinks(path string, flags int) (int, error) {
 	if !Refused() {
 		return openat2(unix.AT_FDCWD, path, flags, unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)

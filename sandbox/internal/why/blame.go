@@ -1,6 +1,6 @@
 package why
 
-// This file finds the part of a profile that denies a call, and what would allow the call.
+// This file finds the rule of a profile that denies a system call, and what would allow the call.
 
 import (
 	"cmp"
@@ -17,7 +17,7 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Blame returns the part of the profile that denies a call, and what would allow the call.
+// Blame returns the rule of the profile that denies a call, and what would allow the call.
 func Blame(c *compile.Compilation, name string, call *filter.Data) (rule, remedy string) {
 	b := decider(c, name, call, false)
 	if b.rule == "" {
@@ -32,19 +32,20 @@ func Expected(c *compile.Compilation, call *filter.Data) bool {
 	return err == nil && filter.Expected(spec, c.Arch, *call)
 }
 
-// blamed describes the part of a profile that decides about a call.
+// blamed describes the rule of a profile that decides about a call.
 type blamed struct {
-	rule   string // `syscalls.deny "@keyring"`
+	rule   string // the rule as text: `syscalls.deny "@keyring"`
 	at     policy.Pos
-	from   string        // the place, if at does not have it
-	flags  []advice.Flag // the flags that would allow the call
+	from   string        // the rule's position as text, if at does not have it
+	flags  []advice.Flag // flags that would allow the call
 	noFlag string        // why no flag would allow it
 	opens  string        // what else the flags would allow
 }
 
 func (b *blamed) where() string { return cmp.Or(b.at.Short(), b.from) }
 
-// decider finds what decides about a call. If opens is true, it also finds what else the suggested flags would allow.
+// decider finds the rule that decides about a call. If opens is true, it also finds what else the suggested flags would
+// allow.
 func decider(c *compile.Compilation, name string, call *filter.Data, opens bool) (b blamed) {
 	b = decidedBy(c, name, call)
 	if b.rule == "" {
@@ -59,7 +60,7 @@ func decider(c *compile.Compilation, name string, call *filter.Data, opens bool)
 	return b
 }
 
-// decidedBy does the same as decider, but without the remedy.
+// decidedBy is decider without the remedy.
 func decidedBy(c *compile.Compilation, name string, call *filter.Data) (b blamed) {
 	s := &c.Profile.Syscalls
 	if s.Exec == policy.ExecOnce && (name == "execve" || name == "execveat") {
@@ -86,7 +87,7 @@ func decidedBy(c *compile.Compilation, name string, call *filter.Data) (b blamed
 		b.rule, b.at = "syscalls.rules "+r.Call, r.Pos
 		return b
 	}
-	if len(v.From) > 0 { // on a 32-bit ABI, the call is denied because of another call
+	if len(v.From) > 0 { // the call is denied on a 32-bit ABI because of another call's rule
 		b.rule, b.from = v.Why, strings.Join(v.From, ", ")
 		return b
 	}
@@ -94,7 +95,8 @@ func decidedBy(c *compile.Compilation, name string, call *filter.Data) (b blamed
 	return b
 }
 
-// selfDecider returns what decides about prctl(PR_SET_SECCOMP) if no rule names prctl. The call counts as seccomp(2).
+// selfDecider returns the rule that decides about prctl(PR_SET_SECCOMP) if no rule names prctl: the call is treated
+// like seccomp(2).
 func selfDecider(c *compile.Compilation) (b blamed) {
 	b.rule, b.at = "syscalls.default: it counts as seccomp", c.Profile.Source("syscalls.default")
 	if item := denier(c.Profile, "seccomp"); item != nil {
@@ -106,8 +108,7 @@ func selfDecider(c *compile.Compilation) (b blamed) {
 	return b
 }
 
-// denier returns the item of syscalls.deny that names a call, directly or by a group. A denial takes precedence over
-// everything else.
+// denier returns the item of syscalls.deny that names a call, directly or by a group. It overrides all other rules.
 func denier(p *policy.Profile, call string) *policy.SyscallItem {
 	for i := range p.Syscalls.Deny {
 		if x := &p.Syscalls.Deny[i]; filter.Names(x.Name, call) {
@@ -117,8 +118,8 @@ func denier(p *policy.Profile, call string) *policy.SyscallItem {
 	return nil
 }
 
-// ruleAt returns the rule about a call at one of the deciding places, or the first rule about it if rules have no
-// place.
+// ruleAt returns the rule about a call that has one of the positions in from, or the first rule about the call if rules
+// have no positions.
 func ruleAt(p *policy.Profile, call string, from []string) *policy.SyscallRule {
 	for i := range p.Syscalls.Rules {
 		r := &p.Syscalls.Rules[i]

@@ -1,8 +1,8 @@
 package why
 
-// This file predicts, layer by layer, what a program in the sandbox would meet. The answers come from the compiler's
-// picture of the sandbox; nothing is run. Package policy/filter answers for system calls. This package answers for
-// files, programs, capabilities, addresses, processes and limits.
+// This file predicts, layer by layer, whether a program in the sandbox could do something. Nothing is run: the answers
+// come from the compiler's model of the sandbox. Package policy/filter answers for system calls. This package answers
+// for files, programs, capabilities, addresses, processes and limits.
 
 import (
 	"errors"
@@ -22,28 +22,28 @@ import (
 	"cordon/sandbox/internal/picture"
 )
 
-// Reason is the answer to a question about what a program may do. The first layer that denies decides. The layers
-// have the order in which the kernel asks them.
+// Reason is the answer to the question whether a program may do something. The first layer that denies it decides. The
+// layers are asked in the kernel's order.
 type Reason struct {
 	Allowed  bool
 	Layer    string     // the layer that denies: a policy.Layer, or "file" for what the host itself would deny
-	Errno    string     // "EROFS"; "" if there is none
+	Errno    string     // such as "EROFS"; "" if there is none
 	Why      string     // the explanation
-	Rule     policy.Pos // the line that decides; the zero Pos for a built-in default
-	RuledOut []string   // the layers that allow it: "seccomp: openat is allowed (base.yaml:30)"
+	Rule     policy.Pos // the line of the profile that decides; the zero Pos for a built-in default
+	RuledOut []string   // the layers that allow it, for example "seccomp: openat is allowed (base.yaml:30)"
 	Notes    []string
 
-	Try    []Change // changes that would get past this layer; none if no flag would
-	Grants string   // what these changes would allow besides
+	Try    []Change // changes after which this layer would allow it; none if no flag would
+	Grants string   // what else these changes would allow
 	NoFlag string   // why no flag helps
 }
 
-// Change is a field of the profile as a flag would set it: "rw", "/srv".
+// Change is a change of the profile, as a flag and its value: "rw", "/srv".
 type Change struct{ Flag, Value string }
 
-// Layers of a Reason that are not layers of a profile.
+// Values of Reason.Layer that are not layers of a profile.
 const (
-	layerFile   = "file"   // the existence of a file, and its permissions
+	layerFile   = "file"   // whether a file exists, and its permissions
 	layerLimits = "limits" // Profile.Limits
 )
 
@@ -53,8 +53,7 @@ type Query struct {
 	spec filter.Spec
 }
 
-// survey lists the phases of compilation that decide what the sandbox looks like to a program, in the order of a
-// launch.
+// survey lists those phases of compilation that decide what a program sees of the sandbox, in the order of a launch.
 var survey = [...]func(*compile.Compilation) error{
 	(*compile.Compilation).CheckSupport,
 	(*compile.Compilation).FindArch,
@@ -72,10 +71,14 @@ var survey = [...]func(*compile.Compilation) error{
 	(*compile.Compilation).LandlockRules,
 }
 
-// NewQuery compiles the profile as far as the questions need it. r may lack Args. The errors are those of Compile.
+// NewQuery compiles the profile as far as the questions need it. r.Args may be empty. The errors are those of Compile.
 func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, error) {
 	q := &Query{comp: &compile.Compilation{Profile: p, Host: h, Req: r, Tree: picture.Tree{Files: h.Files}}}
-	for _, phase := range survey {
+	phases := survey[:]
+	if p.Namespaces.None {
+		phases = placeSurvey[:]
+	}
+	for _, phase := range phases {
 		if err := phase(q.comp); err != nil {
 			return nil, err
 		}
@@ -86,7 +89,33 @@ func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, erro
 	return q, err
 }
 
-// Access says how a program wants to use a path. Create means that it makes the file if the file does not exist.
+// placeSurvey is survey for a program in place.
+var placeSurvey = [...]func(*compile.Compilation) error{
+	(*compile.Compilation).SettleInPlace,
+	(*compile.Compilation).FindArch,
+	(*compile.Compilation).BoundingSet,
+	(*compile.Compilation).Root,
+	(*compile.Compilation).Mounts,
+	(*compile.Compilation).Names,
+	(*compile.Compilation).Hide,
+	(*compile.Compilation).HideLayers,
+	(*compile.Compilation).FindWorkdir,
+	(*compile.Compilation).PlaceRules,
+}
+
+// PlaceRules returns the rules about calls that a program in place has in addition to Filter's; nil for any other.
+func (q *Query) PlaceRules() []filter.Rule { return q.comp.PlaceCalls() }
+
+// inPlace says what a program in place gets where a mount would deny: nothing is mounted, and Landlock answers.
+func (q *Query) inPlace(r *Reason) *Reason {
+	if q.comp.InPlace() && !r.Allowed && r.Layer == string(policy.LayerMount) {
+		r.Layer, r.Errno = string(policy.LayerLandlock), "EACCES"
+		r.Why = strings.Replace(r.Why, " is mounted ", " is ", 1)
+	}
+	return r
+}
+
+// Access tells how a program wants to use a path. Create means that the program makes the file if it does not exist.
 type Access struct{ Read, Write, Execute, Create bool }
 
 // Open answers whether a program may open a file or directory. path is a path in the sandbox; a relative path starts
@@ -94,28 +123,28 @@ type Access struct{ Read, Write, Execute, Create bool }
 func (q *Query) Open(path string, a Access) *Reason {
 	r := &Reason{}
 	if q.ofProcess(r, path, a) {
-		return r
+		return q.inPlace(r)
 	}
 	inside, ok := q.resolve(r, path)
 	if ok && q.present(r, inside, a) && q.openCall(r, path, a) && q.mountAllows(r, inside, a) && q.landlockAllows(r, inside, a) && q.permitted(r, inside, a) {
 		r.Allowed = true
 	}
-	return r
+	return q.inPlace(r)
 }
 
-// Path does the same as Open for a call that the filter is known to allow, so it does not ask the filter. If a is the
-// zero value, Path answers whether the name exists. It looks at files anew each time.
+// Path is Open for a caller that knows that the filter allows the call. If a is the zero value, Path answers whether
+// the path exists. It does not use cached results about files.
 func (q *Query) Path(path string, a Access) *Reason {
-	clear(q.comp.Tree.Known) // a running program changes files
+	clear(q.comp.Tree.Known) // a running program may have changed files
 	r := &Reason{}
 	inside, ok := q.resolve(r, path)
 	r.Allowed = ok && q.present(r, inside, a) && q.mountAllows(r, inside, a) && q.landlockAllows(r, inside, a) && q.permitted(r, inside, a)
 	return r
 }
 
-// Same is a fast positive check for callers with thousands of paths; false means unknown, and the caller must use
-// Path. True means that the sandbox shows the host's file with that name, that the file exists, that the path
-// contains no link of the host, and that the layers allow the access, for a program as in Path.
+// Same is a fast check for callers with thousands of paths. True means that the sandbox shows the host's file with that
+// name, that the file exists, that the path contains no symbolic link, and that the layers allow the access. False
+// means unknown: the caller must call Path.
 func (q *Query) Same(path string, isDir bool, a Access) bool {
 	c := q.comp
 	part := c.Tree.At(path)
@@ -137,7 +166,7 @@ func (q *Query) Same(path string, isDir bool, a Access) bool {
 	return closedAbove(c, path) == "" && !deniedByMode(c, path, path, a)
 }
 
-// deny stores a denial in the reason, and returns false.
+// deny records a denial in the reason, and returns false.
 func (r *Reason) deny(layer string, errno syscall.Errno, why string, rule policy.Pos) bool {
 	r.Layer, r.Why, r.Rule = layer, why, rule
 	if errno != 0 {
@@ -159,7 +188,7 @@ func (q *Query) resolve(r *Reason, path string) (string, bool) {
 	return inside, true
 }
 
-// absolute returns a path from the root, without "." and "..".
+// absolute returns an absolute path without "." and "..".
 func (q *Query) absolute(path string) string {
 	c := q.comp
 	if strings.HasPrefix(path, "~") && c.Host.Home != "" {
@@ -171,7 +200,7 @@ func (q *Query) absolute(path string) string {
 	return paths.Clean(path)
 }
 
-// present asks the mounts whether the sandbox shows the path.
+// present asks whether a mount of the sandbox shows the path.
 func (q *Query) present(r *Reason, inside string, a Access) bool {
 	t := &q.comp.Tree
 	part := t.At(inside)
@@ -207,10 +236,10 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 		return q.absentOnHost(r, inside, a)
 	}
 	info, err := q.comp.Host.Files.Stat(inside)
-	if err != nil { // the host does not have it either
+	if err != nil { // the path does not exist on the host either
 		return q.absentOnHost(r, inside, a)
 	}
-	if rule != nil { // a hide rule would cover what a bind shows
+	if rule != nil { // the hide rule would also hide what a new bind shows
 		r.NoFlag = q.comp.LiftHint(rule, inside, false)
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is hidden", rule.Pos)
 	}
@@ -218,8 +247,8 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.What+" is mounted at "+part.Target, part.Rule)
 }
 
-// showing returns the binds that would show a path of the host. If the path contains links, they do not exist in the
-// sandbox, so the bind names the path that they lead to.
+// showing returns the binds that would show a path of the host. Links in the path do not exist in the sandbox, so the
+// bind names the path to which they lead.
 func showing(c *compile.Compilation, path string, write bool) []Change {
 	flag := "ro"
 	if write {
@@ -233,8 +262,8 @@ func showing(c *compile.Compilation, path string, write bool) []Change {
 	return []Change{{flag, path}}
 }
 
-// makingWritable returns the flags that would make an existing path writable. If the root is a directory, a bind
-// would put the host's file in the place of the root's file.
+// makingWritable returns the flags that would make an existing path writable. If the sandbox's root is a directory of
+// the host, a bind would put the host's file in place of the root's own.
 func makingWritable(c *compile.Compilation, path string) []Change {
 	host := c.Tree.HostPath(path)
 	switch {
@@ -246,8 +275,8 @@ func makingWritable(c *compile.Compilation, path string) []Change {
 	return []Change{{"mount", "{bind: " + strconv.Quote(host) + ", target: " + strconv.Quote(path) + ", mode: rw}"}}
 }
 
-// absentOnHost answers for a path that no bind could show. The program can still create the file if its directory is
-// writable.
+// absentOnHost answers for a path that does not exist on the host, so that no bind could show it. The program can still
+// create the file if its directory is writable.
 func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	t := &q.comp.Tree
 	dir, _ := paths.Split(inside)
@@ -280,7 +309,7 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	return r.deny(string(policy.LayerMount), unix.EROFS, dir+" is mounted read-only, by "+part.What, part.Rule)
 }
 
-// mountAllows asks the flags of the mount at the path.
+// mountAllows asks whether the flags of the mount at the path allow the access.
 func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 	part := q.comp.Tree.At(inside)
 	switch {
@@ -311,7 +340,7 @@ func isDevice(c *compile.Compilation, inside string) bool {
 	return err == nil && info.Mode()&fs.ModeDevice != 0
 }
 
-// openCall asks the filter about the system call that libc makes to open the file.
+// openCall asks the filter about the call with which libc opens the file.
 func (q *Query) openCall(r *Reason, path string, a Access) bool {
 	flags := "O_RDONLY"
 	switch {
@@ -325,8 +354,8 @@ func (q *Query) openCall(r *Reason, path string, a Access) bool {
 	return q.call(r, "openat(AT_FDCWD, "+strconv.Quote(path)+", "+flags+")")
 }
 
-// call asks the filter about a call. If the text leaves out arguments, and the filter denies the call only for some
-// values of them, the call counts as allowed, because the values are not known.
+// call asks the filter about a call. If the text leaves out arguments, and the filter denies the call only for some of
+// their values, the call counts as allowed.
 func (q *Query) call(r *Reason, text string) bool {
 	query, err := filter.ParseQuery(text, q.comp.Arch)
 	if err != nil {

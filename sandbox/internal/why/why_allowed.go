@@ -1,6 +1,6 @@
 package why
 
-// This file asks Landlock and the permissions of a file.
+// This file asks Landlock and a file's permissions.
 
 import (
 	"strings"
@@ -13,8 +13,8 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// landlockAllows asks the Landlock ruleset: each needed right that the ruleset handles must come from a rule at or
-// above the path.
+// landlockAllows asks the Landlock ruleset: a rule at the path or above must grant each needed right that the ruleset
+// handles.
 func (q *Query) landlockAllows(r *Reason, inside string, a Access) bool {
 	c := q.comp
 	if !c.Land.On {
@@ -33,7 +33,7 @@ func (q *Query) landlockAllows(r *Reason, inside string, a Access) bool {
 	return r.pass("landlock: a rule allows it")
 }
 
-// grantedAt returns the rights that the rules at or above a path give.
+// grantedAt returns the Landlock rights that the rules at a path or above grant.
 func grantedAt(c *compile.Compilation, path string) (rights uint64) {
 	for i := range c.Land.Rules {
 		if paths.Below(path, c.Land.Rules[i].Path) {
@@ -43,7 +43,7 @@ func grantedAt(c *compile.Compilation, path string) (rights uint64) {
 	return rights
 }
 
-// need is a right, and the list of the profile that would give it.
+// need is a Landlock right, and the list in the profile that would grant it.
 type need struct {
 	right uint64
 	list  string
@@ -62,7 +62,7 @@ func neededRights(a Access, isDir, exists bool) (all []need) {
 	}
 	if a.Execute {
 		all = append(all, need{compile.LandExec, "execute"})
-		if !isDir && !a.Read { // Landlock also checks reading, because execve(2) opens the file for reading
+		if !isDir && !a.Read { // execve(2) opens the file for reading too
 			all = append(all, need{compile.LandReadFile, "read"})
 		}
 	}
@@ -79,8 +79,8 @@ func landlockPos(c *compile.Compilation, list string) policy.Pos {
 	return c.Profile.Source("landlock." + list)
 }
 
-// permitted asks the file's own permissions: path_resolution(7). It considers access control lists only if the task
-// has the caller's own rights.
+// permitted asks the file's own permissions: path_resolution(7). It considers access control lists only if the task has
+// the caller's id.
 func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	c := q.comp
 	host := c.Tree.HostPath(inside)
@@ -136,8 +136,8 @@ func (a Access) mode() (bits uint32) {
 	return bits
 }
 
-// deniedByMode reports whether the file's mode denies the access. The task has the caller's rights if it has the
-// caller's id, or through an idmapped bind; otherwise it has the rights of everybody.
+// deniedByMode reports whether the file's mode denies the access. The task has the rights of the caller if it has the
+// caller's id or the bind is idmapped; otherwise it has the rights of others.
 func deniedByMode(c *compile.Compilation, inside, hostPath string, a Access) bool {
 	part := c.Tree.At(inside)
 	if !c.IDs.Idmapped && c.IDs.OutUID == c.Host.UID && c.Host.UID != 0 {
@@ -164,7 +164,7 @@ func deniedByMode(c *compile.Compilation, inside, hostPath string, a Access) boo
 	return uint32(info.Mode().Perm())>>shift&a.mode() != a.mode()
 }
 
-// hasInEffect reports whether a capability of the task is in effect, in its own user namespace.
+// hasInEffect reports whether the task has a capability in its own user namespace.
 func hasInEffect(c *compile.Compilation, name string) bool {
 	n, _ := policy.CapabilityNumber(name)
 	return c.Keep&(1<<n) != 0 && (c.IDs.InUID == 0 || c.Ambient&(1<<n) != 0)

@@ -9,11 +9,11 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Filter returns the profile's filter as it applies to the running program. With syscalls.exec: once it denies every
-// execve of the program.
+// Filter returns the profile's filter as it applies once the program runs. With syscalls.exec: once it denies every
+// execve.
 func (q *Query) Filter() filter.Spec { return q.spec }
 
-// Denied explains why the filter does not allow a call with the given arguments.
+// Denied explains why the filter denies a call with the given arguments.
 func (q *Query) Denied(d *filter.Data, a filter.Action) *Reason {
 	r := &Reason{Layer: string(policy.LayerSeccomp), Errno: strings.TrimSuffix(strings.TrimPrefix(a.String(), "errno("), ")")}
 	call := filter.Decode(d, nil)
@@ -37,7 +37,7 @@ func (q *Query) Denied(d *filter.Data, a filter.Action) *Reason {
 	return r
 }
 
-// listed reports whether the filter has rules for an ABI, instead of killing all its calls.
+// listed reports whether the filter has rules for an ABI. Otherwise it kills all calls of that ABI.
 func (q *Query) listed(abi filter.Arch) bool {
 	if abi.String() == runtime.GOARCH {
 		return true

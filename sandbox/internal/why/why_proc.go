@@ -1,6 +1,6 @@
 package why
 
-// This file answers for the /proc of the sandbox, and for its init: proc(5), ptrace(2) (the access mode checks).
+// This file answers for the sandbox's /proc and its init: proc(5), ptrace(2) ("Ptrace access mode checking").
 
 import (
 	"slices"
@@ -13,16 +13,16 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// ptraced lists the entries of a process's directory that only a process may open that is allowed to trace it.
+// ptraced lists the entries of /proc/PID that only a process may open that may also trace PID.
 var ptraced = [...]string{
 	"auxv", "clear_refs", "cwd", "environ", "exe", "fd", "fdinfo", "io", "map_files", "maps", "mem", "ns", "numa_maps",
 	"pagemap", "personality", "root", "smaps", "smaps_rollup", "stack", "syscall",
 }
 
-// links lists the entries of a process's directory that lead somewhere else.
+// links lists the entries of /proc/PID that lead to other files.
 var links = [...]string{"cwd", "exe", "fd", "map_files", "ns", "root"}
 
-// ofProcess answers for an entry of the program itself, or of pid 1, in a proc mount. It returns false for other
+// ofProcess answers for an entry of /proc that belongs to the program itself or to pid 1. It returns false for other
 // paths.
 func (q *Query) ofProcess(r *Reason, path string, a Access) bool {
 	c := q.comp
@@ -71,8 +71,8 @@ func (q *Query) throughDev(path string) string {
 	return path
 }
 
-// ofStdio answers for a standard file by its name below /proc/self/fd. Which file that will be is unknown before the
-// run: the task gets its own terminal or pipe, or the caller's file.
+// ofStdio answers for a standard file by its name below /proc/self/fd. Before the run nobody knows which file that will
+// be: the task gets its own terminal or pipe, or the caller's file.
 func (q *Query) ofStdio(r *Reason, path, entry string, a Access) bool {
 	number := slices.Index([]string{"fd/0", "fd/1", "fd/2"}, entry)
 	if number < 0 || a.Execute || number == 0 && a.Write {
@@ -88,10 +88,10 @@ func (q *Query) ofStdio(r *Reason, path, entry string, a Access) bool {
 	return true
 }
 
-// plainRead reports whether the access is only reading.
+// plainRead reports whether the access only reads.
 func (a Access) plainRead() bool { return a.Read && !a.Write && !a.Execute && !a.Create }
 
-// ofInit answers for an entry of pid 1. That is the sandbox's init, not the task.
+// ofInit answers for an entry of /proc/1, which is the sandbox's init, not the task.
 func (q *Query) ofInit(r *Reason, path, entry string, a Access) bool {
 	switch {
 	case slices.Contains(ptraced[:], entry):
@@ -108,8 +108,8 @@ func (q *Query) ofInit(r *Reason, path, entry string, a Access) bool {
 	return true
 }
 
-// SignalInside answers for a signal to a process by its number in the sandbox. Only pid 1 is known before a run. It
-// is the sandbox's init, which no signal from inside the sandbox ends.
+// SignalInside answers for a signal to a process in the sandbox, by its pid there. Only pid 1 is known before a run. It
+// is the sandbox's init, and no signal from inside ends it.
 func (q *Query) SignalInside(pid int) *Reason {
 	c, r := q.comp, &Reason{}
 	switch {
@@ -127,8 +127,7 @@ func (q *Query) SignalInside(pid int) *Reason {
 	return r
 }
 
-// ExecDenial names the layer that prevents a program's execution and its reason, for a hint. It returns "" if no
-// layer does.
+// ExecDenial returns a hint about the layer that prevents a program from being executed, or "" if none does.
 func ExecDenial(c *compile.Compilation, name string) string {
 	spec, err := c.Spec()
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 )
 
 // Exec answers for a program by its name or path: whether it is found, may be executed and has its interpreter, and
-// whether set-user-ID has an effect.
+// whether its set-user-ID bit has an effect.
 func (q *Query) Exec(name string) *Reason {
 	c, r := q.comp, &Reason{}
 	path, err := c.Find(name)
@@ -58,7 +58,7 @@ func (q *Query) Exec(name string) *Reason {
 
 // notFound answers for a program that the search did not find, or found but cannot run.
 func (q *Query) notFound(r *Reason, name string, err error) *Reason {
-	if strings.Contains(name, "/") { // for a path, the layers say more
+	if strings.Contains(name, "/") { // for a path, the answer of the layers is more precise
 		if r = q.Open(name, Access{Read: true, Execute: true}); !r.Allowed {
 			return r
 		}
@@ -126,7 +126,7 @@ func setIDOf(c *compile.Compilation, inside string) string {
 	return inside + " is set-user-ID or set-group-ID, which has no effect: no_new_privs is always set, and mounts are nosuid. It runs with the task's ids, so work that needs other ids fails with EPERM"
 }
 
-// SetID answers whether an executable program gets the rights that set-user-ID would give it.
+// SetID answers whether an executable file's set-user-ID bit takes effect.
 func (q *Query) SetID(path string) *Reason {
 	r := &Reason{Allowed: true}
 	inside, ok := q.resolve(r, path)
@@ -180,7 +180,7 @@ func capsPos(c *compile.Compilation, list string, items []policy.Capability) pol
 	return c.Profile.Source("capabilities." + list)
 }
 
-// Connect answers for an address: HOST:PORT, the path of a unix socket, or @NAME for an abstract socket.
+// Connect answers for an address: HOST:PORT, the path of a unix socket, or @NAME for an abstract one.
 func (q *Query) Connect(to string) (*Reason, error) {
 	r := &Reason{}
 	switch {
@@ -286,8 +286,8 @@ func (q *Query) routed(r *Reason, host, port string) bool {
 	return r.deny(string(policy.LayerNet), unix.ENETUNREACH, "the network namespace has a loopback and no route to "+host, c.Profile.Source("network"))
 }
 
-// sharingNet returns the changes that would give the sandbox the host's network. It removes sysfs mounts, because
-// they need a network namespace of the sandbox's own.
+// sharingNet returns the changes that would give the sandbox the host's network. They include removing sysfs mounts,
+// which need a network namespace of the sandbox's own.
 func sharingNet(c *compile.Compilation) (try []Change) {
 	for i := range c.Profile.Mounts {
 		if m := &c.Profile.Mounts[i]; m.Kind == policy.MountSysfs {
@@ -297,7 +297,7 @@ func sharingNet(c *compile.Compilation) (try []Change) {
 	return append(try, Change{"net", "host"})
 }
 
-// abstract answers for abstract unix sockets: they belong to the network namespace.
+// abstract answers for abstract unix sockets, which belong to the network namespace.
 func (q *Query) abstract(r *Reason) bool {
 	c := q.comp
 	if c.OwnNet {
@@ -329,7 +329,7 @@ func (q *Query) Signal(pid int) *Reason {
 	return r
 }
 
-// Limit answers whether the profile's limits allow as much of each resource as asked does.
+// Limit answers whether the profile's limits allow at least the amounts in asked.
 func (q *Query) Limit(asked *policy.Limits) *Reason {
 	r, have := &Reason{Allowed: true}, &q.comp.Profile.Limits
 	scalars := [...]struct {
@@ -347,7 +347,7 @@ func (q *Query) Limit(asked *policy.Limits) *Reason {
 	for _, s := range scalars {
 		q.within(r, s.name, s.asked, s.have, q.comp.Profile.Source("limits."+s.name))
 	}
-	if asked.PIDs.Set && r.Allowed { // nproc limits processes too, because a sandbox has only one user id
+	if asked.PIDs.Set && r.Allowed { // nproc limits the processes too, because a sandbox has only one user id
 		if i := slices.IndexFunc(have.Rlimits, func(h policy.Rlimit) bool { return h.Name == "nproc" }); i >= 0 {
 			q.within(r, "rlimits.nproc", float64(asked.PIDs.V), float64(have.Rlimits[i].Value), have.Rlimits[i].Pos)
 		}
@@ -366,7 +366,7 @@ func (q *Query) Limit(asked *policy.Limits) *Reason {
 	return r
 }
 
-// underHard compares with the launcher's own hard limit, because no program that the launcher starts gets more.
+// underHard compares with the launcher's own hard limit, because no program that it starts can get more.
 func (q *Query) underHard(r *Reason, asked policy.Rlimit) bool {
 	var own unix.Rlimit
 	n, known := compile.RlimitNumber(asked.Name)
@@ -378,7 +378,7 @@ func (q *Query) underHard(r *Reason, asked policy.Rlimit) bool {
 	return r.deny(layerLimits, 0, "the caller's own hard limit is "+policy.Rlimit{Name: asked.Name, Value: own.Max}.Text(), policy.Pos{})
 }
 
-// boundOf returns a limit, or infinity if there is none.
+// boundOf returns the limit as a number, or infinity if there is none.
 func boundOf[T int64 | float64 | time.Duration](o policy.Opt[T]) float64 {
 	if !o.Set {
 		return math.Inf(1)

@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/host"
 )
 
-// withoutRule says where the user would have to remove a rule.
+// withoutRule names the place at which the user would have to remove a rule.
 func withoutRule(at policy.Pos) string {
 	switch {
 	case at.Flag != "":
@@ -25,7 +25,7 @@ func withoutRule(at policy.Pos) string {
 	return "It can be taken out at " + at.Short() + "."
 }
 
-// grants says what a bind would allow besides the file in question.
+// grants describes what a bind would allow besides access to the file in question.
 func grants(path string, dir, write bool) string {
 	s := "reading of "
 	if write {

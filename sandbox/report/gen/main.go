@@ -1,5 +1,5 @@
-// Command gen writes the JSON Schema of the report, from its Go types and what their comments say. It runs in the
-// directory sandbox/report/report.
+// Command gen writes the JSON Schema of the report, from its Go types and their comments. It runs in the directory
+// sandbox/report.
 package main
 
 import (
@@ -34,10 +34,10 @@ func main() {
 
 type schema = jsonschema.Schema
 
-// generator knows what the fields of types are for: by "Type.Field".
+// generator holds the comments of struct fields, by "Type.Field".
 type generator map[string]string
 
-// Schema is the JSON Schema of report.Report, given the directories with the source of it.
+// Schema returns the JSON Schema of report.Report. dirs are the directories that contain its source.
 func Schema(dirs ...string) ([]byte, error) {
 	g := generator{}
 	for _, dir := range dirs {
@@ -66,7 +66,7 @@ func Schema(dirs ...string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// read takes the comments of every struct's fields, those beside a field before those above it.
+// read collects the comments of all struct fields. A comment beside a field has precedence over one above it.
 func (g generator) read(dir string) error {
 	names, err := filepath.Glob(dir + "/*.go")
 	if err != nil {
@@ -103,11 +103,11 @@ func (g generator) fields(name string, s *ast.StructType) {
 	}
 }
 
-// of is the schema of a type as encoding/json writes it.
+// of returns the schema of a type as encoding/json writes it.
 func (g generator) of(t reflect.Type) *schema {
 	switch t.Kind() {
 	case reflect.Pointer:
-		return g.of(t.Elem()) // nil is left out
+		return g.of(t.Elem()) // a nil pointer is omitted
 	case reflect.Struct:
 		s := &schema{Type: "object", Properties: map[string]*schema{}}
 		g.add(s, t)
@@ -128,7 +128,7 @@ func (g generator) of(t reflect.Type) *schema {
 	return nil
 }
 
-// add adds the fields of a struct, those of embedded ones as its own.
+// add adds the fields of a struct to a schema. Fields of embedded structs count as its own.
 func (g generator) add(s *schema, t reflect.Type) {
 	for i := range t.NumField() {
 		f := t.Field(i)
