@@ -139,7 +139,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Mounts }},
 	{spec: spec{name: "hide", typ: tPattern, list: true, def: "[]", example: `[~/.ssh, "**/.env"]`,
 		doc: "Paths that the sandbox can neither read nor write: `/…`, `~/…`, or `**/…` for a name " +
-			"anywhere in a bind. Within a name, `*`, `?` and `[^a-c]` match as in a shell. If the path " +
+			"anywhere in a bind (not in the read-only caches of tools). Within a name, `*`, `?` and `[^a-c]` match as in a shell. If the path " +
 			"is a link, its target is hidden too, under every name. `{path: PATTERN, as: empty}` shows " +
 			"an empty file or directory, for programs that must be able to read it. `{remove: PATH}` lifts " +
 			"an inherited rule, or shows a path below a hidden one.",

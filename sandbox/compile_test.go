@@ -201,8 +201,8 @@ func TestCompileErrors(t *testing.T) {
 		{"source is a symbolic link", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/usr/bin/python3"}), nil, "true",
 			"error: mounts[0]: bind: /usr/bin/python3: is behind a symbolic link that a task may have made\nfrom: p.yaml:10\n" +
 				"hint: if you want that, bind the link's target: /usr/bin/python3.13"},
-		{"missing target", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none"}), nil, "true",
-			"error: mounts[0]: tmpfs: target /opt/none does not exist, and cordon never makes anything on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
+		{"missing target", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/sys/none"}), nil, "true",
+			"error: mounts[0]: tmpfs: target /sys/none does not exist, and cordon never makes anything on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
 		{"bind on the root", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/srv", Target: "/"}), nil, "true",
 			"error: mounts[0]: bind: the root cannot be a bind's target; use root: {dir: /srv}\nfrom: p.yaml:10\nhint: "},
 		{"directory on a file", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/srv", Target: "/etc/passwd"}), nil, "true",
@@ -211,8 +211,8 @@ func TestCompileErrors(t *testing.T) {
 			"error: mounts[0]: bind: /srv is a directory inside, the source is a file\nfrom: p.yaml:10\nhint: "},
 		{"home without a home", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "~/src"}), sandboxtest.OnHost(func(h *host.Host) { h.Home = "" }), "true",
 			"error: mounts[0]: bind: ~/src: no home: HOME is not set, not absolute, or /, and the password database has none\nfrom: p.yaml:10\nhint: "},
-		{"directory where nothing is made", sandboxtest.Mounted(policy.Mount{Kind: policy.MountDir, Target: "/opt"}), nil, "true",
-			"error: mounts[0]: dir: target /opt does not exist, and cordon never makes anything on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
+		{"directory where nothing is made", sandboxtest.Mounted(policy.Mount{Kind: policy.MountDir, Target: "/sys/none"}), nil, "true",
+			"error: mounts[0]: dir: target /sys/none does not exist, and cordon never makes anything on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
 		{"unknown file to generate", sandboxtest.Mounted(policy.Mount{Kind: policy.MountGenerate, Target: "/etc/shadow"}), nil, "true",
 			"error: mounts[0]: generate: generate knows passwd, group, hosts, hostname, nsswitch.conf and resolv.conf, not shadow\nfrom: p.yaml:10\nhint: "},
 		{"proc of the host's processes", sandboxtest.With(func(p *policy.Profile) {

@@ -35,6 +35,7 @@
 //	*UnsupportedError             this machine cannot provide a layer; it names the remedy
 //	*LookupError                  the program cannot be run; errors.Is knows exec.ErrNotFound, fs.ErrNotExist, fs.ErrPermission
 //	*StepError                    the kernel refused a system call of the plan; it names the line of the profile
+//	*TimeoutError                 limits.wall was reached before the program ran
 //	*SignalError                  a signal ended the launch; only with Cmd.Exclusive
 //	*Error                        anything else, with a hint
 //

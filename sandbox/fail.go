@@ -37,5 +37,12 @@ type LookupError = fail.LookupError
 //	Hint string  what to do about it; "" if nothing is known
 type Error = fail.Error
 
+// TimeoutError reports that limits.wall was reached before the program ran, while the launcher looked for what hide rules
+// and `git: protect` mean.
+//
+//	Limit time.Duration
+//	Names int            number of names that had been looked at
+type TimeoutError = fail.TimeoutError
+
 // SignalError reports a signal that ended the launch before the program ran. Its field is Signal, a syscall.Signal.
 type SignalError = fail.SignalError

@@ -93,8 +93,10 @@ var directions = []struct {
 	{"cordon/sandbox/internal/terminal", rooms("host", "internal/fail", "internal/loop", "internal/output", "internal/proc"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/picture", rooms("policy", "plan", "host", "internal/fail", "internal/paths"), []string{"os", "unsafe", "log"}},
 	{"cordon/sandbox/internal/grant", rooms("internal/paths", "internal/picture"), []string{"os", "syscall", "unsafe", "log", "golang.org/x/sys"}},
+	{"cordon/sandbox/internal/search", rooms("host", "internal/fail", "internal/paths", "internal/picture", "internal/walk"),
+		[]string{"os", "syscall", "unsafe", "log"}},
 	{"cordon/sandbox/internal/compile", rooms("policy", "plan", "ledger", "report", "host", "internal/attach", "internal/cgroup", "internal/fail",
-		"internal/git", "internal/grant", "internal/passwd", "internal/paths", "internal/picture", "internal/proc", "internal/walk"), []string{"os", "syscall", "net", "unsafe", "log"}},
+		"internal/git", "internal/grant", "internal/passwd", "internal/paths", "internal/picture", "internal/proc", "internal/search", "internal/walk"), []string{"os", "syscall", "net", "unsafe", "log"}},
 	{"cordon/sandbox/internal/why", rooms("policy", "host", "internal/compile", "internal/fail", "internal/paths", "internal/picture"), []string{"os", "unsafe", "log"}},
 	{"cordon/sandbox/internal/state", rooms("policy", "report", "host", "internal/attach", "internal/cgroup", "plan",
 		"internal/fail", "internal/loop", "internal/paths", "internal/proc"), []string{"unsafe", "log"}},
@@ -121,7 +123,7 @@ var most = []struct {
 }{
 	{"cordon/policy", 25},
 	{"cordon/sandbox", 25},
-	{"cordon/sandbox/internal/compile", 30}, // a file for each facility of the kernel
+	{"cordon/sandbox/internal/compile", 31}, // a file for each facility of the kernel, and one for runs in place
 }
 
 // maxFace is how many files package sandbox itself may have: it only names what is in the rooms below.

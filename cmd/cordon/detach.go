@@ -264,11 +264,27 @@ func (u *ui) openState() (*statedir.Dir, error) {
 	for _, s := range swept {
 		u.line("removed", "sandbox "+label(&s)+", whose launcher was killed: "+strings.Join(s.Args, " "))
 	}
-	if err != nil {
+	if err := u.showDamaged(err); err != nil {
 		d.Close()
 		return nil, err
 	}
 	return d, nil
+}
+
+// showDamaged prints which entries of the state directory cannot be read. It returns every other error.
+func (u *ui) showDamaged(err error) error {
+	var bad *statedir.DamagedError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	for _, err := range bad.Entries {
+		text := err.Error()
+		if advice := hint(err); advice != "" {
+			text += "; " + advice
+		}
+		u.line("missing", text)
+	}
+	return nil
 }
 
 // label returns the name or id of a sandbox, for messages.

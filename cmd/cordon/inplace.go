@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox"
 )
 
@@ -40,7 +41,7 @@ func inPlaceLine(args []string) (string, bool) {
 	}
 	words := []string{"cordon", "run", "--in-place"}
 	for _, a := range args[2:] {
-		words = append(words, shellQuote(a))
+		words = append(words, phrase.Shell(a))
 	}
 	return strings.Join(words, " "), true
 }

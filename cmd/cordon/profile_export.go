@@ -14,7 +14,7 @@ import (
 
 func newProfileExport(u *ui) *cobra.Command {
 	var f conversion
-	format := ""
+	format, runtime := "", false
 	c := &cobra.Command{
 		Use:   "export [flags] --format FORMAT NAME|FILE",
 		Short: "Write a profile's system calls in the format of another program",
@@ -43,7 +43,7 @@ func newProfileExport(u *ui) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := convert.Export(p, convert.ExportOptions{Format: convert.Format(format), Arch: arch, Lossy: f.lossy})
+			res, err := convert.Export(p, convert.ExportOptions{Format: convert.Format(format), Arch: arch, Lossy: f.lossy, Runtime: runtime})
 			if err != nil {
 				return err
 			}
@@ -56,6 +56,7 @@ func newProfileExport(u *ui) *cobra.Command {
 	}
 	f.add(c)
 	c.Flags().StringVar(&format, "format", "", "`FORMAT`: "+strings.Join(convert.Formats(), ", "))
+	c.Flags().BoolVar(&runtime, "runtime", false, "also allow what runc and crun call themselves before the program starts")
 	_ = c.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return convert.Formats(), cobra.ShellCompDirectiveNoFileComp
 	})

@@ -52,7 +52,7 @@ func (u *ui) ps(f *psFlags) error {
 	}
 	defer d.Close()
 	all, err := d.Entries()
-	if err != nil {
+	if err := u.showDamaged(err); err != nil {
 		return err
 	}
 	list, err := listSandboxes(all, f)

@@ -154,8 +154,16 @@ func (u *ui) showEnforced(r *report.Report) {
 	for _, e := range r.Enforced {
 		u.line("enforced", string(e.Layer)+": "+e.Found+phrase.Prefixed(" (", closed(e.Where)))
 	}
-	u.line("used", "wall "+r.Wall.Round(time.Microsecond).String()+", "+atLeast(r)+"user "+r.User.String()+", system "+r.System.String()+
+	u.line("used", "wall "+r.Wall.Round(time.Microsecond).String()+searchTime(r)+", "+atLeast(r)+"user "+r.User.String()+", system "+r.System.String()+
 		", peak memory "+strconv.FormatInt(r.PeakRSS>>10, 10)+" KiB")
+}
+
+// searchTime says how much of the time went to looking for what hide rules and git: protect mean.
+func searchTime(r *report.Report) string {
+	if r.Names == 0 {
+		return ""
+	}
+	return " (" + r.Search.Round(time.Microsecond).String() + " to look through " + plural(uint64(r.Names), "name", "names") + ")"
 }
 
 func closed(s string) string {

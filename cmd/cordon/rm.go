@@ -78,7 +78,7 @@ func (u *ui) removeEnded(c *cobra.Command, args []string) error {
 	}
 	defer d.Close()
 	all, err := d.Entries()
-	if err != nil {
+	if err := u.showDamaged(err); err != nil {
 		return err
 	}
 	var errs []error

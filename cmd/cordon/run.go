@@ -74,6 +74,7 @@ func (u *ui) runWith(f *runFlags, args []string, out *outFiles) error {
 		return err
 	}
 	c.Note, c.Missing = u.note, func(m report.Missing) { u.missing(m, f.verbose) }
+	c.Progress = u.progress
 	if out.recording != nil {
 		c.RecordTTY = out.recording
 	}

@@ -79,7 +79,10 @@ func (u *ui) stats(f *statsFlags, refs []string) error {
 	before := map[string]statedir.Sample{}
 	for look := 0; ; look++ {
 		rows, err := usedNow(d, refs, before)
-		if err != nil {
+		if bad := new(statedir.DamagedError); look > 0 && errors.As(err, &bad) {
+			err = nil // said at the first look
+		}
+		if err := u.showDamaged(err); err != nil {
 			return err
 		}
 		if look > 0 || !f.once && !f.json { // the first table has no processor time
@@ -106,11 +109,12 @@ func mustRun(e *statedir.Entry) error {
 	return nil
 }
 
-// usedNow returns a row for each running sandbox, or for the named ones. before holds their values at the last update.
+// usedNow returns a row for each running sandbox, or for the named ones, and a *statedir.DamagedError if some cannot be
+// read. before holds their values at the last update.
 func usedNow(d *statedir.Dir, refs []string, before map[string]statedir.Sample) ([]used, error) {
-	all, err := entriesOf(d, refs)
-	if err != nil {
-		return nil, err
+	all, damaged := entriesOf(d, refs)
+	if bad := new(statedir.DamagedError); damaged != nil && !errors.As(damaged, &bad) {
+		return nil, damaged
 	}
 	t, err := statedir.Processes()
 	if err != nil {
@@ -132,7 +136,7 @@ func usedNow(d *statedir.Dir, refs []string, before map[string]statedir.Sample) 
 		before[r.ID] = *now
 		rows = append(rows, r)
 	}
-	return rows, nil
+	return rows, damaged
 }
 
 func entriesOf(d *statedir.Dir, refs []string) ([]*statedir.Entry, error) {

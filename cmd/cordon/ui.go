@@ -61,8 +61,8 @@ import (
 //
 // After an error in a profile come the line and a caret, indented by four. All errors of a profile are shown.
 // A successful run prints only note:, added:, missing:, restored:, appeared:, denied:, and the limits that it reached.
-// With --quiet it leaves out note:, added: and denied:. There is no color and no progress display. Only `profile trust`
-// asks a question.
+// With --quiet it leaves out note:, added: and denied:. There is no color. A search for what hide rules mean that takes longer
+// than a second shows its progress on a terminal, in a line that it erases. Only `profile trust` asks a question.
 //
 // Data that others chose (paths, names, values of a profile) may contain anything. cordon shows control characters, and
 // bytes that are not UTF-8, as Go escapes (\x1b, \n), so that such data cannot control the reader's terminal.
@@ -199,6 +199,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &s):
 		return exitSignal + int(s.Signal)
+	case errors.As(err, new(*sandbox.TimeoutError)):
+		return exitTimeout
 	case errors.As(err, &l) && l.Code != 0:
 		return l.Code
 	case errors.As(err, &c) && c.code != 0:
@@ -217,6 +219,7 @@ func hint(err error) string {
 		e *sandbox.Error
 		n *statedir.NotFoundError
 		a *advised
+		t *sandbox.TimeoutError
 	)
 	switch {
 	case errors.As(err, &c) && c.hint != "":
@@ -225,7 +228,9 @@ func hint(err error) string {
 		return a.hint
 	case errors.As(err, &l):
 		return l.Hint
-	case errors.As(err, &x): // before the case for the error that it wraps
+	case errors.As(err, &t):
+		return t.Hint()
+	case errors.As(err, &x): // before the error that it wraps
 		return x.Remedy
 	case errors.As(err, &s):
 		return s.Hint
@@ -245,7 +250,19 @@ func (u *ui) line(kind, text string) {
 	u.raw("cordon: " + kind + ": " + clean(text))
 }
 
-// raw writes a line to stderr. It ignores errors, because there is nobody to tell.
+// progress shows on a terminal how far the search before a launch has come, in a line that the next one overwrites.
+// -1 erases the line.
+func (u *ui) progress(names int) {
+	switch {
+	case u.quiet || !terminal(u.err):
+	case names < 0:
+		_, _ = io.WriteString(u.err, "\r\x1b[K")
+	default:
+		_, _ = io.WriteString(u.err, "\r\x1b[Kcordon: looking for what the profile hides or protects: "+plural(uint64(names), "name", "names"))
+	}
+}
+
+// raw writes a line on stderr. It ignores errors, because without stderr there is nobody to tell.
 func (u *ui) raw(line string) { _, _ = io.WriteString(u.err, line+"\n") }
 
 // write writes data to stdout. It returns an error, for example if the disk is full or the pipe is closed.

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 )
 
 // A question is a kind of question that `cordon why` answers.
@@ -233,18 +234,7 @@ func (f *fix) text(b *strings.Builder) {
 func (f *fix) line() string {
 	s := ""
 	for _, word := range f.Flags {
-		s += " " + shellQuote(word)
+		s += " " + phrase.Shell(word)
 	}
 	return s
-}
-
-// shellQuote quotes a word that a shell would change.
-func shellQuote(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./=:,@+", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

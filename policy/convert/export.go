@@ -29,7 +29,11 @@ func Formats() []string {
 type ExportOptions struct {
 	Format Format
 	Arch   filter.Arch // decides the sizes of arguments and the values of constants
-	Lossy  bool        // if the format cannot express a rule, allow the call with all arguments
+	Lossy  bool        // if the format cannot express a rule, let the call pass with all arguments
+
+	// Runtime lets the calls pass that a container runtime makes itself between the filter and the program. It has no
+	// effect on Systemd.
+	Runtime bool
 }
 
 // Export writes the syscalls section of an effective profile in another format. If a note calls a rule exact, the
@@ -58,6 +62,7 @@ func Export(p *policy.Profile, opts ExportOptions) (*Result, error) {
 	}
 	slices.Sort(e.foreign)
 	e.noteExec()
+	e.runtime()
 	var text []byte
 	if opts.Format == Systemd {
 		text = e.systemd()

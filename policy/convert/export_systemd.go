@@ -51,8 +51,8 @@ func systemdArch(a filter.Arch) string {
 	return a.String()
 }
 
-// passing returns the calls that are allowed, and those that are allowed and logged. If the arguments of a call decide,
-// the call is allowed only with the option Lossy.
+// passing returns the calls that pass, and the calls that pass and are logged. If the arguments decide whether a call
+// passes, it passes only with the option Lossy.
 func (e *exporter) passing() (allow, logged []string) {
 	for i := range e.decisions {
 		d := &e.decisions[i]
@@ -60,7 +60,7 @@ func (e *exporter) passing() (allow, logged []string) {
 		switch {
 		case ok && a.Kind == filter.Log, !ok && e.Lossy && mayPass(d) && !mayBe(d, filter.Allow):
 			logged = append(logged, d.Call)
-		case ok && a.Kind == filter.Allow, !ok && e.Lossy && mayPass(d):
+		case ok && a.Kind == filter.Allow, !ok && (e.Lossy || alwaysPasses(d)) && mayPass(d):
 			allow = append(allow, d.Call)
 		}
 	}
@@ -69,6 +69,11 @@ func (e *exporter) passing() (allow, logged []string) {
 
 func mayBe(d *filter.Decision, k filter.Kind) bool {
 	return slices.ContainsFunc(d.Cases, func(c filter.Case) bool { return c.Action.Kind == k })
+}
+
+// alwaysPasses reports whether a call passes with all arguments: allowed with some, logged with others.
+func alwaysPasses(d *filter.Decision) bool {
+	return !slices.ContainsFunc(d.Cases, func(c filter.Case) bool { return !c.Action.Passes() })
 }
 
 func mayPass(d *filter.Decision) bool { return mayBe(d, filter.Allow) || mayBe(d, filter.Log) }
@@ -176,6 +181,8 @@ func (e *exporter) judgeSystemd(d *filter.Decision) Note {
 		return Note{Class: Approximated, Effect: Same, How: d.Call + ": systemd knows errors and kill, which it is now"}
 	case ok:
 		return Note{}
+	case alwaysPasses(d):
+		return Note{Class: Approximated, Effect: Same, How: d.Call + " passes with all arguments, and is not logged"}
 	case !mayPass(d):
 		return Note{Class: Approximated, Effect: Same, How: d.Call + " is refused in one way, whatever its arguments"}
 	case e.Lossy:

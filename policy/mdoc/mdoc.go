@@ -223,7 +223,7 @@ func escape(text string) string {
 	return b.String()
 }
 
-// guard keeps the first character of a line from beginning a macro.
+// guard escapes the first character of a line if roff would take the line for a macro.
 func guard(line string) string {
 	if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
 		return `\&` + line

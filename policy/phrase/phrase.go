@@ -4,6 +4,8 @@ package phrase
 import (
 	"errors"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 )
 
 // Cause returns the innermost error. Package os adds an operation and a path, which the caller names itself.
@@ -40,7 +42,24 @@ func Index(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]
 func Short(s string) string {
 	const most = 80
 	if len(s) > most {
-		s = s[:most] + "…"
+		n := most
+		for n > most-utf8.UTFMax && !utf8.RuneStart(s[n]) { // a cut within a character would show it as \x bytes
+			n--
+		}
+		s = s[:n] + "…"
 	}
 	return strconv.Quote(s)
+}
+
+// Shell returns a word as a POSIX shell reads it back: with single quotes around it if it has any other character than
+// letters, digits and a few signs.
+func Shell(word string) string {
+	const signs = "_@%+=:,./-"
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(signs, r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -315,7 +315,8 @@ func OpaqueText(s string) bool {
 		strings.Contains(s, ",") && !strings.Contains(s, " ") && s[0] > '9'
 }
 
-// safePlain reports whether every YAML parser reads s without quotes as a string. It is stricter than YAML.
+// safePlain reports whether every YAML parser reads s without quotes as a string. Some strings for
+// which it returns false would need no quotes.
 func safePlain(s string, inFlow bool) bool {
 	if s == "" || !plainText(s) || strings.Contains(s, ": ") || strings.Contains(s, " #") || strings.HasSuffix(s, ":") ||
 		strings.TrimSpace(s) != s || inFlow && strings.ContainsAny(s, ",[]{}:?") {

@@ -15,6 +15,9 @@ import (
 // a directory above it belongs to the caller, has no access control list, and nobody else may search it.
 func (OSFiles) Private(dir string) error {
 	fd, err := walk.NoLinks(dir, walk.OpenDir)
+	if err == unix.ENOTDIR {
+		return errors.New("only of a directory is it known that nobody else can reach it, and this is a file")
+	}
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/walk"
 )
 
 // The layout of struct linux_dirent64: getdents(2).
@@ -42,6 +44,9 @@ func (o OSFiles) ReadDir(p string) ([]fs.DirEntry, error) {
 		}
 	}
 }
+
+// Walk walks directories of the host and everything below them.
+func (OSFiles) Walk(t *walk.Tree) error { return t.Run() }
 
 func openRetry(p string, flags int) (fd int, err error) {
 	for {

@@ -53,7 +53,9 @@ const RuntimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of your own with mo
 // cannot either, or hideState refuses to start.
 func MakeStateDirs(h *Host) {
 	for _, path := range h.StateDirs() {
-		_ = unix.Mkdir(path, 0o700) // usually it already exists
+		if unix.Mkdir(path, 0o700) == nil { // usually it already exists
+			_ = unix.Chmod(path, 0o700) // whatever the umask is
+		}
 	}
 }
 

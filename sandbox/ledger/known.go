@@ -41,7 +41,11 @@ func textName(path string) string {
 
 func openTexts(place int, makeIt bool) (int, error) {
 	if makeIt {
-		if err := unix.Mkdirat(place, textsDir, 0o700); err != nil && err != unix.EEXIST {
+		err := unix.Mkdirat(place, textsDir, 0o700)
+		if err == nil {
+			err = unix.Fchmodat(place, textsDir, 0o700, 0) // whatever the umask is
+		}
+		if err != nil && err != unix.EEXIST {
 			return -1, err
 		}
 	}

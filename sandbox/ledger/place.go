@@ -75,7 +75,9 @@ func (p Place) open(makeIt bool) (int, error) {
 		}
 		dir := fd
 		if makeIt {
-			err = unix.Mkdirat(dir, name, 0o700)
+			if err = unix.Mkdirat(dir, name, 0o700); err == nil {
+				err = unix.Fchmodat(dir, name, 0o700, 0) // whatever the umask is
+			}
 		}
 		if err == nil || err == unix.EEXIST {
 			fd, err = unix.Openat(dir, name, openDir, 0)

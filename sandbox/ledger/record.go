@@ -199,6 +199,9 @@ func add(place int, lines []byte, durable bool) error {
 		return rewrite(place, f, lines)
 	}
 	if size == 0 {
+		if err := f.Chmod(0o600); err != nil { // whatever the umask is
+			return fail.Bare(err)
+		}
 		lines = append([]byte(header), lines...)
 	}
 	if _, err = f.WriteAt(lines, size); err == nil && durable {
@@ -251,7 +254,9 @@ func replace(place int, name string, text []byte) error {
 		return err
 	}
 	f := os.NewFile(uintptr(fd), name)
-	_, err = f.Write(text)
+	if err = f.Chmod(0o600); err == nil { // whatever the umask is
+		_, err = f.Write(text)
+	}
 	if err == nil {
 		err = unix.Fdatasync(fd)
 	}
@@ -324,7 +329,12 @@ func read(place int) (*runs, error) {
 }
 
 func openLock(place int) (int, error) {
-	return unix.Openat(place, lockFile, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	const flags = unix.O_RDWR | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err := unix.Openat(place, lockFile, flags|unix.O_CREAT, 0o600)
+	if err == unix.EACCES && unix.Fchmodat(place, lockFile, 0o600, 0) == nil { // a umask took the caller's own rights
+		fd, err = unix.Openat(place, lockFile, flags, 0)
+	}
+	return fd, err
 }
 
 func byteLock(at int64) *unix.Flock_t {

@@ -23,6 +23,8 @@ type Report struct {
 	Limits []LimitMet `json:"limits,omitempty"` // every limit that was reached, including the limit above
 
 	Wall    time.Duration `json:"wall_ns"`
+	Search  time.Duration `json:"search_ns,omitempty"`    // the part of it in which the launcher looked for what hide rules and git: protect mean
+	Names   int           `json:"search_names,omitempty"` // how many names it looked at, before the program ran
 	User    time.Duration `json:"user_ns"`
 	System  time.Duration `json:"system_ns"`
 	AtLeast bool          `json:"times_at_least,omitempty"` // user_ns and system_ns may be too low: no cgroup counts them, and without one a child whose parent ignores SIGCHLD is not counted

@@ -19,6 +19,9 @@ func Open(path string) (*Dir, error) { return state.OpenStateDir(path) }
 // NotFoundError reports that a reference matches no sandbox, or more than one.
 type NotFoundError = state.NotFoundError
 
+// DamagedError names entries that cannot be read. The others can be used.
+type DamagedError = state.DamagedError
+
 // Entry is the directory of one sandbox. Its launcher calls End or Discard when the sandbox has ended. Other processes
 // call Attach, Signal, Pause, Resume, Wait, Remove, and read Status, Ending, Profile, Plan, Report, Kernel, Sample and
 // ReadLog. Close must be called after use.

@@ -11,8 +11,8 @@ import (
 	"cordon/tests/scratch"
 )
 
-// fits is how long an audit of calls alone may take if the profile fits, as a multiple of the time under the
-// sandbox's filter.
+// fits limits the time of a workload in an audit of its system calls, if the profile denies none of them: it is a
+// multiple of the workload's time under the sandbox's filter.
 const fits = 1.02
 
 // audits measures each workload of the recordings under a sandbox's filter, in an audit of calls, and in a complete

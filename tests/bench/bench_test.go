@@ -62,3 +62,63 @@ func TestFormatDenials(t *testing.T) {
 		}
 	}
 }
+
+// TestPairs gives a known ratio, and an interval that holds it.
+func TestPairs(t *testing.T) {
+	var a, b []float64
+	for i := range 200 {
+		slow := 1 + float64(i%7) // a slow turn is slow for both
+		a, b = append(a, slow*(1.2+0.01*float64(i%5-2))), append(b, slow)
+	}
+	x := pairs(a, b)
+	if x.median < 1.19 || x.median > 1.21 || x.low > x.median || x.high < x.median || x.high-x.low > 0.02 {
+		t.Error(x)
+	}
+	if again := pairs(a, b); again != x {
+		t.Error("another interval of the same figures:", again, x)
+	}
+	if x := pairs(nil, nil); x != (interval{}) {
+		t.Error(x)
+	}
+	if m := median([]float64{3, 1, 2, 10}); m != 2.5 {
+		t.Error(m)
+	}
+}
+
+// TestOnce counts the processor time of what a command leaves to others.
+func TestOnce(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	const busy = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"
+	direct, err := once([]string{"/bin/sh", "-c", busy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if direct.cpu <= 0 || direct.wall <= 0 {
+		t.Error(direct)
+	}
+	if _, err := once([]string{"/bin/sh", "-c", "exit 3"}); err == nil {
+		t.Error("a command that fails passes")
+	}
+}
+
+// TestCopies writes equal copies.
+func TestCopies(t *testing.T) {
+	dir := t.TempDir()
+	if err := makeCopies(dir, map[string]string{"true": "/bin/true"}); err != nil {
+		t.Fatal(err)
+	}
+	r := row{command: copyDir + "/true x"}
+	seen := map[string]bool{}
+	for turn := range 2 * copies {
+		words := r.words(dir, turn)
+		if _, err := once(words); err != nil {
+			t.Fatal(err)
+		}
+		seen[words[0]] = true
+	}
+	if len(seen) != copies {
+		t.Error(seen)
+	}
+}

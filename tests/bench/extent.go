@@ -44,7 +44,7 @@ func (f *figures) binds(dir string, e effort) error {
 	if err != nil || !e.BubbleBinds {
 		return err
 	}
-	bubble := strings.Fields(bubblewrap(covers()))
+	bubble := (&row{command: bubblewrap(covers())}).words(dir, 0)
 	for _, path := range bindSources(dir, e.Binds) {
 		bubble = append(bubble, "--ro-bind", path, path)
 	}
@@ -75,7 +75,7 @@ type processMemory struct {
 
 // memory measures the launcher and pid 1, of cordon and of bubblewrap, while a task sleeps.
 func (f *figures) memory(dir string) error {
-	bubble := append(strings.Fields(bubblewrap(covers())), "--")
+	bubble := append((&row{command: bubblewrap(covers())}).words(dir, 0), "--")
 	for _, c := range []struct {
 		name string
 		argv []string

@@ -42,7 +42,7 @@ func makeImported(dir string) error {
 
 func importedRows(dir string) []row {
 	run := func(over string) string {
-		return fmt.Sprintf("%s/cordon run -p %s/tree.yaml -p %s/%s.yaml -- /bin/true", dir, dir, dir, over)
+		return fmt.Sprintf("%s/cordon run -p %s/tree.yaml -p %s/%s.yaml -- /bin/true", copyDir, dir, dir, over)
 	}
 	return []row{
 		{Name: nameImported, command: run("docker"), must: true},

@@ -33,5 +33,5 @@ func joined(dir string) (name string, end func(), err error) {
 }
 
 func (f *figures) joinedCheck() check {
-	return check{"cordon exec against cordon run", f.row(nameJoined).mean() / f.row(nameCordon).mean(), maxJoined, ratio}
+	return check{"cordon exec against cordon run", f.against(nameJoined, nameCordon), maxJoined, ratio}
 }

@@ -17,6 +17,10 @@ type figures struct {
 	Rows    []row    // the first is cordon's
 	LeftOut []string // the peers that are not installed or do not run here, and why
 	Compile time.Duration
+	Size    int64 // of the binary, in bytes
+	Calls   int   // system calls of a launch; 0 if they could not be counted
+	Search  row   // agent in a large tree
+	Find    row   // find in the same tree
 	Binds   []bindTime
 	Memory  []processMemory
 
@@ -27,9 +31,11 @@ type figures struct {
 // A row measures one way to start /bin/true.
 type row struct {
 	Name    string
-	Times   []float64 // of each run, in seconds
-	command string
-	must    bool // without this row the comparison is useless
+	Times   []float64 // of each turn, in seconds
+	CPU     []float64 // the processor time of each turn, in seconds
+	command string    // "" for the library
+	shift   int       // how many copies further than the other rows
+	must    bool      // without this row the comparison is useless
 }
 
 // The names of the rows that the ratios use.
@@ -39,6 +45,8 @@ const (
 	nameBubble  = "bubblewrap, same namespaces and mounts, no filter"
 	namePlain   = "bubblewrap, same namespaces, fewest mounts, no filter"
 	nameFloor   = "floor.c"
+	nameAgain   = "cordon run, profile default, another copy"
+	nameGroups  = "cordon run, --memory 64MiB --pids 64"
 )
 
 // The paths that the default profile empties, hides and masks, if they exist on the host. floor.c does the same.
@@ -52,7 +60,7 @@ var (
 // bubblewrap returns a command that makes the same namespaces, and those of the mounts that nobody would omit.
 func bubblewrap(cover []string) string {
 	home, cwd := os.Getenv("HOME"), filepath.Join(os.Getenv("HOME"), "work")
-	words := []string{"bwrap", "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+	words := []string{copyDir + "/bwrap", "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
 		"--hostname", "cordon", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"}
 	words = append(words, cover...)
 	words = append(words, "--tmpfs", home, "--ro-bind", cwd, cwd, "--chdir", cwd)
@@ -78,12 +86,15 @@ func covers() []string {
 func commands(dir, sandbox string) []row {
 	home := os.Getenv("HOME")
 	rows := []row{
-		{Name: nameCordon, command: dir + "/cordon run -- /bin/true", must: true},
-		{Name: nameSilent, command: dir + "/cordon run --on-denial silent -- /bin/true", must: true},
-		{Name: nameJoined, command: dir + "/cordon exec " + sandbox + " -- /bin/true", must: true},
+		{Name: nameCordon, command: copyDir + "/cordon run -- /bin/true", must: true},
+		{Name: nameLibrary, must: true},
+		{Name: nameAgain, command: copyDir + "/cordon run -- /bin/true", shift: 1, must: true},
+		{Name: nameSilent, command: copyDir + "/cordon run --on-denial silent -- /bin/true", must: true},
+		{Name: nameGroups, command: copyDir + "/cordon run --memory 64MiB --pids 64 -- /bin/true"},
+		{Name: nameJoined, command: copyDir + "/cordon exec " + sandbox + " -- /bin/true", must: true},
 		{Name: nameBubble, command: bubblewrap(covers()) + " -- /bin/true", must: true},
 		{Name: namePlain, command: bubblewrap([]string{"--tmpfs", "/tmp"}) + " -- /bin/true", must: true},
-		{Name: nameFloor, command: dir + "/floor /bin/true", must: true},
+		{Name: nameFloor, command: copyDir + "/floor /bin/true", must: true},
 		{Name: "runc, its own default", command: "runc --root " + home + "/runc run -b " + bundle(home) + " cordon-bench"},
 		{Name: "firejail, no profile, no network", command: "firejail --quiet --noprofile --net=none -- /bin/true"},
 		{Name: "/bin/true alone", command: "/bin/true", must: true},
@@ -91,9 +102,7 @@ func commands(dir, sandbox string) []row {
 	return append(rows, importedRows(dir)...)
 }
 
-// launches runs every command in several rounds. Each round is one call of hyperfine, with the commands in a
-// different order, so that a change of the machine's speed affects all of them alike. Each round ends with launches
-// by the library.
+// launches runs every command, and launches by the library, in turns.
 func (f *figures) launches(dir string, e effort) error {
 	sandbox, end, err := joined(dir)
 	if err != nil {
@@ -101,7 +110,11 @@ func (f *figures) launches(dir string, e effort) error {
 	}
 	defer end()
 	for _, r := range commands(dir, sandbox) {
-		switch why := try(r.command); {
+		why := ""
+		if r.command != "" {
+			why = try(r.words(dir, 0))
+		}
+		switch {
 		case why == "":
 			f.Rows = append(f.Rows, r)
 		case r.must:
@@ -110,26 +123,11 @@ func (f *figures) launches(dir string, e effort) error {
 			f.LeftOut = append(f.LeftOut, r.Name+": "+why)
 		}
 	}
-	library := row{Name: nameLibrary}
-	for round := range e.Rounds {
-		if err := f.hyperfine(dir, round, e.Runs); err != nil {
-			return err
-		}
-		for range e.Launches {
-			t, err := launch()
-			if err != nil {
-				return fmt.Errorf("library: %w", err)
-			}
-			library.Times = append(library.Times, t.Seconds())
-		}
-	}
-	f.Rows = slices.Insert(f.Rows, 1, library)
-	return nil
+	return f.turns(dir, e.Turns)
 }
 
 // try runs a command once and says what is wrong with it, or returns "".
-func try(command string) string {
-	words := strings.Fields(command)
+func try(words []string) string {
 	if _, err := exec.LookPath(words[0]); err != nil {
 		return "not installed"
 	}
@@ -139,33 +137,6 @@ func try(command string) string {
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	return err.Error() + ": " + first
-}
-
-// hyperfine runs all commands once and adds up their times. It begins with a different command in every round.
-func (f *figures) hyperfine(dir string, round, runs int) error {
-	out := filepath.Join(os.Getenv("HOME"), "hyperfine.json")
-	args := []string{"-N", "--style", "none", "--warmup", "5", "--runs", fmt.Sprint(runs), "--export-json", out}
-	for i := range f.Rows {
-		args = append(args, f.Rows[(i+round)%len(f.Rows)].command)
-	}
-	if text, err := exec.Command("hyperfine", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("hyperfine: %w: %s", err, text)
-	}
-	text, err := os.ReadFile(out)
-	if err != nil {
-		return err
-	}
-	var results struct {
-		Results []struct{ Times []float64 }
-	}
-	if err := json.Unmarshal(text, &results); err != nil {
-		return err
-	}
-	for i, r := range results.Results {
-		to := &f.Rows[(i+round)%len(f.Rows)]
-		to.Times = append(to.Times, r.Times...)
-	}
-	return nil
 }
 
 // bundle makes an OCI bundle: runc's default configuration, on an empty root into which the host's programs are

@@ -22,20 +22,21 @@ import (
 
 // An effort says how long to measure, and whether to judge the ratios.
 type effort struct {
-	Rounds, Runs int // hyperfine invocations, and runs of each command in one of them
-	Launches     int // by the library, in one round
-	Binds        int
-	Filters      int  // rounds of the comparison with libseccomp
-	Denials      int  // rounds of calls in a sandbox that reports denied ones, and in one that does not
-	BubbleBinds  bool // also measure bubblewrap's binds, which takes at least 16 s
-	Bombs        int  // measurements of a sandbox beside one with a bomb, for each bomb and profile
-	BombTime     time.Duration
-	Judge        bool // a ratio that misses its goal is an error
+	Turns       int // runs of each command
+	Searches    int // runs in a large tree
+	Tree        int // number of names in it
+	Binds       int
+	Filters     int  // rounds of the comparison with libseccomp
+	Denials     int  // rounds of calls in a sandbox that reports denied ones, and in one that does not
+	BubbleBinds bool // also measure bubblewrap's binds, which takes at least 16 s
+	Bombs       int  // measurements of a sandbox beside one with a bomb, for each bomb and profile
+	BombTime    time.Duration
+	Judge       bool // a ratio that misses its goal is an error
 }
 
 var (
-	full  = effort{Rounds: 10, Runs: 100, Launches: 200, Binds: 2000, Filters: 60, Denials: 20, Bombs: 5, BombTime: 2 * time.Second, BubbleBinds: true, Judge: true}
-	short = effort{Rounds: 3, Runs: 30, Launches: 50, Binds: 2000, Filters: 5, Denials: 3, Bombs: 1, BombTime: 300 * time.Millisecond}
+	full  = effort{Turns: 1000, Searches: 20, Tree: treeNames, Binds: 2000, Filters: 60, Denials: 20, Bombs: 5, BombTime: 2 * time.Second, BubbleBinds: true, Judge: true}
+	short = effort{Turns: 60, Searches: 2, Tree: 10_000, Binds: 2000, Filters: 5, Denials: 3, Bombs: 1, BombTime: 300 * time.Millisecond}
 )
 
 // nobody is the ordinary user if root measures.
@@ -151,7 +152,11 @@ func prepare(e effort) (string, error) {
 			return "", err
 		}
 	}
-	return dir, errors.Join(makeBinds(dir, e.Binds), makeImported(dir))
+	programs := map[string]string{"cordon": filepath.Join(dir, "cordon"), "floor": filepath.Join(dir, "floor")}
+	if bwrap, err := exec.LookPath("bwrap"); err == nil {
+		programs["bwrap"] = bwrap
+	}
+	return dir, errors.Join(makeCopies(dir, programs), makeBinds(dir, e.Binds), makeImported(dir))
 }
 
 // spawn measures in a separate process that belongs to uid.
@@ -192,7 +197,7 @@ func spawn(dir string, uid int, e effort) (*figures, error) {
 // measureAs is the main function of the copy: it measures everything for one user.
 func measureAs(dir string, e effort) error {
 	f := &figures{UID: os.Getuid()}
-	err := errors.Join(f.launches(dir, e), f.compile(), f.binds(dir, e), f.denials(dir, e), f.besideBombs(dir, e))
+	err := errors.Join(f.launches(dir, e), f.compile(), f.binds(dir, e), f.calls(dir), f.search(dir, e), f.denials(dir, e), f.besideBombs(dir, e))
 	if err == nil && f.UID == 0 { // only root may read smaps_rollup of a process that is not dumpable
 		err = f.memory(dir)
 	}

@@ -50,6 +50,9 @@ func hosts() []host {
 		if strings.HasPrefix(placed[i].name, "unshare") {
 			placed[i].root = unmapped
 		}
+		if placed[i].container != nil { // the bundle's /tmp is not writable for a user
+			placed[i].user = ""
+		}
 	}
 	return append(placed, []host{
 		{name: "an unrestricted host", root: "full", user: "full"},

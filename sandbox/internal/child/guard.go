@@ -8,9 +8,10 @@ import (
 )
 
 // Guard makes init the guard of a program that runs in place: rt_sigtimedwait(2), prctl(2) (PR_SET_CHILD_SUBREAPER,
-// Linux 3.4), /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN). No pid namespace ends with it. So it adopts what the
-// task leaves behind, and kills all of it when the task has ended or the launcher has. The launcher's end sends it
-// SIGTERM (PR_SET_PDEATHSIG), and so does the launcher to end the sandbox.
+// Linux 3.4), /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN). There is no pid namespace whose processes the kernel
+// would kill when init ends. So the guard adopts the processes that the task leaves behind, and kills all of them when
+// the task or the launcher has ended. The kernel sends the guard SIGTERM when the launcher ends (PR_SET_PDEATHSIG). The
+// launcher sends it SIGTERM to end the sandbox.
 func (im *Image) Guard() {
 	im.page.Guard = 1
 	im.page.signals = 1<<(unix.SIGCHLD-1) | 1<<(unix.SIGTERM-1)
@@ -54,7 +55,7 @@ func guard(page *Page, task uintptr) {
 
 // killAll kills every child, and the orphans that become children by that, until none is left. A child that may have no
 // process more (RLIMIT_NPROC) cannot fork before it dies: a storm of forks ends after a few rounds. A child keeps its
-// number until it is waited for, so no number is anybody else's.
+// pid until it is waited for, so its pid cannot belong to another process.
 //
 //go:nosplit
 //go:norace

@@ -228,7 +228,7 @@ func (c *Compilation) lackAll(why, remedy string) error {
 	return nil
 }
 
-// lacksLimit reports that one limit is missing, but only once for each limit. limit must begin with a key of limitKeys.
+// lacksLimit calls lacking for one limit, and only once for each. limit begins with its key.
 func (c *Compilation) lacksLimit(limit, why, remedy string) error {
 	// settleGroups may report a limit that cgroup has reported already.
 	if c.groups.lacks[limit] {
@@ -237,9 +237,12 @@ func (c *Compilation) lacksLimit(limit, why, remedy string) error {
 	if c.groups.lacks == nil {
 		c.groups.lacks = map[string]bool{}
 	}
-	i := limitIndex(limit)
-	key, instead := limitKeys[i].key, limitKeys[i].instead
-	// standIns looks up limits by their key alone, without a device or page size.
+	key, instead, _ := strings.Cut(limit, " ")
+	instead = ""
+	if i := limitIndex(limit); i < len(limitKeys) {
+		instead = limitKeys[i].instead
+	}
+	// standIns asks by the key alone.
 	c.groups.lacks[limit], c.groups.lacks[key] = true, true
 	return c.lacking(policy.LayerCgroup, "limits."+limit+": "+why, instead, c.Where("limits."+key), OrMissing(remedy))
 }

@@ -54,8 +54,8 @@ type Compilation struct {
 	table    *hostMounts        // see mountsOfHost
 	homeList []string           // see homes
 	bounds   []picture.Bound    // see bound
-	followed map[string]string  // the targets of links in the home: see bindSource
-	searched *finder            // see search
+	followed map[string]string  // what links in the home lead to: see bindSource
+	searched *searched          // see search
 	lifted   []lifted           // see findLifted
 	GitSeen  *gitSeen           // see git
 	callers  map[string]string  // see variable

@@ -18,6 +18,7 @@ import (
 	"cordon/sandbox/internal/git"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/search"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
 )
@@ -65,15 +66,17 @@ func (g *gitGuard) protectAll() error {
 	if err := g.outsideGit(); err != nil {
 		return err
 	}
-	f := c.search()
-	if f.names > maxNames {
-		err := errors.New("more than " + strconv.Itoa(maxNames) + " names to look through for repositories")
+	f, err := c.search()
+	if err != nil {
+		return err
+	}
+	if f.Names > search.MaxNames {
+		err := errors.New("more than " + strconv.Itoa(search.MaxNames) + " names to look through for repositories")
 		return g.fail("what is bound", err, "bind less")
 	}
-	for _, dir := range f.closed {
+	for _, dir := range f.Closed {
 		c.protectThing(g.from, dir, g.rule, true)
 	}
-	var err error
 	if g.user, err = g.userConfig(); err != nil {
 		return err
 	}
@@ -87,12 +90,12 @@ func (g *gitGuard) protectAll() error {
 			return err
 		}
 	}
-	for _, path := range f.gits {
+	for _, path := range f.Gits {
 		if err := g.repository(path); err != nil {
 			return err
 		}
 	}
-	for _, path := range f.configs {
+	for _, path := range f.Configs {
 		if host := c.Tree.HostPath(path); host != "" {
 			if err := g.withoutSecrets(host); err != nil {
 				return err
@@ -431,16 +434,11 @@ func (g *gitGuard) leads(top string, dirs ...string) error {
 
 // otherNames refuses to start if the task could write a file of git through another hard link.
 func (g *gitGuard) otherNames() error {
-	if g.h.several == nil {
-		return nil
+	links, err := g.h.otherNames()
+	if err != nil {
+		return err
 	}
-	w := linkFinder{h: g.h, extra: g.c.Tree.Extras(), left: maxNames}
-	for _, b := range g.c.bound() {
-		if !b.Nested {
-			w.dir(b.Target)
-		}
-	}
-	for _, l := range w.found {
+	for _, l := range links {
 		if p := g.c.Tree.At(l.path); p.Write {
 			return g.fail(l.path, errors.New("is a hard link to "+l.of.path+", which decides what git runs"),
 				"replace one of the two by a copy")

@@ -16,6 +16,7 @@ import (
 	"cordon/sandbox/internal/git"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/search"
 )
 
 // A repo is the repository that a working tree of the host belongs to.
@@ -235,27 +236,8 @@ func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []s
 	return out, files
 }
 
-// gitParts says which of the entries exist by which git recognizes a directory of its own: gitrepository-layout(5).
-type gitParts struct{ head, objects, refs, common bool }
-
-func (p *gitParts) see(name string) {
-	switch name {
-	case "HEAD":
-		p.head = true
-	case "objects":
-		p.objects = true
-	case "refs":
-		p.refs = true
-	case "commondir":
-		p.common = true
-	}
-}
-
-// whole reports whether git takes a directory with these entries for a repository. Bare repositories count.
-func (p *gitParts) whole() bool { return p.head && (p.common || p.objects && p.refs) }
-
-// outsideGit refuses a working directory that is one of git's own directories or lies in one, because every file there
-// can decide what git runs.
+// outsideGit refuses a working directory that is one of git's own directories, or lies in one: everything there
+// decides what git runs.
 func (g *gitGuard) outsideGit() error {
 	for i := range g.c.Tree.Parts {
 		p := &g.c.Tree.Parts[i]
@@ -282,13 +264,13 @@ func (g *gitGuard) isGitDir(dir string) bool {
 
 // isWhole reports whether a directory of the host contains the entries by which git recognizes a directory of its own.
 func (g *gitGuard) isWhole(dir string) bool {
-	var parts gitParts
+	var parts search.GitParts
 	for _, name := range [...]string{"HEAD", "objects", "refs", "commondir"} {
 		if _, err := g.c.Tree.Lstat(paths.Join(dir, name)); err == nil {
-			parts.see(name)
+			parts.See(name)
 		}
 	}
-	return parts.whole()
+	return parts.Whole()
 }
 
 // fileOf returns the identity of the file that info describes, or the zero value if it is not known.
@@ -308,16 +290,15 @@ type gitSeen struct {
 	files host.Files
 	dirs  []string // directories of the host that the task may write to
 	seen  map[string]fileID
-	names int
+	two   bool // see Request.Two
 	found []string
 	late  []string // files that a repository's configuration names and that did not exist
-	blind bool     // some directory could not be searched
 }
 
-// newGitSeen records the repositories that a finder has found.
-func newGitSeen(c *Compilation, f *finder, windows []window) *gitSeen {
-	s := &gitSeen{files: c.Host.Files, seen: map[string]fileID{}}
-	for _, path := range f.gits {
+// newGitSeen remembers the repositories that a search has found.
+func newGitSeen(c *Compilation, f *searched, windows []window) *gitSeen {
+	s := &gitSeen{files: c.Host.Files, two: c.Req.Two, seen: map[string]fileID{}}
+	for _, path := range f.Gits {
 		if host := c.Tree.HostPath(path); host != "" {
 			s.seen[host] = fileOf(c.Tree.Lstat(host))
 		} else if p := c.Tree.At(path); p != nil && p.Behind != "" {
@@ -337,40 +318,18 @@ func newGitSeen(c *Compilation, f *finder, windows []window) *gitSeen {
 // complete is false if a directory could not be searched. The caller calls Appeared after the task has ended, when
 // nothing changes any more.
 func (s *gitSeen) Appeared() (found []string, complete bool) {
-	for _, dir := range s.dirs {
-		s.look(dir)
+	// A task can make any number of names, at any depth. Beyond the bounds the search is not complete.
+	list, complete := search.Repositories(s.files, s.dirs, s.two)
+	slices.Sort(list)
+	for _, path := range list {
+		s.compare(path)
 	}
 	for _, path := range s.late {
 		if _, err := s.files.Lstat(path); err == nil {
 			s.found = append(s.found, path)
 		}
 	}
-	return s.found, !s.blind
-}
-
-// look searches a directory and everything below it for repositories.
-func (s *gitSeen) look(dir string) {
-	entries, err := s.files.ReadDir(dir)
-	s.names += len(entries)
-	// A task can make any number of files, at any depth. Beyond these limits the search stops, and Appeared reports
-	// that it is incomplete.
-	if err != nil || s.names > maxNames || len(dir) > maxPath {
-		s.blind = s.blind || !fail.NotThere(err)
-		return
-	}
-	var parts gitParts
-	for _, e := range entries {
-		path := paths.Join(dir, e.Name())
-		parts.see(e.Name())
-		if e.Name() == ".git" {
-			s.compare(path)
-		} else if e.Type()&fs.ModeType == fs.ModeDir {
-			s.look(path)
-		}
-	}
-	if parts.whole() {
-		s.compare(dir)
-	}
+	return s.found, complete
 }
 
 // compare records the repository at a path if there was none before, or if it is not the one that was there.

@@ -13,19 +13,16 @@ import (
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/search"
 	"cordon/sandbox/report"
 )
 
 // isGlob reports whether a text is a pattern, and not just a path.
 func isGlob(s string) bool { return strings.ContainsAny(s, `*?[\`) }
 
-// maxPath is the longest path that is searched, in bytes. The kernel accepts 4095. A program can reach longer paths
-// only step by step, so the directory above them is hidden as a whole.
-const maxPath = 3800
-
-// expand lists the paths of a tree that a pattern matches. If a directory on the way cannot be listed, the result
-// contains the directory itself. The pattern must begin with a slash. Unlike in a shell, a wildcard also matches a dot
-// at the beginning of a name.
+// expand lists the paths of a tree that a pattern matches. If a directory cannot be listed, the list contains the
+// directory itself. The pattern must begin with a slash. Unlike in a shell, a wildcard also matches a dot at the
+// beginning of a name.
 func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.Extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
@@ -159,68 +156,104 @@ func (e *expander) list(dir string) ([]string, error) {
 	return names, err
 }
 
-// anywhere is a hide rule for names at any depth ("**/.env").
-type anywhere struct {
-	i     int
-	rule  *policy.Hide
-	names []string
-	found bool
-}
-
-// newAnywhere returns the rule for a pattern without its leading "**/". Clean removes empty and "." components, which
-// would match no file's name.
-func newAnywhere(i int, pattern string, rule *policy.Hide) anywhere {
-	return anywhere{i: i, rule: rule, names: strings.Split(strings.Trim(paths.Clean("/"+pattern), "/"), "/")}
-}
-
-// A match is a path of the sandbox that a rule for names at any depth has found.
+// A match is a path inside that a rule for any depth has found.
 type match struct {
-	rule *anywhere
+	rule int // index in the profile's list
 	path string
 	link bool
-	from string   // the link through which the search reached path, if path is not that link; otherwise ""
-	way  []string // the directories that matched the names before the last one, and the links on the way
+	from string   // the link that led out of the search, if path is not that link; otherwise ""
+	way  []string // the paths that matched the names before the last one, and the links that lead on
 }
 
-// anywhere hides the files that the rules for names at any depth have found.
+// searched is what the search of all that is bound has found.
+type searched struct {
+	*search.Search
+	matches []match
+	rules   []int           // the indexes in the profile's list of the rules for any depth
+	whole   map[string]bool // directories that were searched, with everything below them
+}
+
+// namesOfRule returns the names of a pattern for any depth, without its leading "**/". Clean removes empty names and
+// dots, which no name of a file would match.
+func namesOfRule(pattern string) []string {
+	return strings.Split(strings.Trim(paths.Clean("/"+pattern), "/"), "/")
+}
+
+// anywhere covers what the rules for names at any depth have found.
 func (h *hider) anywhere() error {
-	w := h.c.search()
-	for i := range w.found {
-		m := &w.found[i]
-		h.begin(m.rule.i, m.rule.rule)
-		if err := h.match(m); err != nil {
-			return hideError(m.rule.i, m.rule.rule, err)
-		}
-		m.rule.found = true
+	s, err := h.c.search()
+	if err != nil {
+		return err
 	}
-	for i := range w.rules {
-		h.matched = w.rules[i].found
-		h.end(w.rules[i].rule)
+	found := map[int]bool{}
+	for i := range s.matches {
+		m := &s.matches[i]
+		rule := &h.c.Profile.Hide[m.rule]
+		h.begin(m.rule, rule)
+		if err := h.match(m); err != nil {
+			return hideError(m.rule, rule, err)
+		}
+		found[m.rule] = true
+	}
+	for _, i := range s.rules {
+		h.matched = found[i]
+		h.end(&h.c.Profile.Hide[i])
 	}
 	return nil
 }
 
-// search walks through everything that is bound, once for its two users: the hide rules for names at any depth, and the
-// protection of git's repositories.
-func (c *Compilation) search() *finder {
+// search looks through what is bound, once for all who ask: the rules for names at any depth, the protection of git's
+// repositories, and the covers of sockets. It leaves out the caches of tools (see cacheOfTool).
+func (c *Compilation) search() (*searched, error) {
 	if c.searched != nil {
-		return c.searched
+		return c.searched, nil
 	}
-	f := &finder{tree: &c.Tree, git: c.Profile.Git == policy.GitProtect}
+	s := &searched{Search: &search.Search{Tree: &c.Tree, Skip: ownDev, Step: c.Req.Searching, Two: c.Req.Two}, whole: map[string]bool{}}
+	git := c.Profile.Git == policy.GitProtect
 	for i := range c.Profile.Hide {
 		if rest, ok := strings.CutPrefix(c.Profile.Hide[i].Pattern, "**/"); ok {
-			f.rules = append(f.rules, newAnywhere(i, rest, &c.Profile.Hide[i]))
+			s.Rules = append(s.Rules, namesOfRule(rest))
+			s.rules = append(s.rules, i)
 		}
 	}
-	c.searched = f
-	if f.git || len(f.rules) > 0 {
-		f.extra = c.Tree.Extras()
-		for _, b := range c.bound() {
-			f.bind(b, c.namesOf(b))
-		}
-		f.mounts(c)
+	c.searched = s
+	if !git && len(s.Rules) == 0 {
+		return s, nil
 	}
-	return f
+	for _, b := range c.bound() {
+		if !b.Cache {
+			s.bind(b, c.namesOf(b), git)
+		}
+	}
+	s.mounts(c)
+	if err := s.Run(); err != nil {
+		return nil, err
+	}
+	s.follow(c)
+	return s, nil
+}
+
+// follow matches the remaining names of rules in the directories to which links lead.
+func (s *searched) follow(c *Compilation) {
+	var extra picture.Extras
+	for i := range s.Found {
+		m := &s.Found[i]
+		rule := s.rules[m.Rule]
+		if len(m.Rest) == 0 {
+			s.matches = append(s.matches, match{rule: rule, path: m.Path, link: m.Link, way: m.Way})
+			continue
+		}
+		if extra == nil {
+			extra = c.Tree.Extras()
+		}
+		e := expander{tree: &c.Tree, extra: extra}
+		_ = e.next(m.Path, m.Rest) // it ends early only with more matches than are allowed, which match refuses
+		for _, x := range e.found {
+			s.matches = append(s.matches, match{rule: rule, path: x.path, link: true, from: m.Path,
+				way: slices.Concat(m.Way, x.links)})
+		}
+	}
+	s.Found = nil
 }
 
 // match hides a match of a rule. If the match is a link, match keeps the link in its place and hides the link's target.
@@ -239,33 +272,7 @@ func (h *hider) match(m *match) error {
 	return h.onHost(host, m.link)
 }
 
-// finder searches what the sandbox shows for the names of hide rules, and for git repositories.
-type finder struct {
-	tree  *picture.Tree
-	extra picture.Extras
-	rules []anywhere
-	found []match
-
-	git     bool     // look for repositories as well
-	inside  int      // number of directories named .git that contain the current directory
-	gits    []string // every .git and every bare repository, except inside another .git
-	configs []string // files that may be configurations of git
-	closed  []string // directories that cannot be listed, or lie too deep
-	names   int      // number of names that have been looked at
-}
-
-// maxNames bounds how many names a search for repositories may examine. The search must be complete, so the sandbox
-// does not start if there are more.
-const maxNames = 2_000_000
-
-// matching is a rule whose first names have matched on the way to a directory; names holds the rest.
-type matching struct {
-	rule  *anywhere
-	names []string
-	way   []string // the paths that have matched
-}
-
-// eachMatches reports whether each name matches the pattern with the same index.
+// eachMatches reports whether each name matches the pattern at its place.
 func eachMatches(patterns, names []string) bool {
 	for i, p := range patterns {
 		if ok, err := path.Match(p, names[i]); !ok || err != nil {
@@ -273,103 +280,4 @@ func eachMatches(patterns, names []string) bool {
 		}
 	}
 	return true
-}
-
-// dir searches a directory and everything below it. If dir cannot list the directory, it hides the whole directory by
-// the first rule, because a match could lie in it. dir enters no directory through a link, so it terminates. behind
-// follows a link, but only as deep as the names of a rule reach.
-func (f *finder) dir(dir string, carried []matching) {
-	p := f.tree.At(dir)
-	// The kernel's own file systems contain no files of the user, and can be very large.
-	if paths.Below(p.Source, "/proc") || paths.Below(p.Source, "/sys") || p.What == ownDev {
-		return
-	}
-	entries, err := f.tree.List(dir, f.extra)
-	switch {
-	case fail.NotThere(err):
-		return
-	case err != nil, len(dir) > maxPath, len(f.tree.HostPath(dir)) > maxPath:
-		f.closed = append(f.closed, dir)
-		if len(f.rules) > 0 {
-			f.found = append(f.found, match{rule: &f.rules[0], path: dir})
-		}
-		return
-	}
-	// After that, protectAll refuses to start, because it could not protect a repository that was not found.
-	if f.names += len(entries); f.git && f.names > maxNames {
-		return
-	}
-	var parts gitParts
-	for i := range entries {
-		parts.see(entries[i].Name)
-		f.entry(dir, &entries[i], carried)
-	}
-	if f.git && f.inside == 0 && parts.whole() {
-		f.gits = append(f.gits, dir)
-	}
-}
-
-// entry matches one name in a directory, and searches below it unless the name completes the match of a rule.
-func (f *finder) entry(dir string, e *picture.Listed, carried []matching) {
-	next := paths.Join(dir, e.Name)
-	var deeper []matching
-	// try matches the entry against the next name of a rule. It returns true if that was the last name.
-	try := func(s matching) (whole bool) {
-		if ok, err := path.Match(s.names[0], e.Name); !ok || err != nil {
-			return false
-		}
-		if len(s.names) > 1 {
-			// The list is cloned, because other entries of this directory extend the same one.
-			deeper = append(deeper, matching{s.rule, s.names[1:], append(slices.Clone(s.way), next)})
-			return false
-		}
-		f.found = append(f.found, match{rule: s.rule, path: next, link: e.Link != "", way: s.way})
-		return true
-	}
-	for i := range f.rules {
-		if try(matching{rule: &f.rules[i], names: f.rules[i].names}) {
-			return
-		}
-	}
-	for _, s := range carried {
-		if try(s) {
-			return
-		}
-	}
-	// This comes only here, because a file that a rule hides needs no protection, and nothing in a hidden directory
-	// need be found.
-	f.ofGit(next, e)
-	switch {
-	case e.Link != "":
-		f.behind(next, deeper)
-	case e.Dir && e.Name == ".git":
-		f.inside++
-		f.dir(next, deeper)
-		f.inside--
-	case e.Dir:
-		f.dir(next, deeper)
-	}
-}
-
-// ofGit records repositories and files that may be git configurations, including those of submodules and old copies.
-func (f *finder) ofGit(path string, e *picture.Listed) {
-	switch {
-	case !f.git:
-	case f.inside == 0 && e.Name == ".git":
-		f.gits = append(f.gits, path)
-	case f.inside > 0 && !e.Dir && strings.HasPrefix(e.Name, "config"):
-		f.configs = append(f.configs, path)
-	}
-}
-
-// behind matches the remaining names of rules in the directory to which a link leads.
-func (f *finder) behind(link string, states []matching) {
-	for _, s := range states {
-		e := expander{tree: f.tree, extra: f.extra}
-		_ = e.next(link, s.names) // next fails only if there are more matches than allowed, and match refuses that
-		for _, x := range e.found {
-			f.found = append(f.found, match{rule: s.rule, path: x.path, link: true, from: link,
-				way: slices.Concat(s.way, x.links)})
-		}
-	}
 }

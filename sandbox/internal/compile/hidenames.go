@@ -17,6 +17,7 @@ import (
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/search"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
 )
@@ -43,30 +44,28 @@ func (c *Compilation) namesOf(b picture.Bound) []string {
 	return slices.Compact(names)
 }
 
-// bind searches a bound directory. names are the paths by which it is known.
-func (f *finder) bind(b picture.Bound, names []string) {
-	var carried []matching
-	for i := range f.rules {
-		r := &f.rules[i]
+// bind searches what is bound. names are the paths by which the bind is known. If git is set, it looks for repositories
+// as well.
+func (s *searched) bind(b picture.Bound, names []string, git bool) {
+	var carried []search.Begun
+	for i, rule := range s.Rules {
 		for _, name := range names {
-			whole, begun := begins(name, r.names)
+			whole, begun := begins(name, rule)
 			if whole {
 				// The whole bind is hidden, so nothing in it need be found.
-				f.found = append(f.found, match{rule: r, path: b.Target})
+				s.Whole(i, b.Target)
 				return
 			}
 			for _, n := range begun {
-				carried = append(carried, matching{rule: r, names: r.names[n:]})
+				carried = append(carried, search.Begun{Rule: i, Names: rule[n:]})
 			}
 		}
 	}
 	if !b.Nested {
-		f.dir(b.Target, carried)
-	} else if carried != nil { // the search of the outer bind has found the repositories, but does not know these names
-		git := f.git
-		f.git = false
-		f.dir(b.Target, carried)
-		f.git = git
+		s.whole[b.Target] = true
+		s.Below(b.Target, carried, git)
+	} else if carried != nil { // the search of the outer bind has found the repositories, but knows other names
+		s.Below(b.Target, carried, false)
 	}
 }
 
@@ -91,12 +90,12 @@ func begins(path string, names []string) (whole bool, begun []int) {
 	return false, begun
 }
 
-// mounts searches what the host has mounted below a bind, if the host also shows it under another path. A rule may name
-// that other path, which the search of the bind does not know.
-func (f *finder) mounts(c *Compilation) {
+// mounts walks what the host has mounted below a bind, if the host also shows it by another name. A rule may mean a
+// thing by that other name, which the walk of the bind does not know.
+func (s *searched) mounts(c *Compilation) {
 	t, err := c.mountsOfHost()
-	if err != nil || len(f.rules) == 0 {
-		return // the rules report this error
+	if err != nil || len(s.Rules) == 0 {
+		return // the rules report the error
 	}
 	for i := range t.List {
 		m := &t.List[i]
@@ -108,8 +107,8 @@ func (f *finder) mounts(c *Compilation) {
 				continue
 			}
 			at := picture.Bound{Target: paths.Moved(m.Point, b.Source, b.Target), Source: m.Point, Nested: true}
-			if c.Tree.HostPath(at.Target) == m.Point {
-				f.bind(at, c.namesOf(at))
+			if !b.Cache && c.Tree.HostPath(at.Target) == m.Point {
+				s.bind(at, c.namesOf(at), false)
 			}
 		}
 	}
@@ -123,7 +122,7 @@ func (c *Compilation) bound() []picture.Bound {
 	}
 	list := []picture.Bound{}
 	if c.Profile.Root.Kind == policy.RootDir {
-		list = append(list, picture.Bound{Target: "/", Source: "/", Here: true})
+		list = append(list, picture.Bound{Target: "/", Source: "/"})
 	}
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
@@ -149,7 +148,7 @@ func (c *Compilation) bound() []picture.Bound {
 		if end, ok := c.followed[source]; ok {
 			source = end
 		}
-		list = append(list, picture.Bound{Target: target, Source: source, Here: source == c.Host.Cwd || source == "/"})
+		list = append(list, picture.Bound{Target: target, Source: source, Cache: c.cacheOfTool(m, target, source)})
 	}
 	for i := range c.Tree.Parts {
 		if p := &c.Tree.Parts[i]; p.What == toolTree {
@@ -162,11 +161,11 @@ func (c *Compilation) bound() []picture.Bound {
 }
 
 // markNested marks each bind whose target lies in another bind. If two binds have the same target, the later bind
-// counts as nested.
+// counts as nested. A cache contains nothing in this sense, because it is not searched.
 func markNested(list []picture.Bound) {
 	for i := range list {
 		for j := range list {
-			if i != j && paths.Below(list[i].Target, list[j].Target) && (list[i].Target != list[j].Target || i > j) {
+			if i != j && !list[j].Cache && paths.Below(list[i].Target, list[j].Target) && (list[i].Target != list[j].Target || i > j) {
 				list[i].Nested = true
 			}
 		}
@@ -258,9 +257,7 @@ func (c *Compilation) showLifted(l lifted, target string) {
 		Rule: l.rule})
 }
 
-// MaxLookedAt bounds how many files are examined in the search for other hard links of hidden files. A mount hides one
-// name, so the file stays readable under its other names: link(2).
-const MaxLookedAt = 300_000
+// Other names of hidden files: link(2). A mount covers one name, so the inode stays readable under its other names.
 
 // fileID identifies an inode of the host, whatever its name.
 type fileID struct{ dev, ino uint64 }
@@ -309,13 +306,11 @@ func (h *hider) hardLinks() error {
 	if h.several == nil {
 		return nil
 	}
-	w := linkFinder{h: h, extra: h.c.Tree.Extras(), left: MaxLookedAt}
-	for _, b := range h.c.bound() {
-		if !b.Nested {
-			w.dir(b.Target)
-		}
+	links, err := h.otherNames()
+	if err != nil {
+		return err
 	}
-	for _, found := range w.found {
+	for _, found := range links {
 		h.from, h.rule = found.of.from, found.of.rule
 		if err := h.c.coverThing(h.from, found.path, h.rule, false); err != nil {
 			return &fail.Error{Op: "hide " + found.path, Err: err, From: h.rule.Short()}
@@ -331,53 +326,57 @@ func (h *hider) hardLinks() error {
 	return nil
 }
 
-// linkFinder searches the sandbox's tree for files by their inodes.
-type linkFinder struct {
-	h     *hider
-	extra picture.Extras
-	left  int
-	found []foundLink
-}
-
-// foundLink is another hard link of a hidden file, as a path in the sandbox.
+// foundLink is another name of a hidden file, as a path inside.
 type foundLink struct {
 	of   *several
 	path string
 }
 
-// dir examines every file in a directory of the sandbox and below it, until MaxLookedAt files have been examined.
-func (w *linkFinder) dir(dir string) {
-	t := &w.h.c.Tree
-	p := t.At(dir)
-	if p == nil || p.Opaque || paths.Below(p.Source, "/proc") || paths.Below(p.Source, "/sys") || len(dir) > maxPath {
-		return
+// otherNames searches what is bound for further names of the files in h.several. It compares the numbers that
+// directories hold, and looks only at files that have one of these.
+func (h *hider) otherNames() (found []foundLink, err error) {
+	if h.several == nil {
+		return nil, nil
 	}
-	// A bind may show a single file, which cannot be listed.
-	entries, err := t.List(dir, w.extra)
-	if err != nil {
-		w.file(dir)
-		return
+	s := &search.Search{Tree: &h.c.Tree, Inodes: map[uint64]bool{}, Step: h.c.Req.Searching, Two: h.c.Req.Two}
+	for id := range h.several {
+		s.Inodes[id.ino] = true
 	}
-	for i := range entries {
-		next := paths.Join(dir, entries[i].Name)
-		if entries[i].Dir {
-			w.dir(next)
-		} else if w.left > 0 {
-			w.left--
-			w.file(next)
+	for _, b := range h.c.bound() {
+		if !b.Nested {
+			s.Below(b.Target, nil, false)
 		}
 	}
+	if err := s.Run(); err != nil {
+		return nil, err
+	}
+	for _, path := range append(s.Files, h.mountedFiles()...) {
+		host := h.c.Tree.HostPath(path)
+		if host == "" {
+			continue
+		}
+		id, _ := h.c.identify(host)
+		if other := h.several[id]; other != nil {
+			other.found[host] = true
+			found = append(found, foundLink{other, path})
+		}
+	}
+	return found, nil
 }
 
-// file records a path if it is another hard link of a hidden file.
-func (w *linkFinder) file(path string) {
-	host := w.h.c.Tree.HostPath(path)
-	if host == "" {
-		return
+// mountedFiles lists the places in what is bound where the host has mounted a file: the directory there has the number
+// of the file below.
+func (h *hider) mountedFiles() (list []string) {
+	t, err := h.c.mountsOfHost()
+	if err != nil {
+		return nil
 	}
-	id, _ := w.h.c.identify(host)
-	if s := w.h.several[id]; s != nil {
-		s.found[host] = true
-		w.found = append(w.found, foundLink{s, path})
+	for i := range t.List {
+		for _, b := range h.c.bound() {
+			if m := &t.List[i]; m.Point != b.Source && paths.Below(m.Point, b.Source) {
+				list = append(list, paths.Moved(m.Point, b.Source, b.Target))
+			}
+		}
 	}
+	return list
 }

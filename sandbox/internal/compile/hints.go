@@ -49,28 +49,6 @@ func (c *Compilation) ExecHint() string {
 	return text
 }
 
-// KillHints returns hints for a program that SIGSYS has killed. The kernel does not say which call the filter killed.
-// But the filter always kills calls of an architecture that the profile does not list, and often kills nothing else.
-func (c *Compilation) KillHints() []report.Hint {
-	kills := func(a filter.Action) bool {
-		return a.Kind == filter.Kill || a.Kind == filter.KillThread || a.Kind == filter.Trap
-	}
-	byRule := false
-	if spec, err := c.Spec(); err == nil {
-		byRule = kills(spec.Default) || kills(spec.Unknown) || slices.ContainsFunc(spec.Rules, func(r filter.Rule) bool {
-			return kills(r.Else) || strings.HasPrefix(r.Expr, "kill") || r.Expr == "trap"
-		})
-	}
-	foreign := report.Hint{Text: "it made a call of an architecture that the profile does not list: a 32-bit program, int 0x80, or x32 (--arch x32)",
-		Rule: c.Profile.Source("syscalls.arches"), Flag: "--arch " + foreignArch(c.Arch)}
-	if !byRule {
-		return []report.Hint{foreign}
-	}
-	foreign.Text = "if it is a 32-bit program, or makes calls by int 0x80 or as x32, the profile does not list its architecture"
-	return []report.Hint{{Text: "it made a system call that the profile does not allow; the kernel does not say which call",
-		Rule: c.Profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names the call"}, foreign}
-}
-
 // foreignArch returns the architecture of a machine's 32-bit programs. The hint names x32 in words.
 func foreignArch(native filter.Arch) string {
 	switch native {
@@ -281,7 +259,7 @@ func (c *Compilation) shownAgain(host string) bool {
 func (c *Compilation) means(pattern, host string) bool {
 	names := strings.Split(host[1:], "/")
 	if rest, ok := strings.CutPrefix(pattern, "**/"); ok {
-		patterns := newAnywhere(0, rest, nil).names
+		patterns := namesOfRule(rest)
 		for from := 0; from+len(patterns) <= len(names); from++ {
 			if eachMatches(patterns, names[from:]) {
 				return true

@@ -278,6 +278,9 @@ func (c *Compilation) writtenTrees() (dirs []string) {
 	}
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
+		if m.Kind == policy.MountBind && c.isDevices(m) {
+			continue // no file can be made there
+		}
 		if m.Kind == policy.MountBind || m.Kind == policy.MountOverlay {
 			add(m.Write, m.Source, m.Upper)
 		}

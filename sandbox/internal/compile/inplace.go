@@ -2,10 +2,10 @@ package compile
 
 // A program that runs in place, without any namespace: namespaces: none, --in-place. It sees the host's tree, and
 // Landlock says what of it the program may open: landlock(7). The mounts and hide rules of the profile are compiled as
-// always, but only for the picture of what the sandbox would show. None of their steps is carried out. internal/grant
-// derives the rules from that picture.
+// always, but none of their steps is carried out. They only give the model of the tree that a sandbox with mounts would
+// show (package picture). internal/grant derives the Landlock rules from that model.
 //
-// init is a guard: it stays outside the Landlock domain, adopts every orphan of the task (PR_SET_CHILD_SUBREAPER), and
+// init stays outside the Landlock domain, adopts every orphan of the task (PR_SET_CHILD_SUBREAPER), and
 // kills all of them when the task or the launcher ends: see internal/child.
 
 import (
@@ -25,7 +25,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// placeOrder is the life of a child that runs in place.
+// placeOrder are the phases that compile a program that runs in place, in order.
 var placeOrder = [...]func(*Compilation) error{
 	// SettleInPlace comes first, because the later phases read the profile that it changes.
 	(*Compilation).SettleInPlace,
@@ -46,7 +46,7 @@ var placeOrder = [...]func(*Compilation) error{
 	(*Compilation).fork,
 	(*Compilation).taskBegins,
 	(*Compilation).publish,
-	// The picture comes after the fork: init confines itself while the launcher compiles.
+	// The model of the tree comes after the fork: init confines itself while the launcher compiles.
 	(*Compilation).paint,
 	(*Compilation).PlaceRules,
 	(*Compilation).session,
@@ -63,7 +63,7 @@ var placeOrder = [...]func(*Compilation) error{
 	(*Compilation).exec,
 }
 
-// picturePhases are the phases whose steps would mount. In place only their effect on the picture counts.
+// picturePhases are the phases whose steps would mount. In place, only the model of the tree that they give is used.
 var picturePhases = [...]func(*Compilation) error{
 	(*Compilation).Root, (*Compilation).Mounts, (*Compilation).Names, (*Compilation).tools, (*Compilation).makeOwn,
 	(*Compilation).git, (*Compilation).Hide, (*Compilation).hideState, (*Compilation).HideLayers,
@@ -76,7 +76,7 @@ const placeABI = 3
 // InPlace reports whether the program runs without namespaces.
 func (c *Compilation) InPlace() bool { return c.Profile.Namespaces.None }
 
-// SettleInPlace refuses what cannot be done without namespaces, and says what is missing and what stands in.
+// SettleInPlace refuses what cannot be done without namespaces, and reports what is missing and what replaces it.
 func (c *Compilation) SettleInPlace() error {
 	where := c.Where("namespaces")
 	if c.Host.LandlockABI < placeABI {
@@ -203,7 +203,7 @@ func (c *Compilation) idsInPlace() error {
 	return nil
 }
 
-// missingInPlace reports what namespaces would hold, and what stands in.
+// missingInPlace reports what namespaces would protect, and what protects it instead.
 func (c *Compilation) missingInPlace() {
 	add := func(layer policy.Layer, why, instead string) {
 		c.Missing = append(c.Missing, report.Missing{Layer: layer, Why: why, Instead: instead})
@@ -237,7 +237,7 @@ func (c *Compilation) socketText() string {
 	return "but pairs"
 }
 
-// paint compiles the profile's mounts and hide rules for the picture alone.
+// paint compiles the profile's mounts and hide rules only to get the model of the tree, and drops their steps.
 func (c *Compilation) paint() error {
 	steps, init, files, ways, sources := len(c.Plan.Steps), len(c.Plan.Init), len(c.Plan.Files), len(c.Ways), len(c.Sources)
 	for _, phase := range picturePhases {
@@ -317,9 +317,9 @@ func (c *Compilation) homeOf() string {
 	return ""
 }
 
-// PlaceRules makes the ruleset from the picture. The paths are the host's own, and no link may be on the way.
+// PlaceRules makes the Landlock ruleset from the model of the tree. The paths are the host's own, and no link may be on the way.
 func (c *Compilation) PlaceRules() error {
-	rules, lost := grant.Derive(&c.Tree)
+	rules, lost := grant.Derive(&c.Tree, c.closedToTask)
 	if err := c.lostInPlace(lost); err != nil {
 		return err
 	}
@@ -354,7 +354,27 @@ func (c *Compilation) PlaceRules() error {
 	return nil
 }
 
-// narrowed refuses landlock lists of a profile, which would widen what the picture allows.
+// closedToTask reports whether the modes of a file close it to the task: it belongs to another user, and neither its
+// group nor others may do anything that the task could. Who owns it could change that, and the task does not.
+func (c *Compilation) closedToTask(path string) bool {
+	info, err := c.Tree.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() || ownerOf(info) < 0 || ownerOf(info) == c.IDs.OutUID || c.IDs.OutUID == 0 ||
+		info.Mode().Perm()&0o007 != 0 {
+		return false
+	}
+	// The task of root has no groups. Of any other caller the kernel is asked.
+	if c.IDs.Own {
+		return true
+	}
+	for _, mode := range [...]uint32{unix.R_OK, unix.W_OK, unix.X_OK} {
+		if c.Host.Files.Access(path, mode) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// narrowed refuses the profile's own lists of Landlock rules, which would allow more than the mounts show.
 func (c *Compilation) narrowed() error {
 	l := &c.Profile.Landlock
 	if l.Read.Set || l.Write.Set || l.Execute.Set {
@@ -392,21 +412,17 @@ func (c *Compilation) lostInPlace(lost []grant.Lost) error {
 		}
 		why := l.Path + ": Landlock cannot keep an entry " + what + " in the writable directory " + l.Above
 		if layer == policy.LayerMount {
-			return &fail.UnsupportedError{Layer: layer, Why: why, From: l.Part.Rule.Short(),
-				Remedy: "make " + l.Above + " read-only, or run it with namespaces" + c.protectHint()}
+			remedy := "make " + l.Above + " read-only, or run it with namespaces"
+			if c.Profile.Git == policy.GitProtect {
+				remedy += "; git: protect makes repositories read-only: --git free"
+			}
+			return &fail.UnsupportedError{Layer: layer, Why: why, From: l.Part.Rule.Short(), Remedy: remedy}
 		}
 		if err := c.lacking(layer, why, "", l.Part.Rule.Short(), "move "+l.Path+" out of it, make "+l.Above+" read-only, or --missing hide"); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (c *Compilation) protectHint() string {
-	if c.Profile.Git == policy.GitProtect {
-		return "; git: protect makes repositories read-only: --git free"
-	}
-	return ""
 }
 
 // allowOutside opens the path of a rule and adds the rule. The entry may be gone by now, and then the rule is not
@@ -432,15 +448,4 @@ func (c *Compilation) allowOutside(r *landRule) {
 // tryForbidden opens the root directory, for which there is never a rule: see landlockEnforce.
 func (c *Compilation) tryForbidden() plan.Step {
 	return plan.OpenStep(plan.CWD, "/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-}
-
-// leaveRoot gives up root's ids in a sandbox without a user namespace. The mounts needed these ids.
-func (c *Compilation) leaveRoot() bool {
-	id := &c.IDs
-	if c.Into != nil || id.NewUser || id.InUID == c.Host.UID && id.InGID == c.Host.GID {
-		return false
-	}
-	c.do(c.scalar("user.uid"), plan.PrctlStep(unix.PR_SET_KEEPCAPS, 1), plan.NoGroups(), plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)),
-		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
-	return true
 }

@@ -201,8 +201,12 @@ func (c *Compilation) deriveRules() {
 		// file can be created in /proc, so this rule grants only the rights for existing files.
 		case p.What == "proc":
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
-		// A list in the profile does not forbid the devices and terminals of the sandbox's /dev.
-		case p.Write && (!l.Write.Set || p.What == "a device" || p.What == "devpts"):
+		case p.What == aDevice && !p.File:
+			if p.Write {
+				c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
+			}
+		// A list of the profile does not take away the devices and terminals of the sandbox's /dev.
+		case p.Write && (!l.Write.Set || p.What == aDevice || p.What == "devpts"):
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landWrite, file: p.File, from: derived})
 		}
 	}

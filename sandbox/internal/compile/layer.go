@@ -13,7 +13,6 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -300,121 +299,94 @@ func NotStill(dirs []string) (missing []report.Missing) {
 	return missing
 }
 
-// maxBoundNames bounds how many entries of a directory are bound, because each becomes a mount. This serves a target
-// that does not exist on the host, such as `--ro ~/data:/data`, because cordon creates nothing on the host. The
-// launcher mounts a directory of its own in the place of the parent, binds every existing entry in it, and creates the
-// new entry.
-const maxBoundNames = 1024
+// Empty directories: a tmpfs if the program may write there (tmpfs(5)), otherwise a directory of the scratch file
+// system.
 
-// hostsTree is the What of mounts that show the host's own root.
-const hostsTree = "the host's tree"
-
-// namesNew reports whether a mount of the profile has a target whose first component does not exist in the host's root.
-func (c *Compilation) namesNew() bool {
-	if c.Profile.Root.Overlay != "" || c.AsItIs() {
+// coveredSoon reports whether nobody would ever see a mount, because a later one at the same place is of the same
+// kind, and the profile puts nothing into it before. That happens if root runs a profile that empties /root and the
+// home.
+func (c *Compilation) coveredSoon(i int, m *policy.Mount) bool {
+	if m.Kind != policy.MountTmpfs && m.Kind != policy.MountEmpty {
 		return false
 	}
-	for i := range c.Profile.Mounts {
-		m := &c.Profile.Mounts[i]
-		if m.Kind != policy.MountBind || !strings.HasPrefix(m.Target, "/") || m.Optional {
-			// Such a target exists: it is the source's own path, or lies below the home or the working directory. An
-			// optional bind may be left out.
-			continue
+	target, err := c.expandTarget(m.Target)
+	if err != nil {
+		return false
+	}
+	for j := i + 1; j < len(c.Profile.Mounts); j++ {
+		next := &c.Profile.Mounts[j]
+		if next.Kind != policy.MountTmpfs && next.Kind != policy.MountEmpty {
+			return false
 		}
-		name, _, _ := strings.Cut(paths.Clean(m.Target)[1:], "/")
-		if _, err := c.Tree.Lstat("/" + name); name != "" && fail.NotThere(err) {
-			return true
+		at, err := c.expandTarget(next.Target)
+		if err != nil {
+			return false
+		}
+		if at == target {
+			return next.Kind == m.Kind && (m.Optional || !next.Optional)
+		}
+		if paths.Below(at, target) {
+			return false
 		}
 	}
 	return false
 }
 
-// rootByNames makes the sandbox's root a directory of the launcher's own, and binds each entry of the host's root in
-// it, read-only.
-func (c *Compilation) rootByNames(from plan.From) error {
-	c.byNames = true
-	c.openScratch()
-	c.tmpfs(from, plan.Root, "755", 0, picture.AttrBase)
-	c.Tree.Add(picture.Part{Target: "/", Made: map[string]picture.Node{}, What: "the sandbox's root", Rule: c.Profile.Source("root")})
-	c.do(from, plan.Move(c.rootFD, plan.CWD, "/", fromFD))
-	return c.bindNames(from, "/", "/", c.Profile.Source("root"))
-}
-
-// bindNames binds each entry of a directory of the host in a directory of the sandbox that the launcher has made. It
-// creates symbolic links anew.
-func (c *Compilation) bindNames(from plan.From, inside, host string, rule policy.Pos) error {
-	entries, err := c.Host.Files.ReadDir(host)
-	if err == nil && len(entries) > maxBoundNames {
-		err = errors.New("has more than " + strconv.Itoa(maxBoundNames) + " names, which would each be a mount")
-	}
-	if err != nil {
-		return &fail.Error{Op: host, Err: fail.Bare(err), Hint: "name a target that exists"}
-	}
-	for _, e := range entries {
-		src, target := paths.Join(host, e.Name()), paths.Join(inside, e.Name())
-		p := c.Tree.At(target)
-		if e.Type()&fs.ModeSymlink != 0 {
-			text, err := c.Host.Files.Readlink(src)
-			if err != nil {
-				continue // it has been removed meanwhile
-			}
-			dir, name := c.openParent(from, p, target)
-			c.do(from, plan.SymlinkStep(text, dir, name))
-			c.closeParent(from, p)
-			p.Made[target] = picture.Node{Link: text}
-			continue
+// emptied repeats the tmpfs or empty directory of a profile where the host's tree shows the same directory by another
+// path: the home under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile
+// stays, because it shows what it was asked to show.
+func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
+	for _, path := range c.meanings(m.Target) {
+		w := picture.Walker{Tree: c.hostTree()}
+		end, err := w.Walk(path)
+		if err != nil {
+			continue // it does not exist, or the task cannot go there either
 		}
-		if err := c.make(from, p, target, e.IsDir()); err != nil {
+		names, err := c.hostNames(end)
+		if err != nil {
 			return err
 		}
-		c.attach(from, c.clonePath(from, plan.Tree, src, picture.AttrRO|picture.AttrBase), target, false)
-		c.Tree.Add(picture.Part{Target: target, Source: src, File: !e.IsDir(), What: hostsTree, Rule: rule})
-	}
-	return nil
-}
-
-// placeable prepares a bind whose target does not exist. It replaces the nearest existing directory above the target by
-// one that the launcher makes, if that directory belongs to the host's own tree and the profile mounts nothing in it.
-func (c *Compilation) placeable(from plan.From, target string, m *policy.Mount) error {
-	target, err := c.Tree.Resolve(target)
-	if err != nil {
-		return nil //nolint:nilerr // said where it is mounted
-	}
-	if _, there := c.Tree.Stat(target); !there && m.Target != "" && !m.Optional && c.Tree.At(target).Made == nil {
-		return c.remakeAbove(from, target)
-	}
-	return nil
-}
-
-// remakeAbove replaces the directory for placeable. If it cannot, the target stays missing.
-func (c *Compilation) remakeAbove(from plan.From, target string) error {
-	dir, _ := paths.Split(target)
-	for ; dir != "/"; dir, _ = paths.Split(dir) {
-		if isDir, there := c.Tree.Stat(dir); there {
-			if !isDir {
-				return nil
+		for _, name := range names {
+			// Only a name that still shows the same thing of the host is emptied. If the profile mounts something at
+			// this name, that is meant.
+			if c.Tree.HostPath(name) != name || name == "/" {
+				continue
 			}
-			break
+			if isDir, _ := c.Tree.Stat(name); isDir {
+				c.mountEmpty(from, m, name)
+			} else if err := c.coverThing(from, name, m.Pos, false); err != nil {
+				return err
+			}
 		}
 	}
-	p := c.Tree.At(dir)
-	host := c.Tree.HostPath(dir)
-	if dir == "/" || host == "" || p.What != hostsTree || p.Write || paths.Below(dir, "/proc") || paths.Below(dir, "/sys") {
-		return nil
+	return nil
+}
+
+// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start. What later
+// mounts need in such a directory is made by the descriptor of the scratch file system. The directory costs a tenth
+// of a file system of its own.
+func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string) {
+	if m.Kind == policy.MountTmpfs {
+		c.mountTmpfs(from, m, target)
+		return
 	}
-	for i := range c.Tree.Parts {
-		if t := c.Tree.Parts[i].Target; t != dir && paths.Below(t, dir) {
-			return nil
-		}
+	name := "empty" + strconv.Itoa(c.scratch.files)
+	c.scratch.files++
+	c.do(from, plan.MkdirStep(plan.R(plan.Scratch), name, uint64(permOr(m.Perm, 0o755))))
+	c.fromScratch(from, name, target)
+	c.Tree.Add(picture.Part{Target: target, Noexec: true, Dir: name, Made: map[string]picture.Node{}, What: emptyDir, Rule: m.Pos})
+}
+
+// emptyDir is the What of a part for a mount of the kind empty.
+const emptyDir = "an empty directory"
+
+// mountTmpfs mounts an empty tmpfs that the task may write to.
+func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {
+	attrs := picture.AttrBase
+	if m.NoExec {
+		attrs |= picture.AttrNoExec
 	}
-	info, err := c.Tree.Lstat(host)
-	if entries, err2 := c.Host.Files.ReadDir(host); err != nil || err2 != nil || len(entries) > maxBoundNames {
-		return nil //nolint:nilerr // the target stays one that is not there
-	}
-	// The launcher's directory gets the mode of the host's directory.
-	perm := policy.Opt[uint32]{Set: true, V: uint32(info.Mode().Perm())}
-	rule := p.Rule
-	c.mountEmpty(from, &policy.Mount{Kind: policy.MountEmpty, Perm: perm, Pos: rule}, dir)
-	c.Tree.Parts[len(c.Tree.Parts)-1].What = "the sandbox's " + dir
-	return c.bindNames(from, dir, host, rule)
+	c.tmpfs(from, plan.Tree, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
+	c.attach(from, plan.R(plan.Tree), target, false)
+	c.Tree.Add(picture.Part{Target: target, Write: true, Noexec: m.NoExec, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
 }

@@ -182,10 +182,12 @@ func TestHintsOfMakersAndKills(t *testing.T) {
 		}
 	}
 	for text, want := range map[string][]string{
-		"syscalls: {default: errno(EPERM)}":                                 {"--arch i386"},
-		"syscalls: {default: kill}":                                         {"--syscall-default", "--arch i386"},
-		"syscalls: {allow: [read], rules: [{read: fd == 0, else: kill}]}":   {"--syscall-default", "--arch i386"},
-		"syscalls: {allow: [\"@system-service\"], rules: [{keyctl: kill}]}": {"--syscall-default", "--arch i386"},
+		"syscalls: {default: errno(EPERM)}": {"--arch i386"},
+		"syscalls: {default: kill}":         {"--syscall-default", "--arch i386"},
+		// No flag changes a rule. The hint names the calls instead.
+		"syscalls: {allow: [read], rules: [{read: fd == 0, else: kill}]}":   {"", "--arch i386"},
+		"syscalls: {allow: [\"@system-service\"], rules: [{keyctl: kill}]}": {"", "--arch i386"},
+		"syscalls: {default: kill, rules: [{keyctl: trap}]}":                {"", "--syscall-default", "--arch i386"},
 	} {
 		p, err := policy.Parse("p.yaml", []byte("version: 1\nname: p\n"+text+"\n"))
 		if err != nil {
@@ -199,6 +201,22 @@ func TestHintsOfMakersAndKills(t *testing.T) {
 				break
 			}
 		}
+		if want[0] == "" && !strings.Contains(got[0].Text, "kill at ") {
+			t.Errorf("%s: the call is not named: %+v", text, got)
+		}
+	}
+}
+
+// A limit that no table has is reported all the same.
+func TestLacksLimit(t *testing.T) {
+	c := &Compilation{Profile: &policy.Profile{Missing: []policy.MissingLayer{{Layer: policy.LayerCgroup}}}}
+	for range 2 {
+		if err := c.lacksLimit("newer 2MiB", "the kernel has none", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(c.Missing) != 1 || !strings.Contains(c.Missing[0].Why, "limits.newer 2MiB: the kernel has none") {
+		t.Errorf("got %+v", c.Missing)
 	}
 }
 

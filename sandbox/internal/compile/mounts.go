@@ -22,20 +22,23 @@ import (
 
 // Mounts adds the mounts that the profile lists, in the profile's order.
 func (c *Compilation) Mounts() error {
+	if err := c.newTargets(); err != nil {
+		return err
+	}
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
 		if c.coveredSoon(i, m) {
 			continue
 		}
 		if err := c.mount(i, m); err != nil {
-			return mountError(i, m, err)
+			return mountError(i, m, c.showsFile(m), err)
 		}
 	}
 	return nil
 }
 
-// mountError adds to an error the mount that it is about, and a hint if the target does not exist.
-func mountError(i int, m *policy.Mount, err error) error {
+// mountError adds to an error the mount that it is about, and a hint if the target is missing.
+func mountError(i int, m *policy.Mount, file bool, err error) error {
 	var missing *noTargetError
 	var known *fail.UnsupportedError
 	if errors.As(err, &known) {
@@ -43,7 +46,7 @@ func mountError(i int, m *policy.Mount, err error) error {
 	}
 	e := &fail.Error{Op: "mounts[" + strconv.Itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short(), Hint: fail.HintOf(err)}
 	if errors.As(err, &missing) {
-		e.Hint = "name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"
+		e.Hint = missing.hint(file)
 	}
 	return e
 }
@@ -92,7 +95,7 @@ func (c *Compilation) mountAt(from plan.From, m *policy.Mount, target string) er
 		c.content(from, target, m.Content, permOr(m.Perm, 0o644), m.Pos)
 		return nil
 	case policy.MountGenerate:
-		text, err := c.generate(target)
+		text, err := c.generate(m.Target)
 		if err != nil {
 			return err
 		}
@@ -138,10 +141,11 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if err != nil || src == "" {
 		return err
 	}
-	// Devices are refused before anything is mounted. On a nodev mount a device is visible but nobody can open it, and
-	// programs do not expect that.
-	if info.Mode()&fs.ModeDevice != 0 {
-		return c.device(m, src)
+	if asksForDevices(src, info) {
+		return c.bindDevices(from, m, src, info)
+	}
+	if src == "/dev" {
+		c.note("no device can be opened in the bind of /dev: name each device that the program needs, as in --rw /dev/fuse")
 	}
 	target, err := c.bindTarget(m)
 	if err != nil {
@@ -158,9 +162,6 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	}
 	if target == "/" {
 		return errors.New("the root cannot be a bind's target; use root: {dir: " + src + "}")
-	}
-	if err := c.placeable(from, target, m); err != nil {
-		return err
 	}
 	if target, err = c.place(from, target, info.IsDir()); err != nil {
 		return c.tolerate(m, err)
@@ -197,17 +198,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	return nil
 }
 
-// device refuses to bind a device, because every mount is nodev, and nobody could open the device.
-func (c *Compilation) device(m *policy.Mount, src string) error {
-	why := "a device of the host cannot be opened inside, because every bind is nodev"
-	if m.Optional {
-		c.Left = append(c.Left, report.Added{Path: m.Place(), Why: why})
-		return nil
-	}
-	return &fail.Error{Op: src, Err: errors.New(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
-}
-
-// bindTarget returns the path in the sandbox at which the profile wants a bind or an overlay.
+// bindTarget returns the path inside at which the profile wants a bind or an overlay.
 func (c *Compilation) bindTarget(m *policy.Mount) (string, error) {
 	if m.Target != "" {
 		return c.expandTarget(m.Target)

@@ -220,8 +220,26 @@ var toolTrees = [...][]string{
 	{".asdf"}, {".local/share/mise"}, {".local/share/rtx"},
 }
 
-// treesOf lists the directories, below a home, of the tool that a path belongs to. The first contains the path. For
-// example, .nvm/versions/node/v20/bin/npm belongs to .nvm/versions/node/v20.
+// caches are directories below a home in which tools keep what they have fetched. Everybody can fetch the same, so they
+// hold no secret.
+var caches = [...]string{"go/pkg/mod", ".cache/go-build", ".cargo/registry", ".m2/repository", ".gradle/caches", ".nuget/packages",
+	".npm/_cacache", ".cache/yarn", ".cache/pnpm", ".cache/pip", ".cache/uv", ".nvm", ".pyenv", ".rustup", ".cargo/bin"}
+
+// cacheOfTool reports whether a mount shows a tool's cache, and a rule for names at any depth need
+// not look through it: it is below the home and read-only, and a profile names it. What a flag names, and what contains
+// the working directory, is what the user works on.
+func (c *Compilation) cacheOfTool(m *policy.Mount, target, source string) bool {
+	home := c.sourceHome()
+	if m.Pos.Flag != "" || home == "" || home == "/" || !paths.Below(source, home) || source == home ||
+		paths.Below(c.Host.Cwd, source) || c.Tree.WritableBelow(target) {
+		return false
+	}
+	rest := source[len(home)+1:]
+	return slices.ContainsFunc(caches[:], func(dir string) bool { return paths.Below(rest, dir) })
+}
+
+// treesOf lists the places, below a home, of the tool that a path below the home belongs to. The first place contains
+// the path. For example, .nvm/versions/node/v20/bin/npm belongs to .nvm/versions/node/v20.
 func treesOf(path string) (trees []string) {
 	for _, places := range toolTrees {
 		rest, names := path, 0

@@ -31,7 +31,7 @@ func (c *Compilation) windows() []window {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
 		switch {
-		case p.Source == "" || p.Opaque || p.Guard != 0 || p.What == "a device":
+		case p.Source == "" || p.Opaque || p.Guard != 0 || p.What == aDevice:
 		case paths.Below(p.Source, "/proc") || paths.Below(p.Source, "/sys") || paths.Below(p.Target, "/proc"):
 		default:
 			list = append(list, window{p.Target, p.Source, p.Write})

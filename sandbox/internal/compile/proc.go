@@ -5,6 +5,7 @@ package compile
 // Linux 5.8.
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"slices"
@@ -159,10 +160,13 @@ func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos)
 // devices. Its devpts instance is the sandbox's own (Linux 4.7).
 
 // devNodes are the devices that every program may expect, with their numbers (Documentation/admin-guide/devices.txt).
-var devNodes = [...]struct {
+var devNodes = [...]devNodeOf{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}}
+
+// devNodeOf is a device by its name in /dev and its numbers.
+type devNodeOf struct {
 	name         string
 	major, minor uint32
-}{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}}
+}
 
 // ownDev is the What of a /dev that the launcher has built, and that seal makes read-only.
 const ownDev = "the sandbox's /dev"
@@ -233,11 +237,68 @@ func (c *Compilation) devNode(from plan.From, target, name, source string, major
 	c.do(from,
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD),
 		plan.CloseStep(plan.R(plan.Tree)))
-	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: source, File: true, Write: true, What: "a device", Rule: rule})
+	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: source, File: true, Write: true, What: aDevice, Rule: rule})
 	return nil
 }
 
-// noDevice returns the error for a host that lacks a device that the sandbox's /dev needs.
+// aDevice is the What of a part whose devices can be opened: one device, or a directory of devices.
+const aDevice = "a device"
+
+// asksForDevices reports whether a bind of a path of the host asks for devices: the path is one, or a directory in
+// /dev, such as /dev/dri. The whole of /dev names no device in particular.
+func asksForDevices(src string, info fs.FileInfo) bool {
+	return info.Mode()&fs.ModeDevice != 0 || info.IsDir() && src != "/dev" && paths.Below(src, "/dev") && !paths.Below(src, "/dev/shm")
+}
+
+// isDevices is asksForDevices for an entry of the profile.
+func (c *Compilation) isDevices(m *policy.Mount) bool {
+	src, err := c.hostSource(m.Source)
+	if err != nil {
+		return false
+	}
+	info, err := c.Tree.Lstat(src)
+	return err == nil && asksForDevices(src, info)
+}
+
+// bindDevices binds a device, or a directory of devices, without nodev. The mount is read-only in any case, which
+// keeps nobody from writing to a device: Landlock decides about that, and about ioctl(2).
+func (c *Compilation) bindDevices(from plan.From, m *policy.Mount, src string, info fs.FileInfo) error {
+	target, err := c.bindTarget(m)
+	if err != nil {
+		return err
+	}
+	single := !info.IsDir()
+	write := m.Write || single && c.isDevNode(info)
+	if p := c.Tree.At(target); p != nil && p.Target == target && p.What == aDevice && p.Source == src && (p.Write || !write) {
+		c.Left = append(c.Left, report.Added{Path: m.Place(), Why: "the sandbox's /dev has it already"})
+		return nil
+	}
+	if !write && (c.Profile.Landlock.Off || c.Host.LandlockABI == 0) {
+		if err := c.lacking(policy.LayerLandlock, src+": without Landlock nothing keeps the program from writing to a device that is bound read-only",
+			"the device's own permissions", m.Pos.Short(), "bind it with --rw if the program may write to it, or leave it out"); err != nil {
+			return err
+		}
+	}
+	if target, err = c.place(from, target, !single); err != nil {
+		return c.tolerate(m, err)
+	}
+	mnt := c.openSource(from, plan.Tree, src, picture.AttrRO|uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec, m.Pos.Short())
+	if c.IDs.Idmapped {
+		c.Sources[len(c.Sources)-1].Devices = true
+	}
+	c.attach(from, mnt, target, false)
+	c.Tree.Add(picture.Part{Target: target, Source: src, File: single, Write: write, Noexec: true, What: aDevice, Rule: m.Pos})
+	return nil
+}
+
+// isDevNode reports whether a device is one of devNodes: these hold nothing, so writing to them changes nothing.
+func (c *Compilation) isDevNode(info fs.FileInfo) bool {
+	return info.Mode()&fs.ModeCharDevice != 0 && slices.ContainsFunc(devNodes[:], func(n devNodeOf) bool {
+		return deviceOf(info) == unix.Mkdev(n.major, n.minor)
+	})
+}
+
+// noDevice returns the error for a host that lacks a device which the sandbox's /dev needs.
 func (c *Compilation) noDevice(why string, rule policy.Pos) error {
 	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: why + ": the nodes of a sandbox's /dev are the host's", From: rule.Short(),
 		Remedy: "mount -t devtmpfs dev /dev, or bind the host's /dev into this root"}
@@ -333,106 +394,24 @@ func (c *Compilation) userName() string {
 	return name
 }
 
-// resolvConf returns the host's resolv.conf. If the sandbox has a network of its own, it returns a text that names no
-// server.
+// resolvFile names the servers of a network: resolv.conf(5).
+const resolvFile = "/etc/resolv.conf"
+
+// maxResolv bounds, in bytes, how much of the host's resolv.conf is copied.
+const maxResolv = 64 << 10
+
+// resolvConf returns the host's resolv.conf, or a text that names no server if the sandbox has a network of its own.
 func (c *Compilation) resolvConf() (string, error) {
 	if c.OwnNet {
 		return "# no network\n", nil
 	}
-	text, err := c.Host.Files.Read("/etc/resolv.conf", 64<<10)
+	text, err := c.Host.Files.Read(resolvFile, maxResolv+1)
 	if err != nil {
-		return "", errors.New("/etc/resolv.conf: " + fail.Bare(err).Error())
+		return "", errors.New(resolvFile + ": " + fail.Bare(err).Error())
+	}
+	if len(text) > maxResolv {
+		c.note(resolvFile + " of the host has more than 64 KiB: the sandbox's copy ends after the last whole line of these")
+		text = text[:bytes.LastIndexByte(text[:maxResolv], '\n')+1]
 	}
 	return string(text), nil
-}
-
-// Empty directories: a tmpfs if the task may write there (tmpfs(5)), otherwise a directory of the scratch file system.
-
-// coveredSoon reports whether a mount is pointless, because a later mount of the same kind hides it at the same path,
-// and the profile mounts nothing in it before. That happens if root runs a profile that empties both /root and the
-// home.
-func (c *Compilation) coveredSoon(i int, m *policy.Mount) bool {
-	if m.Kind != policy.MountTmpfs && m.Kind != policy.MountEmpty {
-		return false
-	}
-	target, err := c.expandTarget(m.Target)
-	if err != nil {
-		return false
-	}
-	for j := i + 1; j < len(c.Profile.Mounts); j++ {
-		next := &c.Profile.Mounts[j]
-		if next.Kind != policy.MountTmpfs && next.Kind != policy.MountEmpty {
-			return false
-		}
-		at, err := c.expandTarget(next.Target)
-		if err != nil {
-			return false
-		}
-		if at == target {
-			return next.Kind == m.Kind && (m.Optional || !next.Optional)
-		}
-		if paths.Below(at, target) {
-			return false
-		}
-	}
-	return false
-}
-
-// emptied mounts a profile's tmpfs or empty directory at the other paths, too, at which the host shows the same
-// directory: the home under its real name if HOME is a link, and directories that the host has mounted twice. A bind of
-// the profile at such a path stays.
-func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
-	for _, path := range c.meanings(m.Target) {
-		w := picture.Walker{Tree: c.hostTree()}
-		end, err := w.Walk(path)
-		if err != nil {
-			continue // it does not exist, or the task cannot reach it either
-		}
-		names, err := c.hostNames(end)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			// Only a path that still shows the same directory of the host is emptied. If the profile mounts something
-			// else at this path, that is on purpose.
-			if c.Tree.HostPath(name) != name || name == "/" {
-				continue
-			}
-			if isDir, _ := c.Tree.Stat(name); isDir {
-				c.mountEmpty(from, m, name)
-			} else if err := c.coverThing(from, name, m.Pos, false); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start. Targets that
-// later mounts need in such a directory are created through the descriptor of the scratch file system. Such a directory
-// costs a tenth of a new file system.
-func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string) {
-	if m.Kind == policy.MountTmpfs {
-		c.mountTmpfs(from, m, target)
-		return
-	}
-	name := "empty" + strconv.Itoa(c.scratch.files)
-	c.scratch.files++
-	c.do(from, plan.MkdirStep(plan.R(plan.Scratch), name, uint64(permOr(m.Perm, 0o755))))
-	c.fromScratch(from, name, target)
-	c.Tree.Add(picture.Part{Target: target, Noexec: true, Dir: name, Made: map[string]picture.Node{}, What: emptyDir, Rule: m.Pos})
-}
-
-// emptyDir is the What of a mount that the profile lists as empty.
-const emptyDir = "an empty directory"
-
-// mountTmpfs mounts an empty tmpfs that the task may write to.
-func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {
-	attrs := picture.AttrBase
-	if m.NoExec {
-		attrs |= picture.AttrNoExec
-	}
-	c.tmpfs(from, plan.Tree, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
-	c.attach(from, plan.R(plan.Tree), target, false)
-	c.Tree.Add(picture.Part{Target: target, Write: true, Noexec: m.NoExec, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
 }

@@ -112,9 +112,13 @@ type Request struct {
 	Observed bool         // a recorder watches the task, and the profile's filter is not installed
 	Watch    *filter.Spec // the filter that the recorder asks for; nil if it asks for none
 
-	Groups  *Groups                 // the control groups that the launcher has made; nil if nothing will be run
-	MakeDir func(path string) error // creates a directory that the task could create; nil if nothing will be run
-	Exposed bool                    // for tests: do not conceal a joining program from the processes inside
+	Groups  *Groups                 // what the launcher has made of the choice; nil if nothing will be run
+	MakeDir func(path string) error // makes a directory that the task could make; nil if nothing will be run
+	// Searching, unless nil, is called during the search of what is bound, with the number of names so far. Its error
+	// ends the search.
+	Searching func(names int) error
+	Two       bool // the search may take a second thread: walk.Tree
+	Exposed   bool // for tests: do not conceal a joining program from the processes inside
 }
 
 // StdinOwner returns the user id whose regular file on standard input the task opens again, or -1 if the task opens
@@ -217,8 +221,10 @@ func (c *Compilation) ofNetwork(name, entry string) bool {
 	if c.Profile.Network.Mode != policy.NetworkHost || !slices.Contains(networkVars[:], name) {
 		return false
 	}
-	// In an address, "@" ends the user and the password (RFC 3986, 3.2.1).
-	if strings.Contains(entry, "@") {
+	// In an address, "@" ends the user and the password (RFC 3986, 3.2.1). The names of certificates, and the hosts that
+	// need no proxy, hold neither.
+	lower := strings.ToLower(name)
+	if strings.HasSuffix(lower, "_proxy") && lower != "no_proxy" && strings.Contains(entry, "@") {
 		c.Left = append(c.Left, report.Added{Path: "$" + name, Why: "it holds a user or a password; a profile that keeps it names it"})
 		return false
 	}

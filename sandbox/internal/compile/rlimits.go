@@ -395,3 +395,14 @@ func series(words []string) string {
 	}
 	return strings.Join(words, "")
 }
+
+// leaveRoot gives up root's ids in a sandbox without a user namespace. The mounts needed these ids.
+func (c *Compilation) leaveRoot() bool {
+	id := &c.IDs
+	if c.Into != nil || id.NewUser || id.InUID == c.Host.UID && id.InGID == c.Host.GID {
+		return false
+	}
+	c.do(c.scalar("user.uid"), plan.PrctlStep(unix.PR_SET_KEEPCAPS, 1), plan.NoGroups(), plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)),
+		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
+	return true
+}

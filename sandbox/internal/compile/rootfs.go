@@ -41,7 +41,11 @@ type Source struct {
 	Whole bool // idmapped for all of the sandbox's ids, not only the caller's
 	Plain bool // not idmapped: the task has here only the rights of its id on the host
 
-	// Output is 0 for a mount of Path. Otherwise it is the number of one of the caller's output files, which is shown,
+	// Devices says that Path is a device, or a directory of devices, which the task is to open with the rights of the
+	// caller.
+	Devices bool
+
+	// Output is 0 for what Path leads to. Otherwise it is the number of the caller's output file that is shown,
 	// idmapped if its file system permits that.
 	Output int
 }
@@ -57,8 +61,8 @@ func (c *Compilation) Root() error {
 	c.rootFD = plan.R(plan.Root)
 	switch r.Kind {
 	case policy.RootHost:
-		if c.namesNew() {
-			return c.rootByNames(from)
+		if c.namesNew("/") {
+			return c.rootByNames(from, "/", false)
 		}
 		attrs, write := picture.AttrRO|picture.AttrBase, c.AsItIs()
 		if write {
@@ -100,8 +104,17 @@ func (c *Compilation) rootDir(from plan.From) error {
 	if err := c.notBundle(dir); err != nil {
 		return err
 	}
+	if c.namesNew(dir) {
+		if r.Write {
+			err = c.writesAsRoot(dir, info, c.Where("root.dir"))
+		}
+		if err == nil {
+			err = c.rootByNames(from, dir, r.Write)
+		}
+		return err
+	}
 	c.openScratch()
-	p := picture.Part{Target: "/", Source: dir, Write: r.Write, What: "the root directory", Rule: c.Profile.Source("root")}
+	p := picture.Part{Target: "/", Source: dir, Write: r.Write, What: rootTree, Rule: c.Profile.Source("root")}
 	if r.Overlay != "" {
 		if p.Upper, err = c.overlay(from, plan.Root, layers{lower: dir, upper: r.Overlay, whole: true}, c.Where("root.dir")); err != nil {
 			return err
@@ -178,10 +191,15 @@ func (c *Compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
 // below that root (CVE-2026-87766). A directory right below the root is named instead, because move_mount(2) follows no
 // link at the end of a path and mounts no directory on a link. If keep is true, the descriptor mount stays open.
 func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep bool) {
-	if isDir, _ := c.Tree.Stat(target); isDir && strings.LastIndexByte(target, '/') == 0 && target != "/" {
+	n, _ := c.Tree.Entry(target)
+	if n.Dir && strings.LastIndexByte(target, '/') == 0 && target != "/" {
 		c.do(from, plan.Move(mount, c.rootFD, target[1:], fromFD))
 	} else {
-		c.openInside(from, target, walk.OpenAny, plan.Target)
+		if n.Link != "" { // see place
+			c.openTarget(from, &picture.Part{Target: target, Link: n.Link})
+		} else {
+			c.openInside(from, target, walk.OpenAny, plan.Target)
+		}
 		c.do(from,
 			plan.Move(mount, plan.R(plan.Target), "", ontoFD),
 			plan.CloseStep(plan.R(plan.Target)))
@@ -191,10 +209,12 @@ func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep
 	}
 }
 
-// place makes sure that a target exists as a directory or a file, and returns its path without links. It creates a
-// missing target only on the launcher's own file systems. On the host's file systems a missing target is an error.
-func (c *Compilation) place(from plan.From, target string, dir bool) (string, error) {
-	target, err := c.Tree.Resolve(target)
+// place makes sure that a target exists as a directory or a file, and returns its path without links. It makes a
+// missing target only on the launcher's own file systems; on the host's tree a missing target is an error. If the
+// target of a file is a link that leads nowhere, place returns the link's path: a lookup reaches what is mounted on it
+// before it follows the link.
+func (c *Compilation) place(from plan.From, asked string, dir bool) (string, error) {
+	target, err := c.Tree.Resolve(asked)
 	if err != nil {
 		return "", err
 	}
@@ -206,6 +226,9 @@ func (c *Compilation) place(from plan.From, target string, dir bool) (string, er
 	}
 	p := c.Tree.At(target)
 	if p == nil || p.Made == nil {
+		if link := danglingLink(&c.Tree, asked); link != "" && !dir {
+			return link, nil // a file can be mounted on the link itself
+		}
 		return "", &noTargetError{target, p}
 	}
 	return target, c.make(from, p, target, dir)
@@ -237,24 +260,6 @@ func (c *Compilation) make(from plan.From, p *picture.Part, target string, dir b
 	return nil
 }
 
-// openParent opens the directory in which the launcher creates a path, and returns it and the last component. For a
-// read-only mount that directory lies on the scratch file system. The path contains no links, because Resolve has
-// followed them.
-func (c *Compilation) openParent(from plan.From, p *picture.Part, path string) (dir plan.Arg, name string) {
-	if p.Dir != "" {
-		return plan.R(plan.Scratch), p.Dir + path[len(p.Target):]
-	}
-	parent, name := paths.Split(path)
-	c.openInside(from, parent, walk.OpenDir, plan.Dir)
-	return plan.R(plan.Dir), name
-}
-
-func (c *Compilation) closeParent(from plan.From, p *picture.Part) {
-	if p.Dir == "" {
-		c.do(from, plan.CloseStep(plan.R(plan.Dir)))
-	}
-}
-
 func kindOf(dir bool) string {
 	if dir {
 		return "a directory"
@@ -262,17 +267,7 @@ func kindOf(dir bool) string {
 	return "a file"
 }
 
-// noTargetError reports a mount target that does not exist in a place where cordon creates nothing.
-type noTargetError struct {
-	target string
-	part   *picture.Part
-}
-
-func (e *noTargetError) Error() string {
-	return "target " + e.target + " does not exist, and cordon never makes anything on " + e.part.What
-}
-
-// seal makes the launcher's own file systems read-only once everything on them has been created.
+// seal makes the launcher's own file systems read-only after everything was made on them.
 func (c *Compilation) seal() error {
 	if c.Profile.Root.Kind == policy.RootEmpty || c.byNames {
 		c.do(c.scalar("root"), plan.Setattr(c.rootFD, "", unix.AT_EMPTY_PATH, picture.AttrRO, 0, 0))

@@ -5,7 +5,9 @@ package compile
 import (
 	"cmp"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -184,6 +186,56 @@ func (c *Compilation) sendListener() {
 		plan.SendFile(plan.F(FileSync), string(rune(MsgReady)), c.FirstFD()).OrElse(plan.EBADF)) // or before it had a listener
 }
 
+// KillHints returns hints for a program that SIGSYS has ended. The kernel does not say which call the filter killed.
+// But a call of an architecture that the profile does not list is always killed, and often nothing else is.
+func (c *Compilation) KillHints() []report.Hint {
+	foreign := report.Hint{Text: "it made a call of an architecture that the profile does not list: a 32-bit program, int 0x80, or x32 (--arch x32)",
+		Rule: c.Profile.Source("syscalls.arches"), Flag: "--arch " + foreignArch(c.Arch)}
+	spec, err := c.Spec()
+	if err != nil {
+		return []report.Hint{foreign}
+	}
+	calls, rule := c.killers()
+	byDefault := kills(spec.Default) || kills(spec.Unknown)
+	if len(calls) == 0 && !byDefault {
+		return []report.Hint{foreign}
+	}
+	foreign.Text = "if it is a 32-bit program, or makes calls by int 0x80 or as x32, the profile does not list its architecture"
+	hints := make([]report.Hint, 0, 3)
+	if len(calls) > 0 {
+		hints = append(hints, report.Hint{Text: "rules of the profile kill at " + strings.Join(calls, ", ") + "; the kernel does not say which call it was", Rule: rule})
+	}
+	if byDefault {
+		hints = append(hints, report.Hint{Text: "it made a system call that the profile does not allow; the kernel does not say which call",
+			Rule: c.Profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names the call"})
+	}
+	return append(hints, foreign)
+}
+
+// kills reports whether an action ends the program, or sends it SIGSYS.
+func kills(a filter.Action) bool {
+	return a.Kind == filter.Kill || a.Kind == filter.KillThread || a.Kind == filter.Trap
+}
+
+// killers lists the calls that a rule of the profile kills at, always or for some arguments, and returns the place of
+// the first of these rules.
+func (c *Compilation) killers() (calls []string, rule policy.Pos) {
+	for i := range c.Profile.Syscalls.Rules {
+		r := &c.Profile.Syscalls.Rules[i]
+		if !killing(r.Expr) && !killing(r.Else) || slices.Contains(calls, r.Call) {
+			continue
+		}
+		if len(calls) == 0 {
+			rule = r.Pos
+		}
+		calls = append(calls, r.Call)
+	}
+	return calls, rule
+}
+
+// killing reports whether the text of a rule is an action that ends the program.
+func killing(text string) bool { return strings.HasPrefix(text, "kill") || text == "trap" }
+
 // initCalls returns the calls of Plan.Init after its filter, and of init's loop.
 func (c *Compilation) initCalls() []uint32 { return append(c.guardCalls(), callsOfInit[:]...) }
 
@@ -208,54 +260,127 @@ func (c *Compilation) guardSteps() {
 	c.doInit(from, plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGTERM)))
 }
 
+// placeCall is a call that the filter of a program in place denies, unless its arguments have these values. The kernel
+// takes each as 32 bits.
+type placeCall struct {
+	name  string
+	nr    uint32
+	expr  string // the values, as a rule says them; "" for a call that is denied always
+	args  [2]uint32
+	want  [2]uint32
+	count int
+	errno unix.Errno
+}
+
+// placeCalls are these calls but socket(2): System V IPC and message queues, io_uring, which opens sockets too, and what
+// acts on any process of the same user by its number, which no rule of Landlock asks about.
+func (c *Compilation) placeCalls() []placeCall {
+	one := func(name string, nr, arg uint32, expr string) placeCall {
+		return placeCall{name: name, nr: nr, expr: expr, args: [2]uint32{arg}, count: 1, errno: unix.EPERM}
+	}
+	list := []placeCall{
+		one("prlimit64", unix.SYS_PRLIMIT64, 0, "pid == 0"),
+		one("sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, 0, "pid == 0"),
+		one("sched_setscheduler", unix.SYS_SCHED_SETSCHEDULER, 0, "pid == 0"),
+		one("sched_setparam", unix.SYS_SCHED_SETPARAM, 0, "pid == 0"),
+		one("sched_setattr", unix.SYS_SCHED_SETATTR, 0, "pid == 0"),
+		{"setpriority", unix.SYS_SETPRIORITY, "which == 0 && who == 0", [2]uint32{0, 1}, [2]uint32{0, 0}, 2, unix.EPERM},
+		{"ioprio_set", unix.SYS_IOPRIO_SET, "which == 1 && who == 0", [2]uint32{0, 1}, [2]uint32{1, 0}, 2, unix.EPERM},
+	}
+	for _, x := range [...]struct {
+		name string
+		nr   uint32
+	}{{"io_uring_setup", unix.SYS_IO_URING_SETUP}, {"shmget", unix.SYS_SHMGET}, {"shmat", unix.SYS_SHMAT}, {"shmctl", unix.SYS_SHMCTL},
+		{"semget", unix.SYS_SEMGET}, {"semop", unix.SYS_SEMOP}, {"semtimedop", unix.SYS_SEMTIMEDOP}, {"semctl", unix.SYS_SEMCTL},
+		{"msgget", unix.SYS_MSGGET}, {"msgsnd", unix.SYS_MSGSND}, {"msgrcv", unix.SYS_MSGRCV}, {"msgctl", unix.SYS_MSGCTL},
+		{"mq_open", unix.SYS_MQ_OPEN}, {"mq_unlink", unix.SYS_MQ_UNLINK}} {
+		list = append(list, placeCall{name: x.name, nr: x.nr, errno: unix.ENOSYS})
+	}
+	socket := placeCall{name: "socket", nr: unix.SYS_SOCKET, errno: unix.EAFNOSUPPORT}
+	switch none := c.Profile.Network.Mode == policy.NetworkNone; {
+	case none && c.LandlockResolves():
+		socket.expr, socket.want[0], socket.count = "family == AF_UNIX", unix.AF_UNIX, 1
+	case !none && !c.LandlockResolves():
+		socket.expr = "family != AF_UNIX"
+	case !none:
+		return list
+	}
+	return append(list, socket)
+}
+
 // placeFilter denies what no namespace holds. It is a filter of its own, before the profile's: of two filters the
-// stricter answer counts, and the profile's may be prebuilt.
+// stricter answer counts, and the profile's may be prebuilt. For calls of the machine's own architecture it is written
+// by hand, because compiling it would take a good part of a launch.
 func (c *Compilation) placeFilter() error {
 	if c.Observed() {
 		return nil
 	}
-	spec, err := c.Spec()
-	if err != nil {
-		return err
+	insns := c.placeProgram()
+	if slices.ContainsFunc(c.Profile.Syscalls.Arches, func(a string) bool { return a != "native" }) {
+		spec, err := c.Spec()
+		if err != nil {
+			return err
+		}
+		pass := filter.Action{Kind: filter.Allow}
+		prog, err := filter.Compile(filter.Spec{Default: pass, Unknown: pass, Foreign: spec.Foreign, Rules: c.PlaceCalls()}, c.Arch)
+		if err != nil {
+			return err
+		}
+		insns = prog.Insns
 	}
-	pass := filter.Action{Kind: filter.Allow}
-	prog, err := filter.Compile(filter.Spec{Default: pass, Unknown: pass, Foreign: spec.Foreign, Rules: c.PlaceCalls()}, c.Arch)
-	if err != nil {
-		return err
-	}
-	c.do(own("in place"), plan.SetFilter(0, filter.Encode(prog.Insns)))
+	c.do(own("in place"), plan.SetFilter(0, filter.Encode(insns)))
 	return nil
 }
 
-// PlaceCalls returns the rules of placeFilter: sockets, System V IPC, and what reaches the user's other processes by
-// their numbers.
+// placeProgram is placeFilter's program. A call of another architecture, or of x32, passes to the profile's filter,
+// which kills it.
+func (c *Compilation) placeProgram() []filter.Insn {
+	const (
+		load  = 0x20 // BPF_LD | BPF_W | BPF_ABS
+		equal = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
+		ret   = 0x06 // BPF_RET | BPF_K
+	)
+	allow := filter.Insn{Code: ret, K: unix.SECCOMP_RET_ALLOW}
+	insns := []filter.Insn{{Code: load, K: 4}, {Code: equal, Jt: 1, K: c.Arch.Audit()}, allow, {Code: load, K: 0}}
+	calls := c.placeCalls()
+	for i := range calls {
+		p := &calls[i]
+		deny := filter.Insn{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(p.errno)}
+		var body []filter.Insn
+		for a := range p.count { // a value that differs jumps to deny, which is the last
+			body = append(body, filter.Insn{Code: load, K: 16 + 8*p.args[a]}, filter.Insn{Code: equal, Jf: uint8(2*(p.count-a-1) + 1), K: p.want[a]})
+		}
+		switch {
+		case p.count > 0:
+			body = append(body, allow, deny)
+		case p.expr != "": // socket: any family but AF_UNIX
+			body = []filter.Insn{{Code: load, K: 16}, {Code: equal, Jt: 1, K: unix.AF_UNIX}, allow, deny}
+		default:
+			body = []filter.Insn{deny}
+		}
+		insns = append(insns, filter.Insn{Code: equal, Jf: uint8(len(body)), K: p.nr})
+		insns = append(insns, body...)
+	}
+	return append(insns, allow)
+}
+
+// PlaceCalls returns the rules of placeFilter, as a profile would say them.
 func (c *Compilation) PlaceCalls() (rules []filter.Rule) {
 	if !c.InPlace() {
 		return nil
 	}
-	errno := func(n unix.Errno) filter.Action { return filter.Action{Kind: filter.Errno, Errno: uint16(n)} }
 	add := func(call, expr string, otherwise filter.Action) {
 		rules = append(rules, filter.Rule{Call: call, Expr: expr, Else: otherwise, From: "in place"})
 	}
-	narrow := func(call, expr string) { add(call, expr, errno(unix.EPERM)) }
-	switch none := c.Profile.Network.Mode == policy.NetworkNone; {
-	case none && c.LandlockResolves():
-		add("socket", "family == AF_UNIX", errno(unix.EAFNOSUPPORT))
-	case none:
-		add("socket", "errno(EAFNOSUPPORT)", filter.Action{})
-	case !c.LandlockResolves():
-		add("socket", "family != AF_UNIX", errno(unix.EAFNOSUPPORT))
+	for _, p := range c.placeCalls() {
+		denied := filter.Action{Kind: filter.Errno, Errno: uint16(p.errno)}
+		if p.expr == "" {
+			add(p.name, denied.String(), filter.Action{})
+		} else {
+			add(p.name, p.expr, denied)
+		}
 	}
-	for _, call := range [...]string{"socketcall", "ipc", "io_uring_setup", "shmget", "shmat", "shmctl", "semget", "semop",
-		"semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink"} {
-		add(call, "errno(ENOSYS)", filter.Action{})
-	}
-	// These act on any process of the same user, and no rule of Landlock asks.
-	narrow("prlimit64", "pid == 0")
-	narrow("setpriority", "which == 0 && who == 0")
-	narrow("ioprio_set", "which == 1 && who == 0")
-	for _, call := range [...]string{"sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"} {
-		narrow(call, "pid == 0")
-	}
+	add("socketcall", "errno(ENOSYS)", filter.Action{})
+	add("ipc", "errno(ENOSYS)", filter.Action{})
 	return rules
 }

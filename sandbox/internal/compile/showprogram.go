@@ -293,14 +293,17 @@ func (c *Compilation) isPlainText(path string) bool {
 // NetworkManager, resolvconf, netconfig, connman, WSL (/mnt/wsl). So a sandbox with the host's network also shows those
 // files.
 
-// nameFiles are the files that a resolver reads: resolv.conf(5), hosts(5), nsswitch.conf(5), host.conf(5), gai.conf(5).
-var nameFiles = [...]string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"}
+// nameFiles are what a resolver reads: resolv.conf(5), hosts(5), nsswitch.conf(5), host.conf(5), gai.conf(5).
+var nameFiles = [...]string{resolvFile, "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"}
 
 // Names shows the targets of those nameFiles that are links, each as a single read-only file, if the network is the
 // host's.
 func (c *Compilation) Names() error {
-	if c.Profile.Root.Kind == policy.RootDir || c.AsItIs() {
+	if c.AsItIs() {
 		return nil
+	}
+	if c.Profile.Root.Kind == policy.RootDir {
+		return c.rootNames()
 	}
 	if c.Profile.Network.Mode == policy.NetworkHost {
 		for _, name := range nameFiles {

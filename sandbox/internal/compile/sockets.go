@@ -250,13 +250,17 @@ func (c *Compilation) isLost(path string) bool {
 	return len(c.lost) < n
 }
 
-// walkForSockets searches writable binds for sockets that /proc/net/unix does not list, because they belong to another
-// network namespace, or were bound by a relative path, or were renamed. It stops after socketLooks entries in each
-// bind.
+// walkForSockets looks for sockets in the writable binds that /proc/net/unix does not name, because they belong to
+// another network namespace, or were bound by a relative name, or renamed. It stops after socketLooks entries of each
+// bind, unless the search for the hide rules or for repositories has been through the bind and has seen them all.
 func (c *Compilation) walkForSockets() (found []string) {
+	whole := map[string]bool{}
+	if c.searched != nil {
+		whole, found = c.searched.whole, c.searched.Sockets
+	}
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
-		if !p.HostsWrites() || c.Tree.At(p.Target) != p {
+		if !p.HostsWrites() || c.Tree.At(p.Target) != p || whole[p.Target] {
 			continue
 		}
 		looks, dirs := 0, []string{p.Source}

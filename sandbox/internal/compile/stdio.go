@@ -384,5 +384,5 @@ func (c *Compilation) console(from plan.From, target string, rule policy.Pos) {
 		plan.Clone(plan.R(plan.Dev), "pts/0", cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree),
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), "console", fromFD),
 		plan.CloseStep(plan.R(plan.Tree)))
-	c.Tree.Add(picture.Part{Target: paths.Join(target, "console"), File: true, Write: true, What: "a device", Rule: rule})
+	c.Tree.Add(picture.Part{Target: paths.Join(target, "console"), File: true, Write: true, What: aDevice, Rule: rule})
 }

@@ -3,7 +3,9 @@ package fail
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"syscall"
+	"time"
 
 	"cordon/policy"
 )
@@ -105,6 +107,24 @@ func HintOf(err error) string {
 		return e.Hint
 	}
 	return ""
+}
+
+// TimeoutError reports that the wall-clock limit was reached before the program ran, while the launcher looked through
+// what is bound.
+type TimeoutError struct {
+	Limit time.Duration
+	Names int // number of names that had been looked at
+}
+
+// Error says what took the time.
+func (e *TimeoutError) Error() string {
+	return "launch: the wall-clock limit of " + e.Limit.String() + " was reached before the program ran, after " +
+		strconv.Itoa(e.Names) + " names of the search for what hide rules and `git: protect` mean"
+}
+
+// Hint says what to do about it.
+func (*TimeoutError) Hint() string {
+	return "the limit counts this search: allow more time, or start in a smaller directory"
 }
 
 // SignalError reports that a signal ended the launch before the program ran.

@@ -43,6 +43,7 @@ type Lost struct {
 // grants derives the rules of one picture.
 type grants struct {
 	tree    *picture.Tree
+	closed  func(path string) bool
 	split   map[string]bool // directories that are granted entry by entry
 	rules   []Rule
 	lost    []Lost
@@ -51,8 +52,11 @@ type grants struct {
 
 // Derive returns the rules for a picture, and what no rule can say. The root is always granted entry by entry, so that
 // there is a directory which no rule allows, and which shows that the rules hold.
-func Derive(t *picture.Tree) (rules []Rule, lost []Lost) {
-	g := &grants{tree: t, split: map[string]bool{"/": true}, skipped: map[string]bool{}}
+//
+// closed reports whether the modes of a hidden file close it to the task already. Then it needs no split, so that its
+// directory can be listed, and what is replaced there can be read.
+func Derive(t *picture.Tree, closed func(path string) bool) (rules []Rule, lost []Lost) {
+	g := &grants{tree: t, closed: closed, split: map[string]bool{"/": true}, skipped: map[string]bool{}}
 	for i := range t.Parts {
 		if p := &t.Parts[i]; p.Target != "/" && t.At(p.Target) == p {
 			g.narrower(p, g.rights(p))
@@ -115,6 +119,9 @@ func (g *grants) narrower(p *picture.Part, right Right) {
 	}
 	if outer&Write != 0 {
 		g.lost = append(g.lost, Lost{p.Target, p, around.Target})
+		return
+	}
+	if p.Opaque && p.File && g.closed(p.Target) {
 		return
 	}
 	if p.Opaque {

@@ -34,6 +34,19 @@ func tree(t *testing.T, names ...string) string {
 	return dir
 }
 
+// A hidden file that its mode closes to the task does not split its directory.
+func TestClosed(t *testing.T) {
+	dir := tree(t, "ro/a", "ro/shadow")
+	pic := &picture.Tree{Files: host.OSFiles{}}
+	pic.Add(picture.Part{Target: "/", Made: map[string]picture.Node{}})
+	pic.Add(picture.Part{Target: dir + "/ro", Source: dir + "/ro"})
+	pic.Add(picture.Part{Target: dir + "/ro/shadow", Opaque: true, File: true, Guard: picture.GuardHide})
+	rules, _ := Derive(pic, func(path string) bool { return path == dir+"/ro/shadow" })
+	if got := below(rules, dir); !slices.Equal(got, []string{"/ro rx"}) {
+		t.Errorf("rules %q", got)
+	}
+}
+
 // below returns the rules for what lies below a directory, as "name rights".
 func below(rules []Rule, dir string) (list []string) {
 	for _, r := range rules {
@@ -87,7 +100,7 @@ func TestDerive(t *testing.T) {
 			for _, p := range tt.parts {
 				pic.Add(p)
 			}
-			rules, lost := Derive(pic)
+			rules, lost := Derive(pic, func(string) bool { return false })
 			if got := below(rules, dir); !slices.Equal(got, tt.want) {
 				t.Errorf("rules %q, want %q", got, tt.want)
 			}

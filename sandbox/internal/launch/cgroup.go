@@ -10,7 +10,9 @@ import (
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/report"
+	"golang.org/x/sys/unix"
 )
 
 // makeGroups chooses the sandbox's control groups and makes them. It records a failure in its result.
@@ -151,4 +153,150 @@ func (p *Process) removeGroups() {
 	}
 	_ = g.Sweep() // groups that other launchers have left: the next launcher tries again
 	g.Close()
+}
+
+// Devices that a profile binds, if root starts the sandbox: mknod(2), devtmpfs, open_tree(2).
+//
+// The task has an id of its own on the host, so a device that belongs to root alone is closed to it. A bind of any other
+// file would be idmapped, but devtmpfs cannot be. So the launcher makes nodes of the same numbers on a tmpfs of its
+// own, and gives the task those that belong to the caller.
+
+// openDevices makes a detached mount of a device, or of a directory of devices. A launcher that may make no nodes,
+// or a kernel before Linux 6.15, which clones no part of a detached mount, gets a plain bind: then the task has the
+// rights of its own id.
+func (p *Process) openDevices(s *compile.Source) (int, error) {
+	path, err := walk.NoLinks(s.Path, walk.OpenAny)
+	if err != nil {
+		return -1, &fail.Error{Op: s.Path, Err: err, From: s.Where, Hint: linkHint(err)}
+	}
+	defer unix.Close(path)
+	if fd, err := p.ownNodes(path); err == nil {
+		attr := unix.MountAttr{Attr_set: s.Attrs, Propagation: unix.MS_PRIVATE}
+		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err == nil {
+			return fd, nil
+		}
+		unix.Close(fd)
+	}
+	plain := *s
+	plain.Plain = true
+	return detach(&plain, path, -1)
+}
+
+// ownNodes copies a device, or a directory of devices, to a tmpfs, and returns a detached mount of the copy.
+func (p *Process) ownNodes(source int) (int, error) {
+	top, err := newTmpfs()
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(top)
+	const name = "node"
+	budget := maxNodes
+	if err := p.copyNode(source, "", top, name, &budget); err != nil {
+		return -1, err
+	}
+	return unix.OpenTree(top, name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// maxNodes bounds how many names of a directory of devices are copied.
+const maxNodes = 1024
+
+// newTmpfs makes a detached tmpfs on which devices can be opened.
+func newTmpfs() (int, error) {
+	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(fs)
+	for _, option := range [...][2]string{{"mode", "755"}, {"size", "1m"}} {
+		if err := unix.FsconfigSetString(fs, option[0], option[1]); err != nil {
+			return -1, err
+		}
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, err
+	}
+	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
+}
+
+// copyNode copies what has a name in a directory, or the directory itself if the name is "": a device, a symbolic
+// link, or a directory with all of these in it. It leaves out everything else. What belongs to the caller belongs to
+// the task in the copy.
+func (p *Process) copyNode(from int, name string, to int, as string, budget *int) error {
+	if *budget--; *budget < 0 {
+		return unix.E2BIG
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(from, name, &st, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		text := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(from, name, text)
+		if err != nil {
+			return err
+		}
+		return unix.Symlinkat(string(text[:n]), to, as)
+	case unix.S_IFDIR:
+		return p.copyNodes(from, name, to, as, &st, budget)
+	case unix.S_IFCHR, unix.S_IFBLK:
+		if err := unix.Mknodat(to, as, st.Mode&^uint32(unix.S_ISUID|unix.S_ISGID|unix.S_ISVTX), int(st.Rdev)); err != nil { //nolint:unconvert // Rdev has 32 bits on some architectures
+			return err
+		}
+		return p.ownLike(to, as, &st)
+	}
+	return nil
+}
+
+// copyNodes copies a directory.
+func (p *Process) copyNodes(from int, name string, to int, as string, st *unix.Stat_t, budget *int) error {
+	if name == "" {
+		name = "."
+	}
+	source, err := unix.Openat(from, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(source)
+	if err := unix.Mkdirat(to, as, 0o755); err != nil {
+		return err
+	}
+	copied, err := unix.Openat(to, as, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(copied)
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := unix.Getdents(source, buf)
+		if err != nil || n <= 0 {
+			if err == nil {
+				err = p.ownLike(to, as, st)
+			}
+			return err
+		}
+		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
+		for _, entry := range names {
+			if err := p.copyNode(source, entry, copied, entry, budget); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// ownLike gives a copy the owner and the mode of the original. The mode is set once more, because the umask has taken
+// bits away.
+func (p *Process) ownLike(dir int, name string, st *unix.Stat_t) error {
+	id, h := &p.Comp.IDs, p.Comp.Host
+	uid, gid := int(st.Uid), int(st.Gid)
+	if uid == h.UID {
+		uid = id.OutUID
+	}
+	if gid == h.GID {
+		gid = id.OutGID
+	}
+	if err := unix.Fchownat(dir, name, uid, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	return unix.Fchmodat(dir, name, st.Mode&0o777, 0)
 }

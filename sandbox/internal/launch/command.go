@@ -43,6 +43,7 @@ type Command struct {
 	Brief     bool
 	Note      func(text string)
 	Missing   func(report.Missing)
+	Progress  func(names int)
 	Observer  Observer
 
 	WhyInPlace string // why the host makes no namespaces, if the profile permits that; see WithoutNamespaces

@@ -157,6 +157,9 @@ func (p *Process) sendSources() error {
 // openDetached makes a detached mount of a source. If it is idmapped, it uses the ids of the namespace userns, or, with
 // Whole, all ids of the sandbox's user namespace.
 func (p *Process) openDetached(s *compile.Source, userns int) (int, error) {
+	if s.Devices {
+		return p.openDevices(s)
+	}
 	if !s.Whole {
 		return openDetached(s, userns)
 	}

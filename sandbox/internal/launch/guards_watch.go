@@ -209,7 +209,10 @@ func (p *Process) appeared(glob int, name string) {
 	}
 }
 
-// listGlobs adds a guard for every file that a pattern now matches.
+// maxAppeared bounds how many names of a directory are matched against a glob.
+const maxAppeared = 300_000
+
+// listGlobs makes a guard of everything that a glob now matches.
 func (p *Process) listGlobs() {
 	for i := range p.guards.globs {
 		fd, err := walk.InRootNoLinks(p.guards.fds[attach.FileRoot], p.guards.globs[i].Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
@@ -217,7 +220,7 @@ func (p *Process) listGlobs() {
 			continue // the task cannot list the directory either, or it has been removed
 		}
 		dir := os.NewFile(uintptr(fd), "")
-		names, _ := dir.Readdirnames(compile.MaxLookedAt)
+		names, _ := dir.Readdirnames(maxAppeared)
 		dir.Close()
 		for _, name := range names {
 			p.appeared(i, name)

@@ -50,6 +50,9 @@ func (p *Process) hints() {
 			r.Hints = append(r.Hints, h)
 		}
 	}
+	if ids := &p.Comp.IDs; ids.NewUser && !ids.Ranges && wantsIDs(string(p.shown)) {
+		r.Hints = append(r.Hints, report.Hint{Text: "the sandbox has one user id and one group id, and the program wanted another", Flag: "--ranges"})
+	}
 	for _, s := range complaints(string(p.shown)) {
 		if h, ok := p.Comp.HintPath(s.path, s.write, false); ok && !slices.Contains(r.Hints, h) {
 			r.Hints = append(r.Hints, h)
@@ -97,9 +100,26 @@ func complaints(text string) (list []complaint) {
 	return list
 }
 
-// unrouted counts packets and connections that had no route in the sandbox's network namespace: ipIfStatsOutNoRoutes of
-// RFC 4293, as /proc/net/snmp has it. It also counts datagrams to a closed port, because a name lookup without a
-// resolver ends as one.
+// wantsIDs reports whether a program complains that a user or a group does not exist for the kernel: chown(2), setgroups(2)
+// and setuid(2) fail with EINVAL for an id that the user namespace does not map.
+func wantsIDs(text string) bool {
+	for line := range strings.Lines(text) {
+		small := strings.ToLower(line)
+		if !strings.Contains(small, "invalid argument") {
+			continue
+		}
+		for _, call := range [...]string{"chown", "ownership", "setgroups", "set groups", "initgroups", "setuid", "setgid", "set user id", "set group id"} {
+			if strings.Contains(small, call) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unrouted counts the packets and connections that had no route in the sandbox's network namespace:
+// ipIfStatsOutNoRoutes of RFC 4293, as /proc/net/snmp has it. It also counts datagrams to a closed port, because a
+// name lookup ends as one if there is no resolver.
 func (p *Process) unrouted() int {
 	if p.netstat < 0 {
 		return 0

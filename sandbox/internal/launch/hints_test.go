@@ -47,3 +47,17 @@ func TestComplaints(t *testing.T) {
 		t.Errorf("%d complaints", len(list))
 	}
 }
+
+func TestWantsIDs(t *testing.T) {
+	for text, want := range map[string]bool{
+		"nginx: [emerg] chown(\"/tmp/a\", 65534) failed (22: Invalid argument)\n":   true,
+		"su: cannot set groups: Invalid argument\n":                                 true,
+		"tar: f: Cannot change ownership to uid 1000, gid 1000: Invalid argument\n": true,
+		"mount: Invalid argument\nchown: ok\n":                                      false,
+		"chown: changing ownership of 'f': Operation not permitted\n":               false,
+	} {
+		if wantsIDs(text) != want {
+			t.Errorf("%q: not %v", text, want)
+		}
+	}
+}

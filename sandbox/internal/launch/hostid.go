@@ -221,12 +221,16 @@ func (p *Process) checkPrivate() error {
 // samePrivate returns an error if a mount in the sandbox does not show the directory that its source names on the host,
 // or if that directory is no longer private.
 func samePrivate(root int, part *picture.Part) error {
-	inside, err := walk.InRoot(root, part.Target, walk.OpenDir)
+	how := walk.OpenDir
+	if part.File { // one name of a root file system that is bound name by name
+		how = walk.OpenAny
+	}
+	inside, err := walk.InRoot(root, part.Target, how)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(inside)
-	outside, err := walk.NoLinks(part.Source, walk.OpenDir)
+	outside, err := walk.NoLinks(part.Source, how)
 	if err != nil {
 		return err
 	}
@@ -241,6 +245,10 @@ func samePrivate(root int, part *picture.Part) error {
 	// Device and inode number identify a directory, whatever its path.
 	if a.Dev != b.Dev || a.Ino != b.Ino {
 		return errors.New("somebody has replaced it meanwhile")
+	}
+	if part.File {
+		dir, _ := paths.Split(part.Source)
+		return host.OSFiles{}.Private(dir)
 	}
 	return host.PrivateAbove(outside)
 }

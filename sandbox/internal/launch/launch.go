@@ -133,6 +133,8 @@ func (p *Process) compile() (err error) {
 		p.groups = p.makeGroups()
 		r.Groups = p.groups
 	}
+	r.Searching, r.Two = p.searched, p.Cmd.Exclusive
+	defer p.endSearch()
 	for c, err := range compile.Parts(p.Cmd.Profile, p.Cmd.Host, r) {
 		if err == nil {
 			err = p.handOver(c)

@@ -78,6 +78,8 @@ func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
 		return nil, &fail.Error{Op: "pipe", Err: err}
 	}
 	r := &output.Relay{Name: name, In: ends[1], Out: ends[0], Meter: p.output}
+	// Messages come on stderr, or on stdout if the caller's stderr is the same file: see relayStdio.
+	r.Keep = name == compile.StdioNames[2] || SameFile(p.Cmd.Stdio[1], p.Cmd.Stdio[2])
 	_, _ = unix.FcntlInt(uintptr(r.Out), unix.F_SETPIPE_SZ, output.RelayPipe) // EPERM: the user has many large pipes
 	err := unix.SetNonblock(r.Out, true)
 	if err == nil {
@@ -110,8 +112,21 @@ func (p *Process) relayStdio(i int, f *os.File) error {
 	return p.files.Dup(compile.StdioNames[i], r.In)
 }
 
-// SameFile reports whether two descriptors refer to one file: the same pipe, socket or device, or the same open file. A
-// regular file that was opened twice is two files, because each has a position of its own: kcmp(2).
+// messages returns the end of what the task has written to stderr, if the launcher copies it.
+func (p *Process) messages() []byte {
+	if p.copying == nil {
+		return nil
+	}
+	for _, r := range p.copying.Relays {
+		if text := r.Last(); len(text) > 0 {
+			return text
+		}
+	}
+	return nil
+}
+
+// SameFile reports whether two files are one: the same pipe, socket or device, or the same opened file. A regular
+// file that is opened twice is two files, because each has its own position: kcmp(2).
 func SameFile(a, b *os.File) bool {
 	if a == nil || b == nil {
 		return false

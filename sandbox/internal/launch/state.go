@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -120,7 +121,7 @@ func makeOwnDir(path string) error {
 		// Each directory is opened relative to its parent's descriptor, so that nobody can put a link in its place.
 		var next int
 		if next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == unix.ENOENT {
-			if err = unix.Mkdirat(dir, name, mode); err == nil && mode == 0o755 {
+			if err = unix.Mkdirat(dir, name, mode); err == nil {
 				err = unix.Fchmodat(dir, name, mode, 0) // independent of the umask
 			}
 			// EEXIST: another launcher has made the directory meanwhile.
@@ -143,7 +144,9 @@ func (p *Process) lookForRepositories() {
 	if s == nil {
 		return
 	}
+	begun := time.Now()
 	found, complete := s.Appeared()
+	p.search.took += time.Since(begun)
 	if !complete {
 		found = append(found, "there may be new repositories: a directory cannot be searched")
 	}

@@ -56,7 +56,8 @@ type Process struct {
 
 	loop.Loop
 	began    time.Time
-	limit    string    // the limit that has ended the run, or is about to; "" if none has
+	limit    string // the limit that has ended the run, or is about to; "" for none
+	search   searching
 	wallEnds time.Time // when limits.wall is reached
 	gone     bool      // init has ended, and with it every process
 	told     bool      // a signal or a limit has told the run to end
@@ -215,7 +216,9 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.Drain()
 	p.terminal.Finish()
 	typed := p.terminal.TypedBreak()
-	p.shown = p.terminal.Last()
+	if p.shown = p.terminal.Last(); p.shown == nil {
+		p.shown = p.messages()
+	}
 	p.terminal = nil
 	if p.guardErr != nil {
 		p.abort()
@@ -224,7 +227,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.reportGuards()
 	p.lookForRepositories()
 	r := &p.Report
-	r.Wall = time.Since(p.began)
+	r.Wall, r.Search, r.Names = time.Since(p.began), p.search.took, p.search.names
 	if p.Comp.Into != nil {
 		// The kernel may have reaped the child itself (see joined). But init has recorded the task's usage.
 		usage = p.Image.Page().Usage

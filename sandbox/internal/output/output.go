@@ -8,6 +8,7 @@ package output
 // so signals and limits work whatever the reader does.
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -103,6 +104,10 @@ type Relay struct {
 	Out   int
 	To    int
 	Meter *Meter
+	Keep  bool // remember the end of what is copied: see Last
+
+	mu   sync.Mutex
+	last []byte // mu must be held
 
 	over   bool   // the output limit is reached
 	copies bool   // copy through a buffer, because splice does not work for this file
@@ -185,7 +190,7 @@ func (r *Relay) pass(c *Copying, n int) bool {
 
 // move copies at most n bytes once, and returns how many it copied.
 func (r *Relay) move(c *Copying, n int) (int, error) {
-	if !r.copies {
+	if !r.copies && !r.reads(n) {
 		k, err := unix.Splice(r.Out, nil, r.To, nil, n, unix.SPLICE_F_NONBLOCK)
 		return int(k), err
 	}
@@ -195,6 +200,7 @@ func (r *Relay) move(c *Copying, n int) (int, error) {
 			return 0, err
 		}
 		r.held = r.buf[:k]
+		r.remember(r.held)
 	}
 	if !r.ready(c) {
 		return 0, unix.EAGAIN
@@ -206,7 +212,46 @@ func (r *Relay) move(c *Copying, n int) (int, error) {
 	return k, err
 }
 
-// ready waits until the caller's file can be written. It returns false if the launcher discards the remaining output.
+// maxMessage is how many bytes a program's message has at most, to be looked at. More at once is no message, and splice
+// passes it on without a copy.
+const maxMessage = 4 << 10
+
+// reads reports whether n available bytes are read and written, and not spliced, because they may be a message. Bytes
+// that are read already come first.
+func (r *Relay) reads(n int) bool {
+	if len(r.held) > 0 {
+		return true
+	}
+	if !r.Keep || n > maxMessage {
+		return false
+	}
+	if r.buf == nil {
+		r.buf = make([]byte, maxMessage)
+	}
+	return true
+}
+
+// remember keeps the last maxMessage bytes.
+func (r *Relay) remember(text []byte) {
+	if !r.Keep {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = append(r.last, text...)
+	if more := len(r.last) - maxMessage; more > 0 {
+		r.last = append(r.last[:0], r.last[more:]...)
+	}
+}
+
+// Last returns the end of what was copied in small pieces, at most 4 KiB; nil without Keep.
+func (r *Relay) Last() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]byte(nil), r.last...)
+}
+
+// ready waits until the caller's file can be written. It returns false if the launcher gives up the remaining output.
 func (r *Relay) ready(c *Copying) bool {
 	fds := []unix.PollFd{{Fd: int32(r.To), Events: unix.POLLOUT}, {Fd: int32(c.Quit), Events: unix.POLLIN}}
 	for {

@@ -13,6 +13,7 @@ import (
 type Listed struct {
 	Name string
 	Node
+	Socket bool // a socket of the host
 }
 
 // Extras holds, for each directory, the names that are not entries of the host's directory: files that the launcher has
@@ -41,7 +42,21 @@ func (x Extras) add(path string, n Node) {
 		return
 	}
 	dir, name := paths.Split(path)
-	x[dir] = append(x[dir], Listed{name, n})
+	x[dir] = append(x[dir], Listed{Name: name, Node: n})
+}
+
+// Above returns the directories that contain such a name, directly or further down.
+func (x Extras) Above() map[string]bool {
+	above := make(map[string]bool, 4*len(x))
+	for dir := range x {
+		for !above[dir] {
+			above[dir] = true
+			if dir != "/" {
+				dir, _ = paths.Split(dir)
+			}
+		}
+	}
+	return above
 }
 
 // List returns what the sandbox will see in a directory. For a symbolic link of the host it returns only the kind.
@@ -58,7 +73,7 @@ func (t *Tree) List(dir string, x Extras) ([]Listed, error) {
 		}
 		out = make([]Listed, 0, len(entries))
 		for _, e := range entries {
-			n := Listed{Name: e.Name(), Node: Node{Dir: e.IsDir()}}
+			n := Listed{Name: e.Name(), Node: Node{Dir: e.IsDir()}, Socket: e.Type()&fs.ModeSocket != 0}
 			if e.Type()&fs.ModeSymlink != 0 {
 				n.Link = "?"
 			}
@@ -85,6 +100,6 @@ func hasName(list []Listed, name string) bool {
 // Bound is a directory or file of the host that a mount of the profile names.
 type Bound struct {
 	Target, Source string
-	Here           bool // it shows the working directory, or the whole root
-	Nested         bool // it lies in another Bound
+	Cache          bool // a tool's cache, read-only, in which rules for any depth find nothing
+	Nested         bool // another Bound contains it
 }

@@ -24,6 +24,9 @@ func (d *StateDir) KeepLast(data []byte) error { return d.replace(lastFile, ".la
 func (d *StateDir) replace(name, fresh string, data []byte) error {
 	err := d.root.WriteFile(fresh, data, 0o600)
 	if err == nil {
+		err = d.root.Chmod(fresh, 0o600) // whatever the umask is
+	}
+	if err == nil {
 		err = d.root.Rename(fresh, name)
 	}
 	if err != nil {
@@ -63,4 +66,4 @@ func (d *StateDir) Told(text string, now time.Time) bool {
 }
 
 // Last returns the data of KeepLast, or fs.ErrNotExist if no run has failed since the machine started.
-func (d *StateDir) Last() ([]byte, error) { return d.root.ReadFile(lastFile) }
+func (d *StateDir) Last() ([]byte, error) { return readRegular(d.root, lastFile) }

@@ -100,7 +100,9 @@ func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
 func (e *Entry) Log() *Log { return e.log }
 
 func (l *Log) open() (err error) {
-	l.file, err = l.root.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if l.file, err = l.root.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err == nil {
+		err = l.file.Chmod(0o600) // whatever the umask is
+	}
 	l.size = 0
 	return err
 }

@@ -68,7 +68,7 @@ func (l *LogReader) advance() (bool, error) {
 	if i < 0 { // this file has been removed, and perhaps later ones too
 		return true, l.oldest()
 	}
-	f, err := l.root.Open(logName(i - 1))
+	f, err := openRegular(l.root, logName(i-1), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) { // the launcher is just renaming the files
 		return false, nil
 	}
@@ -104,7 +104,7 @@ func (l *LogReader) number() (int, error) {
 func (l *LogReader) oldest() error {
 	var last *os.File
 	for i := 0; ; i++ {
-		f, err := l.root.Open(logName(i))
+		f, err := openRegular(l.root, logName(i), os.O_RDONLY)
 		if errors.Is(err, fs.ErrNotExist) && last != nil {
 			break
 		}

@@ -110,6 +110,9 @@ func (e *Entry) write(name string, data []byte) error {
 	tmp := "." + name
 	err := e.root.WriteFile(tmp, data, 0o600)
 	if err == nil {
+		err = e.root.Chmod(tmp, 0o600) // whatever the umask is
+	}
+	if err == nil {
 		err = e.root.Rename(tmp, name)
 	}
 	if err != nil {
@@ -236,13 +239,13 @@ func Root(e *Entry) *os.Root { return e.root }
 
 // Profile returns the effective profile in YAML, each value with its source. It returns fs.ErrNotExist before the
 // program runs.
-func (e *Entry) Profile() ([]byte, error) { return e.root.ReadFile(profileFile) }
+func (e *Entry) Profile() ([]byte, error) { return readRegular(e.root, profileFile) }
 
 // Plan returns the plan as printed text. It returns fs.ErrNotExist before the program runs.
-func (e *Entry) Plan() ([]byte, error) { return e.root.ReadFile(planFile) }
+func (e *Entry) Plan() ([]byte, error) { return readRegular(e.root, planFile) }
 
 // Report returns the report in JSON. It returns fs.ErrNotExist before the sandbox has ended.
-func (e *Entry) Report() ([]byte, error) { return e.root.ReadFile(reportFile) }
+func (e *Entry) Report() ([]byte, error) { return readRegular(e.root, reportFile) }
 
 func bootID() (string, error) {
 	b, err := proc.ReadSome("/proc/sys/kernel/random/boot_id", 64)

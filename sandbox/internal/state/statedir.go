@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -46,7 +47,13 @@ func OpenStateDir(path string) (*StateDir, error) {
 	if why := unsafeDir(parent, 0o022); why != "" {
 		return failed(errors.New("the directory it is in "+why), host.RuntimeDirRemedy)
 	}
-	if err := unix.Mkdir(path, 0o700); err != nil && err != unix.EEXIST {
+	switch err := unix.Mkdir(path, 0o700); {
+	case err == nil:
+		err = unix.Chmod(path, 0o700) // whatever the umask is
+		if err != nil {
+			return failed(err, host.RuntimeDirRemedy)
+		}
+	case err != unix.EEXIST:
 		return failed(err, host.RuntimeDirRemedy)
 	}
 	if i, err := os.Lstat(path); err == nil && !i.IsDir() {
@@ -208,11 +215,17 @@ func (e *Entry) make() error {
 	if err := e.dir.root.Mkdir(hidden, 0o700); err != nil {
 		return err
 	}
+	if err := e.dir.root.Chmod(hidden, 0o700); err != nil { // whatever the umask is
+		return err
+	}
 	var err error
 	if e.root, err = e.dir.root.OpenRoot(hidden); err != nil {
 		return err
 	}
 	if e.lock, err = e.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return err
+	}
+	if err := e.lock.Chmod(0o600); err != nil {
 		return err
 	}
 	// Space for the Ending is reserved now, so that it can be written even if the file system is full later.
@@ -232,6 +245,9 @@ func (e *Entry) make() error {
 // moment, unless they are stopped.
 func (d *StateDir) exclusive() (unlock func(), err error) {
 	f, err := d.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = f.Chmod(0o600)
+	}
 	if err != nil {
 		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: phrase.Cause(err)}
 	}
@@ -273,7 +289,7 @@ func (d *StateDir) open(base string) (*Entry, error) {
 		e.close()
 		return nil, err
 	}
-	if e.lock, err = root.OpenFile(lockFile, os.O_RDWR, 0); err == nil {
+	if e.lock, err = openRegular(root, lockFile, os.O_RDWR); err == nil {
 		err = e.load()
 	}
 	if err != nil {
@@ -294,7 +310,7 @@ func (e *Entry) own() error {
 
 // load reads state.json.
 func (e *Entry) load() error {
-	b, err := e.root.ReadFile(stateFile)
+	b, err := readRegular(e.root, stateFile)
 	if err != nil {
 		return err
 	}
@@ -308,4 +324,35 @@ func (e *Entry) load() error {
 		return errors.New("state.json is that of " + strconv.Quote(e.State.base()))
 	}
 	return nil
+}
+
+// maxFile is the largest file of an entry that is read, in bytes. The arguments of a command, six times as long in JSON,
+// are smaller.
+const maxFile = 64 << 20
+
+// openRegular opens a file, and refuses what is no regular file: the open of a FIFO could wait without end.
+func openRegular(root *os.Root, name string, flags int) (*os.File, error) {
+	f, err := root.OpenFile(name, flags|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if i, err := f.Stat(); err != nil || !i.Mode().IsRegular() {
+		f.Close()
+		return nil, errors.New(name + " is not a regular file")
+	}
+	return f, nil
+}
+
+// readRegular returns the content of a file that has at most maxFile bytes.
+func readRegular(root *os.Root, name string) ([]byte, error) {
+	f, err := openRegular(root, name, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		return nil, errors.New(name + " has more than " + strconv.Itoa(maxFile>>20) + " MiB")
+	}
+	return b, err
 }

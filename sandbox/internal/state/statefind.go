@@ -29,25 +29,44 @@ type NotFoundError struct {
 // Error says which reference matches nothing, and why.
 func (e *NotFoundError) Error() string { return "sandbox " + strconv.Quote(e.Ref) + ": " + e.Why }
 
-// Entries returns the sandboxes of the directory, the oldest first.
+// DamagedError names entries that cannot be read, each with the remedy. The others can be used.
+type DamagedError struct{ Entries []error }
+
+// Error lists the entries.
+func (e *DamagedError) Error() string { return errors.Join(e.Entries...).Error() }
+
+// Unwrap returns the error of each entry.
+func (e *DamagedError) Unwrap() []error { return e.Entries }
+
+// damaged returns a DamagedError, or nil if there is no error.
+func damaged(list []error) error {
+	if len(list) == 0 {
+		return nil
+	}
+	return &DamagedError{list}
+}
+
+// Entries returns the sandboxes of the directory, the oldest first. If some cannot be read, it returns the others, and
+// a *DamagedError.
 func (d *StateDir) Entries() ([]*Entry, error) {
 	names, err := d.names()
 	if err != nil {
 		return nil, err
 	}
 	var all []*Entry
+	var bad []error
 	for _, n := range names {
 		e, err := d.open(n)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // removed meanwhile, or incomplete, and then Sweep removes it
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile, or incomplete: Sweep removes it
 		case err != nil:
-			return nil, &fail.Error{Op: "state of sandbox " + n, Err: err, Hint: "was it made by another version of cordon? end it with that version, or remove " + paths.Join(d.path, n)}
+			bad = append(bad, &fail.Error{Op: "state of sandbox " + n, Err: phrase.Cause(err), Hint: "was it made by another version of cordon? end it with that version, or remove " + paths.Join(d.path, n)})
 		default:
 			all = append(all, e)
 		}
 	}
 	sortByAge(all)
-	return all, nil
+	return all, damaged(bad)
 }
 
 // Find opens the entry with a name or an ID. ref may also be the beginning of an ID, if no other ID begins with it.
@@ -153,24 +172,24 @@ func (d *StateDir) Sweep() (swept []State, err error) {
 	if err != nil {
 		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: phrase.Cause(err)}
 	}
+	var bad []error
 	for _, i := range all {
 		if !i.IsDir() || i.Name()[0] != '.' && !d.lost(i.Name()) {
 			continue
 		}
 		s, err := d.sweep(i.Name())
 		if err != nil {
-			return swept, err
-		}
-		if s != nil {
+			bad = append(bad, err)
+		} else if s != nil {
 			swept = append(swept, *s)
 		}
 	}
-	return swept, nil
+	return swept, damaged(bad)
 }
 
 // lost reports whether the launcher of an entry was killed.
 func (d *StateDir) lost(base string) bool {
-	fd, err := d.root.OpenFile(paths.Join(base, lockFile), unix.O_RDWR, 0)
+	fd, err := openRegular(d.root, paths.Join(base, lockFile), unix.O_RDWR)
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist) // or the entry has just been removed; sweep checks that
 	}

@@ -314,8 +314,11 @@ func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 	part := q.comp.Tree.At(inside)
 	switch {
 	case part.What != "a device" && isDevice(q.comp, inside):
-		r.NoFlag = "of devices a sandbox has null, zero, full, random, urandom and tty, by {dev: /dev}"
-		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is a device, and every mount is nodev: "+part.What, part.Rule)
+		r.Try, r.Grants = showing(q.comp, inside, a.Write), "the device "+inside
+		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is a device, and this mount is nodev: "+part.What, part.Rule)
+	case part.What == "a device" && a.Write && !part.Write && q.comp.Land.On:
+		r.Try, r.Grants = []Change{{"rw", part.Source}}, "writing to the device "+part.Source
+		return r.deny(string(policy.LayerLandlock), unix.EACCES, inside+" is a device that is bound read-only", part.Rule)
 	case a.Write && !part.Write && part.What != "a device":
 		isDir, _ := q.comp.Tree.Stat(inside)
 		r.Try, r.Grants = makingWritable(q.comp, inside), grants(inside, isDir, true)

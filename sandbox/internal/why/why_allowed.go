@@ -151,7 +151,10 @@ func deniedByMode(c *compile.Compilation, inside, hostPath string, a Access) boo
 	if !ok {
 		return false
 	}
-	shift, own := 0, strings.HasPrefix(part.What, "a bind") && !part.Plain || part.Target == "/" && c.Profile.Root.Kind == policy.RootDir
+	shift, own := 0, strings.HasPrefix(part.What, "a bind") && !part.Plain || part.What == "the root directory"
+	if part.What == "a device" && c.Host.Since(6, 15) { // the launcher makes a node that belongs to the task
+		own = true
+	}
 	switch caller := uint32(c.Host.UID); { //nolint:gosec // ids are not negative
 	case c.IDs.Idmapped && own && st.Uid == caller, !c.IDs.Idmapped && int(st.Uid) == c.IDs.OutUID:
 		shift = 6

@@ -91,9 +91,28 @@ func (q *Query) ofStdio(r *Reason, path, entry string, a Access) bool {
 // plainRead reports whether the access only reads.
 func (a Access) plainRead() bool { return a.Read && !a.Write && !a.Execute && !a.Create }
 
-// ofInit answers for an entry of /proc/1, which is the sandbox's init, not the task.
+// procMount returns the mount of the profile that a path of a /proc lies on.
+func (q *Query) procMount(path string) *policy.Mount {
+	part := q.comp.Tree.At(path)
+	for i := range q.comp.Profile.Mounts {
+		if m := &q.comp.Profile.Mounts[i]; m.Kind == policy.MountProc && m.Pos == part.Rule {
+			return m
+		}
+	}
+	return nil
+}
+
+// ofInit answers for an entry of pid 1. That is the sandbox's init, not the task.
 func (q *Query) ofInit(r *Reason, path, entry string, a Access) bool {
+	mount := q.procMount(path)
 	switch {
+	case mount != nil && mount.Hidepid != "" && mount.Hidepid != "off":
+		errno := unix.ENOENT
+		if mount.Hidepid == "noaccess" {
+			errno = unix.EACCES
+		}
+		r.NoFlag = "a proc mount without hidepid shows it"
+		r.deny(string(policy.LayerMount), errno, "hidepid="+mount.Hidepid+" of this /proc hides the init, which the program may not trace", mount.Pos)
 	case slices.Contains(ptraced[:], entry):
 		r.NoFlag = "no flag opens it: the init is the launcher's, and outlives the program"
 		r.deny(string(policy.LayerPID), unix.EACCES, "pid 1 is the sandbox's init, and the program may not look into it: ptrace(2)",

@@ -1,0 +1,346 @@
+package compile
+
+// A target that the root does not have: `--ro ~/data:/data`, or /proc of a root file system that is unpacked without
+// it. Nothing is made on the host, nor in the caller's root file system. Instead the launcher makes a directory of its
+// own in that place, binds every existing name in it, and makes the new name.
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/phrase"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/plan"
+)
+
+// maxBoundNames bounds how many names of a directory are bound, because each is a mount.
+const maxBoundNames = 1024
+
+// What of the parts that show the host's own tree, and of those that show root.dir.
+const (
+	hostsTree = "the host's tree"
+	rootTree  = "the root directory"
+)
+
+// needsTarget reports whether a mount needs a target even if the root does not have it. An optional mount does without,
+// except for two that a root file system can be unpacked without: sysfs, and the file that names the servers of the
+// host's network.
+func (c *Compilation) needsTarget(m *policy.Mount) bool {
+	ofDir := c.Profile.Root.Kind == policy.RootDir
+	switch {
+	case !ofDir && m.Kind == policy.MountBind && !strings.HasPrefix(m.Target, "/"):
+		return false // its target is the source's own path, or lies below the home or the working directory
+	case !m.Optional:
+		return true
+	case m.Kind == policy.MountSysfs:
+		return ofDir
+	}
+	return ofDir && m.Kind == policy.MountGenerate && m.Target == resolvFile && c.Profile.Network.Mode == policy.NetworkHost
+}
+
+// placeOf returns the absolute path inside at which the profile wants a mount, or "" if it cannot be told: the mount
+// itself then says why.
+func (c *Compilation) placeOf(m *policy.Mount) string {
+	target := m.Target
+	if target == "" {
+		target = m.Source
+	}
+	path, err := c.expandTarget(target)
+	if err != nil || path == "/" {
+		return ""
+	}
+	return path
+}
+
+// lacks returns the path without links at which a mount of the profile is to be and that a tree does not have. It
+// returns "" if the mount needs no such path: the path exists, or a file can be mounted on the link that leads nowhere.
+func (c *Compilation) lacks(t *picture.Tree, m *policy.Mount) string {
+	if !c.needsTarget(m) {
+		return ""
+	}
+	path := c.placeOf(m)
+	if path == "" {
+		return ""
+	}
+	end, err := t.Resolve(path)
+	if err != nil {
+		return "" // said where it is mounted
+	}
+	if _, there := t.Stat(end); there || end != path && c.showsFile(m) && danglingLink(t, path) != "" {
+		return ""
+	}
+	return end
+}
+
+// showsFile reports whether a mount shows a file, and not a directory.
+func (c *Compilation) showsFile(m *policy.Mount) bool {
+	if m.Kind != policy.MountBind {
+		return m.Kind == policy.MountFile || m.Kind == policy.MountGenerate
+	}
+	src, err := c.hostSource(m.Source)
+	if err != nil {
+		return false
+	}
+	info, err := c.Tree.Lstat(src)
+	return err == nil && !info.IsDir()
+}
+
+// danglingLink returns the path of the link at the end of a path, if the path ends at one. Its directories are without
+// links then.
+func danglingLink(t *picture.Tree, path string) string {
+	dir, name := paths.Split(path)
+	dir, err := t.Resolve(dir)
+	if err != nil {
+		return ""
+	}
+	link := paths.Join(dir, name)
+	if n, err := t.Entry(link); err != nil || n.Link == "" || t.At(link).What == "proc" {
+		return ""
+	}
+	return link
+}
+
+// namesNew reports whether the profile has a mount at a path whose first name a directory of the host, which is to be
+// the root, does not have.
+func (c *Compilation) namesNew(root string) bool {
+	if c.Profile.Root.Overlay != "" || c.AsItIs() || c.InPlace() {
+		return false
+	}
+	host := c.hostTree() // both remember what the host has answered
+	t := picture.Tree{Files: host.Files, Known: host.Known, Links: host.Links}
+	t.Add(picture.Part{Target: "/", Source: root})
+	for i := range c.Profile.Mounts {
+		path := c.lacks(&t, &c.Profile.Mounts[i])
+		if path == "" {
+			continue
+		}
+		if _, there := t.Stat("/" + firstName(path[1:])); !there {
+			return true
+		}
+	}
+	return false
+}
+
+// rootByNames makes the root a directory of the launcher's own, and binds in it each name of a directory of the host.
+func (c *Compilation) rootByNames(from plan.From, root string, write bool) error {
+	c.byNames = true
+	c.openScratch()
+	c.tmpfs(from, plan.Root, "755", 0, picture.AttrBase)
+	rule := c.Profile.Source("root")
+	c.Tree.Add(picture.Part{Target: "/", Made: map[string]picture.Node{}, What: "the sandbox's root", Rule: rule})
+	like := picture.Part{Source: "/", What: hostsTree, Rule: rule}
+	if c.Profile.Root.Kind == policy.RootDir {
+		like = picture.Part{Source: root, Write: write, What: rootTree, Rule: rule}
+	} else {
+		c.do(from, plan.Move(c.rootFD, plan.CWD, "/", fromFD))
+	}
+	if write {
+		c.note(root + " lacks a mount point, so the sandbox's root is a directory of cordon's own: the program can make nothing new in /")
+	}
+	return c.bindNames(from, "/", &like)
+}
+
+// bindNames binds each name of a directory of the host in a directory inside that belongs to the launcher. like is the
+// part that has shown the directory, with the host's path as its Source. A symbolic link is made anew.
+func (c *Compilation) bindNames(from plan.From, inside string, like *picture.Part) error {
+	host := like.Source
+	entries, err := c.Host.Files.ReadDir(host)
+	if err == nil && len(entries) > maxBoundNames {
+		err = errors.New("has more than " + strconv.Itoa(maxBoundNames) + " names, which would each be a mount")
+	}
+	if err != nil {
+		return &fail.Error{Op: host, Err: fail.Bare(err), Hint: "name a target that exists"}
+	}
+	attrs := picture.AttrBase
+	if !like.Write {
+		attrs |= picture.AttrRO
+	}
+	for _, e := range entries {
+		src, target := paths.Join(host, e.Name()), paths.Join(inside, e.Name())
+		p := c.Tree.At(target)
+		if e.Type()&fs.ModeSymlink != 0 {
+			text, err := c.Host.Files.Readlink(src)
+			if err != nil {
+				continue // it is gone
+			}
+			dir, name := c.openParent(from, p, target)
+			c.do(from, plan.SymlinkStep(text, dir, name))
+			c.closeParent(from, p)
+			p.Made[target] = picture.Node{Link: text}
+			continue
+		}
+		if err := c.make(from, p, target, e.IsDir()); err != nil {
+			return err
+		}
+		mnt := plan.R(plan.Tree)
+		if like.What == rootTree {
+			mnt = c.openSource(from, plan.Tree, src, attrs, c.Where("root.dir"))
+		} else {
+			mnt = c.clonePath(from, plan.Tree, src, attrs)
+		}
+		c.attach(from, mnt, target, false)
+		c.Tree.Add(picture.Part{Target: target, Source: src, File: !e.IsDir(), Write: like.Write, What: like.What, Rule: like.Rule})
+	}
+	return nil
+}
+
+// newTargets makes room for the mounts whose target does not exist, before the first mount: it replaces the nearest
+// existing directory above each such target by one of the launcher. Later it could not do so without covering what the
+// profile has mounted in that directory.
+func (c *Compilation) newTargets() error {
+	if c.Profile.Root.Kind == policy.RootEmpty || c.Profile.Root.Overlay != "" || c.AsItIs() || c.InPlace() {
+		return nil
+	}
+	var list []string
+	for i := range c.Profile.Mounts {
+		m := &c.Profile.Mounts[i]
+		target := c.lacks(&c.Tree, m)
+		if target == "" || c.Tree.At(target).Made != nil || c.mountedAbove(i, target) {
+			continue
+		}
+		if m.Kind == policy.MountGenerate && m.Optional && c.Tree.At(target).Write {
+			continue
+		}
+		list = append(list, target)
+	}
+	// The shortest comes first: what is bound in its directory may be the directory above another one.
+	slices.SortFunc(list, func(a, b string) int { return len(a) - len(b) })
+	for _, target := range list {
+		if err := c.remakeAbove(at("mounts", -1, c.Profile.Source("root")), target); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mountedAbove reports whether an earlier mount of the profile is at a target or above it. That mount decides whether
+// the target can be made.
+func (c *Compilation) mountedAbove(i int, target string) bool {
+	return slices.ContainsFunc(c.Profile.Mounts[:i], func(m policy.Mount) bool {
+		path := c.placeOf(&m)
+		if path == "" || !paths.Below(target, path) {
+			return false
+		}
+		end, err := c.Tree.Resolve(path)
+		if err != nil {
+			return false
+		}
+		_, there := c.Tree.Stat(end)
+		return there || !m.Optional
+	})
+}
+
+// remakeAbove replaces the nearest existing directory above a target by one of the launcher, if that directory is
+// read-only and part of the root. Otherwise the target stays missing, and the mount says so.
+func (c *Compilation) remakeAbove(from plan.From, target string) error {
+	dir, _ := paths.Split(target)
+	for ; dir != "/"; dir, _ = paths.Split(dir) {
+		if isDir, there := c.Tree.Stat(dir); there {
+			if !isDir {
+				return nil
+			}
+			break
+		}
+	}
+	p := *c.Tree.At(dir)
+	host := c.Tree.HostPath(dir)
+	if dir == "/" || host == "" || p.What != hostsTree && p.What != rootTree || p.Write || paths.Below(dir, "/proc") || paths.Below(dir, "/sys") {
+		return nil
+	}
+	for i := range c.Tree.Parts {
+		if t := c.Tree.Parts[i].Target; t != dir && paths.Below(t, dir) {
+			return nil
+		}
+	}
+	info, err := c.Tree.Lstat(host)
+	if entries, err2 := c.Host.Files.ReadDir(host); err != nil || err2 != nil || len(entries) > maxBoundNames {
+		return nil //nolint:nilerr // the target stays one that is not there
+	}
+	// The launcher's directory gets the mode of the host's.
+	perm := policy.Opt[uint32]{Set: true, V: uint32(info.Mode().Perm())}
+	c.mountEmpty(from, &policy.Mount{Kind: policy.MountEmpty, Perm: perm, Pos: p.Rule}, dir)
+	c.Tree.Parts[len(c.Tree.Parts)-1].What = "the sandbox's " + dir
+	p.Source = host
+	return c.bindNames(from, dir, &p)
+}
+
+// openParent opens the directory in which the launcher makes a path of a part, and returns it and the name in it. A
+// read-only part lies on the scratch file system. No link is on the way, because Resolve has followed the links.
+func (c *Compilation) openParent(from plan.From, p *picture.Part, path string) (dir plan.Arg, name string) {
+	if p.Dir != "" {
+		return plan.R(plan.Scratch), p.Dir + path[len(p.Target):]
+	}
+	parent, name := paths.Split(path)
+	c.openInside(from, parent, walk.OpenDir, plan.Dir)
+	return plan.R(plan.Dir), name
+}
+
+func (c *Compilation) closeParent(from plan.From, p *picture.Part) {
+	if p.Dir == "" {
+		c.do(from, plan.CloseStep(plan.R(plan.Dir)))
+	}
+}
+
+// rootNames gives a root file system that names no servers a copy of the host's resolv.conf, if the network is the
+// host's. Distributions deliver that file as a link into /run, or not at all.
+func (c *Compilation) rootNames() error {
+	if c.Profile.Network.Mode != policy.NetworkHost {
+		return nil
+	}
+	end, err := c.Tree.Resolve(resolvFile)
+	if err != nil {
+		return nil //nolint:nilerr // a circle of links
+	}
+	if _, there := c.Tree.Stat(end); there {
+		return nil
+	}
+	text, err := c.resolvConf()
+	if err == nil {
+		from := own("names")
+		if end, err = c.place(from, resolvFile, false); err == nil {
+			c.content(from, end, text, 0o644, policy.Pos{})
+			return nil
+		}
+	}
+	c.note("names: the root file system has no " + resolvFile + ", so that no name can be looked up: " + fail.Bare(err).Error() + nameHint(err))
+	return nil
+}
+
+// nameHint returns the hint of an error of place, as the end of a note.
+func nameHint(err error) string {
+	var missing *noTargetError
+	if errors.As(err, &missing) {
+		return "; " + missing.hint(true)
+	}
+	return ""
+}
+
+// noTargetError reports a target that does not exist where nothing can be made.
+type noTargetError struct {
+	target string
+	part   *picture.Part
+}
+
+func (e *noTargetError) Error() string {
+	return "target " + e.target + " does not exist, and cordon never makes anything on " + e.part.What
+}
+
+// hint says how a target is made by hand where that is easy, and otherwise names the other ways.
+func (e *noTargetError) hint(file bool) string {
+	if e.part.What != rootTree || !e.part.Write {
+		return "name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"
+	}
+	path := paths.Moved(e.target, e.part.Target, e.part.Source)
+	dir, _ := paths.Split(path)
+	if file {
+		return "make it in the root file system: mkdir -p " + phrase.Shell(dir) + " && touch " + phrase.Shell(path)
+	}
+	return "make it in the root file system: mkdir -p " + phrase.Shell(path)
+}

@@ -1,0 +1,126 @@
+package search
+
+import (
+	"bytes"
+
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/walk"
+)
+
+// walk searches the directories that are left, on the host.
+func (s *Search) walk() {
+	var all []*visitor
+	t := &walk.Tree{Two: s.Two, Step: s.step(), Inodes: s.Inodes != nil, New: func() walk.Visitor {
+		v := &visitor{s: s}
+		all = append(all, v)
+		return v
+	}}
+	if s.git {
+		t.Max = max(1, MaxNames-s.Names)
+	}
+	for _, u := range s.roots {
+		t.Roots = append(t.Roots, walk.Place{Path: u.host, State: u})
+	}
+	s.roots = nil
+	err := s.walker().Walk(t)
+	for _, v := range all {
+		s.hits = append(s.hits, v.hits...)
+		s.Names += v.names
+	}
+	if err == walk.ErrTooMany {
+		s.Names = max(s.Names, MaxNames+1)
+	} else if err != nil {
+		s.err = err
+	}
+	for _, v := range all {
+		for _, r := range v.refused {
+			s.again(r.dir, r.u, r.err)
+		}
+	}
+}
+
+// step returns Step for the host's walk, which counts its own names.
+func (s *Search) step() func(names int) error {
+	if s.Step == nil {
+		return nil
+	}
+	before := s.Names
+	return func(names int) error { return s.Step(before + names) }
+}
+
+// visitor is one thread of the host's walk. It reads the Search and changes nothing in it.
+type visitor struct {
+	s       *Search
+	parts   GitParts
+	names   int
+	hits    []hit
+	refused []refused
+}
+
+// refused is a directory that could not be read.
+type refused struct {
+	dir string // inside
+	u   *under
+	err error
+}
+
+// Visit matches one name.
+func (v *visitor) Visit(in *walk.Place, e *walk.Entry) (into bool, state any) {
+	u := in.State.(*under)
+	v.names++
+	is := aFile
+	switch {
+	case e.IsDir():
+		is = aDir
+	case e.IsLink():
+		is = aLink
+	case e.IsSocket():
+		is = aSocket
+	}
+	// The directory does not have the number of a file that is mounted on another.
+	if s := v.s; s.Inodes != nil && is != aDir && e.Inode != 0 && !s.Inodes[e.Inode] {
+		return false, nil
+	}
+	if u.git && len(e.Name) <= longestPart {
+		v.parts.See(string(e.Name))
+	}
+	// Most names match nothing, and no rule has begun above them. For them nothing is allocated.
+	if is != aSocket && v.s.Inodes == nil && len(u.begun) == 0 && !ofGit(u, e.Name) && !v.s.first.has(e.Name) {
+		return is == aDir && v.short(in, u, e.Name), u
+	}
+	name := string(e.Name)
+	into, next := v.s.entry(&v.hits, u, paths.Join(u.view(in.Path), name), name, is)
+	return into && v.short(in, u, e.Name), next
+}
+
+// ofGit reports whether a name may matter for the protection of repositories.
+func ofGit(u *under, name []byte) bool {
+	return u.git && (string(name) == ".git" || u.inGit > 0 && bytes.HasPrefix(name, []byte("config")))
+}
+
+// short reports whether the path of a directory is short enough. If it is not, the directory is hidden.
+func (v *visitor) short(in *walk.Place, u *under, name []byte) bool {
+	long := len(in.Path) + 1 + len(name)
+	if long <= MaxPath && long-len(u.host)+len(u.inside) <= MaxPath {
+		return true
+	}
+	v.s.closed(&v.hits, paths.Join(u.view(in.Path), string(name)), u)
+	return false
+}
+
+// Leave recognizes a repository by its names.
+func (v *visitor) Leave(in *walk.Place) {
+	if u := in.State.(*under); u.git && u.inGit == 0 && v.parts.Whole() {
+		v.hits = append(v.hits, hit{kind: isGit, root: u.root, path: u.view(in.Path)})
+	}
+	v.parts = GitParts{}
+}
+
+// Refused remembers a directory for a second look.
+func (v *visitor) Refused(dir walk.Place, err error) {
+	u := dir.State.(*under)
+	v.refused = append(v.refused, refused{u.view(dir.Path), u, err})
+}
+
+// view returns the path inside of a directory of the host.
+func (u *under) view(host string) string { return paths.Moved(host, u.host, u.inside) }

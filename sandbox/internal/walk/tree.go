@@ -1,0 +1,376 @@
+package walk
+
+// This file walks whole trees: getdents64(2) says what type each entry has, so no file is looked at. Each directory is
+// opened by the descriptor of the directory that contains it, and never through a link. So a directory that somebody
+// moves, or replaces by a link, during the walk leads nowhere else.
+
+import (
+	"encoding/binary"
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Tree is a walk through directories and everything below them.
+type Tree struct {
+	// Two lets a walk of more than a few directories take two threads. The threads of a program can differ in user,
+	// root and mount namespace, so only a caller who knows that they do not may set it.
+	Two   bool
+	Roots []Place // paths of directories, absolute and without links
+	// New makes a Visitor. Run calls it once for each thread, before the thread visits anything; the calls do not
+	// overlap. One thread visits all entries of a directory.
+	New func() Visitor
+	// Step, unless nil, is called on the goroutine of Run, with the number of names so far: at least every 50 ms while
+	// there is work. If it returns an error, the walk ends with that error.
+	Step func(names int) error
+	// Inodes says that the visitor needs Entry.Inode.
+	Inodes bool
+	Max    int // the walk ends with ErrTooMany after more names; 0 for no bound
+}
+
+// ErrTooMany ends a walk that has seen more than Tree.Max names.
+var ErrTooMany = errors.New("too many names")
+
+// Place is a directory of a walk.
+type Place struct {
+	Path  string
+	State any // what Visit has returned for it
+}
+
+// Entry is a name in a directory. It is valid only until Visit returns.
+type Entry struct {
+	Name  []byte
+	Inode uint64 // with Tree.Inodes: the number that stat(2) shows; 0 if the directory may say another
+	Type  uint8  // unix.DT_REG or another, but not unix.DT_UNKNOWN
+}
+
+// IsDir reports whether the entry is a directory.
+func (e *Entry) IsDir() bool { return e.Type == unix.DT_DIR }
+
+// IsLink reports whether the entry is a symbolic link.
+func (e *Entry) IsLink() bool { return e.Type == unix.DT_LNK }
+
+// IsSocket reports whether the entry is a socket.
+func (e *Entry) IsSocket() bool { return e.Type == unix.DT_SOCK }
+
+// Visitor sees what a walk finds.
+type Visitor interface {
+	// Visit sees one entry. If the entry is a directory, into says whether the walk goes on below it, and state becomes
+	// the State of that directory.
+	Visit(in *Place, e *Entry) (into bool, state any)
+	// Leave follows the last entry of a directory.
+	Leave(in *Place)
+	// Refused says that a directory could not be read. Nothing in it was visited. The error is ELOOP or ENOTDIR if
+	// somebody has put another file in its place.
+	Refused(dir Place, err error)
+}
+
+const (
+	openTree   = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	heldDepth  = 100      // the number of directories, one in the other, whose descriptors are kept
+	alone      = 64       // the number of directories after which a second thread helps
+	firstRead  = 32 << 10 // bytes
+	stepEvery  = 32       // directories
+	waitMost   = 50 * time.Millisecond
+	direntName = 19 // offset of the name in struct linux_dirent64: getdents(2)
+)
+
+// held is an open directory. The last child that is opened closes it.
+type held struct {
+	fd   int
+	left atomic.Int32
+}
+
+func (h *held) leave() {
+	if h != nil && h.left.Add(-1) == 0 {
+		unix.Close(h.fd)
+	}
+}
+
+// job is a directory that is still to be read. If above is nil, it is opened by its path.
+type job struct {
+	Place
+	above *held
+	depth int
+}
+
+// pool is what the threads of a walk share.
+type pool struct {
+	t     *Tree
+	mu    sync.Mutex
+	jobs  []job // given away by a thread that has many
+	busy  int   // threads that work
+	more  chan struct{}
+	idle  atomic.Int32 // threads that wait for jobs
+	names atomic.Int64
+	ended atomic.Bool
+	err   error // why the walk ended early
+}
+
+// Run walks. It returns the error of Step, or ErrTooMany, or nil: what could not be read is the Visitor's matter.
+func (t *Tree) Run() error {
+	p := &pool{t: t, busy: 1, more: make(chan struct{}, 2)}
+	w := &worker{pool: p, visitor: t.New(), first: true, buf: make([]byte, firstRead)}
+	for i := len(t.Roots) - 1; i >= 0; i-- {
+		w.jobs = append(w.jobs, job{Place: t.Roots[i]})
+	}
+	w.run()
+	w.others.Wait()
+	return p.err
+}
+
+// worker is one thread of a walk.
+type worker struct {
+	*pool
+	visitor Visitor
+	first   bool // it is the goroutine that has called Run
+	jobs    []job
+	buf     []byte
+	dirs    int
+	others  sync.WaitGroup
+}
+
+func (w *worker) run() {
+	for w.next() {
+		j := w.jobs[len(w.jobs)-1]
+		w.jobs = w.jobs[:len(w.jobs)-1]
+		if w.ended.Load() {
+			j.above.leave()
+			continue
+		}
+		w.read(&j)
+		w.dirs++
+		if w.first && w.dirs%stepEvery == 0 {
+			w.step()
+		}
+		w.share()
+	}
+}
+
+// step asks the caller whether to go on.
+func (w *worker) step() {
+	if w.t.Step == nil || w.ended.Load() {
+		return
+	}
+	if err := w.t.Step(int(w.names.Load())); err != nil {
+		w.end(err)
+	}
+}
+
+// end ends the walk. Every thread then drops its jobs.
+func (p *pool) end(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil {
+		p.err = err
+	}
+	p.ended.Store(true)
+}
+
+// share gives half of the jobs to a thread that waits, or begins that thread. The oldest jobs are nearest to the root,
+// so they are the largest.
+func (w *worker) share() {
+	if len(w.jobs) < 2 {
+		return
+	}
+	if w.first && w.dirs == alone && w.t.Two && runtime.GOMAXPROCS(0) > 1 {
+		w.mu.Lock()
+		w.busy++
+		w.mu.Unlock()
+		helper := &worker{pool: w.pool, visitor: w.t.New(), buf: make([]byte, firstRead)}
+		w.others.Go(helper.run)
+		return
+	}
+	if w.idle.Load() == 0 {
+		return
+	}
+	half := len(w.jobs) / 2
+	w.mu.Lock()
+	w.pool.jobs = append(w.pool.jobs, w.jobs[:half]...)
+	w.mu.Unlock()
+	w.jobs = append(w.jobs[:0], w.jobs[half:]...)
+	w.wake()
+}
+
+// wake makes threads that wait look again.
+func (p *pool) wake() {
+	for range cap(p.more) {
+		select {
+		case p.more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// next reports whether the thread has a job. It waits for one as long as another thread may give some away.
+func (w *worker) next() bool {
+	if len(w.jobs) > 0 {
+		return true
+	}
+	w.mu.Lock()
+	w.busy--
+	w.idle.Add(1)
+	for len(w.pool.jobs) == 0 && w.busy > 0 {
+		w.mu.Unlock()
+		select {
+		case <-w.more:
+		case <-time.After(waitMost):
+		}
+		if w.first {
+			w.step()
+		}
+		w.mu.Lock()
+	}
+	w.idle.Add(-1)
+	w.busy++
+	w.jobs, w.pool.jobs = append(w.jobs, w.pool.jobs...), w.pool.jobs[:0]
+	if len(w.jobs) == 0 {
+		w.busy--
+		w.wake()
+	}
+	w.mu.Unlock()
+	return len(w.jobs) > 0
+}
+
+// read reads one directory whole, and then shows its entries to the visitor. So nothing is seen twice if reading fails
+// and the visitor turns to another way.
+func (w *worker) read(j *job) {
+	fd, err := w.open(j)
+	j.above.leave()
+	if err != nil {
+		w.visitor.Refused(j.Place, err)
+		return
+	}
+	n, err := w.fill(fd)
+	if err != nil {
+		unix.Close(fd)
+		w.visitor.Refused(j.Place, err)
+		return
+	}
+	from := len(w.jobs)
+	w.show(fd, j, w.buf[:n])
+	children := w.jobs[from:]
+	w.visitor.Leave(&j.Place)
+	if len(children) == 0 || j.depth >= heldDepth {
+		unix.Close(fd)
+		return
+	}
+	dir := &held{fd: fd}
+	dir.left.Store(int32(len(children)))
+	for i := range children {
+		children[i].above = dir
+	}
+}
+
+func (w *worker) open(j *job) (fd int, err error) {
+	for {
+		if j.above == nil {
+			fd, err = NoLinks(j.Path, openTree)
+		} else {
+			fd, err = unix.Openat(j.above.fd, j.Path[strings.LastIndexByte(j.Path, '/')+1:], openTree, 0)
+		}
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// fill reads a directory into the buffer, which grows as it must.
+func (w *worker) fill(fd int) (n int, err error) {
+	for {
+		if len(w.buf)-n < firstRead/2 {
+			w.buf = append(w.buf, make([]byte, len(w.buf))...)
+		}
+		got, err := unix.Getdents(fd, w.buf[n:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return n, err
+		case got == 0:
+			return n, nil
+		default:
+			n += got
+		}
+	}
+}
+
+// show shows the entries of a directory, and makes a job of each directory that the visitor enters.
+func (w *worker) show(fd int, j *job, b []byte) {
+	names, known := 0, w.t.Inodes && numbered(fd)
+	for len(b) >= direntName {
+		size := int(binary.NativeEndian.Uint16(b[16:]))
+		if size < direntName || size > len(b) {
+			break
+		}
+		e := Entry{Inode: binary.NativeEndian.Uint64(b), Type: b[18], Name: b[direntName:size]}
+		b = b[size:]
+		for i, c := range e.Name {
+			if c == 0 {
+				e.Name = e.Name[:i]
+				break
+			}
+		}
+		if string(e.Name) == "." || string(e.Name) == ".." || e.Inode == 0 { // 0: removed meanwhile
+			continue
+		}
+		names++
+		if !known {
+			e.Inode = 0
+		}
+		if e.Type == unix.DT_UNKNOWN && !ask(fd, &e) {
+			continue
+		}
+		if into, state := w.visitor.Visit(&j.Place, &e); into && e.IsDir() {
+			w.jobs = append(w.jobs, job{Place: Place{below(j.Path, e.Name), state}, depth: j.depth + 1})
+		}
+	}
+	if total := w.names.Add(int64(names)); w.t.Max > 0 && total > int64(w.t.Max) {
+		w.end(ErrTooMany)
+	}
+}
+
+// numbered reports whether the directories of a file system hold the numbers that stat(2) shows. Those of an overlay,
+// for example, need not.
+func numbered(fd int) bool {
+	var fs unix.Statfs_t
+	if unix.Fstatfs(fd, &fs) != nil {
+		return false
+	}
+	switch fs.Type {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		return true
+	}
+	return false
+}
+
+// ask finds the type of an entry whose directory does not say it. It returns false if the file is gone. A file that
+// nobody may look at counts as a directory, which then cannot be read.
+func ask(fd int, e *Entry) bool {
+	var st unix.Stat_t
+	switch err := unix.Fstatat(fd, string(e.Name), &st, unix.AT_SYMLINK_NOFOLLOW); {
+	case err == unix.ENOENT:
+		return false
+	case err != nil:
+		e.Type = unix.DT_DIR
+	default:
+		e.Type = uint8(st.Mode >> 12 & 0xf) // DT_* are the bits of S_IFMT: readdir(3)
+	}
+	return true
+}
+
+func below(dir string, name []byte) string {
+	if dir == "/" {
+		dir = ""
+	}
+	var b strings.Builder
+	b.Grow(len(dir) + 1 + len(name))
+	b.WriteString(dir)
+	b.WriteByte('/')
+	b.Write(name)
+	return b.String()
+}
