@@ -346,23 +346,6 @@ func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 		Values: [4]int64{m.ReadBytes, m.WriteBytes, m.Reads, m.Writes}}, nil
 }
 
-// wholeDisk returns the disk that a partition is a part of, or the device itself: sysfs(5). The kernel limits disks
-// only.
-func (c *Compilation) wholeDisk(dev uint64) uint64 {
-	dir := "/sys/dev/block/" + strconv.FormatUint(uint64(unix.Major(dev)), 10) + ":" + strconv.FormatUint(uint64(unix.Minor(dev)), 10)
-	if _, err := c.Host.Files.Stat(dir + "/partition"); err != nil {
-		return dev
-	}
-	text, _ := c.Host.Files.Read(dir+"/../dev", 32) // without /sys the kernel refuses the partition later
-	major, minor, _ := strings.Cut(strings.TrimSpace(string(text)), ":")
-	a, err1 := strconv.ParseUint(major, 10, 32)
-	b, err2 := strconv.ParseUint(minor, 10, 32)
-	if err1 != nil || err2 != nil {
-		return dev
-	}
-	return unix.Mkdev(uint32(a), uint32(b))
-}
-
 // Devices lists the devices in the sandbox's /dev: its nodes, terminals, and devices that are bound one by one or with
 // a directory. guarded is false if /dev is the host's.
 func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
@@ -450,21 +433,4 @@ func (c *Compilation) checkProcessors(set string) error {
 		}
 	}
 	return nil
-}
-
-// inProcessors reports whether a list such as "0-3,6" contains a number.
-func inProcessors(number, list string) bool {
-	n, err := strconv.Atoi(number)
-	if err != nil {
-		return false
-	}
-	for part := range strings.SplitSeq(list, ",") {
-		first, last, _ := strings.Cut(part, "-")
-		from, err1 := strconv.Atoi(first)
-		to, err2 := strconv.Atoi(cmp.Or(last, first))
-		if err1 == nil && err2 == nil && from <= n && n <= to {
-			return true
-		}
-	}
-	return false
 }

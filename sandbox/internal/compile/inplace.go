@@ -101,8 +101,7 @@ func (c *Compilation) SettleInPlace() error {
 		return err
 	}
 	c.missingInPlace()
-	c.Land.On, c.Land.Scoped = true, c.wantedScopes()
-	return c.lackLandlock()
+	return c.scopesInPlace()
 }
 
 // refusedInPlace returns an error for what the profile asks for by name and only namespaces can give.

@@ -166,6 +166,12 @@ func (c *Compilation) wantedScopes() (scopes uint64) {
 	return scopes
 }
 
+// scopesInPlace chooses the scopes before the rules are known, because in place no right over files may be missing.
+func (c *Compilation) scopesInPlace() error {
+	c.Land.On, c.Land.Scoped = true, c.wantedScopes()
+	return c.lackLandlock()
+}
+
 // ownPID reports whether the task sees only processes of the sandbox. Then kill(2) reaches no process outside
 // (pid_namespaces(7)).
 func (c *Compilation) ownPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
