@@ -79,10 +79,10 @@ func (c *Choice) Make(name string) (*Group, error) {
 	if c.dirs = made; len(made) == 0 {
 		_ = g.Remove() // Make returns the first error, which is the cause
 		g.Close()
-		if len(g.Lacking) > 0 && WrongValue(failed) == "" {
-			return g, nil
+		if WrongValue(failed) != "" {
+			return nil, failed
 		}
-		return nil, failed
+		return g, failed // with the cause for each limit
 	}
 	return g, nil
 }

@@ -25,14 +25,16 @@ func (p *Process) makeGroups() *compile.Groups {
 	if err == nil {
 		p.Cgroup, err = g.Choice.Make(name)
 	}
-	if err != nil {
-		g.Fail(p.Cmd.Profile, err)
+	if made := p.Cgroup; err != nil {
+		p.Cgroup = nil
+		if made == nil || len(made.Lacking) == 0 {
+			g.Fail(p.Cmd.Profile, err)
+			return g
+		}
+		g.Choice, g.Lacking = nil, append(g.Lacking, made.Lacking...)
 		return g
 	}
 	g.Lacking = append(g.Lacking, p.Cgroup.Lacking...)
-	if g.Choice.Empty() { // no group could be made
-		g.Choice, p.Cgroup = nil, nil
-	}
 	return g
 }
 
