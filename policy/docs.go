@@ -58,6 +58,8 @@ func Language() []Key {
 			out[i].Forms = describeForms(mountForms, "mounts")
 		case "landlock":
 			out[i].Other = "^off$"
+		case "cache":
+			out[i].Other = "^(off|project|overlay)$"
 		case "network":
 			out[i].Other = "^(none|host)$"
 		case "namespaces":

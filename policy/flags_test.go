@@ -209,7 +209,7 @@ func TestFlagErrors(t *testing.T) {
 		{"hugetlb", "3MiB=1", `--hugetlb 3MiB=1: "3MiB" is not the size of a page; such as 2MiB or 1GiB`},
 		{"cgroup-parent", "../x", `--cgroup-parent ../x: "../x" is not a cgroup; it is auto, systemd, a slice such as ci.slice, or a path such as /ci`},
 		{"landlock", "on", `--landlock on: "on" is not known here; it is off`},
-		{"remove", "hide=/a", `--remove hide=/a: "hide=/a" is not SECTION=VALUE; sections are mounts, env, capabilities, syscalls, landlock, limits, missing`},
+		{"remove", "hide=/a", `--remove hide=/a: "hide=/a" is not SECTION=VALUE; sections are mounts, env, capabilities, syscalls, landlock, limits, cache, missing`},
 		{"hostname", "\x1b[2J", `--hostname \x1b[2J: "\x1b[2J" is not a host name; letters, digits, '.', '_' and '-'`},
 	} {
 		err := FromFlag(&Profile{}, c.name, c.value)

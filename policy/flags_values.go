@@ -274,7 +274,7 @@ func removeFlag(p *Profile, v string, at Pos) *fault {
 	section, value, ok := strings.Cut(v, "=")
 	if !ok || value == "" || !removable(section) && section != "mounts" && section != "missing" {
 		return bad(Quote(v)+" is not SECTION=VALUE",
-			"sections are mounts, env, capabilities, syscalls, landlock, limits, missing")
+			"sections are mounts, env, capabilities, syscalls, landlock, limits, cache, missing")
 	}
 	r := Removal{Section: section, Value: value, Pos: at}
 	if section == "mounts" && checkPath(value) == nil {

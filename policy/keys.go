@@ -97,8 +97,11 @@ var (
 	ttyWords      = []string{"none", "inherit", "broker"}
 	execWords     = []string{"any", "once"}
 	gitWords      = []string{"free", "protect"}
+	cacheWords    = []string{"off", "project", "overlay"}
 	denialWords   = []string{"silent", "report"}
 	scopeWords    = []string{"signal", "abstract-unix-socket"}
+	// CacheWords are the tools that can have caches.
+	CacheWords    = []string{"go", "ccache", "cargo", "npm", "pnpm", "pip", "uv", "gradle", "maven"}
 	missingWords  = []string{"cgroup", "landlock", "landlock-rights", "time", "hide", "namespaces"}
 	generateWords = []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf",
 		"/etc/resolv.conf"}
@@ -199,6 +202,9 @@ var language = []key[Profile]{
 			"ordinary files.",
 		flags: []flag{{"git", "free|protect", "whether git repositories in writable paths are read-only"}}},
 		at: func(p *Profile) any { return &p.Git }},
+	{spec: spec{name: "cache", def: "off", example: "project", twin: "cache",
+		doc: "Caches of compilers and package managers: `off`, `project`, `overlay`, or a mapping. See [Caches](#caches)."},
+		at: func(p *Profile) any { return &p.Cache }, keys: cacheKeys},
 	{spec: spec{name: "nest", typ: tWord, words: boolWords, def: "false", example: "true",
 		doc: "Let a launcher inside make a sandbox of its own: the filter allows user namespaces and mounts, " +
 			"/proc is not masked, and Landlock has no rules for files, because they forbid every mount. The " +

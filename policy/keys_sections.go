@@ -138,6 +138,22 @@ var landlockKeys = []key[Profile]{
 		at: func(p *Profile) any { return &p.Landlock.Scope }},
 }
 
+var cacheKeys = []key[Profile]{
+	{spec: spec{name: "mode", typ: tWord, words: cacheWords, def: "off", example: "project",
+		doc: "`project`: each project and profile has caches of its own below ~/.cache/cordon, which start with what your " +
+			"own caches hold. `overlay`: your own caches, and changes go elsewhere. `off`: none. With `tools` alone, `project`.",
+		flags: []flag{{"cache", "off|project|overlay", "keep caches of compilers and package managers"}}},
+		at: func(p *Profile) any { return &p.Cache.Mode }},
+	{spec: spec{name: "tools", typ: tWord, list: true, words: CacheWords, def: "all", example: "[go, npm]",
+		doc:   "The tools that have caches.",
+		flags: []flag{{"cache-tool", "TOOL", "give TOOL a cache; without this, every tool that is known"}}},
+		at: func(p *Profile) any { return &p.Cache.Tools }},
+	{spec: spec{name: "size", typ: tSize, min: 1, def: "none: the changes are kept on the disk", example: "1GiB",
+		doc:   "With `overlay`: the changes to each cache are kept in memory, up to this size, and lost at the end.",
+		flags: []flag{{"cache-size", "SIZE", "keep changes to overlaid caches in memory, at most SIZE each"}}},
+		at: func(p *Profile) any { return &p.Cache.Size }},
+}
+
 var networkKeys = []key[Profile]{
 	{spec: spec{name: "allow", typ: tEndpoint, list: true, example: `["proxy.example.org:443"]`,
 		doc:   "Not supported yet.",

@@ -90,6 +90,8 @@ func unset(ptr any) bool {
 		return *p == ""
 	case *OnDenial:
 		return *p == ""
+	case *CacheMode:
+		return *p == ""
 	case *Exec:
 		return *p == ""
 	case *HostUser:
@@ -148,6 +150,7 @@ func (p *Profile) mergeLists(over *Profile) {
 	p.Syscalls.Allow = concat(p.Syscalls.Allow, over.Syscalls.Allow)
 	p.Syscalls.Deny = concat(p.Syscalls.Deny, over.Syscalls.Deny)
 	p.Syscalls.Rules = concat(p.Syscalls.Rules, over.Syscalls.Rules)
+	p.Cache.Tools = concatOpt(p.Cache.Tools, over.Cache.Tools)
 	p.Missing = concat(p.Missing, over.Missing)
 	p.mergeMaps(over)
 }

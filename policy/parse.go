@@ -202,6 +202,8 @@ func (d *decoder) value(n *yaml.Node, k *spec, ptr any, path string) {
 		d.namespaces(n, path)
 	case *Network:
 		d.network(n, k, path)
+	case *Cache:
+		d.cache(n, path)
 	case *TimeNamespace:
 		d.time(n, k, p, path)
 	case *[]SyscallRule:

@@ -30,6 +30,7 @@ type Profile struct {
 	TTY          TTY
 	OnDenial     OnDenial
 	Git          Git
+	Cache        Cache
 	Nest         bool           // another launcher can make a sandbox inside: user namespaces and mounts
 	Missing      []MissingLayer // layers that this host may lack; the report lists those that it does
 
@@ -42,7 +43,7 @@ type Profile struct {
 // Removal removes an entry of an inherited list or map. Merge applies it. If a removal matches nothing, Merge keeps
 // it and Validate reports it.
 type Removal struct {
-	Section string // "mounts", "hide", "env", "capabilities", "syscalls", "landlock", "limits" or "missing"
+	Section string // "mounts", "hide", "env", "capabilities", "syscalls", "landlock", "limits", "cache" or "missing"
 	Value   string // the exact value to remove: a mount's target, a name, a path, a rule's call; ALL for every capability
 	Expr    string // for syscalls: the expression of a rule; "" to remove from allow and arches
 	Pos     Pos
@@ -374,6 +375,40 @@ const (
 	GitFree    Git = ""        // repositories are ordinary files
 	GitProtect Git = "protect" // the files that decide which programs git runs outside are read-only
 )
+
+// CacheMode says where the caches of package managers and compilers are kept.
+type CacheMode string
+
+// The values of CacheMode.
+const (
+	CacheOff     CacheMode = ""        // the sandbox has no caches but those that the profile mounts
+	CacheProject CacheMode = "project" // each project and profile has caches of its own, in ~/.cache/cordon
+	CacheOverlay CacheMode = "overlay" // the caller's own caches show through an overlay
+)
+
+// Cache says which caches the task may use. See CacheTools for the tools.
+type Cache struct {
+	Mode  CacheMode
+	Tools Opt[[]string] // unset means all
+	Size  Opt[int64]    // overlay: the changes are in memory, at most this many bytes, and lost at the end
+}
+
+// CacheMode reports how the task has caches, and whether it has any. A list of tools alone asks for caches of the project's own.
+func (p *Profile) CacheMode() (mode CacheMode, on bool) {
+	mode = p.Cache.Mode
+	if mode == CacheOff && p.Cache.Tools.Set && !p.has("cache", "mode") {
+		mode = CacheProject
+	}
+	return mode, mode != CacheOff
+}
+
+// CacheTools returns the tools that have caches, in the order of the language's words.
+func (p *Profile) CacheTools() []string {
+	if !p.Cache.Tools.Set {
+		return CacheWords
+	}
+	return p.Cache.Tools.V
+}
 
 // OnDenial says whether the run reports denied system calls.
 type OnDenial string

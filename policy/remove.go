@@ -12,7 +12,7 @@ import (
 // an item {remove: VALUE}. Nothing can be removed from syscalls.deny.
 func removable(path string) bool {
 	switch path {
-	case "env", "capabilities", "syscalls", "landlock", "limits":
+	case "env", "capabilities", "syscalls", "landlock", "limits", "cache":
 		return true
 	}
 	return false
@@ -115,6 +115,8 @@ func (p *Profile) remove(r *Removal) bool {
 		return drop(&p.Syscalls.Allow, func(c SyscallItem) bool { return c.Name == v }) || arch
 	case "landlock":
 		return p.Landlock.remove(v)
+	case "cache":
+		return p.removeCache(v)
 	case "limits":
 		return p.removeLimit(v)
 	}
@@ -154,6 +156,17 @@ func (l *Landlock) remove(v string) bool {
 	found = drop(&l.Write.V, is) || found
 	found = drop(&l.Execute.V, is) || found
 	return drop(&l.Scope.V, func(s string) bool { return s == v }) || found
+}
+
+// removeCache takes a tool away from those that have caches, which are all unless the profile lists them.
+func (p *Profile) removeCache(name string) bool {
+	tools := Opt[[]string]{Set: true, V: p.CacheTools()}
+	mode, on := p.CacheMode()
+	if !on || !drop(&tools.V, func(s string) bool { return s == name }) {
+		return false
+	}
+	p.Cache.Mode, p.Cache.Tools = mode, tools
+	return true
 }
 
 // removeLimit removes a limit. name is the limit's key, the name of an rlimit, the path of an io limit or a huge page

@@ -27,6 +27,8 @@ func (k *spec) set(ptr any, s string) *fault {
 		return setWord(k, p, s)
 	case *OnDenial:
 		return setWord(k, p, s)
+	case *CacheMode:
+		return setWord(k, p, s)
 	case *Exec:
 		return setWord(k, p, s)
 	case *HostUser:
@@ -292,6 +294,8 @@ func (k *spec) value(ptr any) (text string, unset bool) {
 		return k.wordText(string(*p))
 	case *OnDenial:
 		return k.wordText(string(*p))
+	case *CacheMode:
+		return k.wordText(string(*p))
 	case *Exec:
 		return k.wordText(string(*p))
 	case *HostUser:
@@ -365,6 +369,8 @@ func copyScalar(dst, src any) {
 		*d = *src.(*TTY)
 	case *OnDenial:
 		*d = *src.(*OnDenial)
+	case *CacheMode:
+		*d = *src.(*CacheMode)
 	case *Exec:
 		*d = *src.(*Exec)
 	case *HostUser:

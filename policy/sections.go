@@ -202,6 +202,18 @@ func (d *decoder) network(n *yaml.Node, k *spec, path string) {
 	}
 }
 
+// cache reads a mapping, or the mode alone.
+func (d *decoder) cache(n *yaml.Node, path string) {
+	if n.Kind == yaml.MapNode {
+		decodeKeys(d, n, cacheKeys, d.p, path)
+		return
+	}
+	if s, ok := d.str(n, path); ok {
+		d.fault(n, path, cacheKeys[0].set(&d.p.Cache.Mode, s))
+		d.set(path+".mode", n)
+	}
+}
+
 func (d *decoder) time(n *yaml.Node, k *spec, t *TimeNamespace, path string) {
 	d.set(path, n)
 	if n.Kind == yaml.MapNode {

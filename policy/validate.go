@@ -212,6 +212,12 @@ func (v *validator) lists() {
 	check(v, "landlock.scope", p.Landlock.Scope.V, func(s string) (*fault, Pos) {
 		return (&spec{words: scopeWords}).word(new(string), s), v.from("landlock.scope", "landlock")
 	})
+	check(v, "cache.tools", p.Cache.Tools.V, func(s string) (*fault, Pos) {
+		return (&spec{words: CacheWords}).word(new(string), s), v.from("cache.tools")
+	})
+	if mode, _ := p.CacheMode(); p.Cache.Size.Set && mode == CacheProject {
+		v.fail(v.from("cache.size"), "cache.size", "a project's caches are on the disk and have no size", "cache: {mode: overlay, size: …}")
+	}
 }
 
 func check[T any](v *validator, path string, list []T, f func(T) (*fault, Pos)) {

@@ -12,6 +12,7 @@ import (
 	"cordon/profiles"
 	"cordon/sandbox/doctor"
 	"cordon/sandbox/record"
+	"cordon/sandbox/report"
 )
 
 func newDoctor(u *ui) *cobra.Command {
@@ -42,6 +43,9 @@ type started struct {
 	Starts bool   `json:"starts"`
 	Why    string `json:"why,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
+
+	Ways    []report.Way     `json:"ways_on,omitempty"` // what the host refuses, and what cordon does instead
+	Missing []report.Missing `json:"missing,omitempty"` // what the sandbox lacks here, as the profile allows
 }
 
 func (u *ui) doctor(asJSON bool) error {
@@ -71,6 +75,7 @@ func (d diagnosis) code() int {
 func tryProfile(name string) started {
 	s := started{Name: name}
 	p, err := profiles.Search{}.Load([]string{name}, nil)
+	var r *report.Report
 	switch {
 	case err != nil:
 	case floor(p):
@@ -78,9 +83,9 @@ func tryProfile(name string) started {
 		return s
 	case p.Root.Kind == policy.RootEmpty:
 		p.Mounts = append(slices.Clip(p.Mounts), policy.Mount{Kind: policy.MountBind, Source: executable(), Target: "/cordon"})
-		err = doctor.Try(p, "/cordon", "version")
+		r, err = doctor.TryReport(p, "/cordon", "version")
 	default:
-		err = doctor.Try(p, "/bin/true")
+		r, err = doctor.TryReport(p, "/bin/true")
 	}
 	if err != nil {
 		first := each(err)[0]
@@ -88,6 +93,9 @@ func tryProfile(name string) started {
 		s.Remedy = hint(first)
 	}
 	s.Starts = err == nil
+	if r != nil {
+		s.Ways, s.Missing = r.Ways, r.Missing
+	}
 	return s
 }
 
@@ -124,6 +132,12 @@ func (d diagnosis) text() string {
 		}
 		row(&b, state, p.Name, p.Why)
 		detail(&b, "remedy", p.Remedy)
+		for _, w := range p.Ways {
+			detail(&b, "way on", string(w.Layer)+": "+w.Why+"; "+w.How)
+		}
+		for _, m := range p.Missing {
+			detail(&b, "missing", string(m.Layer)+": "+m.Why)
+		}
 	}
 	return b.String()
 }

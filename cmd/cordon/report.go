@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy"
 	"cordon/policy/phrase"
 	"cordon/sandbox/host"
 	"cordon/sandbox/report"
@@ -54,6 +55,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 		for _, w := range r.Ways {
 			u.line("way on", string(w.Layer)+": "+w.Why+"; "+w.How)
 		}
+		u.showCaches(r.Caches)
 		u.showEnforced(r)
 	}
 	for i := range r.Limits {
@@ -70,6 +72,18 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 	for _, h := range r.Hints {
 		u.line("hint", h.Text+phrase.Prefixed(" (", closed(h.Rule.Short()))+phrase.Prefixed("; try ", h.Flag))
 	}
+}
+
+// showCaches prints which caches the task had.
+func (u *ui) showCaches(c *report.Caches) {
+	if c == nil {
+		return
+	}
+	text := strings.Join(c.Tools, ", ") + phrase.Prefixed("; in ", c.Dir)
+	if c.Mode == policy.CacheOverlay && c.Dir == "" {
+		text += "; changes are lost"
+	}
+	u.line("caches", text+phrase.Prefixed("; reads ", strings.Join(c.Reads, ", ")))
 }
 
 // note prints something that may surprise the user in this sandbox, before the program runs.

@@ -44,6 +44,7 @@ import (
 //	cordon: denied: CALL ×N by NAME[PID]; to allow: FLAG
 //	                                  on-denial: report: calls that the profile denied, a line for each kind
 //	cordon: removed: SANDBOX          any command about running sandboxes: it removed what a killed launcher had left
+//	cordon: caches: TOOLS; in DIR     run --verbose: which tools have caches
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
 //	cordon: used: …                   run --verbose: time and memory
 //	cordon: left out: PATH: WHY       run --verbose: the profile names it, and the sandbox lacks it

@@ -64,6 +64,7 @@ func Compare(a, b *policy.Profile, arch string) ([]Change, error) {
 	d.lists()
 	d.landlock()
 	d.network()
+	d.caches()
 	d.namespaces()
 	d.scalars()
 	d.rlimits()
@@ -231,6 +232,17 @@ func join0(list []named) string {
 		return "nothing"
 	}
 	return strings.Join(names, ", ")
+}
+
+// caches compares the tools that have caches. The other keys of caches are scalars.
+func (d *differ) caches() {
+	tools := func(p *policy.Profile) []named {
+		if _, on := p.CacheMode(); !on && !p.Cache.Tools.Set {
+			return nil
+		}
+		return nameAll(p.CacheTools(), func(s string) named { return named{s, p.Source("cache.tools")} })
+	}
+	d.set("cache.tools", Widens, tools(d.a), tools(d.b))
 }
 
 func (d *differ) network() {

@@ -31,6 +31,7 @@ limits: {memory: 2GiB, memory-high: 1GiB, swap: 1GiB, oom-group: true, cpus: 2, 
 process: {workdir: /w, umask: "0022", nice: 5, oom-score-adj: 5}
 tty: broker
 on-denial: report
+cache: {mode: overlay, tools: [go], size: 1MiB}
 missing: [time]
 `)
 	base.Lifted = []policy.Hide{{Pattern: "/lifted"}}

@@ -64,6 +64,9 @@ func weigh(k policy.Scalar, p *policy.Profile) int {
 		return slices.Index([]policy.TTY{policy.TTYNone, policy.TTYBroker, policy.TTYInherit}, p.TTY)
 	case "git":
 		return slices.Index([]policy.Git{policy.GitProtect, policy.GitFree}, p.Git)
+	case "cache.mode":
+		mode, _ := p.CacheMode()
+		return slices.Index([]policy.CacheMode{policy.CacheOff, policy.CacheProject, policy.CacheOverlay}, mode)
 	case "syscalls.exec":
 		return slices.Index([]policy.Exec{policy.ExecOnce, policy.ExecAny}, p.Syscalls.Exec)
 	case "user.host":

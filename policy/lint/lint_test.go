@@ -123,6 +123,7 @@ func TestLint(t *testing.T) {
 		{"CL030", "mounts:\n  - {bind: /dev/mapper/vg-root}", 2, "mounts: [{bind: /}, {dev: /dev}]"},
 		{"CL031", "mounts:\n  - {bind: ., mode: rw}", 2, "mounts: [{bind: .}]"},
 		{"CL036", "process: {umask: \"0000\"}\nmounts: [{bind: ., mode: rw}]", 1, "process: {umask: \"0002\"}\nmounts: [{bind: ., mode: ro}]"},
+		{"CL037", "version: 1\ncache: overlay", 2, "cache: project"},
 		{"CL036", "mounts: [{bind: /srv, mode: rw}]\nprocess:\n  umask: \"0055\"", 3, "process: {umask: \"0000\"}\nmounts: [{bind: /srv}]"},
 		{"CL036", "root: {dir: /srv/r, mode: rw}\nprocess: {umask: \"0020\"}", 2, "root: {dir: /srv/r, mode: rw}\nprocess: {umask: \"0022\"}"},
 		{"CL033", "mounts:\n  - {bind: ., mode: rw}", 2, "mounts: [{bind: .}]"},

@@ -107,7 +107,7 @@ var places = [...]struct {
 		"/opt/*/bin", "/home/linuxbrew/.linuxbrew",
 	}},
 	{"cordon reads profiles and its records of runs from these places", []string{
-		"~/.config/cordon", "/etc/cordon", "~/.local/state/cordon", "/var/lib/cordon",
+		"~/.config/cordon", "/etc/cordon", "~/.local/state/cordon", "~/.cache/cordon", "/var/lib/cordon",
 		"/run/cordon", "/run/user/*/cordon",
 	}},
 }

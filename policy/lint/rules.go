@@ -211,6 +211,11 @@ var rules = [...]Rule{
 		Why:   "Another user can put into such a file what a program outside reads or runs later.",
 		Fix:   "process: {umask: \"0022\"}",
 		find:  func(l *linter) { l.openUmask() }},
+	{Code: "CL037", Name: "overlaid-caches", Level: LevelNote,
+		About: "the program reads your own caches of compilers and package managers",
+		Why:   "They hold code of your other projects. And go changes the times of what it uses, so that an overlay copies it at each run.",
+		Fix:   "cache: project",
+		find:  func(l *linter) { l.overlaidCaches() }},
 }
 
 func (l *linter) defaultAllow() {

@@ -179,3 +179,10 @@ func matches(pattern, name string) bool {
 	ok, err := path.Match(pattern, name)
 	return ok && err == nil
 }
+
+// overlaidCaches finds caches of the caller that the program reads.
+func (l *linter) overlaidCaches() {
+	if mode, _ := l.p.CacheMode(); mode == policy.CacheOverlay {
+		l.say(l.p.Source("cache.mode"), "cache: the program reads your own caches")
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/helper"
 	"cordon/sandbox/internal/passwd"
+	"cordon/sandbox/report"
 )
 
 // ThisMachine returns the machine on which the caller runs. Its probes leave nothing behind.
@@ -173,36 +174,58 @@ func tryOverlay() error {
 	}, "/bin/true")
 }
 
-// tryTime is how long Try waits for a run to end.
-const tryTime = 5 * time.Second
+// The launcher walks the directories that a profile shows before it starts anything, which takes long on a slow disk. So
+// a start may take startTime, and the run behind it tryTime.
+const (
+	startTime = time.Minute
+	tryTime   = 5 * time.Second
+)
 
 // Try runs a program in a sandbox with /dev/null as stdin, stdout and stderr, and waits for it. nil means that the
-// profile can start on this machine. Try ignores how the program ends, because a strict profile may kill it. If the run
-// has not ended after five seconds, Try returns an error, and the sandbox dies with this process.
+// profile can start on this machine. Try ignores how the program ends, because a strict profile may kill it. If the
+// start takes longer than a minute, Try returns an error. A run that goes on dies with this process.
 func Try(p *policy.Profile, args ...string) error {
+	_, err := TryReport(p, args...)
+	return err
+}
+
+// TryReport is Try, and returns what the launcher has to say about a sandbox that started: what it lacks, and the ways on
+// that the launcher took. The report is nil if the run has not ended five seconds after its start.
+func TryReport(p *policy.Profile, args ...string) (*report.Report, error) {
 	h, err := host.Probe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if h.Cwd == "/" {
 		h.Cwd = "/usr" // so that a bind of the working directory is not a bind of the root
 	}
 	c := &sandbox.Cmd{Profile: p, Args: args, Host: h}
-	done := make(chan error, 1)
+	started, ended := make(chan error, 1), make(chan error, 1)
 	go func() {
-		err := c.Run()
-		var exit *sandbox.ExitError
-		if errors.As(err, &exit) { // the program has run
-			err = nil
+		err := c.Start()
+		started <- err
+		if err == nil {
+			ended <- c.Wait()
 		}
-		done <- err
 	}()
 	select {
-	case err := <-done:
-		return err
-	case <-time.After(tryTime):
-		return errors.New("start: no answer from the child after " + tryTime.String())
+	case err := <-started:
+		if err != nil {
+			return nil, err
+		}
+	case <-time.After(startTime):
+		return nil, errors.New("start: it takes longer than " + startTime.String() + ": a directory that the profile shows may be on a file system that does not answer")
 	}
+	select {
+	case err = <-ended:
+	case <-time.After(tryTime):
+		return nil, nil // it has started
+	}
+	var exit *sandbox.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return nil, err
+	}
+	return c.Report, nil
 }
 
 // fsNames maps the magic numbers of statfs(2) to names, for file systems that a working directory is likely to have.

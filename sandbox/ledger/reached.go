@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -9,10 +10,16 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// Reached returns nil if no task can have written in a state directory. Otherwise the error names a sandbox that could,
-// since the directory was made: it could write the directory, a part of it, or a directory above it, and did not hide
-// it. The content of such a state directory cannot be trusted.
-func Reached(places []Place, dir string) error {
+// Reached returns nil if no task can have written in a state directory. Otherwise the error names the sandbox that
+// could: since the directory was made, it could write a directory on the way to it, the directory itself or a part of
+// it, and did not hide it. The content of such a directory cannot be trusted.
+func Reached(places []Place, dir string) error { return reached(places, dir, true) }
+
+// ReachedFromAbove is like [Reached], but a run that could only write a part of the directory does not count. It serves
+// for a directory whose parts are meant for tasks.
+func ReachedFromAbove(places []Place, dir string) error { return reached(places, dir, false) }
+
+func reached(places []Place, dir string, parts bool) error {
 	g := &Guard{Places: func() []Place { return places }}
 	defer g.Close()
 	if err := g.open(); err != nil || len(g.runs) == 0 {
@@ -32,7 +39,10 @@ func Reached(places []Place, dir string) error {
 	for _, r := range g.runs {
 		for _, d := range r.dirs {
 			its, there := place(table, d.path)
-			alias := its == device && (paths.Below(inside, there) || paths.Below(there, inside))
+			alias := its == device && (paths.Below(inside, there) || parts && paths.Below(there, inside))
+			if !parts && d.path != path && paths.Below(d.path, path) {
+				continue
+			}
 			if !alias && !paths.Below(d.path, path) && d.on(w.steps) < 0 {
 				continue
 			}
@@ -50,7 +60,7 @@ func Reached(places []Place, dir string) error {
 func (r *runs) since(d *dir, state *Step) *span {
 	for i := range d.spans {
 		s := &d.spans[i]
-		if hid, ok := r.hid[s.id]; ok && hid == state.Path {
+		if slices.Contains(r.hid[s.id], state.Path) {
 			continue
 		}
 		if state.Born == 0 || s.end >= state.Born-slack {

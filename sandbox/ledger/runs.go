@@ -14,7 +14,7 @@ import (
 //
 //	run ID START BOOT DEV INO "PATH"   run ID began and could write PATH; one line per path; BOOT is CLOCK_BOOTTIME then
 //	end ID END                         run ID ended
-//	hid ID "PATH"                      run ID could neither see nor replace the state directory PATH
+//	hid ID "PATH"                      run ID could neither see nor replace the directory PATH
 //	from ID START                      the task of run ID was let go; before the run's START if the clock was set back
 //	was START END DEV INO "PATH"       runs that have ended, merged
 const header = "cordon-runs 1\n"
@@ -48,7 +48,8 @@ type key struct {
 type runs struct {
 	dirs []*dir
 	at   map[key]*dir
-	hid  map[int64]string // the state directory that a run could not reach, by the run's id, until the run is merged
+	// hid lists, by a run's id, the directories that the run could not reach, until the run is merged.
+	hid map[int64][]string
 }
 
 var errText = errors.New("the file is not what cordon wrote")
@@ -56,7 +57,7 @@ var errText = errors.New("the file is not what cordon wrote")
 // parse parses the records. An incomplete last line comes from a launcher that was killed while it wrote; its task
 // never started.
 func parse(text string) (*runs, error) {
-	r := &runs{at: map[key]*dir{}, hid: map[int64]string{}}
+	r := &runs{at: map[key]*dir{}, hid: map[int64][]string{}}
 	rest, ok := strings.CutPrefix(text, header)
 	if !ok && text != "" {
 		return nil, errText
@@ -98,7 +99,7 @@ func (r *runs) line(line string, byID map[int64][]*dir) error {
 			return errText
 		}
 		if kind == "hid" {
-			r.hid[n[0]] = path
+			r.hid[n[0]] = append(r.hid[n[0]], path)
 			return nil
 		}
 		s := span{start: n[0], end: n[1]}
@@ -235,7 +236,7 @@ func (r *runs) text() []byte {
 		for _, s := range d.spans {
 			if s.id != 0 && s.end == open {
 				b = appendRun(b, s, d)
-				if hid, ok := r.hid[s.id]; ok {
+				for _, hid := range r.hid[s.id] {
 					b = appendHid(b, s.id, hid)
 				}
 				continue

@@ -142,7 +142,7 @@ func (g *generator) plain() {
 	g.label("keyed")
 }
 
-// plainExes is the number of executables for which plain can count.
+// plainExes is how many executables have counters in the array of plain. Calls of others are counted in a hash.
 const plainExes = 64
 
 // count makes the call's key and counts it.

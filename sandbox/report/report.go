@@ -37,6 +37,7 @@ type Report struct {
 	Ways     []Way      `json:"ways_on,omitempty"` // what this host refuses, and what the launcher did instead without weakening the sandbox
 	Added    []Added    `json:"added,omitempty"`
 	LeftOut  []Added    `json:"left_out,omitempty"` // things that the profile names and the sandbox lacks: optional mounts, parts of a file, variables
+	Caches   *Caches    `json:"caches,omitempty"`   // nil if the profile asks for none, or there are none
 	Restored []Restored `json:"restored,omitempty"` // hidden and protected paths that appeared or were replaced during the run
 	Notes    []string   `json:"notes,omitempty"`    // what may surprise the caller in this sandbox: see Cmd.Note
 	Appeared []string   `json:"appeared,omitempty"` // with git: protect, repositories that the run made and left behind
@@ -84,6 +85,14 @@ type Added struct {
 	Path  string `json:"path"`
 	Why   string `json:"why"`
 	Usual bool   `json:"-"` // the command prints it only with -v, or if the run failed
+}
+
+// Caches says which caches of compilers and package managers the task had.
+type Caches struct {
+	Mode  policy.CacheMode `json:"mode"`
+	Dir   string           `json:"dir"`             // what the task writes, on the host; an overlay with a size has none
+	Tools []string         `json:"tools"`           // go, npm, …
+	Reads []string         `json:"reads,omitempty"` // the caller's own caches that the task reads, on the host
 }
 
 // Hint is advice after a run that failed because of the profile.

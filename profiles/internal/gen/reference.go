@@ -75,6 +75,8 @@ func typeOf(k policy.Key) string {
 		t = "mapping"
 	case k.Other != "" && k.Name == "landlock":
 		t = "`off` or mapping"
+	case k.Other != "" && k.Name == "cache":
+		t = "`off`, `project`, `overlay` or mapping"
 	case k.Other != "":
 		t = "`none`, `host` or mapping"
 	case k.Keys != nil:

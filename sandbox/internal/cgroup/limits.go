@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"os"
 	"strconv"
 	"strings"
 )
@@ -65,7 +66,7 @@ func (l *Limits) settings2() []setting {
 	add := func(limit, controller, file, value string) {
 		s = append(s, setting{limit: limit, controller: controller, file: file, value: value})
 	}
-	pages := func(n int64) string { return itoa(n &^ (pageSize - 1)) }
+	pages := func(n int64) string { return itoa(n &^ (pageBytes() - 1)) }
 	if l.Memory != nil {
 		add("memory", "memory", "memory.max", itoa(*l.Memory))
 		s[len(s)-1].back = pages(*l.Memory)
@@ -137,7 +138,7 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 	add := func(limit, controller, file, value string) {
 		s = append(s, setting{limit: limit, controller: controller, file: file, value: value})
 	}
-	pages := func(n int64) string { return itoa(n &^ (pageSize - 1)) }
+	pages := func(n int64) string { return itoa(n &^ (pageBytes() - 1)) }
 	if l.Memory != nil {
 		add("memory", "memory", "memory.limit_in_bytes", itoa(*l.Memory))
 		s[len(s)-1].back = pages(*l.Memory)
@@ -192,9 +193,9 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-// pageSize is the page size of all machines on which cordon runs, except some arm64 machines. Their kernels round
-// limits down to larger pages.
-const pageSize = 4096
+// pageBytes returns the size of a page: 4 KiB, and on some arm64 machines 16 or 64 KiB. The kernel rounds limits of memory
+// down to pages.
+func pageBytes() int64 { return int64(os.Getpagesize()) }
 
 // pageName returns a size of huge pages as the kernel's files name it: 64KB, 2MB, 1GB.
 func pageName(size int64) string {

@@ -73,6 +73,7 @@ type Compilation struct {
 	// Private lists the directories that the task may write and nobody else can reach. There the task may make files
 	// with set-id bits and capabilities.
 	Private []string
+	Caches  taken // see AddCaches
 	Missing []report.Missing
 	Ways    []report.Way
 	Added   []report.Added
@@ -108,6 +109,8 @@ var errStopped = errors.New("nobody asks for more")
 
 // order lists the phases of a new sandbox's plan. If the place of a phase matters, its comment says why.
 var order = [...]func(*Compilation) error{
+	// The caches come before everything that looks at the profile's mounts and variables, because they add some.
+	(*Compilation).AddCaches,
 	(*Compilation).settleSetID,
 	(*Compilation).CheckSupport,
 	(*Compilation).FindArch,
@@ -243,9 +246,6 @@ func (c *Compilation) give() error {
 	}
 	return nil
 }
-
-// Forget drops the data that nobody needs once the plan has been executed.
-func (c *Compilation) Forget() { c.Plan.Steps, c.Plan.Init, c.Tree.Known = nil, nil, nil }
 
 // taskBegins tells the launcher the task's pid: the kernel adds the sender's pid to the message.
 func (c *Compilation) taskBegins() error {

@@ -179,7 +179,7 @@ func namesOfRule(pattern string) []string {
 	return strings.Split(strings.Trim(paths.Clean("/"+pattern), "/"), "/")
 }
 
-// anywhere covers what the rules for names at any depth have found.
+// anywhere adds mounts that hide what the rules for names at any depth have found.
 func (h *hider) anywhere() error {
 	s, err := h.c.search()
 	if err != nil {

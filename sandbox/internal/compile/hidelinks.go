@@ -8,11 +8,13 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/cache"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
@@ -282,4 +284,166 @@ func (c *Compilation) views(host string) (list []string) {
 		}
 	}
 	return list
+}
+
+// Caches of compilers and package managers: package cache says which mounts and variables they are.
+
+// taken is what the caches of a run come to.
+type taken struct {
+	*cache.Set        // nil if the task has no caches
+	Shielded   string // the directory of all caches, if the task can write above it and yet cannot reach it; otherwise ""
+}
+
+// AddCaches adds the mounts and the variables of the caches that the profile asks for.
+func (c *Compilation) AddCaches() error {
+	if _, on := c.Profile.CacheMode(); !on || c.AsItIs() {
+		return nil
+	}
+	root, err := c.cacheRoot()
+	if err != nil {
+		return err
+	}
+	none := "there is no home directory of yours"
+	switch {
+	case c.InPlace():
+		none = "a program in place has no mounts of its own, so it would see the caches of other projects"
+	case root != "":
+		s := cache.For(c.cacheQuestion(root))
+		if none, err = c.makeCaches(s); err != nil {
+			return err
+		}
+		if none == "" {
+			c.takeCaches(s)
+			return nil
+		}
+	}
+	from := c.Profile.Source("cache.mode")
+	if from.Flag != "" {
+		return &fail.Error{Op: "cache", Err: errors.New(none), From: from.Short(), Hint: "--cache off runs without caches"}
+	}
+	c.Left = append(c.Left, report.Added{Path: "cache", Why: none})
+	return nil
+}
+
+// cacheRoot returns the directory of all caches, or "" if there is none. It follows links on the way to the caller's
+// directory of caches, unless a task may have made one.
+func (c *Compilation) cacheRoot() (string, error) {
+	base := paths.Home(c.variable("XDG_CACHE_HOME"))
+	if base == "" {
+		home := c.Host.Home
+		info, err := c.Host.Files.Stat(home)
+		if err == nil && home != c.Host.PasswdHome { // sudo may leave HOME as it is
+			if st, ok := host.StatOf(info); ok && int(st.Uid) != c.Host.UID {
+				home = c.Host.PasswdHome
+				_, err = c.Host.Files.Stat(home)
+			}
+		}
+		if home == "" || err != nil {
+			return "", nil //nolint:nilerr // the caller has no home
+		}
+		base = paths.Join(home, ".cache")
+	}
+	end, err := c.hostTree().Resolve(base)
+	if err != nil || end == base {
+		return paths.Join(base, "cordon"), nil //nolint:nilerr // what cannot be resolved cannot be made, which is said then
+	}
+	if follower, ok := c.Host.Files.(follower); ok {
+		if end, err = follower.Follow(base, c.Host.Records, c.Host.UID == 0); err != nil && !fail.NotThere(err) {
+			return "", &fail.Error{Op: "cache " + base, Err: fail.Bare(err), Hint: "--cache off runs without caches"}
+		}
+	}
+	return paths.Join(end, "cordon"), nil
+}
+
+func (c *Compilation) cacheQuestion(root string) *cache.Question {
+	_, program := paths.Split("/" + c.Req.program())
+	kept := c.Environment()
+	return &cache.Question{Profile: c.Profile, Root: root, Home: c.Host.Home, Cwd: c.Host.Cwd, Program: program, Caller: c.variable,
+		Kept: func(name string) (value string, ok bool) {
+			for _, v := range kept {
+				if rest, found := strings.CutPrefix(v, name+"="); found {
+					value, ok = rest, true
+				}
+			}
+			return value, ok
+		},
+		Read: func(path string) string { text, _ := c.Host.Files.Read(path, 1<<14); return string(text) },
+		Exists: func(path string) (there, isDir bool) {
+			info, err := c.Host.Files.Stat(path)
+			return err == nil, err == nil && info.IsDir()
+		}}
+}
+
+// program returns the name of the program, or "" if there is none.
+func (r *Request) program() string {
+	if len(r.Args) == 0 {
+		return ""
+	}
+	return r.Args[0]
+}
+
+// makeCaches makes the directories of the caches. If the caller cannot have any here, it returns the reason.
+func (c *Compilation) makeCaches(s *cache.Set) (none string, err error) {
+	if c.Req.MakeCaches == nil {
+		for i := range s.Mounts { // nothing will be run, and the run will make what is missing
+			m := &s.Mounts[i]
+			_, err := c.Host.Files.Stat(m.Source)
+			m.Optional = m.Optional || m.Kind == policy.MountBind && err != nil
+		}
+		return "", nil
+	}
+	notes, err := c.Req.MakeCaches(s)
+	if unable := (interface{ Unavailable() string })(nil); errors.As(err, &unable) {
+		return unable.Unavailable(), nil
+	}
+	c.Notes = append(c.Notes, notes...)
+	clear(c.Tree.Known) // the picture has remembered that these directories do not exist
+	return "", err
+}
+
+// takeCaches adds what the caches come to. The caller's profile stays as it is.
+func (c *Compilation) takeCaches(s *cache.Set) {
+	p := *c.Profile
+	p.Mounts = append(slices.Clip(p.Mounts), s.Mounts...)
+	ours := func(v policy.EnvVar) bool {
+		return slices.ContainsFunc(s.Env, func(x policy.EnvVar) bool { return x.Name == v.Name })
+	}
+	p.Env.Set = append(slices.DeleteFunc(slices.Clone(p.Env.Set), ours), s.Env...)
+	c.Profile, c.Caches.Set = &p, s
+}
+
+// guardCaches keeps the task from the caches of other projects, and from the way to its own.
+func (c *Compilation) guardCaches(h *hider) error {
+	root := paths.Home(c.variable("XDG_CACHE_HOME"))
+	if root == "" {
+		root = paths.Join(c.Host.Home, ".cache")
+	}
+	if root = paths.Join(root, "cordon"); c.Caches.Set != nil {
+		root = c.Caches.Root
+	}
+	if above := func(w window) bool { return w.write && paths.Below(root, w.source) }; !slices.ContainsFunc(h.windows, above) {
+		return nil
+	}
+	h.from = own("caches")
+	if c.Caches.Set == nil || c.Caches.Mode == policy.CacheOverlay {
+		if err := h.makeMissing(root, "directory of caches"); err != nil {
+			return err
+		}
+		if err := h.path(root); err != nil {
+			return &fail.Error{Op: "hide " + root, Err: err}
+		}
+		c.Caches.Shielded = root
+		return nil
+	}
+	for _, w := range h.windows {
+		if view := paths.Moved(root, w.source, w.target); w.write && paths.Below(root, w.source) && view != root && c.Tree.HostPath(view) == root {
+			return &fail.Error{Op: "cache", Err: errors.New("the sandbox shows the caches of all projects at " + view), From: c.Profile.Source("cache.mode").Short(),
+				Hint: "show less than " + w.source + ", or run with --cache off"}
+		}
+	}
+	for dir := root; dir != "/"; dir, _ = paths.Split(dir) {
+		h.holdOnHost(dir)
+	}
+	c.Caches.Shielded = root
+	return nil
 }

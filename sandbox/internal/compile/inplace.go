@@ -29,6 +29,7 @@ import (
 var placeOrder = [...]func(*Compilation) error{
 	// SettleInPlace comes first, because the later phases read the profile that it changes.
 	(*Compilation).SettleInPlace,
+	(*Compilation).AddCaches,
 	(*Compilation).settleSetID,
 	(*Compilation).CheckSupport,
 	(*Compilation).FindArch,
@@ -72,9 +73,6 @@ var picturePhases = [...]func(*Compilation) error{
 
 // placeABI is the first ABI of Landlock that serves in place: before ABI 3 (Linux 6.2) truncate(2) empties any file.
 const placeABI = 3
-
-// InPlace reports whether the program runs without namespaces.
-func (c *Compilation) InPlace() bool { return c.Profile.Namespaces.None }
 
 // SettleInPlace refuses what cannot be done without namespaces, and reports what is missing and what replaces it.
 func (c *Compilation) SettleInPlace() error {

@@ -144,15 +144,15 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if asksForDevices(src, info) {
 		return c.bindDevices(from, m, src, info)
 	}
-	if src == "/dev" {
-		c.note("no device can be opened in the bind of /dev: name each device that the program needs, as in --rw /dev/fuse")
-	}
 	target, err := c.bindTarget(m)
 	if err != nil {
 		return err
 	}
 	if done, err := c.elsewhere(i, m, src); done || err != nil {
 		return err
+	}
+	if src == "/dev" {
+		c.note("no device can be opened in the bind of /dev: name each device that the program needs, as in --rw /dev/fuse")
 	}
 	if target == "/" && src == "/" && c.Profile.Root.Kind == policy.RootHost && !m.Write {
 		return nil // the root shows it already, read-only

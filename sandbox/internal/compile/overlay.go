@@ -27,6 +27,7 @@ type layers struct {
 	lower string // a host directory
 	upper string // "tmp", or a directory of the host that stores the changes
 	sub   string // the subdirectory of upper for this overlay; "" means upper itself
+	size  int64  // of what "tmp" may hold, in bytes; 0 is half of memory, for all of the sandbox's own files together
 	plain bool   // lower is never idmapped
 	whole bool   // the overlay is a root file system: with subordinate ids, every id in the layers is mapped
 }
@@ -59,6 +60,12 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 	}
 	c.do(from, plan.Move(mnt, scratchfd, dir+"/lower", fromFD), plan.CloseStep(mnt))
 	top, kept := dir, ""
+	if o.size > 0 {
+		top = dir + "/top"
+		c.do(from, plan.MkdirStep(scratchfd, top, 0o700))
+		c.tmpfs(from, plan.Tree, "700", o.size, picture.AttrBase)
+		c.do(from, plan.Move(plan.R(plan.Tree), scratchfd, top, fromFD), plan.CloseStep(plan.R(plan.Tree)))
+	}
 	if o.upper != "tmp" {
 		if top, kept, err = c.layer(from, dir+"/top", o, where); err != nil {
 			return "", err
@@ -74,7 +81,7 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 	if kept != "" {
 		c.ownDirs(from, top+"/upper", top+"/work")
 	}
-	c.mergeLayers(from, to, dir, top)
+	c.mergeLayers(from, to, dir, top, kept == "")
 	return kept, nil
 }
 
@@ -87,7 +94,7 @@ func (c *Compilation) openWhole(from plan.From, to plan.Reg, path string, attrs 
 
 // mergeLayers mounts an overlay of dir/lower with the changes in top. Both are names on the scratch file system, which
 // mergeLayers makes the working directory, because overlayfs looks up relative layers there.
-func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) {
+func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string, lost bool) {
 	fsfd := plan.R(plan.FS)
 	c.do(from,
 		plan.FchdirStep(plan.R(plan.Scratch)),
@@ -95,7 +102,7 @@ func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) 
 		plan.FsString(fsfd, "lowerdir", dir+"/lower"),
 		plan.FsString(fsfd, "upperdir", top+"/upper"),
 		plan.FsString(fsfd, "workdir", top+"/work"))
-	if top == dir { // the changes are discarded, so they need not be synced
+	if lost { // the changes are discarded, so they need not be synced
 		// Since Linux 5.10, overlayfs then skips every sync of the upper directory.
 		c.do(from, plan.FsFlag(fsfd, "volatile"))
 	}
@@ -122,7 +129,7 @@ func (c *Compilation) mountOverlay(from plan.From, m *policy.Mount, target strin
 	if err != nil {
 		return err
 	}
-	upper, err := c.overlay(from, plan.Tree, layers{lower: lower, upper: m.Upper}, m.Pos.Short())
+	upper, err := c.overlay(from, plan.Tree, layers{lower: lower, upper: m.Upper, size: m.Size}, m.Pos.Short())
 	if err != nil {
 		return err
 	}

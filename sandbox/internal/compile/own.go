@@ -91,6 +91,9 @@ func (h *hider) couldMake(host string) (bool, error) {
 	}
 	places, err := h.c.places(h.windows, host)
 	for _, place := range places {
+		if shown := h.c.Tree.HostPath(place); shown != host && paths.Below(shown, host) {
+			continue // only a part of the directory: what is made there is not made in host
+		}
 		if p := h.c.Tree.At(place); p.Write && !p.Layer && !p.Opaque {
 			return true, nil
 		}
@@ -117,6 +120,9 @@ func (c *Compilation) guardOwn() error {
 	}
 	if !h.writes {
 		return nil
+	}
+	if err := c.guardCaches(h); err != nil {
+		return err
 	}
 	h.from = own("profiles")
 	for i := range c.Req.Profiles {
@@ -418,3 +424,6 @@ func (c *Compilation) linkProgram(path, end string) error {
 	from := own("tool")
 	return c.makeNode(from, &policy.Mount{Kind: policy.MountSymlink, Source: end, Target: inside}, inside)
 }
+
+// InPlace reports whether the program runs without namespaces.
+func (c *Compilation) InPlace() bool { return c.Profile.Namespaces.None }

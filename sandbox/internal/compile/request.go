@@ -31,8 +31,8 @@
 // enters everything from outside, waits until the launcher has checked where the child is, conceals itself, and is
 // born again inside.
 //
-// A program that runs in place (inplace.go) has placeOrder. Its mounts are compiled for the picture alone, from which
-// internal/grant derives Landlock's rules.
+// A program that runs in place (inplace.go) has placeOrder. Its mounts are not made, but compiled into the model of
+// the tree (picture.Tree), from which internal/grant derives Landlock rules.
 //
 // # Paths
 //
@@ -81,6 +81,7 @@ import (
 	"cordon/policy/filter"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/cache"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/ledger"
@@ -115,6 +116,8 @@ type Request struct {
 
 	Groups  *Groups                 // what the launcher has made of the choice; nil if nothing will be run
 	MakeDir func(path string) error // makes a directory that the task could make; nil if nothing will be run
+	// MakeCaches makes the directories of caches, and returns lines for the caller. It is nil if nothing will be run.
+	MakeCaches func(*cache.Set) ([]string, error)
 	// Searching, unless nil, is called during the search of what is bound, with the number of names so far. Its error
 	// ends the search.
 	Searching func(names int) error
@@ -321,6 +324,9 @@ func (c *Compilation) keepRuleset() {
 	}
 	c.do(c.scalar("landlock"), plan.SendKept(plan.F(FileSync), MsgRules, plan.Ruleset))
 }
+
+// Forget drops what nobody needs after the plan has been executed.
+func (c *Compilation) Forget() { c.Plan.Steps, c.Plan.Init, c.Tree.Known = nil, nil, nil }
 
 // PlainFilter returns the profile's filter without what differs at each launch: the listener for reports, and the
 // random number. The launcher keeps it with the sandbox. A program that joins the sandbox must have the same filter,

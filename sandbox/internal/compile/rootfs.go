@@ -401,7 +401,8 @@ func (c *Compilation) openFromTop(from plan.From, path string, flags uint64, to 
 
 // openSteps opens a path below dir component by component. Two descriptor slots (plan.Reg) alternate, so that the last
 // descriptor is in to. If closed is not 0, the component with that number, from 1, may lie in a directory that the
-// child may not search; this and the following opens may then fail. If fleeting is set, the path may have vanished.
+// child may not search; this and the following opens may then fail. fleeting means that the path may have vanished by
+// then.
 func (c *Compilation) openSteps(from plan.From, dir plan.Arg, path string, flags uint64, to plan.Reg, closed int, fleeting bool) {
 	if path == "/" {
 		c.do(from, plan.OpenStep(dir, ".", flags, 0).Into(to))

@@ -1,10 +1,12 @@
-// Package grant turns a picture into what Landlock can say of it: a list of paths with rights. A program that runs in
-// place sees the host's own tree, and may use what the list allows: landlock(7).
+// Package grant derives Landlock rules, a list of paths with rights, from the model of the tree that a sandbox would
+// show (picture.Tree). A program that runs in place, without namespaces, sees the host's own tree and may use what the
+// list allows: landlock(7).
 //
-// A rule of Landlock allows what lies below a path, and no rule takes anything away again. So a directory with a hidden
-// entry is granted entry by entry, without the directory itself: it cannot be listed, and what appears in it later is
-// not granted. In a writable directory that does not serve: new files could not be made, and an editor that saves by a
-// rename would lose the file. So such an entry is lost, and the caller decides what that means.
+// A rule of Landlock allows what lies below a path, and no rule takes anything away again. So if a directory has a
+// hidden entry, each of its other entries gets a rule and the directory itself gets none: it cannot be listed, and files
+// that appear in it later cannot be opened. A writable directory cannot be split like that: no files could be made in
+// it, and an editor that saves by a rename would lose the file. So Derive returns such an entry as Lost, and the caller
+// decides whether that is an error.
 package grant
 
 import (
@@ -30,31 +32,32 @@ type Rule struct {
 	Path  string
 	Right Right
 	File  bool
-	Part  *picture.Part // what it comes from
+	Part  *picture.Part // the mount from which the rule is derived
 }
 
-// Lost is a part of a picture that gives less than the writable directory around it, which no rule can say.
+// Lost is a hidden or read-only entry of a writable directory. No Landlock rule can take the directory's rights from it.
 type Lost struct {
 	Path  string
-	Part  *picture.Part // the hidden or read-only part
+	Part  *picture.Part // the mount that would hide the entry or make it read-only
 	Above string        // the writable directory
 }
 
-// grants derives the rules of one picture.
+// grants derives the rules of one tree.
 type grants struct {
 	tree    *picture.Tree
 	closed  func(path string) bool
-	split   map[string]bool // directories that are granted entry by entry
+	split   map[string]bool // directories whose entries get rules, instead of the directory
 	rules   []Rule
 	lost    []Lost
 	skipped map[string]bool // hidden names
 }
 
-// Derive returns the rules for a picture, and what no rule can say. The root is always granted entry by entry, so that
-// there is a directory which no rule allows, and which shows that the rules hold.
+// Derive returns the rules for a tree, and the entries that no rule can protect. The root directory itself never gets a
+// rule, only its entries do. So a failing attempt to open the root shows that the rules are in force.
 //
-// closed reports whether the modes of a hidden file close it to the task already. Then it needs no split, so that its
-// directory can be listed, and what is replaced there can be read.
+// closed reports whether the mode and owner of a hidden file already keep the task from opening it. For such a file the
+// directory around it is not split, so that the directory can be listed. If the file is replaced, the task can read the
+// new one.
 func Derive(t *picture.Tree, closed func(path string) bool) (rules []Rule, lost []Lost) {
 	g := &grants{tree: t, closed: closed, split: map[string]bool{"/": true}, skipped: map[string]bool{}}
 	for i := range t.Parts {

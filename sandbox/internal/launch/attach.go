@@ -86,7 +86,7 @@ func (p *Process) Attach() (*attach.Attached, error) {
 		return nil, attach.ErrSandboxEnded
 	}
 	fds := maps.Clone(p.kept.Descriptors())
-	// The text of an earlier answer does not belong to the data.
+	// Each answer encodes the other fields of Attached anew, so the text of an earlier answer is left out.
 	delete(fds, attach.FileText)
 	// Through the pidfd of init, a launcher that joins the sandbox notices the sandbox's end.
 	fds[attach.FileInit] = p.pidfd

@@ -1,7 +1,8 @@
 package launch
 
-// A program that runs in place: its private directory in place of a tmpfs, and how its guard is told to end: see
-// internal/child, guard.go.
+// What the launcher does for a program that runs in place, without namespaces. It makes the directory that replaces a
+// tmpfs, and tells the sandbox's init to end. There init is the guard that kills what the program leaves behind: see
+// child.Guard.
 
 import (
 	"errors"
@@ -18,9 +19,9 @@ import (
 	"cordon/sandbox/internal/loop"
 )
 
-// openGate makes what init waits at before it reaps. It is a semaphore, because init may wait at it twice, and one read
-// must not take what is meant for both. A guard survives its launcher for a moment, so its gate is a pair of sockets:
-// a read ends when the launcher has.
+// openGate makes the descriptor from which init reads, and so waits, before it reaps. It is a semaphore: init may wait
+// twice, and one read must not take the values for both. For a program in place it is a socket pair instead, because
+// init survives the launcher for a moment, and its read must end when the launcher ends.
 func (p *Process) openGate() (err error) {
 	if p.Comp.InPlace() {
 		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -36,12 +37,12 @@ func (p *Process) openGate() (err error) {
 	return p.files.Dup(compile.FileGate, p.gate)
 }
 
-// guardTime is how long a guard may take to kill the rest.
+// guardTime is how long the init of a program in place may take to kill the processes that are left.
 const guardTime = 5 * time.Second
 
-// killSignal returns the signal that ends the sandbox. Where no pid namespace ends with init, init is told to kill the
-// rest and to end, once the task may run. Then the first word at the gate must be there, or the guard would wait for
-// it. p.Mu must be held.
+// killSignal returns the signal that ends the sandbox. If there is no pid namespace, which would end with init, it
+// is a signal that tells init to kill the other processes and to end, as soon as the task may run. Before that signal,
+// the gate must have its first value, or init would wait for it. p.Mu must be held.
 func (p *Process) killSignal() unix.Signal {
 	if p.Image == nil || p.Comp == nil || !p.Comp.InPlace() || !p.reached() {
 		return unix.SIGKILL

@@ -95,6 +95,7 @@ func (p *Process) launch() error {
 	if err := p.confirm(); err != nil {
 		return err
 	}
+	p.reportCaches()
 	if err := p.keepState(); err != nil {
 		return err
 	}
@@ -133,6 +134,7 @@ func (p *Process) compile() (err error) {
 		p.groups = p.makeGroups()
 		r.Groups = p.groups
 	}
+	r.MakeCaches = p.makeCaches
 	r.Searching, r.Two = p.searched, p.Cmd.Exclusive
 	defer p.endSearch()
 	for c, err := range compile.Parts(p.Cmd.Profile, p.Cmd.Host, r) {

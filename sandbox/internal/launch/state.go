@@ -10,9 +10,12 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/phrase"
+	"cordon/sandbox/caches"
+	"cordon/sandbox/internal/cache"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/state"
 	"cordon/sandbox/ledger"
+	"cordon/sandbox/report"
 )
 
 // identifyInit records init's pid and start time in the state directory. It comes right after the clone, because init
@@ -87,13 +90,13 @@ func (p *Process) recordWrites() (err error) {
 	if len(paths) == 0 {
 		return nil
 	}
-	places := p.Comp.Host.Records
-	if places == nil { // the caller has made the Host itself
-		places = ledger.Places(os.Getenv)
-	}
+	places := p.records()
 	var hidden []string
 	if dirs := p.Comp.Host.StateDirs(); len(dirs) > 1 { // no sandbox can write the default directory
 		hidden = dirs[:1]
+	}
+	if dir := p.Comp.Caches.Shielded; dir != "" {
+		hidden = append(hidden[:len(hidden):len(hidden)], dir)
 	}
 	p.writes, err = ledger.Begin(places, paths, p.Cmd.Profiles, hidden...)
 	var known *ledger.Error
@@ -101,6 +104,33 @@ func (p *Process) recordWrites() (err error) {
 		return &fail.Error{Op: known.Op, Err: known.Err, Hint: known.Hint}
 	}
 	return err
+}
+
+// records returns where it is kept what sandboxes could write.
+func (p *Process) records() []ledger.Place {
+	if places := p.Cmd.Host.Records; places != nil {
+		return places
+	}
+	return ledger.Places(os.Getenv) // the caller made the Host itself
+}
+
+// makeCaches makes the directories of caches.
+func (p *Process) makeCaches(s *cache.Set) ([]string, error) { return caches.Make(s, p.records()) }
+
+// reportCaches lists the caches in the report.
+func (p *Process) reportCaches() {
+	s := p.Comp.Caches.Set
+	if s == nil || len(s.Tools) == 0 {
+		return
+	}
+	list := &report.Caches{Mode: s.Mode, Reads: s.Seeded, Tools: make([]string, len(s.Tools))}
+	for i := range s.Tools {
+		list.Tools[i] = s.Tools[i].Name
+		if len(s.Tools[i].Dirs) > 0 {
+			list.Dir = s.Dir
+		}
+	}
+	p.Report.Caches = list
 }
 
 // Directories that the launcher makes.

@@ -29,7 +29,7 @@ func (p *Process) keepStdin(fd int) error {
 	var mount unix.Statfs_t
 	err := unix.Fstat(own, &st)
 	if err == nil {
-		// The task has opened a path, at which the host may have replaced the file.
+		// The task has opened stdin again by its path. Meanwhile the host may have put another file there.
 		err = host.SameAs(fd, &st)
 	}
 	if err == nil {

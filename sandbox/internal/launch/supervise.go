@@ -124,7 +124,8 @@ func (p *Process) Kill() {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
 	if p.pidfd >= 0 {
-		// SIGKILL comes before the thaw, so that init does nothing more. A guard kills the rest first.
+		// SIGKILL comes before the thaw, so that init does nothing more. The init of a program in place kills the
+		// other processes first.
 		_ = unix.PidfdSendSignal(p.pidfd, p.killSignal(), nil, 0) // init may have ended already
 	}
 	p.thaw()

@@ -1,5 +1,5 @@
-// Package search looks through what a sandbox shows of the host, once for all who ask: the hide rules for names at any
-// depth, the protection of git's repositories, and the covers of sockets. Directories that the sandbox shows as they
-// are, which are nearly all, are walked on the host, by descriptor and on two threads (package walk). The others are
-// listed as the compiler's picture has them.
+// Package search searches the files that a sandbox shows of the host. One search serves the hide rules for names at any
+// depth, the protection of git repositories, and the mounts that hide sockets. Nearly all directories look the same in
+// the sandbox as on the host: they are walked on the host, by descriptor and on two threads (package walk). The others
+// are listed from the model of the sandbox's tree (package picture).
 package search

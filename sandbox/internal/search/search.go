@@ -22,7 +22,7 @@ const (
 	// step by step, so its directory is hidden whole.
 	MaxPath = 3800
 
-	stepEvery = 128 // directories of the picture
+	stepEvery = 128 // Step is called after so many directories of Tree
 )
 
 // Search is one search. Its maker sets the first fields, calls Below for each directory, and then Run. The other
@@ -51,7 +51,7 @@ type Search struct {
 	hits    []hit
 	begun   int  // number of calls of Below
 	byName  bool // do not leave anything for the host's walk
-	looked  int  // directories of the picture
+	looked  int  // how many directories of Tree have been searched
 	git     bool // one of the calls of Below asked for repositories
 	err     error
 }
@@ -172,7 +172,7 @@ func compare(a, b string) int {
 	return len(a) - len(b)
 }
 
-// dir searches a directory of the picture. If it cannot list the directory, it hides the directory whole for the first
+// dir searches a directory of Tree. If it cannot list the directory, it hides the directory whole for the first
 // rule, because a match could lie in it. It goes into no directory through a link, so it ends.
 func (s *Search) dir(dir string, u *under) {
 	if s.full() {

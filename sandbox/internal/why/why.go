@@ -55,6 +55,7 @@ type Query struct {
 
 // survey lists those phases of compilation that decide what a program sees of the sandbox, in the order of a launch.
 var survey = [...]func(*compile.Compilation) error{
+	(*compile.Compilation).AddCaches,
 	(*compile.Compilation).CheckSupport,
 	(*compile.Compilation).FindArch,
 	(*compile.Compilation).Namespaces,
