@@ -107,6 +107,10 @@ var (
 		"/etc/resolv.conf"}
 )
 
+// MissingLandlockRights is a part of a layer that MissingLayer may name: rights and scopes that an older kernel's
+// Landlock does not know, if the sandbox's mounts and namespaces restrict the same.
+const MissingLandlockRights Layer = "landlock-rights"
+
 var language = []key[Profile]{
 	{spec: spec{name: "version", typ: tVersion, def: "1", example: "1",
 		apart: "says how the file is read",

@@ -441,10 +441,6 @@ const (
 	LayerInPlace   Layer = "namespaces"
 )
 
-// MissingLandlockRights is a part of a layer that MissingLayer may name: rights and scopes that an older kernel's
-// Landlock does not know, if the sandbox's mounts and namespaces restrict the same.
-const MissingLandlockRights Layer = "landlock-rights"
-
 // MissingLayer names a layer that the host may lack.
 type MissingLayer struct {
 	Layer Layer
