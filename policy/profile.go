@@ -403,23 +403,6 @@ type Cache struct {
 	Size  Opt[int64]    // overlay: the changes are in memory, at most this many bytes, and lost at the end
 }
 
-// CacheMode reports how the task has caches, and whether it has any. A list of tools alone asks for caches of the project's own.
-func (p *Profile) CacheMode() (mode CacheMode, on bool) {
-	mode = p.Cache.Mode
-	if mode == CacheOff && p.Cache.Tools.Set && !p.has("cache", "mode") {
-		mode = CacheProject
-	}
-	return mode, mode != CacheOff
-}
-
-// CacheTools returns the tools that have caches, in the order of the language's words.
-func (p *Profile) CacheTools() []string {
-	if !p.Cache.Tools.Set {
-		return CacheWords
-	}
-	return p.Cache.Tools.V
-}
-
 // OnDenial says whether the run reports denied system calls.
 type OnDenial string
 

@@ -36,7 +36,7 @@ func TestNamespace(t *testing.T) {
 		{"podman", with("/run/.containerenv", ""), unix.EPERM, "podman has installed", "podman run --security-opt seccomp=unconfined"},
 		{"kubernetes", with("/var/run/secrets/kubernetes.io/serviceaccount/namespace", "x", "/.dockerenv", ""), unix.EPERM, "this pod", "Unconfined"},
 		{"a service", with("/proc/self/cgroup", "0::/system.slice/ci.service\n"), unix.EPERM, "RestrictNamespaces=", "systemctl edit ci.service"},
-		{"a session", with("/proc/self/cgroup", "0::/user.slice/user-1.slice/user@1.service/app.slice/x.scope\n"), unix.EPERM, "as container runtimes", "leave the sandbox"},
+		{"a session", with("/proc/self/cgroup", "0::/user.slice/user-1.slice/user@1.service/app.slice/x.scope\n"), unix.EPERM, "as container runtimes", "start the sandbox that is around this so that others can be nested in it (cordon run --nest)"},
 		{"an old kernel", nil, unix.ENOSYS, "built without CONFIG_USER_NS", "CONFIG_USER_NS=y"},
 	} {
 		h := &Host{UID: 1000, Exe: "/usr/bin/cordon", HasCap: func(uint) bool { return false }, ReadFile: func(path string) (string, error) {

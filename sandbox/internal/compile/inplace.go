@@ -440,8 +440,7 @@ func (c *Compilation) allowOutside(r *landRule) {
 	} else {
 		c.do(r.from, plan.Open2(plan.CWD, r.Path, walk.OpenAny, noLinks).Into(plan.Target).OrElse(plan.ENOENT))
 	}
-	c.do(r.from,
-		plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, access).OrElse(plan.EBADF),
+	c.do(r.from, plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, access).OrElse(plan.EBADF),
 		plan.CloseStep(plan.R(plan.Target)).OrElse(plan.EBADF))
 }
 
