@@ -142,7 +142,7 @@ func TestScripts(t *testing.T) {
 		Setup:               func(env *testscript.Env) error { return scriptEnv(t, env) },
 		Condition:           condition,
 		Cmds:                commands(),
-		Deadline:            time.Now().Add(5 * time.Minute * slow),
+		Deadline:            time.Now().Add(15 * time.Minute * slow),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
