@@ -158,7 +158,7 @@ func Remove(root, name string) error {
 }
 
 // RemoveAll removes all caches, and the root. It also removes a root that [Make] refuses, if that is a directory or a
-// link.
+// link. It serves for any other directory that a task could write, too.
 func RemoveAll(root string) error {
 	up, name := paths.Split(root)
 	fd, err := unix.Open(up, openDir&^unix.O_NOFOLLOW, 0)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/caches"
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/loop"
@@ -134,46 +135,11 @@ func (p *Process) removePrivate() {
 	if p.private == nil {
 		return
 	}
-	removeTree(p.private.path)
+	_ = caches.RemoveAll(p.private.path) // what cannot be removed is swept away later
 	if p.private.lock >= 0 {
 		unix.Close(p.private.lock)
 	}
 	p.private = nil
-}
-
-// removeTree removes a directory of a task. The task may have taken the permissions away that removing needs. No link
-// is followed, neither here nor by os.RemoveAll.
-func removeTree(dir string) {
-	if os.RemoveAll(dir) == nil {
-		return
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		_ = os.Chmod(dir, 0o700) //nolint:gosec // the launcher's own directory
-		root, err = os.OpenRoot(dir)
-	}
-	if err != nil {
-		return
-	}
-	defer root.Close()
-	openUp(root, ".")
-	_ = os.RemoveAll(dir)
-}
-
-// openUp gives the launcher the permissions on every directory of a tree.
-func openUp(root *os.Root, dir string) {
-	_ = root.Chmod(dir, 0o700)
-	f, err := root.Open(dir)
-	if err != nil {
-		return
-	}
-	entries, _ := f.ReadDir(-1)
-	f.Close()
-	for _, e := range entries {
-		if e.IsDir() {
-			openUp(root, dir+"/"+e.Name())
-		}
-	}
 }
 
 // settled is how old a directory must be to be removed, because a launcher locks it a moment after it has made it.
@@ -194,7 +160,7 @@ func sweep(top string, age time.Duration) {
 		}
 		var st unix.Stat_t
 		if unix.Fstat(fd, &st) == nil && ownPrivate(st.Uid) && time.Since(time.Unix(st.Ctim.Unix())) > age && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
-			removeTree(dir)
+			_ = caches.RemoveAll(dir) // it is tried again by the next launch
 		}
 		unix.Close(fd)
 	}
