@@ -129,7 +129,7 @@ func execCases(t *testing.T) map[string]*Cmd {
 			p.Limits.Rlimits = []policy.Rlimit{{Name: "fsize", Value: 1 << 20}, {Name: "nofile", Value: 50}}
 			p.Process.Umask, p.Process.Nice = policy.Opt[uint32]{Set: true, V: 0o27}, policy.Opt[int]{Set: true, V: 10}
 		}),
-		"build":     {Profile: sandboxtest.Shipped(t, "build"), Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}},
+		"build":     {Profile: sandboxtest.Shipped(t, "build"), Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin", "XDG_CACHE_HOME=" + t.TempDir()}},
 		"strict":    {Profile: sandboxtest.Shipped(t, "strict"), Args: []string{"sh", "-c", "echo ready; read x"}, Env: []string{"PATH=/usr/bin:/bin"}},
 		"container": {Profile: sandboxtest.Shipped(t, "container"), Args: []string{"/bin/sh", "-c", script}},
 	}
