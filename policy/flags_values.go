@@ -249,7 +249,7 @@ func ioFlag(p *Profile, v string, at Pos) *fault {
 	m, f := parseIOMax(path, typedBounds(text))
 	if f == nil {
 		m.Pos = at
-		p.Limits.IO = setSorted(p.Limits.IO, m, ioMaxKey)
+		p.Limits.IO = mergeIO(p.Limits.IO, m)
 	}
 	return f
 }

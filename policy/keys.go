@@ -102,10 +102,14 @@ var (
 	scopeWords    = []string{"signal", "abstract-unix-socket"}
 	// CacheWords are the tools that can have caches.
 	CacheWords    = []string{"go", "ccache", "cargo", "npm", "pnpm", "pip", "uv", "gradle", "maven"}
-	missingWords  = []string{"cgroup", "landlock", "time", "hide", "namespaces"}
+	missingWords  = []string{"cgroup", "landlock", "landlock-rights", "time", "hide", "namespaces"}
 	generateWords = []string{"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf",
 		"/etc/resolv.conf"}
 )
+
+// MissingLandlockRights is a part of a layer that MissingLayer may name: rights and scopes that an older kernel's
+// Landlock does not know, if the sandbox's mounts and namespaces restrict the same.
+const MissingLandlockRights Layer = "landlock-rights"
 
 var language = []key[Profile]{
 	{spec: spec{name: "version", typ: tVersion, def: "1", example: "1",
@@ -218,7 +222,8 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.OnDenial }},
 	{spec: spec{name: "missing", typ: tLayer, list: true, words: missingWords, def: "[]", example: "[cgroup, landlock]",
 		doc: "Layers that this host may lack. If one is missing, the run starts and the report lists it. " +
-			"If any other layer cannot be enforced, cordon refuses to run.",
+			"If any other layer cannot be enforced, cordon refuses to run. `landlock-rights` means rights and scopes that an older " +
+			"kernel's Landlock does not know, if the sandbox's mounts and namespaces restrict the same.",
 		flags: []flag{{"missing", "LAYER", "start even if this host lacks LAYER"}}},
 		at: func(p *Profile) any { return &p.Missing }},
 }

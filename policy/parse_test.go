@@ -258,7 +258,7 @@ func TestParseErrors(t *testing.T) {
 		{"octal error number", "syscalls: {unknown: errno(010)}\n", `f:1:21: syscalls.unknown: unknown error number "010"`},
 		{"limit that Linux has not", "limits: {rlimits: {rss: 1MiB}}\n", `f:1:25: limits.rlimits.rss: Linux has no such limit since 2.4.30; limits.memory, or rlimits: {as: …}`},
 		{"limit that is 1s", "limits: {rlimits: {cpu: 0}}\n", `f:1:25: limits.rlimits.cpu: the kernel takes 0 for 1s; at least 1s`},
-		{"layer", "missing: [seccomp]\n", `f:1:11: missing[0]: "seccomp" is not known here; it is cgroup, landlock, time, hide or namespaces`},
+		{"layer", "missing: [seccomp]\n", `f:1:11: missing[0]: "seccomp" is not known here; it is cgroup, landlock, landlock-rights, time, hide or namespaces`},
 		{"endpoint", "network: {allow: [\"*\"]}\n", `f:1:19: network.allow[0]: "*" has no port; such as proxy.example.org:443`},
 		{"port", "network: {allow: [\"a:0\"]}\n", `f:1:19: network.allow[0]: "0" is not a port; 1 to 65535`},
 		{"deny only grows", "syscalls: {deny: [{remove: ptrace}]}\n", `f:1:19: syscalls.deny: it only grows: nothing can be removed; do not extend the profile that denies it`},

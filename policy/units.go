@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -123,8 +124,11 @@ func parseInt(s string, least, most int64) (int64, *fault) {
 	return n, nil
 }
 
-// leastNumber is the smallest number that parseNumber accepts.
-const leastNumber = 0.001
+// These are the smallest and the largest number that parseNumber accepts.
+const (
+	leastNumber = 0.001
+	mostNumber  = 1_000_000
+)
 
 // parseNumber reads a positive number with up to three decimals, such as 1.5.
 func parseNumber(s string) (float64, *fault) {
@@ -138,7 +142,12 @@ func parseNumber(s string) (float64, *fault) {
 	if err == nil && n > 0 && n < leastNumber {
 		return 0, bad(Quote(s)+" is too little", "at least 0.001")
 	}
-	if !ok || err != nil || n <= 0 || n > 1e6 {
+	switch {
+	case errors.Is(err, strconv.ErrRange) && n > mostNumber, err == nil && n > mostNumber:
+		return 0, bad(Quote(s)+" is too much", "at most "+strconv.Itoa(mostNumber))
+	case !ok && err == nil && n > 0:
+		return 0, bad(Quote(s)+" is not written with digits, a point and at most three decimals", "such as 2 or 1.5")
+	case !ok || err != nil || n <= 0:
 		return 0, bad(Quote(s)+" is not a positive number", "such as 2 or 1.5")
 	}
 	return n, nil

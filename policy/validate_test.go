@@ -93,7 +93,7 @@ func TestValidateBuilt(t *testing.T) {
 		{"call", Profile{Syscalls: Syscalls{Deny: []SyscallItem{{Name: "ptraec"}}}}, `syscalls.deny[0]: "ptraec" is not a system call; did you mean "ptrace"?`},
 		{"rule", Profile{Syscalls: Syscalls{Rules: []SyscallRule{{Call: "read", Expr: "fd == 0", Else: "x"}}}}, `syscalls.rules[0]: unknown action "x"; allow, log, kill, kill-thread, trap, notify, errno(NAME) or trace(NUMBER)`},
 		{"scope", Profile{Landlock: Landlock{Scope: Opt[[]string]{true, []string{"x"}}}}, `landlock.scope[0]: "x" is not known here; it is signal or abstract-unix-socket`},
-		{"layer", Profile{Missing: []MissingLayer{{Layer: LayerSeccomp}}}, `missing[0]: "seccomp" cannot be missing; it is cgroup, landlock, time, hide, namespaces`},
+		{"layer", Profile{Missing: []MissingLayer{{Layer: LayerSeccomp}}}, `missing[0]: "seccomp" cannot be missing; it is cgroup, landlock, landlock-rights, time, hide, namespaces`},
 		{"network", Profile{Network: Network{Mode: "x"}}, `network: "x" is not known here; none or host`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -97,6 +97,8 @@ type Cmd struct {
 	Brief bool
 	// Note, unless nil, is called with each of Report.Notes before the program runs.
 	Note func(text string)
+	// Missing, unless nil, is called before the program runs with each entry of Report.Missing that is known by then.
+	Missing func(report.Missing)
 	// Progress, unless nil, is called while Start looks through what is bound for what hide rules and `git: protect` mean,
 	// if that takes longer than a second: with the number of names so far, at most five times a second, and at the end
 	// with -1.
@@ -196,7 +198,7 @@ func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launc
 	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: files, ExtraFiles: c.ExtraFiles,
 		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
 		KillAfter: c.KillAfter, WaitDelay: c.WaitDelay, State: c.State, Profiles: c.Profiles, Search: c.Search,
-		Exclusive: c.Exclusive, Brief: c.Brief, Note: c.Note, Progress: c.Progress,
+		Exclusive: c.Exclusive, Brief: c.Brief, Note: c.Note, Missing: c.Missing, Progress: c.Progress,
 		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold, Ran: c.ran}
 }
 

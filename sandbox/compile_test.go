@@ -252,14 +252,17 @@ func TestCompileErrors(t *testing.T) {
 			"lookup 126: true: hidden by p.yaml:7\nhint: the profile hides it on purpose; use another profile to run it"},
 
 		{"no Landlock", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.LandlockABI = 0 }), "true",
-			"unsupported landlock: landlock: this kernel has no Landlock, or it is not enabled\nfrom: \nremedy: Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing"},
+			"unsupported landlock: this kernel has no Landlock, or it is not enabled\nfrom: \nremedy: Linux 5.13 with landlock in the lsm= boot parameter; " +
+				"or list landlock under missing (--missing landlock)"},
 		{"no scopes", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.LandlockABI = 5 }), "true",
-			"unsupported landlock: landlock.scope: ABI 5 has no scopes (6 has)\nfrom: \nremedy: Linux 6.12; landlock: {scope: []}; or list landlock under missing"},
+			"unsupported landlock: ABI 5 cannot restrict signals and abstract sockets\nfrom: \nremedy: Linux 6.12; or list landlock-rights under missing " +
+				"(--missing landlock-rights): the pid namespace and the network namespace restrict the same"},
 		{"an ABI without every right", sandboxtest.With(func(p *policy.Profile) {
 			p.Landlock.Scope = policy.Opt[[]string]{Set: true}
 			p.Sources = sandboxtest.Sourced("landlock")
 		}), sandboxtest.OnHost(func(h *host.Host) { h.LandlockABI = 2 }), "true",
-			"unsupported landlock: landlock: ABI 2 does not know every right (5 does)\nfrom: p.yaml:1\nremedy: Linux 6.10; or list landlock under missing"},
+			"unsupported landlock: ABI 2 cannot restrict truncate and ioctl on devices\nfrom: p.yaml:1\nremedy: Linux 6.10; " +
+				"or list landlock-rights under missing (--missing landlock-rights): the mounts restrict the same"},
 		{"a capability of the future", sandboxtest.With(func(p *policy.Profile) {
 			p.Capabilities.Keep = []policy.Capability{{Name: "CHECKPOINT_RESTORE", Pos: sandboxtest.Pos(4)}}
 		}), sandboxtest.OnHost(func(h *host.Host) { h.LastCap = 37 }), "true",

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +15,9 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/phrase"
+	"cordon/sandbox/host"
 	"cordon/sandbox/report"
+	"cordon/sandbox/statedir"
 )
 
 // restoredLines bounds how many restored mounts a run lists, because a task can make any number of names that a pattern
@@ -42,7 +45,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 		}
 	}
 	for _, m := range r.Missing {
-		u.line("missing", string(m.Layer)+": "+m.Why+phrase.Prefixed("; instead: ", m.Instead))
+		u.missing(m, verbose)
 	}
 	u.showRestored(r)
 	if verbose {
@@ -86,7 +89,32 @@ func (u *ui) showCaches(c *report.Caches) {
 // note prints something that may surprise the user in this sandbox, before the program runs.
 func (u *ui) note(text string) { u.line("note", text) }
 
-// showLimit prints which limit ended the run or was reached, and which line or flag sets it.
+// missing prints that a layer is missing, once for each run. If the same is restricted by other means, it prints the
+// line once a day, because it is then a fact about this host.
+func (u *ui) missing(m report.Missing, verbose bool) {
+	if slices.Contains(u.told, m) {
+		return
+	}
+	u.told = append(u.told, m)
+	text := string(m.Layer) + ": " + m.Why + phrase.Prefixed("; instead: ", m.Instead)
+	if m.Usual && !verbose && toldToday(text) {
+		return
+	}
+	u.line("missing", text)
+}
+
+// toldToday reports whether a run has told a text within a day. If not, or if that cannot be known, the text is to be
+// told now.
+func toldToday(text string) bool {
+	d, err := statedir.Open(host.StatePath(os.Getenv))
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	return d.Told(text, time.Now())
+}
+
+// showLimit prints which limit ended the run or was reached, and what sets the limit.
 func (u *ui) showLimit(r *report.Report, l *report.LimitMet) {
 	text := limitText(r, l)
 	if l.Limit != r.Limit {

@@ -73,7 +73,7 @@ func (u *ui) runWith(f *runFlags, args []string, out *outFiles) error {
 	if err != nil {
 		return err
 	}
-	c.Note = u.note
+	c.Note, c.Missing = u.note, func(m report.Missing) { u.missing(m, f.verbose) }
 	c.Progress = u.progress
 	if out.recording != nil {
 		c.RecordTTY = out.recording

@@ -31,7 +31,8 @@ import (
 //	cordon: dropped: WHERE: …         or that the other format cannot express
 //	cordon: added: PATH: WHY          cordon put PATH into the sandbox although the profile does not name it
 //	cordon: note: WHAT                before the program runs: something that may surprise you in this sandbox
-//	cordon: missing: LAYER: WHY       the profile wants LAYER, this host lacks it, and the profile allows that
+//	cordon: missing: LAYER: WHY       before the program runs: the profile wants LAYER, this host lacks it, and the profile
+//	                                  allows that; once a day where something else restricts all the same
 //	cordon: restored: PATH: …         a hidden or protected PATH appeared or was replaced; cordon covered it again
 //	cordon: appeared: PATH: …         with git: protect: a repository that the run left where there was none
 //	cordon: secret: WHAT: WHY         learn: seen but not allowed, because it is a secret,
@@ -104,6 +105,7 @@ type ui struct {
 	kept     bool // why --last can find the run
 	quiet    bool // run --quiet: leave out note, added and denied
 	broken   report.Break
+	told     []report.Missing // missing layers that this run has named
 }
 
 const (

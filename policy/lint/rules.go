@@ -351,7 +351,11 @@ func (l *linter) landlockOff() {
 
 func (l *linter) missing() {
 	for _, m := range l.p.Missing {
-		l.say(m.Pos, "missing: the layer "+string(m.Layer)+" may be missing")
+		what := "the layer " + string(m.Layer)
+		if m.Layer == policy.MissingLandlockRights {
+			what = "a right or scope of Landlock"
+		}
+		l.say(m.Pos, "missing: "+what+" may be missing")
 	}
 }
 

@@ -68,7 +68,8 @@ type Enforced struct {
 type Missing struct {
 	Layer   policy.Layer `json:"layer"`
 	Why     string       `json:"why"`
-	Instead string       `json:"instead,omitempty"` // what stands in for the layer: "RLIMIT_DATA, for each process"
+	Instead string       `json:"instead,omitempty"` // what replaces the layer: "RLIMIT_DATA, for each process"
+	Usual   bool         `json:"-"`                 // Instead restricts all that Layer would: the command shows it once a day, or with -v
 }
 
 // Way is an operation that the host refuses to the launcher, with what the launcher did instead to the same effect.

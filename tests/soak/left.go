@@ -56,6 +56,7 @@ const recordsOfRoot = "/var/lib/cordon"
 // and end meanwhile are added to that.
 var kept = map[string]int64{
 	"run/cordon/last.json":     64 << 10,  // the last run that failed, for `cordon why`
+	"run/cordon/told.json":     64 << 10,  // what was told within a day
 	".local/state/cordon/lock": 0,         // only its bytes are locked: nothing is written there
 	".local/state/cordon/runs": 576 << 10, // which directories sandboxes could write, and when
 }

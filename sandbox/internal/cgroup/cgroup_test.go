@@ -174,7 +174,7 @@ func TestChoose(t *testing.T) {
 		lack []string // "limit: why"
 	}{
 		{"a place for a group that nothing needs", fakeFiles{"/proc/self/cgroup": "1:pids:/\n",
-			"/proc/self/mountinfo": "30 1 0:26 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"}, &Limits{}, "/ci", root, nil,
+			"/proc/self/mountinfo": "30 1 0:26 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"}, &Limits{}, "auto", root, nil,
 			[]string{"cgroup: nothing is limited that takes a group, and on v1 none is made for its own sake"}},
 		{"root in a session goes to the nearest group that gives the controllers", sessionOfRoot(), all, "", root,
 			[]string{"2 /sys/fs/cgroup/user.slice"}, nil},
@@ -204,9 +204,13 @@ func TestChoose(t *testing.T) {
 			with("/sys/fs/cgroup/user.slice/app.slice/run.scope/cgroup.controllers", "memory pids\n"), &Limits{PIDs: 1, CPUs: 1}, "", user,
 			[]string{"2 /sys/fs/cgroup/user.slice/app.slice"}, []string{"cpus: the controller cpu is not delegated to /sys/fs/cgroup/user.slice/app.slice"}},
 		{"a path", delegated().group("/sys/fs/cgroup/ci/jobs", "domain", "", ""), all, "/ci/jobs", user, []string{"2 /sys/fs/cgroup/ci/jobs [memory pids]"}, nil},
-		{"a path that is not there", delegated(), &Limits{PIDs: 1}, "/ci", user, nil, []string{"pids: /sys/fs/cgroup/ci: there is no such cgroup"}},
+		{"a path that is not there", delegated(), &Limits{PIDs: 1}, "/ci", user, nil, []string{"wrong: cgroup: /sys/fs/cgroup/ci: there is no such cgroup", "pids: /sys/fs/cgroup/ci: there is no such cgroup"}},
+		{"the path of a directory", delegated(), &Limits{PIDs: 1}, "/sys/fs/cgroup/ci", user, nil,
+			[]string{"wrong: cgroup: /sys/fs/cgroup/sys/fs/cgroup/ci: there is no such cgroup", "pids: /sys/fs/cgroup/sys/fs/cgroup/ci: there is no such cgroup"}},
+		{"a path that is not there, and no limit", sessionOfRoot(), &Limits{}, "/ci", root, nil,
+			[]string{"wrong: cgroup: /sys/fs/cgroup/ci: there is no such cgroup", "cgroup: /sys/fs/cgroup/ci: there is no such cgroup"}},
 		{"a threaded group", delegated().group("/sys/fs/cgroup/ci", "threaded", "", ""), &Limits{PIDs: 1}, "/ci", user, nil,
-			[]string{"pids: /sys/fs/cgroup/ci is of type threaded"}},
+			[]string{"wrong: cgroup: /sys/fs/cgroup/ci is of type threaded", "pids: /sys/fs/cgroup/ci is of type threaded"}},
 		{"a read-only tree", fakeFiles{"/proc/self/mountinfo": mount2, "/proc/self/cgroup": "0::/\n", "!/sys/fs/cgroup": "ro"}.group("/sys/fs/cgroup", "", "", ""),
 			&Limits{PIDs: 1}, "", root, nil, []string{"pids: /sys/fs/cgroup is read-only"}},
 		{"no such controller", fakeFiles{"/proc/self/mountinfo": mount2, "/proc/self/cgroup": "0::/\n"}.group("/sys/fs/cgroup", "", "", "").
@@ -235,6 +239,9 @@ func TestChoose(t *testing.T) {
 			}
 			ch := Choose(c.f, l, c.want, c.at, Caller{UID: c.uid, PID: 77})
 			var dirs, lack []string
+			if w := ch.Wrong; w != nil {
+				lack = append(lack, "wrong: "+w.Limit+": "+w.Why)
+			}
 			for _, d := range ch.dirs {
 				text := string(rune('0'+d.version)) + " " + d.parent
 				if ch.unit != nil {
@@ -424,7 +431,7 @@ func TestStats(t *testing.T) {
 	want := &Stats{
 		Memory: &Memory{Current: u(4096), Peak: u(8192), HighEvents: u(1), MaxEvents: u(2), OOMs: u(3), OOMKills: u(4), Pressure: &Pressure{us(5), us(6)}},
 		CPU:    &CPU{Usage: us(30), User: us(20), System: us(10), Throttled: us(8), ThrottledPeriods: u(7)},
-		PIDs:   &PIDs{Current: u(2), MaxEvents: u(9)},
+		PIDs:   &PIDs{Current: u(1), MaxEvents: u(9)},
 		IO:     &IO{ReadBytes: u(11), WriteBytes: u(22), Reads: u(33), Writes: u(44)},
 	}
 	if !reflect.DeepEqual(s, want) {

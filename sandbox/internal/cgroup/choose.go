@@ -23,8 +23,9 @@ const (
 
 // Choice is a decision about a sandbox's cgroups: where Make makes them, and with which limits.
 type Choice struct {
-	Kind    string // v1, v2 or hybrid: see Layout.Kind
-	Lacking []Lack // the limits that no cgroup can enforce here
+	Kind    string // of the layout
+	Lacking []Lack // the limits that are not available
+	Wrong   *Lack  // what no host could do, because the value is wrong; nil if there is no such value
 	dirs    []target
 	unit    *Unit  // if not nil, systemd makes the v2 group
 	slice   string // the slice in which systemd makes the group; "" for the default slice
@@ -103,11 +104,51 @@ func (c *Choice) lack(limit, why, remedy string) {
 	}
 }
 
-// Remedies that apply to several causes.
-const (
-	delegate    = "systemd-run --user --scope -p Delegate=yes cordon run …; or name a group that this user owns: limits.cgroup (--cgroup-parent)"
-	controllers = "systemctl edit user@.service, with [Service] Delegate=cpu cpuset io memory pids, and log in again"
-)
+// controllers is the remedy if the user's systemd manager does not have a controller.
+const controllers = "systemctl edit user@.service, with [Service] Delegate=cpu cpuset io memory pids, and log in again"
+
+// named returns the path in the tree that the profile names, or "" if the profile names none.
+func (d *finder) named() string {
+	if strings.HasPrefix(d.at, "/") {
+		return d.at
+	}
+	return ""
+}
+
+// wrongPath records that a group which the profile names does not exist, or that no group can be made in it. People type
+// the path of the directory; the value is the path in the tree.
+func (d *finder) wrongPath(why, remedy string) {
+	for _, mount := range append(d.l.mounts(), "/sys/fs/cgroup") {
+		if rest, ok := strings.CutPrefix(d.at, mount+"/"); ok {
+			remedy = "the path begins at the root of the tree: limits.cgroup: /" + rest + " (--cgroup-parent /" + rest + ")"
+			break
+		}
+	}
+	if d.c.Wrong == nil {
+		d.c.Wrong = &Lack{"cgroup", why, remedy}
+	}
+}
+
+// checkPath records an error if the profile names a group that no tree has.
+func (d *finder) checkPath() {
+	path := d.named()
+	if path == "" {
+		return
+	}
+	dir := ""
+	for _, mount := range d.l.mounts() {
+		dir = strings.TrimSuffix(mount+path, "/")
+		if _, err := d.f.Stat(dir + "/cgroup.procs"); err == nil {
+			return
+		}
+	}
+	d.wrongPath(noGroup(dir))
+}
+
+// noGroup is what is wrong with a path that leads to no group.
+func noGroup(dir string) (why, remedy string) {
+	return dir + ": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir " + dir
+}
 
 // Choose decides where the cgroups are made. at is policy.Limits.Cgroup. Choice.Lacking lists the limits that are not
 // available; the rest of the choice does not contain them.
@@ -139,8 +180,11 @@ func Choose(f Files, l *Layout, want *Limits, at string, who Caller) *Choice {
 	}
 	find.v2(two, at != "" && len(one) == 0 || count2)
 	find.v1(one)
+	if find.checkPath(); c.Wrong != nil {
+		return c
+	}
 	if want.CPUTime && !c.counts() {
-		c.lack("cpu-time", "there is no group that counts processor time", delegate)
+		c.lack("cpu-time", "there is no group that counts processor time", find.delegate())
 	}
 	if at != "" && c.Empty() && len(c.Lacking) == 0 {
 		c.lack("cgroup", "nothing is limited that takes a group, and on "+c.Kind+" none is made for its own sake", "set a limit too, such as --pids 1000; "+boot2)
@@ -211,7 +255,7 @@ func (d *finder) take(best *seat, settings []setting) {
 		}
 		why, remedy := best.why, best.remedy
 		if why == "" {
-			why, remedy = "the controller "+s.controller+" is not delegated to "+best.dir, controllers
+			why, remedy = "the controller "+s.controller+" is not delegated to "+best.dir, d.undelegated(best.dir)
 		}
 		d.c.lack(s.limit, why, remedy)
 	}
@@ -294,7 +338,10 @@ func (d *finder) try(t *Tree, dir string, need []string) seat {
 		return s
 	}
 	if _, err := d.f.Stat(dir + "/cgroup.procs"); err != nil {
-		return refuse(dir+": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir "+dir)
+		if d.named() != "" {
+			d.wrongPath(noGroup(dir))
+		}
+		return refuse(noGroup(dir))
 	}
 	if err := d.writable(dir); err != nil {
 		if err == unix.EROFS {
@@ -303,11 +350,15 @@ func (d *finder) try(t *Tree, dir string, need []string) seat {
 		if d.who.UID == 0 {
 			return refuse(dir+" is not writable: "+err.Error(), "name a group that is: limits.cgroup (--cgroup-parent)")
 		}
-		return refuse(dir+" is not writable: it is not delegated to this user", delegate)
+		return refuse(dir+" is not writable: it is not delegated to this user", d.delegate())
 	}
 	kind := d.text(dir + "/cgroup.type")
 	if kind != "" && kind != "domain" {
-		return refuse(dir+" is of type "+kind, "name one of type domain: limits.cgroup (--cgroup-parent)")
+		why, remedy := dir+" is of type "+kind, "name one of type domain: limits.cgroup (--cgroup-parent)"
+		if d.named() != "" {
+			d.wrongPath(why, remedy)
+		}
+		return refuse(why, remedy)
 	}
 	s.usable = true
 	on := strings.Fields(d.text(dir + "/cgroup.subtree_control"))
@@ -354,7 +405,7 @@ func (d *finder) writable(dir string) error {
 // root group may have processes and controllers at once. If controllers cannot be enabled, why and remedy say so.
 func (d *finder) room(t *Tree, dir string, root bool) (ok, leaf bool, why, remedy string) {
 	if err := d.f.Access(dir+"/cgroup.subtree_control", unix.W_OK); err != nil {
-		return false, false, dir + ": no controller can be switched on: " + err.Error(), delegate
+		return false, false, dir + ": no controller can be switched on: " + err.Error(), d.delegate()
 	}
 	if root {
 		return true, false, "", ""
@@ -367,7 +418,7 @@ func (d *finder) room(t *Tree, dir string, root bool) (ok, leaf bool, why, remed
 		return true, true, "", ""
 	}
 	return false, false, dir + ": processes are in it, and then it gives no controllers to groups below it",
-		"run cordon as the only process of a delegated group: " + delegate
+		"run cordon as the only process of a delegated group: " + d.delegate()
 }
 
 func (d *finder) text(path string) string {

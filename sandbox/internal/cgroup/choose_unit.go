@@ -20,14 +20,7 @@ func (d *finder) preferUnit(t *Tree, s *seat, need []string) bool {
 	if complete && !holdsUnits(t, s.dir) && (d.who.UID != 0 || len(s.enable) == 0) {
 		return false
 	}
-	if _, err := d.f.Stat("/run/systemd/system"); err != nil {
-		return false
-	}
-	if d.who.UID == 0 {
-		return true
-	}
-	_, err := d.f.Stat("/run/user/" + strconv.Itoa(d.who.UID) + "/bus")
-	return err == nil
+	return d.bus()
 }
 
 // holdsUnits reports whether systemd puts its units into a group: a slice, or the root group of a systemd manager
@@ -39,7 +32,7 @@ func holdsUnits(t *Tree, dir string) bool {
 
 // unit makes a choice in which systemd makes the group.
 func (d *finder) unit(settings []setting, need []string) {
-	if _, err := d.f.Stat("/run/systemd/system"); err != nil {
+	if !d.systemd() {
 		why, remedy := "systemd does not run here", "leave limits.cgroup (--cgroup-parent) out, or name a path in the cgroup tree"
 		for _, s := range settings {
 			d.c.lack(s.limit, why, remedy)
@@ -54,4 +47,48 @@ func (d *finder) unit(settings []setting, need []string) {
 	}
 	d.c.unit = &Unit{User: d.who.UID != 0}
 	d.c.dirs = append(d.c.dirs, target{version: 2, controllers: need, settings: settings})
+}
+
+// A remedy names a command of systemd only where systemd runs, and the user's manager only where the user has a bus.
+const (
+	namedGroup = "name a group that this user owns: limits.cgroup (--cgroup-parent)"
+	ownGroup   = "let root make a group and give it to this user: cgroups(7), \"Cgroups v2 delegation\"; then start cordon in it, and " + namedGroup
+)
+
+// systemd reports whether systemd manages this machine: sd_booted(3).
+func (d *finder) systemd() bool {
+	_, err := d.f.Stat("/run/systemd/system")
+	return err == nil
+}
+
+// bus reports whether the caller can ask a systemd manager for a scope.
+func (d *finder) bus() bool {
+	if d.who.UID == 0 || !d.systemd() {
+		return d.systemd()
+	}
+	_, err := d.f.Stat("/run/user/" + strconv.Itoa(d.who.UID) + "/bus")
+	return err == nil
+}
+
+// delegate is the remedy if no group is delegated to the caller.
+func (d *finder) delegate() string {
+	switch {
+	case d.who.UID == 0 && d.systemd():
+		return "systemd-run --scope -p Delegate=yes cordon run …; or name a group: limits.cgroup (--cgroup-parent)"
+	case d.who.UID == 0:
+		return "name a group in which there are no processes: limits.cgroup (--cgroup-parent)"
+	case d.bus():
+		return "systemd-run --user --scope -p Delegate=yes cordon run …; or " + namedGroup
+	case d.systemd():
+		return "log in through a session of systemd's, with a bus of the user's (Debian: dbus-user-session), or run cordon in a unit with Delegate=yes; or " + namedGroup
+	}
+	return ownGroup
+}
+
+// undelegated is the remedy if a group lacks a controller.
+func (d *finder) undelegated(dir string) string {
+	if d.systemd() && d.who.UID != 0 {
+		return controllers
+	}
+	return "let root write the controller to cgroup.subtree_control of every group above " + dir
 }

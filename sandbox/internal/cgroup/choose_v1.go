@@ -62,7 +62,9 @@ func (d *finder) tree1(t *Tree, settings []setting) {
 	if parent == "" {
 		why, remedy = "the launcher's own group is outside of "+t.Mount, "name one: limits.cgroup (--cgroup-parent)"
 	} else if _, err := d.f.Stat(parent + "/cgroup.procs"); err != nil {
-		why, remedy = parent+": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir "+parent
+		if why, remedy = noGroup(parent); d.named() != "" && len(settings) > 0 {
+			d.wrongPath(why, remedy)
+		}
 	} else if err := d.writable(parent); err == unix.EROFS {
 		why, remedy = parent+" is read-only", "mount it read-write; containers are given that by their engine"
 	} else if err != nil && d.who.UID != 0 {

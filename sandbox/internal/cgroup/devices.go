@@ -43,47 +43,47 @@ func (g *Group) Guard(list []Device) (Found, error) {
 	}
 	d := g.v2()
 	if d == nil {
-		return Found{}, &Error{"guard devices", errors.New("no cgroup tree has the controller"), "a kernel with CONFIG_CGROUP_DEVICE, or cgroup v2"}
+		return Found{}, &Error{Op: "guard devices", Err: errors.New("no cgroup tree has the controller"), Hint: "a kernel with CONFIG_CGROUP_DEVICE, or cgroup v2"}
 	}
 	fd := g.fd(d)
 	if err := child.GuardDevices(fd, deviceProgram(list)); err != nil {
-		return Found{}, &Error{"bar " + d.Path + " from devices", err, "bpf(2) needs CAP_BPF or CAP_SYS_ADMIN, and CONFIG_CGROUP_BPF"}
+		return Found{}, &Error{Op: "bar " + d.Path + " from devices", Err: err, Hint: "bpf(2) needs CAP_BPF or CAP_SYS_ADMIN, and CONFIG_CGROUP_BPF"}
 	}
 	programs, err := child.DeviceGuards(fd)
 	if err == nil && programs == 0 {
 		err = errors.New("no program is attached")
 	}
 	if err != nil {
-		return Found{}, &Error{"read back the devices of " + d.Path, err, ""}
+		return Found{}, &Error{Op: "read back the devices of " + d.Path, Err: err}
 	}
 	return Found{"devices", "devices: a program for " + strconv.Itoa(len(list)), "BPF_PROG_QUERY of " + d.Path}, nil
 }
 
 func guard1(fd int, dir string, list []Device) (Found, error) {
 	if err := writeAt(fd, "devices.deny", "a"); err != nil {
-		return Found{}, &Error{"bar " + dir + " from devices", err, ""}
+		return Found{}, &Error{Op: "bar " + dir + " from devices", Err: err}
 	}
 	allow, err := unix.Openat(fd, "devices.allow", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return Found{}, &Error{"allow devices in " + dir, err, ""}
+		return Found{}, &Error{Op: "allow devices in " + dir, Err: err}
 	}
 	defer unix.Close(allow)
 	var want []string
 	for _, dev := range list {
 		if _, err := again(allow, []byte(dev.line()), unix.Write); err != nil {
-			return Found{}, &Error{"allow " + dev.line() + " in " + dir, err, "a group above does not have it"}
+			return Found{}, &Error{Op: "allow " + dev.line() + " in " + dir, Err: err, Hint: "a group above does not have it"}
 		}
 		want = append(want, dev.line())
 	}
 	text, err := readAt(fd, "devices.list")
 	if err != nil {
-		return Found{}, &Error{"read back the devices", err, ""}
+		return Found{}, &Error{Op: "read back the devices", Err: err}
 	}
 	have := strings.Split(strings.TrimSpace(text), "\n")
 	slices.Sort(have)
 	slices.Sort(want)
 	if !slices.Equal(have, want) {
-		return Found{}, &Error{"read back the devices", errors.New("devices.list is " + strings.Join(have, ", ")), ""}
+		return Found{}, &Error{Op: "read back the devices", Err: errors.New("devices.list is " + strings.Join(have, ", "))}
 	}
 	return Found{"devices", "devices: " + strings.Join(have, ", "), dir + "/devices.list"}, nil
 }

@@ -136,6 +136,14 @@ func (l *Layout) Kind() string {
 	return ""
 }
 
+// mounts lists where the trees are mounted.
+func (l *Layout) mounts() (list []string) {
+	for i := range l.Trees {
+		list = append(list, l.Trees[i].Mount)
+	}
+	return list
+}
+
 // tree returns the tree that has a controller, or nil if no tree has it. It looks in the v1 trees first: a controller
 // that is bound to a v1 tree is not in the v2 tree.
 func (l *Layout) tree(controller string) *Tree {

@@ -26,6 +26,8 @@ type Error struct {
 	Op   string // the operation, and the file
 	Err  error
 	Hint string
+	// Limit is the key of a limit whose value the kernel has refused, whatever groups there are; otherwise "".
+	Limit string
 }
 
 func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
@@ -41,28 +43,75 @@ func Hint(err error) string {
 	return ""
 }
 
-// Make makes the groups and writes their limits. name comes from Name or NewName. After an error, it has removed what
-// it made. If systemd makes the group, Make only prepares that, and Adopt does it.
+// WrongValue returns the key of the limit whose value the kernel has refused, or "" if err is another error.
+func WrongValue(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Limit
+	}
+	return ""
+}
+
+// Make makes the groups under a name that Name or NewName returned, and writes their limits. A group that cannot be
+// made is left out, and its limits are in Lacking. If Make returns an error, a value is wrong, or no group was made; it
+// has then removed what it made. If systemd is to make the group, Make only prepares: Adopt makes the group.
 func (c *Choice) Make(name string) (*Group, error) {
 	g := &Group{choice: c, Place: Place{Name: name, Unit: c.unit}}
 	if c.unit != nil {
 		g.Unit.Name = name + ".scope"
 		return g, nil
 	}
+	made, failed := c.dirs[:0:0], error(nil)
 	for i := range c.dirs {
-		if err := g.add(c.dirs[i], name); err != nil {
-			_ = g.Remove() // Make returns the first error, which is the cause
-			g.Close()
-			return nil, err
+		n := len(g.Dirs)
+		err := g.add(c.dirs[i], name)
+		if err == nil {
+			made = append(made, c.dirs[i])
+			continue
 		}
+		if WrongValue(err) != "" {
+			made, failed = nil, err
+			break
+		}
+		failed = errors.Join(failed, err)
+		g.leaveOut(n, &c.dirs[i], err)
+	}
+	if c.dirs = made; len(made) == 0 {
+		_ = g.Remove() // Make returns the first error, which is the cause
+		g.Close()
+		if WrongValue(failed) != "" {
+			return nil, failed
+		}
+		return g, failed // with the cause for each limit
 	}
 	return g, nil
+}
+
+// leaveOut removes what add has made before it failed. The limits of the target are then lacking; n is the number of
+// groups without it.
+func (g *Group) leaveOut(n int, t *target, err error) {
+	rest := &Place{Dirs: g.Dirs[n:], Leaf: g.Leaf}
+	if t.version == 2 {
+		g.Leaf = ""
+	} else {
+		rest.Leaf = ""
+	}
+	_ = rest.Remove() // err is the cause
+	for _, fd := range g.fds[min(n, len(g.fds)):] {
+		unix.Close(fd)
+	}
+	g.Dirs, g.fds = g.Dirs[:n], g.fds[:min(n, len(g.fds))]
+	for _, s := range t.settings {
+		if !slices.ContainsFunc(g.Lacking, func(l Lack) bool { return l.Limit == s.limit }) {
+			g.Lacking = append(g.Lacking, Lack{s.limit, err.Error(), Hint(err)})
+		}
+	}
 }
 
 func (g *Group) add(t target, name string) error {
 	d := Dir{Version: t.version, Controllers: t.controllers, Path: t.parent + "/" + name}
 	if err := unix.Mkdir(d.Path, 0o755); err != nil {
-		return &Error{"mkdir " + d.Path, err, mkdirHint(err)}
+		return &Error{Op: "mkdir " + d.Path, Err: err, Hint: mkdirHint(err)}
 	}
 	g.Dirs = append(g.Dirs, d)
 	if err := g.hold(d.Path); err != nil {
@@ -73,7 +122,7 @@ func (g *Group) add(t target, name string) error {
 	}
 	if t.version == 1 && slices.Contains(t.controllers, "cpuset") { // a new group of cpuset has no processors yet
 		if err := (&fs.CpusetGroup{}).Apply(d.Path, &cgroups.Resources{}, -1); err != nil {
-			return &Error{"cpuset of " + d.Path, bare(err), ""}
+			return &Error{Op: "cpuset of " + d.Path, Err: bare(err)}
 		}
 	}
 	if err := g.write(&t, len(g.Dirs)-1); err != nil {
@@ -87,7 +136,7 @@ func (g *Group) add(t target, name string) error {
 func (g *Group) hold(path string) error {
 	fd, err := openDir(path)
 	if err != nil {
-		return &Error{"open " + path, err, ""}
+		return &Error{Op: "open " + path, Err: err}
 	}
 	g.fds = append(g.fds, fd)
 	return nil
@@ -129,10 +178,10 @@ func (g *Group) enable(d *Dir, t *target, name string) error {
 	if t.leaf {
 		g.Leaf = t.parent + "/" + name + ".launcher"
 		if err := unix.Mkdir(g.Leaf, 0o755); err != nil {
-			return &Error{"mkdir " + g.Leaf, err, mkdirHint(err)}
+			return &Error{Op: "mkdir " + g.Leaf, Err: err, Hint: mkdirHint(err)}
 		}
 		if err := writeFile(g.Leaf, "cgroup.procs", "0"); err != nil {
-			return &Error{"move the launcher to " + g.Leaf, err, ""}
+			return &Error{Op: "move the launcher to " + g.Leaf, Err: err}
 		}
 	}
 	d.Enabled = t.enable
@@ -141,7 +190,7 @@ func (g *Group) enable(d *Dir, t *target, name string) error {
 		if errors.Is(err, unix.EBUSY) {
 			hint = "a process has come into it"
 		}
-		return &Error{"switch on " + strings.Join(t.enable, " ") + " in " + t.parent, err, hint}
+		return &Error{Op: "switch on " + strings.Join(t.enable, " ") + " in " + t.parent, Err: err, Hint: hint}
 	}
 	return nil
 }
@@ -167,12 +216,19 @@ func (g *Group) write(t *target, i int) error {
 		}
 		switch {
 		case err == nil:
+			if err := s.effective(fd); err != nil {
+				return err
+			}
 			held = append(held, s)
 		case errors.Is(err, unix.ENOENT) && s.optional:
 		case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP):
 			g.Lacking = append(g.Lacking, Lack{s.limit, "this kernel has no " + s.file, lackRemedy(s.limit)})
 		default:
-			return &Error{"limits." + s.limit + ": write " + quote(s.value) + " to " + dir + "/" + s.file, err, writeHint(&s, err)}
+			e := &Error{Op: "write " + quote(s.value) + " to " + dir + "/" + s.file, Err: err, Hint: writeHint(&s, err)}
+			if refused(err) {
+				e.Limit = s.limit
+			}
+			return e
 		}
 	}
 	t.settings = held
@@ -204,10 +260,29 @@ func lackRemedy(limit string) string {
 	return "leave it out, or a newer kernel"
 }
 
+// refused reports whether an error of write(2) to a file of a group says that the value is wrong: it is out of range, no
+// disk, or more than a group above has. cpuset of v1 answers EACCES to processors that the group above lacks.
+func refused(err error) bool {
+	return slices.ContainsFunc([]error{unix.EINVAL, unix.ERANGE, unix.ENODEV, unix.EACCES, unix.EBUSY}, func(e error) bool { return errors.Is(err, e) })
+}
+
+// effective checks that a list of processors is in force. v2 accepts any list, and leaves out of it the processors that
+// the group above lacks; it takes all of the group above if none is left: cgroup-v2.rst, "cpuset.cpus.effective".
+func (s *setting) effective(fd int) error {
+	if s.limit != "cpuset" {
+		return nil
+	}
+	text, err := readAt(fd, "cpuset.cpus.effective")
+	if found := strings.TrimSpace(text); err == nil && found != "" && found != canonicalCPUs(s.value) {
+		return &Error{Op: "read back", Err: errors.New("the processors are " + found + ", not " + s.value), Hint: writeHint(s, nil), Limit: s.limit}
+	}
+	return nil // cgroup v1 before Linux 3.17 does not have the file, and refuses what the group above lacks
+}
+
 func writeHint(s *setting, err error) string {
 	switch {
 	case s.controller == "io" && errors.Is(err, unix.ENODEV):
-		return "the limit is of a whole disk, not of a partition or of what is no block device"
+		return "name a disk on which there are requests to limit; a device such as a loop device without a file has none"
 	case s.limit == "cpuset":
 		return "the processors must be among those of the group above: cpuset.cpus.effective"
 	case s.limit == "io-weight" && errors.Is(err, unix.ERANGE):
@@ -234,7 +309,7 @@ func (g *Group) Open() (fd int, err error) {
 	d := g.v2()
 	fd, err = unix.Openat(g.fd(d), ".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, &Error{"open " + d.Path, err, ""}
+		return -1, &Error{Op: "open " + d.Path, Err: err}
 	}
 	return fd, nil
 }
@@ -245,7 +320,7 @@ func (g *Group) OpenTasks(controller string) (fd int, err error) {
 	d := g.dir(controller)
 	fd, err = unix.Openat(g.fd(d), "tasks", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, &Error{"open " + d.Path + "/tasks", err, ""}
+		return -1, &Error{Op: "open " + d.Path + "/tasks", Err: err}
 	}
 	return fd, nil
 }
@@ -264,15 +339,15 @@ func (g *Group) Confirm(procCgroup string) ([]Found, error) {
 	for i := range g.Dirs {
 		d := &g.Dirs[i]
 		if !g.member(d, procCgroup) {
-			return nil, &Error{"read back the cgroups", errors.New("the task is not in " + d.Path), ""}
+			return nil, &Error{Op: "read back the cgroups", Err: errors.New("the task is not in " + d.Path)}
 		}
 		for _, s := range g.held[i].settings {
 			text, err := readAt(g.fds[i], s.file)
 			if err != nil {
-				return nil, &Error{"read back limits." + s.limit, err, ""}
+				return nil, &Error{Op: "read back limits." + s.limit, Err: err}
 			}
 			if !s.holds(text) {
-				return nil, &Error{"read back limits." + s.limit, errors.New(s.file + " is " + quote(strings.TrimSpace(text)) + ", not " + quote(s.value)), ""}
+				return nil, &Error{Op: "read back limits." + s.limit, Err: errors.New(s.file + " is " + quote(strings.TrimSpace(text)) + ", not " + quote(s.value))}
 			}
 			found = append(found, Found{s.limit, s.file + "=" + s.shown(), d.Path + "/" + s.file})
 		}

@@ -24,9 +24,9 @@ type Memory struct {
 	SwapCurrent *uint64   `json:"swap_current,omitempty"`
 	SwapPeak    *uint64   `json:"swap_peak,omitempty"`   // v2: Linux 6.5
 	MaxEvents   *uint64   `json:"max_events,omitempty"`  // how often the limit was reached
-	HighEvents  *uint64   `json:"high_events,omitempty"` // v2: how often memory-high was exceeded
-	OOMs        *uint64   `json:"ooms,omitempty"`        // v2: how often nothing could be reclaimed at the limit
-	OOMKills    *uint64   `json:"oom_kills,omitempty"`   // how many processes the kernel has killed because of that
+	HighEvents  *uint64   `json:"high_events,omitempty"` // v2: how often memory-high was passed
+	OOMs        *uint64   `json:"ooms,omitempty"`        // v2: how often reclaim did not help at the limit
+	OOMKills    *uint64   `json:"oom_kills,omitempty"`   // how many processes the kernel killed because of that; without init
 	Pressure    *Pressure `json:"pressure,omitempty"`
 }
 
@@ -40,7 +40,7 @@ type CPU struct {
 	Pressure         *Pressure      `json:"pressure,omitempty"`
 }
 
-// PIDs counts processes and threads.
+// PIDs counts processes and threads, without the sandbox's init, as the limit does.
 type PIDs struct {
 	Current   *uint64 `json:"current,omitempty"`
 	Peak      *uint64 `json:"peak,omitempty"`       // Linux 6.1
@@ -184,7 +184,10 @@ func (s *Stats) add2(g counters) {
 			Pressure: g.pressure("memory.pressure"),
 		}
 	}
-	if stat := g.text("cpu.stat"); stat != "" { // every v2 group has it; the lines about throttling need cpu
+	if s.Memory != nil && s.Memory.OOMKills != nil && *s.Memory.OOMKills > 1 && g.text("memory.oom.group") == "1\n" {
+		s.Memory.OOMKills = minus(s.Memory.OOMKills, &one) // the kernel killed init with the others
+	}
+	if stat := g.text("cpu.stat"); stat != "" { // every v2 group has it; it has throttling only if cpu is on
 		s.CPU = &CPU{
 			Usage: times(Count(stat, "usage_usec"), time.Microsecond), User: times(Count(stat, "user_usec"), time.Microsecond),
 			System: times(Count(stat, "system_usec"), time.Microsecond), Throttled: times(Count(stat, "throttled_usec"), time.Microsecond),
@@ -192,7 +195,7 @@ func (s *Stats) add2(g counters) {
 		}
 	}
 	if events := g.text("pids.events"); events != "" {
-		s.PIDs = &PIDs{Current: g.current("pids.current"), Peak: g.number("pids.peak"), MaxEvents: Count(events, KeyRefused)}
+		s.PIDs = &PIDs{Current: minus(g.current("pids.current"), &one), Peak: minus(g.number("pids.peak"), &one), MaxEvents: Count(events, KeyRefused)}
 	}
 	s.io2(g)
 }
@@ -227,7 +230,7 @@ func (s *Stats) add1(g counters, controller string) {
 			MaxEvents: g.number("memory.failcnt"), OOMKills: Count(g.text("memory.oom_control"), KeyKills),
 		}
 	case "pids":
-		s.PIDs = &PIDs{Current: g.current("pids.current"), Peak: g.number("pids.peak"), MaxEvents: Count(g.text("pids.events"), KeyRefused)}
+		s.PIDs = &PIDs{Current: minus(g.current("pids.current"), &one), Peak: minus(g.number("pids.peak"), &one), MaxEvents: Count(g.text("pids.events"), KeyRefused)}
 	case "cpu":
 		stat := g.text("cpu.stat")
 		s.cpu().Throttled, s.cpu().ThrottledPeriods = times(Count(stat, "throttled_time"), 1), Count(stat, "nr_throttled")
@@ -311,6 +314,10 @@ func times(n *uint64, unit time.Duration) *time.Duration {
 	return &d
 }
 
+// one is the number of inits in a sandbox.
+var one uint64 = 1
+
+// minus returns a - b, or 0 if b is larger. It returns nil if a or b is.
 func minus(a, b *uint64) *uint64 {
 	if a == nil || b == nil {
 		return nil

@@ -21,7 +21,7 @@ import (
 func sweep(parent string, version int) error {
 	names, err := list(parent)
 	if err != nil {
-		return &Error{"sweep " + parent, err, ""}
+		return &Error{Op: "sweep " + parent, Err: err}
 	}
 	var errs []error
 	for _, name := range names {

@@ -40,7 +40,7 @@ func (g *Group) Adopt(pid int) error {
 		err = m.Apply(pid)
 	}
 	if err != nil {
-		return &Error{"systemd: " + g.Unit.Name, plain(err), busHint(g.Unit)}
+		return &Error{Op: "systemd: " + g.Unit.Name, Err: plain(err), Hint: busHint(g.Unit)}
 	}
 	g.Dirs = []Dir{{Version: 2, Controllers: t.controllers, Path: m.Path("")}}
 	if err := g.hold(g.Dirs[0].Path); err != nil {
@@ -58,7 +58,7 @@ func (g *Group) Adopt(pid int) error {
 	// The limits become properties of the unit. Otherwise systemd would overwrite them with its own values when it next
 	// updates the unit.
 	if err := m.Set(&cgroups.Resources{Unified: held}); err != nil {
-		return &Error{"systemd: " + g.Unit.Name, plain(err), controllers}
+		return &Error{Op: "systemd: " + g.Unit.Name, Err: plain(err), Hint: controllers}
 	}
 	if err := g.write(&t, 0); err != nil {
 		return err
@@ -75,7 +75,7 @@ func property(name string, value any) dbus.Property {
 func (g *Group) undelegated(t *target) error {
 	text, err := readAt(g.fds[0], "cgroup.controllers")
 	if err != nil {
-		return &Error{"read the controllers of " + g.Dirs[0].Path, err, ""}
+		return &Error{Op: "read the controllers of " + g.Dirs[0].Path, Err: err}
 	}
 	have := strings.Fields(text)
 	held := t.settings[:0:0]
@@ -120,7 +120,7 @@ func (u *Unit) stop() error {
 		return nil //nolint:nilerr // no bus any more: then systemd has nothing to be told
 	}
 	if err := m.Destroy(); err != nil && !errors.Is(err, unix.ENOENT) {
-		return &Error{"systemd: stop " + u.Name, err, ""}
+		return &Error{Op: "systemd: stop " + u.Name, Err: err}
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +49,19 @@ type Groups struct {
 
 // Fail records why the groups cannot be made. If it is called before the plan is compiled, cgroup reports the limits
 // as missing; if it is called later, settleGroups does.
-func (g *Groups) Fail(err error) { g.why, g.remedy, g.Choice = err.Error(), cgroup.Hint(err), nil }
+// If the kernel has refused a value, the launch fails, whatever the profile allows to be missing.
+func (g *Groups) Fail(p *policy.Profile, err error) {
+	if limit := cgroup.WrongValue(err); limit != "" {
+		g.err = wrongValue(p, limit, err.Error(), cgroup.Hint(err))
+	}
+	g.why, g.remedy, g.Choice = err.Error(), cgroup.Hint(err), nil
+}
+
+// wrongValue returns the error for a value of a limit that is wrong on every host like this one.
+func wrongValue(p *policy.Profile, limit, why, hint string) error {
+	key, _, _ := strings.Cut(limit, " ")
+	return &fail.Error{Op: "limits." + limit, Err: errors.New(why), From: p.Source("limits." + key).Short(), Hint: hint}
+}
 
 // without returns the Groups of a sandbox that gets no control groups, with the reason and the remedy.
 func without(why, remedy string) *Groups { return &Groups{why: why, remedy: remedy} }
@@ -70,6 +81,9 @@ func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 		return without("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 	}
 	ch := cgroup.Choose(h.Files, layout, want, p.Limits.Cgroup, cgroup.Caller{UID: h.UID, PID: h.PID})
+	if w := ch.Wrong; w != nil {
+		return &Groups{err: wrongValue(p, w.Limit, w.Why, w.Remedy)}
+	}
 	// Before Linux 5.7 a child would have to move itself into its group. It would then have started outside the
 	// group, and the memory that it had taken by then would not count in the group.
 	if ch.V2() && !h.Since(5, 7) {
@@ -106,6 +120,7 @@ func (c *Compilation) cgroup() error {
 	}
 	if g.Choice != nil {
 		c.join(g.Choice)
+		c.noteWrites(g.Choice.Kind)
 	}
 	return nil
 }
@@ -118,6 +133,8 @@ func (c *Compilation) settleGroups() error {
 	switch {
 	case g == nil || !c.groups.on():
 		return nil
+	case g.err != nil:
+		return g.err
 	case g.why != "":
 		c.groups.choice = nil
 		return c.lackAll(g.why, g.remedy)
@@ -267,12 +284,30 @@ func (c *Compilation) wantedLimits() (*cgroup.Limits, error) {
 		if err != nil {
 			return nil, &fail.Error{Op: "limits.io " + l.IO[i].Path, Err: fail.Bare(err), From: l.IO[i].Pos.Short(), Hint: "name a disk, or a file on one"}
 		}
+		for j := range want.IO {
+			if o := &want.IO[j]; o.Major == m.Major && o.Minor == m.Minor {
+				return nil, &fail.Error{Op: "limits.io " + l.IO[i].Path, Err: errors.New("it is on the same disk as " + o.Name), From: l.IO[i].Pos.Short(),
+					Hint: "the kernel limits a whole disk: give all its limits under one name, such as " + o.Name}
+			}
+		}
 		want.IO = append(want.IO, m)
 	}
 	return want, nil
 }
 
-// value returns a pointer to the number, or nil if the profile does not set the number.
+// noteWrites says what limits of writes do not reach: cgroup-v2.rst, "Writeback".
+func (c *Compilation) noteWrites(layout string) {
+	writes := func(m policy.IOMax) bool { return m.WriteBytes != 0 || m.Writes != 0 }
+	switch {
+	case c.groups.lacks["io"] || !slices.ContainsFunc(c.Profile.Limits.IO, writes):
+	case layout == "v2":
+		c.note("limits.io: wbps and wiops do not limit writes to pages of the page cache that a program outside has written")
+	default:
+		c.note("limits.io: on cgroup v1, wbps and wiops do not limit writes through the page cache")
+	}
+}
+
+// value returns a pointer to the number, or nil if the profile does not set it.
 func value(o policy.Opt[int64]) *int64 {
 	if !o.Set {
 		return nil
@@ -305,12 +340,13 @@ func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 	if unix.Major(dev) == 0 {
 		return cgroup.IOMax{}, errors.New("it is on no disk")
 	}
+	dev = c.wholeDisk(dev)
 	return cgroup.IOMax{Name: m.Path, Major: unix.Major(dev), Minor: unix.Minor(dev),
 		Values: [4]int64{m.ReadBytes, m.WriteBytes, m.Reads, m.Writes}}, nil
 }
 
-// Devices lists the devices in the sandbox's /dev: its nodes, its terminals, and devices that are bound one by one or
-// with a directory. guarded is false if the sandbox shows the host's whole /dev; then devices are not filtered.
+// Devices lists the devices in the sandbox's /dev: its nodes, terminals, and devices that are bound one by one or with
+// a directory. guarded is false if /dev is the host's.
 func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
 	// The device filter of the cgroup must allow every device that the sandbox shows. Otherwise it would refuse an open
 	// that the profile allows. If the sandbox shows the host's /dev, new devices may appear at any time, so there is no
@@ -396,21 +432,4 @@ func (c *Compilation) checkProcessors(set string) error {
 		}
 	}
 	return nil
-}
-
-// inProcessors reports whether a list such as "0-3,6" contains a number.
-func inProcessors(number, list string) bool {
-	n, err := strconv.Atoi(number)
-	if err != nil {
-		return false
-	}
-	for part := range strings.SplitSeq(list, ",") {
-		first, last, _ := strings.Cut(part, "-")
-		from, err1 := strconv.Atoi(first)
-		to, err2 := strconv.Atoi(cmp.Or(last, first))
-		if err1 == nil && err2 == nil && from <= n && n <= to {
-			return true
-		}
-	}
-	return false
 }

@@ -302,7 +302,7 @@ func (tt *hideCase) compare(t *testing.T, comp *Compilation) {
 	}
 	if len(comp.Missing) > 0 != (tt.misses != "") ||
 		tt.misses != "" && !slices.ContainsFunc(comp.Missing, func(m report.Missing) bool { return strings.HasPrefix(m.Why, tt.misses) }) {
-		t.Errorf("missing: %q, want %q", comp.Missing, tt.misses)
+		t.Errorf("missing: %+v, want %q", comp.Missing, tt.misses)
 	}
 	for _, x := range []struct {
 		what      string

@@ -99,7 +99,7 @@ func (c *Compilation) SettleInPlace() error {
 		return err
 	}
 	c.missingInPlace()
-	return c.landlockScopes(where)
+	return c.scopesInPlace()
 }
 
 // refusedInPlace returns an error for what the profile asks for by name and only namespaces can give.

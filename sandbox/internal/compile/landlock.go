@@ -7,13 +7,14 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/policy/phrase"
 	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
@@ -82,32 +83,26 @@ func (c *Compilation) LandlockRules() error {
 	if c.Profile.Landlock.Off {
 		return nil
 	}
-	where := c.Where("landlock")
-	if c.Host.LandlockABI == 0 {
-		why, instead := c.unscoped("landlock: this kernel has no Landlock, or it is not enabled")
-		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only as the profile says"+phrase.Prefixed(", ", instead), where,
-			"Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing")
-	}
-	if err := c.landlockScopes(where); err != nil {
-		return err
+	c.Land.Scoped = c.wantedScopes()
+	if c.Land.On = c.Host.LandlockABI > 0; !c.Land.On {
+		return c.lackLandlock()
 	}
 	if c.Profile.Nest {
-		return c.landlockForNest(where)
-	}
-	c.Land.On = true
-	// If the kernel does not know landUnix, CoverSockets mounts over the host's sockets instead.
-	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI)
-	// An older ABI handles fewer rights, and does not restrict the others. The profile must permit that.
-	if lost := (landRead | LandExec | landWrite) &^ c.Land.Handled; lost != 0 {
-		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+strconv.Itoa(c.Host.LandlockABI)+" does not know every right (5 does)",
-			"the mounts, which are read-only as the profile says", where, "Linux 6.10; or list landlock under missing"); err != nil {
+		if err := c.lackLandlock(); err != nil {
 			return err
 		}
+		return c.landlockForNest(c.Where("landlock"))
 	}
+	// If landUnix is lost, CoverSockets covers the host's sockets instead.
+	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI)
 	c.deriveRules()
+	// The rules come first: they say which writable mounts an older ABI leaves open to truncate(2).
+	if err := c.lackLandlock(); err != nil {
+		return err
+	}
 	c.createRuleset()
-	// The rules are added after the child has entered the new root, by the sandbox's paths. A rule is about an inode.
-	// If a mount hides an inode of the host, a rule by the host's path would not be about the file that the task sees.
+	// The rules are added after the root is entered, by paths inside: a rule is about an inode, and if a mount covers
+	// an inode of the host, the task does not see that one.
 	for i := range c.Land.Rules {
 		c.allowBeneath(&c.Land.Rules[i])
 	}
@@ -146,7 +141,7 @@ func (c *Compilation) createRuleset() {
 // old kernel has no field that only a new one knows. The second field came with ABI 4, the third with 6.
 func (c *Compilation) rulesetSize() uint64 {
 	switch {
-	case c.Host.LandlockABI >= 6:
+	case c.Host.LandlockABI >= scopeABI:
 		return 24
 	case c.Host.LandlockABI >= 4:
 		return 16
@@ -154,53 +149,27 @@ func (c *Compilation) rulesetSize() uint64 {
 	return 8
 }
 
-// landlockScopes chooses the ruleset's scopes, and reports them as missing on a kernel without them. If the profile has
-// no list of scopes, the ruleset gets both; an empty list means none.
-func (c *Compilation) landlockScopes(where string) error {
-	c.Land.Scoped = ScopeAbstract | ScopeSignal
-	if s := c.Profile.Landlock.Scope; s.Set {
-		c.Land.Scoped = 0
-		for _, name := range s.V {
-			if name == "signal" {
-				c.Land.Scoped |= ScopeSignal
-			} else {
-				c.Land.Scoped |= ScopeAbstract
-			}
+// wantedScopes returns the scopes that the profile asks for. Without a list in the profile these are both; an empty
+// list means none.
+func (c *Compilation) wantedScopes() (scopes uint64) {
+	s := c.Profile.Landlock.Scope
+	if !s.Set {
+		return ScopeAbstract | ScopeSignal
+	}
+	for _, name := range s.V {
+		if name == "signal" {
+			scopes |= ScopeSignal
+		} else {
+			scopes |= ScopeAbstract
 		}
 	}
-	if c.Land.Scoped != 0 && c.Host.LandlockABI < 6 {
-		c.Land.Scoped = 0
-		why, instead := c.unscoped("landlock.scope: ABI " + strconv.Itoa(c.Host.LandlockABI) + " has no scopes (6 has)")
-		return c.lacking(policy.LayerLandlock, why, instead, where, "Linux 6.12; landlock: {scope: []}; or list landlock under missing")
-	}
-	return nil
+	return scopes
 }
 
-// unscoped returns, for a kernel without Landlock scopes, which other mechanism restricts signals and abstract sockets,
-// and which of the two nothing restricts.
-func (c *Compilation) unscoped(why string) (all, instead string) {
-	wanted := func(name string) bool {
-		s := c.Profile.Landlock.Scope
-		return !s.Set || slices.Contains(s.V, name)
-	}
-	for _, x := range [...]struct {
-		scope, what, by string
-		own             bool
-	}{
-		{"signal", "signals to processes outside", "the pid namespace", c.ownPID()},
-		{"abstract-unix-socket", "abstract sockets outside", "the network namespace", c.OwnNet},
-	} {
-		switch {
-		case !wanted(x.scope):
-		case !x.own:
-			why += "; nothing holds back " + x.what
-		case instead == "":
-			instead = x.by
-		default:
-			instead += " and " + x.by
-		}
-	}
-	return why, instead
+// scopesInPlace chooses the scopes before the rules are known, because in place no right over files may be missing.
+func (c *Compilation) scopesInPlace() error {
+	c.Land.On, c.Land.Scoped = true, c.wantedScopes()
+	return c.lackLandlock()
 }
 
 // ownPID reports whether the task sees only processes of the sandbox. Then kill(2) reaches no process outside
@@ -316,6 +285,115 @@ func (c *Compilation) landlockEnforce() error {
 		forbidden.Into(plan.File).OrElse(plan.EACCES),
 		plan.ReadStep(plan.R(plan.File), 1).OrElse(plan.EBADF))
 	return nil
+}
+
+// What an older kernel's Landlock lacks, and what of this plan restricts the same instead: landlock(7), "VERSIONS". The
+// words are computed from the plan, because the same kernel leaves more open to a sandbox with the host's network or
+// processes.
+
+// These ABIs are the first that know a right or a scope.
+const (
+	truncateABI = 3 // Linux 6.2
+	ioctlABI    = 5 // Linux 6.10
+	scopeABI    = 6 // Linux 6.12
+)
+
+// A lostRight is something that the profile asks Landlock to restrict and that this kernel's Landlock cannot restrict.
+type lostRight struct {
+	what  string // "signals"
+	since string // the first kernel that can: "6.12"
+	by    string // what of this plan restricts the same: "the pid namespace"; "" if nothing does
+	open  string // what nothing restricts: "signals to processes of the host"; "" if by restricts all
+	shut  string // what would restrict it: "namespaces: {pid: new}"
+}
+
+// lostRights lists what this kernel's Landlock cannot restrict. The rules must have been derived. ABI 1 is not listed
+// for links and renames between directories, because it refuses them all.
+func (c *Compilation) lostRights() (list []lostRight) {
+	const mounts = "the mounts"
+	if c.Host.LandlockABI < truncateABI {
+		r := lostRight{what: "truncate", since: "6.2", by: mounts,
+			shut: "mounts that are read-only where landlock.write does not allow writing"}
+		if r.open = c.truncatable(); r.open != "" {
+			r.by = ""
+		}
+		list = append(list, r)
+	}
+	if c.Host.LandlockABI < ioctlABI {
+		r := lostRight{what: "ioctl on devices", since: "6.10", by: mounts} // every mount but the sandbox's /dev is nodev
+		if c.InPlace() {
+			r.by, r.open, r.shut = "", "ioctls on devices that the task may open", "namespaces of the sandbox's own"
+		} else if c.Joined(unix.CLONE_NEWNS) != nil {
+			r.by, r.open = "", "ioctls on the devices of the joined mount namespace"
+			r.shut = "a mount namespace of the sandbox's own"
+		}
+		list = append(list, r)
+	}
+	if c.Host.LandlockABI < scopeABI {
+		list = append(list, c.lostScopes()...)
+	}
+	return list
+}
+
+// lostScopes lists the scopes that the profile asks for, for a kernel without scopes.
+func (c *Compilation) lostScopes() (list []lostRight) {
+	signals := lostRight{what: "signals", since: "6.12", by: "the pid namespace",
+		shut: "namespaces: {pid: new} (--ns pid=new)"}
+	if !c.ownPID() {
+		signals.by, signals.open = "", "signals to processes outside"
+	}
+	sockets := lostRight{what: "abstract sockets", since: "6.12", by: "the network namespace",
+		shut: "network: none (--net none)"}
+	switch {
+	case c.InPlace() && c.Profile.Network.Mode == policy.NetworkNone && !c.LandlockResolves():
+		sockets.by = "the filter" // which denies every socket but pairs
+	case !c.OwnNet:
+		sockets.by, sockets.open = "", "connections to abstract sockets outside"
+	}
+	wanted := c.wantedScopes()
+	if wanted&ScopeSignal != 0 {
+		list = append(list, signals)
+	}
+	if wanted&ScopeAbstract != 0 {
+		list = append(list, sockets)
+	}
+	return list
+}
+
+// truncatable says which files the task could truncate although no rule allows writing to them, on a kernel whose
+// Landlock does not know truncate(2). It returns "" if the mounts keep the task from all of them: a read-only mount
+// refuses truncate(2) with EROFS.
+func (c *Compilation) truncatable() string {
+	if c.Joined(unix.CLONE_NEWNS) != nil {
+		return "truncate(2) on the mounts of the joined mount namespace"
+	}
+	var open []string
+	for i := range c.Tree.Parts {
+		p := &c.Tree.Parts[i]
+		if !p.Write || p.Absent || c.Tree.At(p.Target) != p || p.Opaque || p.Guard == picture.GuardPin || c.mayTruncate(p.Target) {
+			continue
+		}
+		open = append(open, p.Target)
+	}
+	if len(open) > 0 {
+		return "truncate(2) below " + strings.Join(open, ", ") + ", where landlock.write does not allow writing"
+	}
+	for i := range c.Req.Extra {
+		if f := &c.Req.Extra[i]; f.Regular != nil && !f.Written {
+			return "truncate(2) of the file that is descriptor " + strconv.Itoa(3+i)
+		}
+	}
+	if c.Req.Stdio[0].Regular != nil && c.Stdin == "" && c.Into == nil {
+		return "truncate(2) of the file that is standard input"
+	}
+	return ""
+}
+
+// mayTruncate reports whether a rule allows the task to truncate every file at and below a path.
+func (c *Compilation) mayTruncate(path string) bool {
+	return slices.ContainsFunc(c.Land.Rules, func(r landRule) bool {
+		return r.Access&uint64(ll.AccessFSTruncate) != 0 && paths.Below(path, r.Path)
+	})
 }
 
 // This part plans what lets a launcher inside make a sandbox of its own: user_namespaces(7).

@@ -69,6 +69,7 @@ package compile
 // whoever makes a Request has already read the environment and examined the files.
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -365,4 +366,38 @@ func (c *Compilation) letExec(spec filter.Spec) (filter.Spec, error) {
 		return spec, &fail.Error{Op: "exec", Err: errors.New("the profile denies execveat, which starts a program in a running sandbox"),
 			Hint: "use a profile that does not deny execveat and has no rule about it"}
 	}
+}
+
+// wholeDisk returns the disk that a partition is a part of, or the device itself: sysfs(5). The kernel limits disks
+// only.
+func (c *Compilation) wholeDisk(dev uint64) uint64 {
+	dir := "/sys/dev/block/" + strconv.FormatUint(uint64(unix.Major(dev)), 10) + ":" + strconv.FormatUint(uint64(unix.Minor(dev)), 10)
+	if _, err := c.Host.Files.Stat(dir + "/partition"); err != nil {
+		return dev
+	}
+	text, _ := c.Host.Files.Read(dir+"/../dev", 32) // without /sys the kernel refuses the partition later
+	major, minor, _ := strings.Cut(strings.TrimSpace(string(text)), ":")
+	a, err1 := strconv.ParseUint(major, 10, 32)
+	b, err2 := strconv.ParseUint(minor, 10, 32)
+	if err1 != nil || err2 != nil {
+		return dev
+	}
+	return unix.Mkdev(uint32(a), uint32(b))
+}
+
+// inProcessors reports whether a list such as "0-3,6" contains a number.
+func inProcessors(number, list string) bool {
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return false
+	}
+	for part := range strings.SplitSeq(list, ",") {
+		first, last, _ := strings.Cut(part, "-")
+		from, err1 := strconv.Atoi(first)
+		to, err2 := strconv.Atoi(cmp.Or(last, first))
+		if err1 == nil && err2 == nil && from <= n && n <= to {
+			return true
+		}
+	}
+	return false
 }

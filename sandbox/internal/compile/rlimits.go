@@ -5,6 +5,7 @@ package compile
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
@@ -308,6 +310,90 @@ func (c *Compilation) writeFile(from plan.From, name, text string) {
 		plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File),
 		plan.WriteStep(plan.R(plan.File), text),
 		plan.CloseStep(plan.R(plan.File)))
+}
+
+// lackLandlock says what this kernel's Landlock lacks, if the profile allows that. Otherwise it returns an error. It
+// takes the scopes from the ruleset if the kernel does not know them.
+func (c *Compilation) lackLandlock() error {
+	if c.Host.LandlockABI < scopeABI {
+		defer func() { c.Land.Scoped = 0 }()
+	}
+	m, since := report.Missing{Layer: policy.LayerLandlock}, "5.13 with landlock in the lsm= boot parameter"
+	var what, by, open, remedies []string
+	lost := c.lostScopes()
+	switch {
+	case !c.Land.On:
+		by, open = []string{"the mounts, which are read-only as the profile says"}, c.lostLists()
+	case !c.Profile.Nest: // otherwise the ruleset has no rights over files, which landlockForNest says
+		lost = c.lostRights()
+	case c.Host.LandlockABI >= scopeABI:
+		lost = nil
+	}
+	for _, r := range lost {
+		what = append(what, r.what)
+		if c.Land.On {
+			since = r.since
+		}
+		if r.by != "" && !slices.Contains(by, r.by) {
+			by = append(by, r.by)
+		}
+		if r.open != "" {
+			open, remedies = append(open, r.open), append(remedies, r.shut)
+		}
+	}
+	switch {
+	case !c.Land.On:
+		m.Why = "this kernel has no Landlock, or it is not enabled"
+	case lost == nil:
+		return nil
+	default:
+		m.Why = "ABI " + strconv.Itoa(c.Host.LandlockABI) + " cannot restrict " + series(what)
+	}
+	for _, x := range open {
+		m.Why += "; nothing restricts " + x
+	}
+	m.Instead = series(by)
+	// If the same is restricted by other means, that is a fact about the host, and not about this run.
+	m.Usual = c.Land.On && open == nil
+	if c.mayLack(policy.LayerLandlock) || m.Usual && c.mayLack(policy.MissingLandlockRights) {
+		c.Missing = append(c.Missing, m)
+		return nil
+	}
+	remedy := "Linux " + since + phrase.Prefixed(", or ", strings.Join(remedies, ", and "))
+	if m.Usual {
+		remedy += "; or list landlock-rights under missing (--missing landlock-rights): " + m.Instead + " restrict the same"
+	} else {
+		remedy += "; or list landlock under missing (--missing landlock)"
+	}
+	return &fail.UnsupportedError{Layer: policy.LayerLandlock, Why: m.Why, From: c.Where("landlock"), Remedy: remedy}
+}
+
+// lostLists names the lists of the profile that allow less than the mounts do. Without Landlock nothing stands in for
+// them.
+func (c *Compilation) lostLists() (open []string) {
+	l := &c.Profile.Landlock
+	for _, x := range [...]struct {
+		name string
+		set  bool
+	}{{"landlock.read", l.Read.Set}, {"landlock.write", l.Write.Set}, {"landlock.execute", l.Execute.Set}} {
+		if x.set {
+			open = append(open, "what "+x.name+" forbids and the mounts allow")
+		}
+	}
+	return open
+}
+
+// mayLack reports whether the profile lists a word under missing.
+func (c *Compilation) mayLack(layer policy.Layer) bool {
+	return slices.ContainsFunc(c.Profile.Missing, func(m policy.MissingLayer) bool { return m.Layer == layer })
+}
+
+// series joins words to a series: "a, b and c".
+func series(words []string) string {
+	if n := len(words); n > 1 {
+		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
+	}
+	return strings.Join(words, "")
 }
 
 // leaveRoot gives up root's ids in a sandbox without a user namespace. The mounts needed these ids.

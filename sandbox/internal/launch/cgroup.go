@@ -25,8 +25,13 @@ func (p *Process) makeGroups() *compile.Groups {
 	if err == nil {
 		p.Cgroup, err = g.Choice.Make(name)
 	}
-	if err != nil {
-		g.Fail(err)
+	if made := p.Cgroup; err != nil {
+		p.Cgroup = nil
+		if made == nil || len(made.Lacking) == 0 {
+			g.Fail(p.Cmd.Profile, err)
+			return g
+		}
+		g.Choice, g.Lacking = nil, append(g.Lacking, made.Lacking...)
 		return g
 	}
 	g.Lacking = append(g.Lacking, p.Cgroup.Lacking...)
@@ -70,8 +75,8 @@ func (p *Process) adoptChild() error {
 		return nil
 	}
 	if err := p.Cgroup.Adopt(p.PID); err != nil {
-		p.groups.Fail(err)
-		// If Dirs is not empty, systemd has made the scope, but without its limits. It ends with the child.
+		p.groups.Fail(p.Cmd.Profile, err)
+		// If there are directories, a scope without its limits exists. It ends with the child.
 		if len(p.Cgroup.Dirs) == 0 {
 			p.Cgroup = nil
 		}

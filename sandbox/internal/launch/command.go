@@ -15,6 +15,7 @@ import (
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/state"
 	"cordon/sandbox/ledger"
+	"cordon/sandbox/report"
 )
 
 // Command describes a program to run in a sandbox, as the launcher needs it. The fields are those of sandbox.Cmd.
@@ -41,6 +42,7 @@ type Command struct {
 	Exclusive bool
 	Brief     bool
 	Note      func(text string)
+	Missing   func(report.Missing)
 	Progress  func(names int)
 	Observer  Observer
 

@@ -65,8 +65,13 @@ func (p *Process) launch() error {
 			p.Cmd.Note(text)
 		}
 	}
-	// The launcher becomes undumpable only now, because the child of an undumpable launcher cannot write its id maps.
-	// From now on, only a process with CAP_SYS_PTRACE can trace the launcher: ptrace(2).
+	if p.Cmd.Missing != nil {
+		for _, m := range p.Comp.Missing {
+			p.Cmd.Missing(m)
+		}
+	}
+	// The launcher becomes undumpable only now, because a child of an undumpable launcher cannot write its id maps.
+	// From here on only a process with CAP_SYS_PTRACE can trace the launcher: ptrace(2).
 	if p.Cmd.Exclusive {
 		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // this call of prctl(2) cannot fail
 	}

@@ -232,7 +232,7 @@ func (p *Process) Outside(limit string, s *cgroup.Stats) bool {
 		return s.Memory.Peak != nil && (!most.Set || *s.Memory.Peak < uint64(most.V)/8*7)
 	case limit == report.LimitPIDs && s.PIDs != nil && compile.Positive(s.PIDs.MaxEvents):
 		most := p.Comp.Profile.Limits.PIDs
-		return s.PIDs.Peak != nil && (!most.Set || *s.PIDs.Peak < uint64(most.V+1)) // one more, for init
+		return s.PIDs.Peak != nil && (!most.Set || *s.PIDs.Peak < uint64(most.V))
 	}
 	return false
 }
