@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"errors"
 	"strconv"
 	"strings"
+
+	"cordon/policy/endpoint"
 )
 
 // The functions in this file check values of the profile language by their types.
@@ -93,23 +96,18 @@ func checkEnvPattern(s string) *fault {
 	return nil
 }
 
-// checkEndpoint accepts HOST:PORT. HOST is a name or an address; an IPv6 address stands in brackets.
-func checkEndpoint(s string) *fault {
-	i := strings.LastIndexByte(s, ':')
-	if i < 1 {
-		return bad(Quote(s)+" has no port", "such as proxy.example.org:443")
+// checkEndpoint reports why a text is no rule of network.allow or network.deny.
+func checkEndpoint(s string, deny bool) *fault {
+	read := endpoint.ParseAllow
+	if deny {
+		read = endpoint.ParseDeny
 	}
-	host, port := s[:i], s[i+1:]
-	if _, f := parseInt(port, 1, 65535); f != nil {
-		return bad(Quote(port)+" is not a port", "1 to 65535")
+	_, err := read(s)
+	var wrong *endpoint.ParseError
+	if errors.As(err, &wrong) {
+		return bad(wrong.Msg, wrong.Hint)
 	}
-	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
-		if strings.Trim(host[1:len(host)-1], "0123456789abcdefABCDEF:.") != "" || len(host) < 4 {
-			return bad(Quote(host)+" is not an address", "")
-		}
-		return nil
-	}
-	return checkHostname(host)
+	return nil
 }
 
 // capNames lists the capabilities(7) by number, without CAP_. The last one, number 40, is new in Linux 5.9.

@@ -271,8 +271,8 @@ func (k *spec) add(ptr any, s string, at Pos) *fault {
 		*p = append(*p, Capability{s, at})
 	case *[]SyscallItem:
 		*p = append(*p, SyscallItem{s, at})
-	case *[]NetworkAllowItem:
-		*p = append(*p, NetworkAllowItem{s, at})
+	case *[]NetworkItem:
+		*p = append(*p, NetworkItem{s, at})
 	case *[]MissingLayer:
 		*p = append(*p, MissingLayer{Layer(s), at})
 	}

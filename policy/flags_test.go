@@ -189,8 +189,8 @@ func TestFlagErrors(t *testing.T) {
 		{"timeout", "10x", `--timeout 10x: "10x" is not a time span; such as 90s, 30m or 1h30m`},
 		{"cap-add", "all", `--cap-add all: "ALL" is not a capability; name each of them: there is no word for all`},
 		{"cap-drop", "NETRAW", `--cap-drop NETRAW: "NETRAW" is not a capability; did you mean "NET_RAW"?`},
-		{"network", "bridge", `--network bridge: "bridge" is not a network; there is no network between the two: none is a loopback alone, ` +
-			`host is the host's`},
+		{"network", "bridge", `--network bridge: "bridge" is not a network; none is a loopback alone, host is the host's; ` +
+			`--net-allow HOST:PORT gives a network from which only HOST can be reached`},
 		{"volume", "data:/data", `--volume data:/data: "data" is not a path: there are no named volumes; such as ./data:/data`},
 		{"volume", "/data", `--volume /data: "/data" names no source; --volume SOURCE:TARGET; --tmpfs /data is an empty directory`},
 		{"volume", "/a:/b:Z", `--volume /a:/b:Z: "Z" is no option of a bind; ro and rw are; --mount '{bind: …, noexec: true}' says all else`},

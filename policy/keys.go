@@ -87,19 +87,20 @@ type form[T any] struct {
 
 // The allowed words of keys whose value is a word. The first of each list is the zero value in Go.
 var (
-	boolWords     = []string{"false", "true"}
-	modeWords     = []string{"ro", "rw"}
-	enterWords    = []string{"pivot", "chroot"}
-	HidepidWords  = []string{"off", "noaccess", "invisible", "ptraceable"}
-	UnfitWords    = []string{"bind", "skip", "refuse"}
-	hostUserWords = []string{"auto", "caller"}
-	networkWords  = []string{"none", "host"}
-	ttyWords      = []string{"none", "inherit", "broker"}
-	execWords     = []string{"any", "once"}
-	gitWords      = []string{"free", "protect"}
-	cacheWords    = []string{"off", "project", "overlay"}
-	denialWords   = []string{"silent", "report"}
-	scopeWords    = []string{"signal", "abstract-unix-socket"}
+	boolWords      = []string{"false", "true"}
+	modeWords      = []string{"ro", "rw"}
+	enterWords     = []string{"pivot", "chroot"}
+	HidepidWords   = []string{"off", "noaccess", "invisible", "ptraceable"}
+	UnfitWords     = []string{"bind", "skip", "refuse"}
+	hostUserWords  = []string{"auto", "caller"}
+	networkWords   = []string{"none", "host"}
+	interfaceWords = []string{"eth0", "none"}
+	ttyWords       = []string{"none", "inherit", "broker"}
+	execWords      = []string{"any", "once"}
+	gitWords       = []string{"free", "protect"}
+	cacheWords     = []string{"off", "project", "overlay"}
+	denialWords    = []string{"silent", "report"}
+	scopeWords     = []string{"signal", "abstract-unix-socket"}
 	// CacheWords are the tools that can have caches.
 	CacheWords    = []string{"go", "ccache", "cargo", "npm", "pnpm", "pip", "uv", "gradle", "maven"}
 	missingWords  = []string{"cgroup", "landlock", "landlock-rights", "time", "hide", "namespaces"}
@@ -184,7 +185,7 @@ var language = []key[Profile]{
 		}},
 		at: func(p *Profile) any { return &p.Landlock }, keys: landlockKeys},
 	{spec: spec{name: "network", words: networkWords, def: "none", example: "none",
-		doc:   "`none`: a separate network with only a loopback device. `host`: the host's network.",
+		doc:   "`none`: only a loopback device. `host`: the host's network. A mapping: only what `allow` names.",
 		flags: []flag{{"net", "none|host|PATH", "use no network, the host's, or join a network namespace"}}},
 		at: func(p *Profile) any { return &p.Network }, keys: networkKeys},
 	{spec: spec{name: "limits",

@@ -155,10 +155,22 @@ var cacheKeys = []key[Profile]{
 }
 
 var networkKeys = []key[Profile]{
-	{spec: spec{name: "allow", typ: tEndpoint, list: true, example: `["proxy.example.org:443"]`,
-		doc:   "Not supported yet.",
-		flags: []flag{{"net-allow", "HOST:PORT", "not supported yet"}}},
+	{spec: spec{name: "allow", typ: tEndpoint, list: true, example: `["*.example.org:443", "10.0.0.0/8:5432"]`,
+		doc: "What the task can reach: `HOST`, `HOST:PORT` or `HOST:FIRST-LAST`. `HOST` is a name, `*.NAME` for " +
+			"every name below one, an address, a range, or nothing for every host. Without a port it means " +
+			"443 and 80. Private, link-local and metadata addresses need a rule for their own range.",
+		flags: []flag{{"net-allow", "HOST[:PORT]", "let the sandbox's own network reach HOST, and nothing else"}}},
 		at: func(p *Profile) any { return &p.Network.Allow }},
+	{spec: spec{name: "deny", typ: tEndpoint, list: true, example: `["bad.example.org", ":22"]`,
+		doc: "What the task cannot reach although `allow` says so, written as there. Without a port it means " +
+			"every port. No later profile and no flag takes an item away.",
+		flags: []flag{{"net-deny", "HOST[:PORT]", "never let the sandbox's own network reach HOST"}}},
+		at: func(p *Profile) any { return &p.Network.Deny }},
+	{spec: spec{name: "interface", typ: tWord, words: interfaceWords, def: "eth0", example: "none",
+		doc: "`eth0`: an interface with an address of IPv4 and of IPv6, for programs that look for one. `none`: " +
+			"the loopback device alone, which saves a moment of the launch.",
+		flags: []flag{{"net-interface", "eth0|none", "which interface the sandbox's own network has"}}},
+		at: func(p *Profile) any { return &p.Network.Interface }},
 }
 
 var limitKeys = []key[Profile]{

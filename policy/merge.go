@@ -84,6 +84,8 @@ func unset(ptr any) bool {
 		return *p == ""
 	case *bool:
 		return !*p
+	case *NetworkInterface:
+		return *p == ""
 	case *Git:
 		return *p == ""
 	case *TTY:
@@ -220,16 +222,18 @@ func (p *Profile) mergeLandlock(over *Profile) {
 	l.Scope = concatOpt(l.Scope, o.Scope)
 }
 
-// mergeNetwork replaces base's mode with over's mode. If both are lists of endpoints, it appends over's list.
+// mergeNetwork replaces base's mode with over's mode. If both are lists of endpoints, it appends over's list. Denied
+// endpoints are only ever added.
 func (p *Profile) mergeNetwork(over *Profile) {
-	o := over.Network
+	n, o := &p.Network, over.Network
+	n.Deny = concat(n.Deny, o.Deny)
 	if o.Mode == NetworkNone && len(o.Allow) == 0 && !over.has("", "network") {
 		return
 	}
-	if p.Network.Mode == NetworkAllow && o.Mode == NetworkAllow {
-		o.Allow = concat(p.Network.Allow, o.Allow)
+	if n.Mode == NetworkAllow && o.Mode == NetworkAllow {
+		o.Allow = concat(n.Allow, o.Allow)
 	}
-	p.Network = o
+	n.Mode, n.Allow = o.Mode, o.Allow
 }
 
 // mergeSources returns the sources of base and over, sorted by path. If both have a path, that of over counts. Sources

@@ -62,6 +62,8 @@ func TestMerge(t *testing.T) {
 			"landlock:\n  read:\n    - /b # base:1\n  write: []\n"},
 		{"network's word wins", "network: host\n", "network: none\n", "network: none # over:1\n"},
 		{"network's word over a list", "network: {allow: [\"a:1\"]}\n", "network: host\n", "network: host # over:1\n"},
+		{"denied endpoints stay", "network: {deny: [\"a:1\"]}\n", "network: {allow: [\"b:2\"], deny: [\"c:3\"]}\n",
+			"network:\n  allow:\n    - b:2 # over:1\n  deny:\n    - a:1 # base:1\n    - c:3 # over:1\n"},
 		{"network lists append", "network: {allow: [\"a:1\"]}\n", "network: {allow: [\"b:2\"]}\n",
 			"network:\n  allow:\n    - a:1 # base:1\n    - b:2 # over:1\n"},
 		{"rlimits merge by name", "limits: {rlimits: {nofile: 1, core: 0}}\n", "limits: {rlimits: {nofile: 2, nproc: 3}}\n",

@@ -245,8 +245,8 @@ func (d *decoder) list(n *yaml.Node, k *spec, ptr any, path string) {
 		*p = items(d, n, k, path, func(s string, at Pos) Capability { return Capability{s, at} })
 	case *[]SyscallItem:
 		*p = items(d, n, k, path, func(s string, at Pos) SyscallItem { return SyscallItem{s, at} })
-	case *[]NetworkAllowItem:
-		*p = items(d, n, k, path, func(s string, at Pos) NetworkAllowItem { return NetworkAllowItem{s, at} })
+	case *[]NetworkItem:
+		*p = items(d, n, k, path, func(s string, at Pos) NetworkItem { return NetworkItem{s, at} })
 	case *[]MissingLayer:
 		*p = items(d, n, k, path, func(s string, at Pos) MissingLayer { return MissingLayer{Layer(s), at} })
 	}

@@ -279,17 +279,27 @@ type NetworkMode string
 const (
 	NetworkNone  NetworkMode = ""      // a new namespace with only a loopback device
 	NetworkHost  NetworkMode = "host"  // the host's network
-	NetworkAllow NetworkMode = "allow" // only the endpoints in Allow; no layer enforces it yet
+	NetworkAllow NetworkMode = "allow" // a network of the sandbox's own, from which only Allow can be reached
 )
 
 // Network says what the task can reach.
 type Network struct {
-	Mode  NetworkMode
-	Allow []NetworkAllowItem
+	Mode      NetworkMode
+	Allow     []NetworkItem
+	Deny      []NetworkItem // wins over Allow; a profile can add to it, and take nothing away
+	Interface NetworkInterface
 }
 
-// NetworkAllowItem is an endpoint, written host:port.
-type NetworkAllowItem struct {
+// NetworkInterface is the network interface that a sandbox with an allow-list has besides its loopback.
+type NetworkInterface string
+
+const (
+	InterfaceEth0 NetworkInterface = ""
+	InterfaceNone NetworkInterface = "none"
+)
+
+// NetworkItem is a rule of package endpoint.
+type NetworkItem struct {
 	Endpoint string
 	Pos      Pos
 }
@@ -391,23 +401,6 @@ type Cache struct {
 	Mode  CacheMode
 	Tools Opt[[]string] // unset means all
 	Size  Opt[int64]    // overlay: the changes are in memory, at most this many bytes, and lost at the end
-}
-
-// CacheMode reports how the task has caches, and whether it has any. A list of tools alone asks for caches of the project's own.
-func (p *Profile) CacheMode() (mode CacheMode, on bool) {
-	mode = p.Cache.Mode
-	if mode == CacheOff && p.Cache.Tools.Set && !p.has("cache", "mode") {
-		mode = CacheProject
-	}
-	return mode, mode != CacheOff
-}
-
-// CacheTools returns the tools that have caches, in the order of the language's words.
-func (p *Profile) CacheTools() []string {
-	if !p.Cache.Tools.Set {
-		return CacheWords
-	}
-	return p.Cache.Tools.V
 }
 
 // OnDenial says whether the run reports denied system calls.

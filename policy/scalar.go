@@ -23,6 +23,8 @@ func (k *spec) set(ptr any, s string) *fault {
 		return k.setBool(p, s)
 	case *TTY:
 		return setWord(k, p, s)
+	case *NetworkInterface:
+		return setWord(k, p, s)
 	case *Git:
 		return setWord(k, p, s)
 	case *OnDenial:
@@ -220,7 +222,7 @@ func (k *spec) check(s string) *fault {
 	case tAction:
 		return checkAction(s)
 	case tEndpoint:
-		return checkEndpoint(s)
+		return checkEndpoint(s, k.name == "deny")
 	case tCPUSet:
 		return checkCPUSet(s)
 	case tCgroup:
@@ -288,6 +290,8 @@ func (k *spec) value(ptr any) (text string, unset bool) {
 			return k.words[1], false
 		}
 		return k.words[0], true
+	case *NetworkInterface:
+		return k.wordText(string(*p))
 	case *Git:
 		return k.wordText(string(*p))
 	case *TTY:
@@ -363,6 +367,8 @@ func copyScalar(dst, src any) {
 		*d = *src.(*string)
 	case *bool:
 		*d = *src.(*bool)
+	case *NetworkInterface:
+		*d = *src.(*NetworkInterface)
 	case *Git:
 		*d = *src.(*Git)
 	case *TTY:

@@ -141,8 +141,8 @@ func (p *Profile) encodeList(ptr any, path string) (*yaml.Node, string) {
 		each(n, *list, func(x SyscallItem) (*yaml.Node, Pos) { return yaml.Text(x.Name), x.Pos })
 	case *[]SyscallRule:
 		each(n, *list, func(x SyscallRule) (*yaml.Node, Pos) { return encodeRule(x), x.Pos })
-	case *[]NetworkAllowItem:
-		each(n, *list, func(x NetworkAllowItem) (*yaml.Node, Pos) { return yaml.Text(x.Endpoint), x.Pos })
+	case *[]NetworkItem:
+		each(n, *list, func(x NetworkItem) (*yaml.Node, Pos) { return yaml.Text(x.Endpoint), x.Pos })
 	case *[]MissingLayer:
 		p.encodeItemRemovals(n, "missing")
 		each(n, *list, func(x MissingLayer) (*yaml.Node, Pos) { return yaml.Text(string(x.Layer)), x.Pos })

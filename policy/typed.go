@@ -91,7 +91,7 @@ func TypedDuration(s string) (time.Duration, error) {
 func otherNetwork(v string) string {
 	switch {
 	case v == "bridge" || v == "default" || v == "slirp4netns" || v == "pasta" || v == "private":
-		return "there is no network between the two: none is a loopback alone, host is the host's"
+		return "none is a loopback alone, host is the host's; --net-allow HOST:PORT gives a network from which only HOST can be reached"
 	case strings.HasPrefix(v, "container:") || strings.HasPrefix(v, "ns:"):
 		return "a namespace is joined by its path, such as /run/netns/NAME or /proc/PID/ns/net"
 	}

@@ -2,8 +2,10 @@ package policy
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
+	"cordon/policy/endpoint"
 	"cordon/policy/phrase"
 )
 
@@ -269,8 +271,15 @@ func (v *validator) net() Namespace {
 func (v *validator) network() {
 	net := v.p.Namespaces.Net
 	at, said := v.p.source("namespaces.net")
+	if n := &v.p.Network; n.Interface != InterfaceEth0 && n.Mode != NetworkAllow {
+		v.fail(v.from("network.interface"), "network.interface", "only a network with a list has an interface of its own", "name what may be reached: network: {allow: [...]}")
+	}
 	switch v.p.Network.Mode {
 	case NetworkHost:
+		if deny := v.p.Network.Deny; len(deny) > 0 {
+			v.fail(v.from("network"), "network", "host, but network.deny names "+Quote(deny[0].Endpoint)+", which only an allow-list can hold to",
+				"name what may be reached: network: {allow: [...]}")
+		}
 		if net.Mode == NSJoin || net.Mode == NSNew && said {
 			v.fail(v.from("network"), "network", "host, but namespaces.net is not the host's", "drop one of them; the other is in "+Quote(at.Short()))
 		}
@@ -279,10 +288,40 @@ func (v *validator) network() {
 			v.fail(at, "namespaces.net", "host, but network is none", "write network: host")
 		}
 	case NetworkAllow:
-		v.fail(v.from("network"), "network", "an allow-list is not supported yet", "use none or host")
+		v.endpoints(net, at)
 	default:
 		v.fail(v.from("network"), "network", Quote(string(v.p.Network.Mode))+" is not known here", "none or host")
 	}
+}
+
+// maxEndpoints bounds the rules of a network, because the kernel asks them one after the other.
+const maxEndpoints = 1024
+
+// endpoints checks the rules of an allow-list. net is namespaces.net.
+func (v *validator) endpoints(net Namespace, at Pos) {
+	n := &v.p.Network
+	if net.Mode != NSNew {
+		v.fail(v.from("network"), "network", "a list, but namespaces.net is not new", "drop one of them; the other is in "+Quote(at.Short()))
+	}
+	check(v, "network.allow", n.Allow, func(x NetworkItem) (*fault, Pos) { return checkEndpoint(x.Endpoint, false), x.Pos })
+	check(v, "network.deny", n.Deny, func(x NetworkItem) (*fault, Pos) { return checkEndpoint(x.Endpoint, true), x.Pos })
+	if len(n.Allow)+len(n.Deny) > maxEndpoints {
+		v.fail(v.from("network"), "network", "more than "+strconv.Itoa(maxEndpoints)+" rules", "name ranges and *.NAME instead of single hosts")
+	}
+}
+
+// Rules returns the rules of the section. They have been validated.
+func (n *Network) Rules() *endpoint.Policy {
+	rules := &endpoint.Policy{}
+	for i := range n.Allow {
+		r, _ := endpoint.ParseAllow(n.Allow[i].Endpoint)
+		rules.Allow = append(rules.Allow, r)
+	}
+	for i := range n.Deny {
+		r, _ := endpoint.ParseDeny(n.Deny[i].Endpoint)
+		rules.Deny = append(rules.Deny, r)
+	}
+	return rules
 }
 
 func (v *validator) capabilities() {

@@ -434,7 +434,7 @@ func TestLoadWithFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Search{}.Load([]string{"default"}, over)
-	if want := "--net-allow a:1: network: an allow-list is not supported yet; use none or host"; err == nil || err.Error() != want {
+	if want := `--net-allow a:1: network: a list, but namespaces.net is not new; drop one of them; the other is in "--net host"`; err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 }

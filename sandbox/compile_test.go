@@ -82,11 +82,12 @@ func TestCompileErrors(t *testing.T) {
 			"error: limits.io /dev/null: a character device, not a disk\nfrom: \nhint: name a disk, or a file on one"},
 		{"io of nothing", sandboxtest.Limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/dev/sdz", Reads: 1}} }), sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), "true",
 			"error: limits.io /dev/sdz: no such file or directory\nfrom: \nhint: name a disk, or a file on one"},
-		{"network allow-list", sandboxtest.With(func(p *policy.Profile) {
+		{"datagrams", sandboxtest.With(func(p *policy.Profile) {
 			p.Network.Mode = policy.NetworkAllow
-			p.Sources = sandboxtest.Sourced("network")
+			p.Network.Allow = []policy.NetworkItem{{Endpoint: ":123/udp", Pos: policy.Pos{File: "p.yaml", Line: 1}}}
 		}), nil, "true",
-			"unsupported net: network: an allow-list is not supported yet\nfrom: p.yaml:1\nremedy: use network: none or host"},
+			"unsupported net: network.allow: \":123/udp\": cordon relays connections of TCP, and no datagrams but questions for names\nfrom: p.yaml:1\n" +
+				"remedy: leave the rule out; a program that prefers UDP mostly does without, as HTTP/3 does"},
 
 		{"mount namespace of the host", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Mount.Mode = policy.NSHost

@@ -86,6 +86,9 @@ func morePlans() map[string]struct {
 		"still":             {stillHost(nil), func(*policy.Profile) {}},
 		"still-before-6.13": {stillHost(func(h *host.Host) { h.Kernel, h.LandlockABI = [2]int{6, 1}, 2 }), func(p *policy.Profile) { p.Landlock.Scope.Set = true }},
 		"still-landlock-9":  {stillHost(func(h *host.Host) { h.Kernel, h.LandlockABI = [2]int{7, 1}, 9 }), func(*policy.Profile) {}},
+		"network-user":      {sixHost(sandboxtest.FakeUser()), listed},
+		"network-root":      {sixHost(sandboxtest.FakeRoot()), listed},
+		"network-ipv4":      {sandboxtest.FakeUser(), func(p *policy.Profile) { listed(p); p.Network.Interface = policy.InterfaceNone }},
 		"overlay-host":      {sandboxtest.TableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "~/layer" }},
 	}
 }
@@ -117,6 +120,22 @@ func stillHost(change func(*host.Host)) *host.Host {
 		change(h)
 	}
 	return h
+}
+
+// sixHost is a host whose kernel has IPv6.
+func sixHost(h *host.Host) *host.Host {
+	h.Files.(sandboxtest.FakeFiles).Put("/proc/net/if_inet6", sandboxtest.FakeFile{Perm: 0o444})
+	return h
+}
+
+// listed asks for a network with rules of every kind.
+func listed(p *policy.Profile) {
+	item := func(s string, line int) policy.NetworkItem {
+		return policy.NetworkItem{Endpoint: s, Pos: policy.Pos{File: "p.yaml", Line: line}}
+	}
+	p.Network = policy.Network{Mode: policy.NetworkAllow,
+		Allow: []policy.NetworkItem{item("*.example.org", 3), item("git.example.com:22", 4), item("10.0.0.0/8:5432", 5), item("[2606:4700::]/32:8000-8080", 6), item(":8443", 7)},
+		Deny:  []policy.NetworkItem{item("169.254.0.0/16", 9), item("bad.example.org", 10), item(":25", 11)}}
 }
 
 // limitAll asks for what v1 and v2 can both do.

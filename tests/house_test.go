@@ -67,6 +67,7 @@ var directions = []struct {
 	// the language.
 	{"cordon/policy/filter/tables", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/filter", []string{"cordon/policy/filter/tables"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
+	{"cordon/policy/endpoint", nil, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
 	{"cordon/policy/phrase", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/mdoc", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/yaml", nil, []string{"os", "syscall", "unsafe"}},
@@ -99,11 +100,13 @@ var directions = []struct {
 		[]string{"os", "syscall", "unsafe", "log"}},
 	{"cordon/sandbox/internal/compile", rooms("policy", "plan", "ledger", "report", "host", "internal/attach", "internal/cache", "internal/cgroup", "internal/fail",
 		"internal/git", "internal/grant", "internal/passwd", "internal/paths", "internal/picture", "internal/proc", "internal/search", "internal/walk"), []string{"os", "syscall", "net", "unsafe", "log"}},
+	// The relay reads what a program sends: it knows the rules and the messages of netlink, and nothing of launches.
+	{"cordon/sandbox/internal/egress", append(rooms("plan", "report"), "cordon/policy/endpoint"), []string{"unsafe", "log", "os/exec", "net/http"}},
 	{"cordon/sandbox/internal/why", rooms("policy", "host", "internal/compile", "internal/fail", "internal/paths", "internal/picture"), []string{"os", "unsafe", "log"}},
 	{"cordon/sandbox/internal/state", rooms("policy", "report", "host", "internal/attach", "internal/cgroup", "plan",
 		"internal/fail", "internal/loop", "internal/paths", "internal/proc"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/launch", rooms("policy", "plan", "ledger", "report", "host", "caches", "internal/attach", "internal/cache", "internal/cgroup",
-		"internal/cause", "internal/child", "internal/compile", "internal/fail", "internal/helper", "internal/loop",
+		"internal/cause", "internal/child", "internal/compile", "internal/egress", "internal/fail", "internal/helper", "internal/loop",
 		"internal/output", "internal/paths", "internal/picture", "internal/proc", "internal/state",
 		"internal/terminal", "internal/walk", "internal/why"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/statedir", rooms("internal/state"), []string{"os", "syscall", "unsafe", "log"}},
@@ -125,7 +128,8 @@ var most = []struct {
 }{
 	{"cordon/policy", 25},
 	{"cordon/sandbox", 25},
-	{"cordon/sandbox/internal/compile", 31}, // a file for each facility of the kernel, and one for runs in place
+	{"cordon/sandbox/internal/launch", 26},
+	{"cordon/sandbox/internal/compile", 32}, // a file for each facility of the kernel, and one for runs in place
 }
 
 // maxFace is how many files package sandbox itself may have: it only names what is in the rooms below.

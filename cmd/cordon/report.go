@@ -68,6 +68,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 		u.line("appeared", path)
 	}
 	u.showDenials(r, verbose)
+	u.showFlows(r, verbose)
 	u.showUnknown(r)
 	for _, h := range r.Hints {
 		u.line("hint", h.Text+phrase.Prefixed(" (", closed(h.Rule.Short()))+phrase.Prefixed("; try ", h.Flag))

@@ -119,6 +119,9 @@ func exists(path string) bool {
 // bareQuestion adds the prefix to a question of why if only one kind is possible: a path, an address with a port, or a
 // capability that begins with CAP_.
 func bareQuestion(what string) string {
+	if questionOf(what).prefix != "" {
+		return what
+	}
 	i := strings.LastIndexByte(what, ':')
 	host, port := what[:max(i, 0)], what[i+1:]
 	switch {

@@ -258,12 +258,13 @@ func (d *differ) network() {
 	from, x := mode(d.a)
 	to, y := mode(d.b)
 	d.order("network", from, to, x, y)
-	if x == 1 && y == 1 {
-		endpoints := func(p *policy.Profile) []named {
-			return nameAll(p.Network.Allow, func(a policy.NetworkAllowItem) named { return named{a.Endpoint, a.Pos} })
-		}
-		d.set("network.allow", Widens, endpoints(d.a), endpoints(d.b))
+	endpoints := func(list []policy.NetworkItem) []named {
+		return nameAll(list, func(a policy.NetworkItem) named { return named{a.Endpoint, a.Pos} })
 	}
+	if x <= 1 && y <= 1 {
+		d.set("network.allow", Widens, endpoints(d.a.Network.Allow), endpoints(d.b.Network.Allow))
+	}
+	d.set("network.deny", Narrows, endpoints(d.a.Network.Deny), endpoints(d.b.Network.Deny))
 }
 
 // order compares values by their ranks x and y. A higher rank gives more.

@@ -67,7 +67,8 @@ func (n *Net) endpoint() string {
 	return host + ":" + strconv.Itoa(int(n.Port))
 }
 
-// network sets the network to none or to the host's, because no layer can allow single addresses yet.
+// network sets the network to none or to the host's. Names come and go between the runs of a program, so whoever reads
+// the profile decides which of them a list should have; a comment shows what was seen.
 func (l *learner) network() {
 	var lines []string
 	var at policy.Pos
@@ -100,7 +101,7 @@ func (l *learner) network() {
 	l.own.Network.Mode = policy.NetworkHost
 	l.source("network", at)
 	const most = 20
-	head := []string{"", "What was seen of the network. Until a list of addresses can be held to, the host's network is all or nothing:"}
+	head := []string{"", "What was seen of the network. network: {allow: [...]} can name it instead, as HOST:PORT:"}
 	for i, line := range lines {
 		if i == most {
 			head = append(head, "  and "+strconv.Itoa(len(lines)-most)+" more")

@@ -1,11 +1,13 @@
 package learn
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
 	"cordon/policy"
+	"cordon/policy/endpoint"
 	"cordon/policy/filter"
 	"cordon/policy/phrase"
 	"cordon/policy/recording"
@@ -214,7 +216,7 @@ func (r *replay) nets() {
 	}
 	for i := range r.f.Nets {
 		n := &r.f.Nets[i]
-		if !r.f.outside(n) || slices.ContainsFunc(r.p.Network.Allow, func(a policy.NetworkAllowItem) bool { return a.Endpoint == n.endpoint() }) {
+		if !r.f.outside(n) || r.listed(n) {
 			continue
 		}
 		r.deny(Denial{Layer: policy.LayerNet, What: n.Op + " " + n.endpoint(), Why: "the sandbox has a network of its own", At: n.At, By: r.p.Source("network")})
@@ -262,4 +264,18 @@ func rlimit(l *policy.Limits, name string) uint64 {
 		}
 	}
 	return policy.Unlimited
+}
+
+// listed reports whether an allow-list has a rule for what was reached: by the name that was looked up, or by the
+// address.
+func (r *replay) listed(n *Net) bool {
+	if r.p.Network.Mode != policy.NetworkAllow {
+		return false
+	}
+	rules := r.p.Network.Rules()
+	if n.Name != "" && rules.ByName(n.Name, endpoint.TCP, n.Port).Allowed {
+		return true
+	}
+	a, err := netip.ParseAddr(n.Addr)
+	return err == nil && rules.ByAddr(a, endpoint.TCP, n.Port).Allowed
 }

@@ -216,6 +216,16 @@ var rules = [...]Rule{
 		Why:   "They hold code of your other projects. And go changes the times of what it uses, so that an overlay copies it at each run.",
 		Fix:   "cache: project",
 		find:  func(l *linter) { l.overlaidCaches() }},
+	{Code: "CL038", Name: "wide-network", Level: LevelWarning,
+		About: "an item of network.allow covers hosts of strangers",
+		Why:   "Anybody can have a name below a top-level domain or a hosting service, or an address in a wide range, and receive what the program sends.",
+		Fix:   "name the hosts: network: {allow: [\"*.example.org:443\"]}",
+		find:  func(l *linter) { l.wideNetwork() }},
+	{Code: "CL039", Name: "metadata-service", Level: LevelError,
+		About: "the program can ask a cloud about the machine",
+		Why:   "The metadata service of a cloud gives whoever asks the machine's credentials.",
+		Fix:   "leave the range out, or network: {deny: [\"169.254.169.254\"]}",
+		find:  func(l *linter) { l.metadata() }},
 }
 
 func (l *linter) defaultAllow() {
@@ -235,19 +245,6 @@ func (l *linter) arches() {
 		if a != l.arch {
 			l.say(l.p.Source("syscalls.arches"), "syscalls.arches: calls of "+a.String()+" are possible")
 		}
-	}
-}
-
-func (l *linter) families() {
-	var open []string
-	var at policy.Pos
-	for _, family := range []string{"AF_ALG", "AF_PACKET", "AF_VSOCK", "AF_KEY", "AF_TIPC", "AF_CAN"} {
-		if place, yes := l.passes("socket(" + family + ")"); yes {
-			open, at = append(open, family), place
-		}
-	}
-	if open != nil {
-		l.say(at, "syscalls: socket can be called with "+strings.Join(open, ", "))
 	}
 }
 

@@ -186,3 +186,16 @@ func (l *linter) overlaidCaches() {
 		l.say(l.p.Source("cache.mode"), "cache: the program reads your own caches")
 	}
 }
+
+func (l *linter) families() {
+	var open []string
+	var at policy.Pos
+	for _, family := range []string{"AF_ALG", "AF_PACKET", "AF_VSOCK", "AF_KEY", "AF_TIPC", "AF_CAN"} {
+		if place, yes := l.passes("socket(" + family + ")"); yes {
+			open, at = append(open, family), place
+		}
+	}
+	if open != nil {
+		l.say(at, "syscalls: socket can be called with "+strings.Join(open, ", "))
+	}
+}

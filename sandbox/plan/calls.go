@@ -62,6 +62,9 @@ const (
 	Sendmsg
 	SetRobustList
 	Setpgid
+	Setsockopt
+	Bind
+	Listen
 	Kill
 	NumCalls
 )
@@ -77,7 +80,7 @@ var callNames = [NumCalls]string{
 	Setresgid: "setresgid", Setresuid: "setresuid", Setsid: "setsid", SocketCall: "socket", Symlinkat: "symlinkat", Umask: "umask",
 	Umount2: "umount2", Unshare: "unshare", Write: "write",
 	Recvmsg: "recvmsg", Execveat: "execveat", Futex: "futex", Sendmsg: "sendmsg", SetRobustList: "set_robust_list",
-	Setpgid: "setpgid", Kill: "kill",
+	Setpgid: "setpgid", Setsockopt: "setsockopt", Bind: "bind", Listen: "listen", Kill: "kill",
 }
 
 func (c Call) String() string { return callNames[c] }
@@ -320,6 +323,31 @@ func SetGID(id uint64) Step { return step(Setresgid, num(Int, id), num(Int, id),
 func SocketStep(domain, typ, proto uint64) Step {
 	return step(SocketCall, num(SocketDomain, domain), num(SocketType, typ), num(SockProto, proto))
 }
+
+// NetlinkSocket returns a step that calls socket(2) for a protocol of netlink(7).
+func NetlinkSocket(proto uint64) Step {
+	return step(SocketCall, num(SocketDomain, 16), num(SocketType, 3|0x80000), num(NetlinkProto, proto))
+}
+
+// SetSocketOption returns a step that calls setsockopt(2) with a number.
+func SetSocketOption(fd Arg, level, option uint64, value uint32) Step {
+	v := string(le32(nil, value))
+	return step(Setsockopt, fd, num(SockLevel, level), num(SockOption, level<<16|option), mem(IntPtr, v), num(Int, 4))
+}
+
+// BindPort returns a step that calls bind(2) with the unspecified address of IPv4 or IPv6, and a port.
+func BindPort(fd Arg, six bool, port uint16) Step {
+	address := make([]byte, 16, 28)
+	address[0], address[2], address[3] = 2, byte(port>>8), byte(port)
+	if six {
+		address = address[:28]
+		address[0] = 10
+	}
+	return step(Bind, fd, mem(Sockaddr, string(address)), num(Int, uint64(len(address))))
+}
+
+// ListenStep returns a step that calls listen(2).
+func ListenStep(fd Arg, backlog uint64) Step { return step(Listen, fd, num(Int, backlog)) }
 
 // SetLinkFlags returns a step that calls ioctl(2) with SIOCSIFFLAGS: netdevice(7).
 func SetLinkFlags(fd Arg, name string, flags uint16) Step {

@@ -72,12 +72,6 @@ func flagSetOf(k Kind) (flagSet, bool) {
 		return flagSet{signals[:], true}, true
 	case SigHow:
 		return flagSet{sigHows[:], true}, true
-	case SocketDomain:
-		return flagSet{domains[:], true}, true
-	case SocketType:
-		return flagSet{socketTypes[:], false}, true
-	case SockProto:
-		return flagSet{protos[:], true}, true
 	case UmountFlags:
 		return flagSet{umountFlags[:], false}, true
 	case RuleType:
@@ -88,6 +82,25 @@ func flagSetOf(k Kind) (flagSet, bool) {
 		return flagSet{ambientOps[:], true}, true
 	case Who:
 		return flagSet{whos[:], true}, true
+	}
+	return socketFlags(k)
+}
+
+// socketFlags is flagSetOf for the arguments of calls about sockets.
+func socketFlags(k Kind) (flagSet, bool) {
+	switch k {
+	case SocketDomain:
+		return flagSet{domains[:], true}, true
+	case SocketType:
+		return flagSet{socketTypes[:], false}, true
+	case SockProto:
+		return flagSet{protos[:], true}, true
+	case NetlinkProto:
+		return flagSet{netlinks[:], true}, true
+	case SockLevel:
+		return flagSet{sockLevels[:], true}, true
+	case SockOption:
+		return flagSet{sockOptions[:], true}, true
 	}
 	return flagSet{}, false
 }
@@ -122,12 +135,16 @@ var (
 	seccompOps   = [...]flag{{1, "SECCOMP_SET_MODE_FILTER"}}
 	signals      = [...]flag{{9, "SIGKILL"}}
 	sigHows      = [...]flag{{2, "SIG_SETMASK"}}
-	domains      = [...]flag{{1, "AF_UNIX"}, {2, "AF_INET"}}
-	socketTypes  = [...]flag{{2, "SOCK_DGRAM"}, {0x80000, "SOCK_CLOEXEC"}}
+	domains      = [...]flag{{1, "AF_UNIX"}, {2, "AF_INET"}, {10, "AF_INET6"}, {16, "AF_NETLINK"}}
+	socketTypes  = [...]flag{{3, "SOCK_RAW"}, {1, "SOCK_STREAM"}, {2, "SOCK_DGRAM"}, {0x80000, "SOCK_CLOEXEC"}}
 	protos       = [...]flag{{0, "IPPROTO_IP"}}
-	umountFlags  = [...]flag{{2, "MNT_DETACH"}}
-	ruleTypes    = [...]flag{{1, "LANDLOCK_RULE_PATH_BENEATH"}}
-	secureBits   = [...]flag{{1, "SECBIT_NOROOT"}, {2, "SECBIT_NOROOT_LOCKED"}, {4, "SECBIT_NO_SETUID_FIXUP"}, {8, "SECBIT_NO_SETUID_FIXUP_LOCKED"},
+	netlinks     = [...]flag{{NetlinkRoute, "NETLINK_ROUTE"}, {NetlinkNetfilter, "NETLINK_NETFILTER"}}
+	sockLevels   = [...]flag{{0, "SOL_IP"}, {1, "SOL_SOCKET"}, {41, "SOL_IPV6"}}
+	sockOptions  = [...]flag{{8, "IP_PKTINFO"}, {19, "IP_TRANSPARENT"}, {1<<16 | 33, "SO_RCVBUFFORCE"}, {41<<16 | 26, "IPV6_V6ONLY"},
+		{41<<16 | 49, "IPV6_RECVPKTINFO"}, {41<<16 | 75, "IPV6_TRANSPARENT"}}
+	umountFlags = [...]flag{{2, "MNT_DETACH"}}
+	ruleTypes   = [...]flag{{1, "LANDLOCK_RULE_PATH_BENEATH"}}
+	secureBits  = [...]flag{{1, "SECBIT_NOROOT"}, {2, "SECBIT_NOROOT_LOCKED"}, {4, "SECBIT_NO_SETUID_FIXUP"}, {8, "SECBIT_NO_SETUID_FIXUP_LOCKED"},
 		{16, "SECBIT_KEEP_CAPS"}, {32, "SECBIT_KEEP_CAPS_LOCKED"}, {64, "SECBIT_NO_CAP_AMBIENT_RAISE"}, {128, "SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED"}}
 	ambientOps = [...]flag{{2, "PR_CAP_AMBIENT_RAISE"}, {4, "PR_CAP_AMBIENT_CLEAR_ALL"}}
 	whos       = [...]flag{{0, "PRIO_PROCESS"}}

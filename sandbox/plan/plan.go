@@ -101,6 +101,9 @@ const (
 	SocketDomain
 	SocketType
 	SockProto
+	NetlinkProto
+	SockLevel
+	SockOption
 	UmountFlags
 	Capability
 	RuleType
@@ -122,6 +125,8 @@ const (
 	RulesetAttr // struct landlock_ruleset_attr
 	Sigset      // kernel sigset_t
 	IntPtr      // int
+	Netlink     // messages of netlink(7)
+	Sockaddr    // struct sockaddr_in or sockaddr_in6
 
 	lastPointer
 	Null        // NULL
@@ -143,6 +148,14 @@ const (
 
 // IsPointer reports whether the argument is passed as a pointer to Data.
 func (k Kind) IsPointer() bool { return k > firstPointer && k < lastPointer }
+
+// Value returns the number that is passed. An option of a socket has its level in Int, too, for the printed form.
+func (a *Arg) Value() uint64 {
+	if a.Kind == SockOption {
+		return a.Int & 0xffff
+	}
+	return a.Int
+}
 
 // Errno is an error number as in errno(3). The numbers are the same on every supported architecture.
 type Errno uint16

@@ -135,6 +135,20 @@ func (a Arg) appendStruct(b []byte) []byte {
 		if len(a.Data) > 16 {
 			b = appendFlags(append(b, ", scoped="...), word(16), scopes[:])
 		}
+	case Netlink:
+		b = append(b, '[')
+		for i, text := range NetlinkText(a.Data) {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			b = append(append(append(b, '{'), text...), '}')
+		}
+		return append(b, ']')
+	case Sockaddr:
+		family := [...]string{2: "AF_INET", 10: "AF_INET6"}
+		b = append(append(b, "{sa_family="...), family[a.Data[0]]...)
+		b = strconv.AppendUint(append(b, ", port=htons("...), uint64(a.Data[2])<<8|uint64(a.Data[3]), 10)
+		b = append(b, "), addr=any"...)
 	case Sigset:
 		return append(b, "[]"...)
 	case IntPtr:

@@ -43,6 +43,7 @@ type Report struct {
 	Appeared []string   `json:"appeared,omitempty"` // with git: protect, repositories that the run made and left behind
 	Hints    []Hint     `json:"hints,omitempty"`
 	Denials  *Denials   `json:"denials,omitempty"` // nil if denied calls are not reported
+	Network  *Network   `json:"network,omitempty"` // nil unless the profile has an allow-list
 }
 
 // Break says whether Ctrl-C, or another SIGINT to the launcher, ended the task or came after its end, and which other

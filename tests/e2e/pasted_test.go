@@ -68,6 +68,7 @@ var notPasted = []omitted{
 	{prefix: "strace -c", why: "strace is not everywhere"},
 	{prefix: "perf trace", why: "it needs root and perf"},
 	{prefix: "cordon run --net host --timeout 10s -- curl", why: "it needs the network"},
+	{prefix: "cordon run --net-allow example.org:443 -- curl", why: "it needs the network; network-list.txtar has one"},
 	{prefix: "cordon run -p ./docker.yaml --root /srv/rootfs", why: "it needs a root file system; shipped-container.txtar has one"},
 	{prefix: "cordon record -o nginx.rec", why: "it needs nginx; the tests of learn record it where it is installed"},
 	{prefix: "cordon learn nginx.rec", why: "it needs the recording of nginx"},

@@ -114,7 +114,7 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Symlinkat: unix.SYS_SYMLINKAT, plan.Umask: unix.SYS_UMASK, plan.Umount2: unix.SYS_UMOUNT2, plan.Unshare: unix.SYS_UNSHARE,
 	plan.Write: unix.SYS_WRITE, plan.Execveat: unix.SYS_EXECVEAT, plan.Futex: unix.SYS_FUTEX,
 	plan.Sendmsg: unix.SYS_SENDMSG, plan.SetRobustList: unix.SYS_SET_ROBUST_LIST, plan.Recvmsg: unix.SYS_RECVMSG,
-	plan.Setpgid: unix.SYS_SETPGID, plan.Kill: unix.SYS_KILL,
+	plan.Setpgid: unix.SYS_SETPGID, plan.Setsockopt: unix.SYS_SETSOCKOPT, plan.Bind: unix.SYS_BIND, plan.Listen: unix.SYS_LISTEN, plan.Kill: unix.SYS_KILL,
 }
 
 // Link makes an image of a whole plan. files maps the names in p.Files to descriptors.
@@ -261,7 +261,7 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 	case plan.Fprog:
 		b, err = im.fprog(a.Data)
 	default:
-		o.args[j] = uintptr(a.Int)
+		o.args[j] = uintptr(a.Value())
 		// The kernel would end the path at the NUL, and use another path than the one that the profile was checked for.
 		if a.Kind == plan.Path && strings.IndexByte(a.Data, 0) >= 0 {
 			return fmt.Errorf("%q: a NUL in a path", a.Data)

@@ -38,9 +38,10 @@ type Compilation struct {
 	handOver func(*Compilation) bool // passes on the steps compiled so far; nil if nothing is run
 	Program  program
 	Workdir  string
-	byNames  bool   // the root is the launcher's own directory: see rootByNames
-	OwnNet   bool   // the sandbox has a network namespace of its own
-	Keep     uint64 // the capabilities that the task keeps, as a bit mask
+	byNames  bool    // the root is the launcher's own directory: see rootByNames
+	OwnNet   bool    // the sandbox has a network namespace of its own
+	Egress   *Egress // nil unless the profile has an allow-list
+	Keep     uint64  // the capabilities that the task keeps, as a bit mask
 	Ambient  uint64
 	rootFD   plan.Arg // the descriptor of the sandbox's root
 	scratch  scratch

@@ -117,6 +117,9 @@ func (c *Compilation) refusedInPlace() error {
 		return &fail.Error{Op: "capabilities.keep", From: p.Capabilities.Keep[0].Pos.Short(),
 			Err:  errors.New("in place there is no user namespace, and the capability " + p.Capabilities.Keep[0].Name + " would be one over the host"),
 			Hint: "--cap-drop ALL"}
+	case p.Network.Mode == policy.NetworkAllow:
+		return &fail.Error{Op: "network", Err: errors.New("an allow-list needs a network namespace, and in place there is none"), From: c.Where("network"),
+			Hint: "run it with namespaces; or --net none, which Landlock holds to in place"}
 	case p.Nest:
 		return &fail.Error{Op: "nest", Err: errors.New("in place Landlock's rules are what confines the program, and they forbid every mount"), From: c.Where("nest"),
 			Hint: "leave out nest, or run it with namespaces"}
@@ -437,8 +440,7 @@ func (c *Compilation) allowOutside(r *landRule) {
 	} else {
 		c.do(r.from, plan.Open2(plan.CWD, r.Path, walk.OpenAny, noLinks).Into(plan.Target).OrElse(plan.ENOENT))
 	}
-	c.do(r.from,
-		plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, access).OrElse(plan.EBADF),
+	c.do(r.from, plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, access).OrElse(plan.EBADF),
 		plan.CloseStep(plan.R(plan.Target)).OrElse(plan.EBADF))
 }
 

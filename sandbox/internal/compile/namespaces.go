@@ -135,22 +135,6 @@ func (c *Compilation) hostnameText() string {
 	return c.Profile.Hostname
 }
 
-// Network makes the network namespace and enables its loopback device: netdevice(7). clone3 could make it too, but that
-// takes a quarter of the time of a launch, and the launcher would have to wait for it.
-func (c *Compilation) Network() error {
-	if c.made&unix.CLONE_NEWNET == 0 {
-		return nil
-	}
-	c.OwnNet = true
-	socket := plan.R(plan.Socket)
-	c.do(c.scalar("network"),
-		plan.UnshareStep(unix.CLONE_NEWNET),
-		plan.SocketStep(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0).Into(plan.Socket),
-		plan.SetLinkFlags(socket, "lo", unix.IFF_UP),
-		plan.CloseStep(socket))
-	return nil
-}
-
 // Existing namespaces that a sandbox enters: setns(2), nsenter(1), user_namespaces(7). A time namespace needs Linux
 // 5.6.
 //

@@ -97,23 +97,6 @@ func RlimitNumber(name string) (uint64, bool) {
 	return 0, false
 }
 
-// CheckSupport refuses requests of the profile that cordon cannot enforce yet.
-func (c *Compilation) CheckSupport() error {
-	p := c.Profile
-	for _, x := range [...]struct {
-		path, why, remedy string
-		layer             policy.Layer
-		set               bool
-	}{
-		{"network", "an allow-list is not supported yet", "use network: none or host", policy.LayerNet, p.Network.Mode == policy.NetworkAllow},
-	} {
-		if x.set {
-			return &fail.UnsupportedError{Layer: x.layer, Why: x.path + ": " + x.why, From: c.Where(x.path), Remedy: x.remedy}
-		}
-	}
-	return nil
-}
-
 // lacking records a missing layer if the profile permits that it is missing. Otherwise it returns an error.
 func (c *Compilation) lacking(layer policy.Layer, why, instead, where, remedy string) error {
 	missing, err := c.Without(layer, why, instead, where, remedy)

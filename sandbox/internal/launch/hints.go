@@ -35,7 +35,7 @@ func (p *Process) hints() {
 		}
 		return
 	}
-	if p.unrouted() > 0 {
+	if p.Comp.Egress == nil && p.unrouted() > 0 {
 		r.Hints = append(r.Hints, report.Hint{Text: "the program tried to reach a network, and the profile gives it none", Rule: p.Comp.Profile.Source("network"), Flag: "--net host"})
 	}
 	// Flags of cordon exec change no mounts, so there is no advice about paths.

@@ -102,10 +102,11 @@ type Process struct {
 	used     TreeUse // what the sandbox had used when EndNow killed it
 	watched  []int   // descriptors of files that report limits
 
-	guardTold time.Time // when the guard of a program in place was told to end; Mu guards it
+	guardTold time.Time   // when the guard of a program in place was told to end; Mu guards it
+	network   network     // its descriptors are -1, and its server nil, unless the profile has an allow-list
+	writes    *ledger.Run // nil if the task can write nothing of the host
 
 	private *privateDir // for a program in place; nil if there is none
-	writes  *ledger.Run // the record of writes; nil if the task can write nothing of the host
 
 	ways    []report.Way      // for the report: methods chosen only during the launch
 	missing []report.Missing  // for the report: what turned out to be missing only after the plan was compiled
@@ -116,7 +117,7 @@ type Process struct {
 // New returns a process that has not been started. It remembers the ids of the current thread.
 func New() *Process {
 	return &Process{caller: threadCredentials(), began: time.Now(), ids: -1, Link: -1, gate: -1, pidfd: -1, Taskfd: -1, Signals: -1, netstat: -1, statusFD: -1, userNS: -1, Listener: -1, stdin: -1, sandbox: -1,
-		guards: guards{table: -1, names: -1}, found: map[string]uint64{}}
+		network: network{route: -1, nft: -1, relay: -1, naming: -1}, guards: guards{table: -1, names: -1}, found: map[string]uint64{}}
 }
 
 // Kill ends the sandbox at once.
@@ -181,6 +182,7 @@ func (p *Process) release() {
 	}
 	p.modes.end()
 	p.leaveStdin()
+	p.closeNetwork()
 	p.removeGroups()
 	p.removePrivate()
 	p.writes.End()
@@ -213,6 +215,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	// Every process of the sandbox has ended, so the task writes nothing more, and the record of writes ends here.
 	p.writes.Stop()
 	p.gone = true
+	p.closeNetwork()
 	p.lender.finish()
 	p.Drain()
 	p.terminal.Finish()

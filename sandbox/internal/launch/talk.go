@@ -75,6 +75,9 @@ func (p *Process) hear(m *child.Message) (err error) {
 			err = p.checkConfined()
 		}
 		if err == nil {
+			err = p.openNetwork()
+		}
+		if err == nil {
 			err = p.keep()
 		}
 		if err == nil {
@@ -86,6 +89,8 @@ func (p *Process) hear(m *child.Message) (err error) {
 		err = p.terminal.Take(m.File)
 	case compile.MsgReady:
 		p.listen(m.File)
+	case compile.MsgRoute, compile.MsgNft, compile.MsgRelay, compile.MsgNaming:
+		p.network.take(m.Byte, m.File)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/endpoint"
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
@@ -195,12 +196,16 @@ func (q *Query) Connect(to string) (*Reason, error) {
 		}
 		return r, nil
 	}
-	host, port, err := endpoint(to)
+	host, port, err := hostPort(to)
 	if err != nil {
 		return nil, err
 	}
 	family := "AF_INET"
-	if a, err := netip.ParseAddr(host); err == nil && a.Is6() && !a.Is4In6() {
+	a, err := netip.ParseAddr(host)
+	if name := strings.ToLower(strings.TrimSuffix(host, ".")); err != nil && endpoint.CheckName(name) != nil {
+		return nil, &fail.Error{Op: "connect:" + to, Err: errors.New(strconv.Quote(host) + " " + endpoint.CheckName(name).Error()), Hint: "connect:HOST:PORT, such as connect:example.org:443"}
+	}
+	if err == nil && a.Is6() && !a.Is4In6() {
 		family = "AF_INET6"
 	}
 	if q.call(r, "socket("+family+", SOCK_STREAM, 0)") && q.call(r, "connect") && q.routed(r, host, port) {
@@ -252,7 +257,7 @@ func (q *Query) socketPath(r *Reason, path string) {
 	r.Allowed = q.permitted(r, inside, Access{Write: true})
 }
 
-func endpoint(to string) (host, port string, err error) {
+func hostPort(to string) (host, port string, err error) {
 	bad := &fail.Error{Op: "connect:" + to, Err: errors.New("not an address"), Hint: "connect:HOST:PORT, connect:[V6]:PORT, connect:/path/of/socket, or connect:@abstract"}
 	i := strings.LastIndexByte(to, ':')
 	if i < 0 {
@@ -263,38 +268,6 @@ func endpoint(to string) (host, port string, err error) {
 		return "", "", bad
 	}
 	return host, port, nil
-}
-
-// routed asks the network namespace about an IP address.
-func (q *Query) routed(r *Reason, host, port string) bool {
-	c := q.comp
-	a, err := netip.ParseAddr(host)
-	loop := err == nil && a.IsLoopback() || host == "localhost"
-	switch {
-	case c.Joined(unix.CLONE_NEWNET) != nil:
-		r.Notes = append(r.Notes, "the profile joins an existing network namespace; the profile does not say whether that has a route")
-		return r.pass("net: a joined network namespace")
-	case !c.OwnNet:
-		return r.pass("net: the host's network")
-	}
-	r.Try = sharingNet(c)
-	r.Grants = "every address that the host reaches, its services on localhost, and its abstract unix sockets unless Landlock keeps the program from them"
-	if loop {
-		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "the network namespace has a loopback of its own: port "+port+
-			" of the host is not on it; only a program of the same sandbox could listen there", c.Profile.Source("network"))
-	}
-	return r.deny(string(policy.LayerNet), unix.ENETUNREACH, "the network namespace has a loopback and no route to "+host, c.Profile.Source("network"))
-}
-
-// sharingNet returns the changes that would give the sandbox the host's network. They include removing sysfs mounts,
-// which need a network namespace of the sandbox's own.
-func sharingNet(c *compile.Compilation) (try []Change) {
-	for i := range c.Profile.Mounts {
-		if m := &c.Profile.Mounts[i]; m.Kind == policy.MountSysfs {
-			try = append(try, Change{"remove", "mounts=" + m.Target})
-		}
-	}
-	return append(try, Change{"net", "host"})
 }
 
 // abstract answers for abstract unix sockets, which belong to the network namespace.

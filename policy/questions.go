@@ -1,0 +1,39 @@
+package policy
+
+// This file answers questions about a profile that more than one package asks.
+
+import "strings"
+
+// Keeps reports whether the task gets the caller's variable of this name: the profile keeps the name, and sets no value
+// for it.
+func (e *Env) Keeps(name string) bool {
+	for i := range e.Set {
+		if e.Set[i].Name == name {
+			return false
+		}
+	}
+	for i := range e.Keep {
+		pattern := e.Keep[i].Pattern
+		if prefix, ok := strings.CutSuffix(pattern, "*"); ok && strings.HasPrefix(name, prefix) || pattern == name {
+			return true
+		}
+	}
+	return false
+}
+
+// CacheMode reports how the task has caches, and whether it has any. A list of tools alone asks for caches of the project's own.
+func (p *Profile) CacheMode() (mode CacheMode, on bool) {
+	mode = p.Cache.Mode
+	if mode == CacheOff && p.Cache.Tools.Set && !p.has("cache", "mode") {
+		mode = CacheProject
+	}
+	return mode, mode != CacheOff
+}
+
+// CacheTools returns the tools that have caches, in the order of the language's words.
+func (p *Profile) CacheTools() []string {
+	if !p.Cache.Tools.Set {
+		return CacheWords
+	}
+	return p.Cache.Tools.V
+}

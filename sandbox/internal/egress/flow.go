@@ -1,0 +1,178 @@
+package egress
+
+// This file copies between the two sides of a connection.
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// flow is one connection of the sandbox.
+type flow struct {
+	client *net.TCPConn
+	began  time.Time
+	last   atomic.Int64 // the time of the last byte, in nanoseconds
+	half   atomic.Bool  // one side sends no more
+
+	mu     sync.Mutex
+	server *net.TCPConn // nil before it is connected
+	ended  bool
+	gone   bool // the sandbox has ended: nobody reads what the server sends
+}
+
+func (f *flow) touch() { f.last.Store(time.Now().UnixNano()) }
+
+// idle reports whether the flow was unused for too long.
+func (f *flow) idle(now time.Time) bool {
+	limit := maxIdle
+	if f.half.Load() {
+		limit = maxHalfIdle
+	}
+	return now.Sub(time.Unix(0, f.last.Load())) > limit
+}
+
+// connect keeps the server's side. It returns false if the flow has ended meanwhile.
+func (f *flow) connect(c *net.TCPConn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		c.Close()
+		return false
+	}
+	f.server = c
+	if f.gone {
+		_ = c.CloseRead() // an error means that it has ended
+	}
+	return true
+}
+
+// clientGone says that the sandbox has ended. What it has sent is still passed on.
+func (f *flow) clientGone() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gone = true
+	if f.server != nil {
+		_ = f.server.CloseRead()
+	}
+}
+
+// refuse ends the flow so that the program sees a reset, and not the end of an answer.
+func (f *flow) refuse() { reset(f.client) }
+
+// abort ends the flow at once, on both sides.
+func (f *flow) abort() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return
+	}
+	f.ended = true
+	f.client.Close()
+	if f.server != nil {
+		f.server.Close()
+	}
+}
+
+// broken ends the flow with a reset on both sides, because one side was reset.
+func (f *flow) broken() {
+	f.mu.Lock()
+	_ = f.client.SetLinger(0)
+	if f.server != nil {
+		_ = f.server.SetLinger(0)
+	}
+	f.mu.Unlock()
+	f.abort()
+}
+
+// reset closes a connection with a reset.
+func reset(c *net.TCPConn) {
+	_ = c.SetLinger(0) // an error means that it is closed
+	c.Close()
+}
+
+// copyBoth copies in both directions until both have ended. It returns the bytes that the program sent and received.
+func (f *flow) copyBoth() (sent, received uint64) {
+	done := make(chan struct{})
+	go func() {
+		received = f.copy(f.client, f.server)
+		close(done)
+	}()
+	sent = f.copy(f.server, f.client)
+	<-done
+	return sent, received
+}
+
+// buffers are of the size of a pipe. A flow has one only while there is something to copy: a thousand idle flows hold
+// none, and no pipes, as splice(2) would.
+var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// copy passes on what comes from one side until it ends, and then says so to the other side.
+func (f *flow) copy(to, from *net.TCPConn) (total uint64) {
+	raw, err := from.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	for {
+		n, err := f.pass(to, raw)
+		total += uint64(n)
+		if n > 0 {
+			f.touch()
+		}
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, io.EOF):
+			f.half.Store(true)
+			f.touch()
+			_ = to.CloseWrite() // an error means that it has ended
+		default:
+			f.broken()
+		}
+		return total
+	}
+}
+
+// pass waits until there is something to read, and writes it to the other side.
+func (f *flow) pass(to io.Writer, raw syscall.RawConn) (int, error) {
+	var buf *[64 << 10]byte
+	var n int
+	var got error
+	err := raw.Read(func(fd uintptr) bool {
+		buf = buffers.Get().(*[64 << 10]byte)
+		for {
+			n, got = unix.Read(int(fd), buf[:])
+			if got != unix.EINTR {
+				break
+			}
+		}
+		if got == unix.EAGAIN {
+			buffers.Put(buf)
+			buf = nil
+			return false
+		}
+		return true
+	})
+	if buf == nil {
+		return 0, err // closed
+	}
+	defer buffers.Put(buf)
+	switch {
+	case err != nil:
+		return 0, err
+	case got != nil:
+		return 0, got
+	case n == 0:
+		return 0, io.EOF
+	}
+	return to.Write(buf[:n])
+}
+
+func portText(port uint16) string { return strconv.Itoa(int(port)) }
