@@ -64,7 +64,7 @@ var idle = [][]string{
 	{"--tmpfs", "/tmp:0"}, {"--mount", "{tmpfs: /tmp, size: 0}"}, {"--rule", "getuid: errno(0)"}, {"--syscall-default", "errno(0)"},
 	{"--syscall-unknown", "errno(512)"}, {"--keep-env", "A_[XY]*"}, {"--keep-env", "A?"}, {"--rlimit", "rss=1MiB"}, {"--rlimit", "locks=1"},
 	{"--rlimit", "cpu=0"}, {"--rw", ".:/tmp:ro"}, {"--mount", "{proc: /proc, mask: [/proc/kore]}"}, {"--mount", "{proc: /proc, read-only: [/proc/syss]}"},
-	{"--rw", "/dev/null"}, {"--mount", "{dir: /etc, mode: \"0700\"}"}, {"--mount", "{bind: /etc, target: /tmp/x y}"},
+	{"--mount", "{dir: /etc, mode: \"0700\"}"}, {"--mount", "{bind: /etc, target: /tmp/x y}"},
 	{"--remove", "mounts=/nothing"}, {"--hostname", "a/b"}, {"--umask", "1777"},
 }
 

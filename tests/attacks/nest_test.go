@@ -9,7 +9,7 @@ import (
 
 // nestOpens are the rows of the table that nest gives up. docs/profile.md and the report name them.
 var nestOpens = []string{"read kcore, keys, timer_list, firmware", "clone, unshare with every namespace flag", "clone3 with every namespace flag, and none",
-	"open_tree, move_mount, fsopen, …, mount_setattr", "the same with CAP_SYS_ADMIN in the sandbox"}
+	"open_tree, move_mount, fsopen, …, mount_setattr", "the same with CAP_SYS_ADMIN in the sandbox", "read /proc/locks, which shows other sandboxes' locks"}
 
 // TestNestMatrix runs the attacks of the table in a sandbox that others can be nested in.
 func TestNestMatrix(t *testing.T) {

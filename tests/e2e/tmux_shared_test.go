@@ -104,7 +104,7 @@ func TestTerminalShared(t *testing.T) {
 			p.sane()
 		}},
 		{"a main process that stops itself, and the clock", func(p *pane) {
-			p.run(`cordon run -p build --timeout 3s --kill-after 1s bash -c '(while :; do date +%s%N >beat; sleep 0.1; done) & read x; kill -STOP $$'`)
+			p.run(`cordon run -p build --timeout 3s --kill-after 1s bash -c '(while :; do date +%s%N >>beat; sleep 0.1; done) & read x; kill -STOP $$'`)
 			pause()
 			p.keys("Enter")
 			p.see(`Stopped`)

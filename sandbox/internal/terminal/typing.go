@@ -34,13 +34,10 @@ func (t *Terminal) typed(revents int16) {
 		n = copy(buf[:], t.began.Cc[unix.VEOF:unix.VEOF+1])
 	}
 	t.remember(buf[:n])
-	ended := t.countInterrupts(buf[:n])
 	t.expectEcho(buf[:n])
+	t.countInterrupts(buf[:n]) // just before the task gets the key: a task that ends because of it ends after this look
 	t.pending = append(t.pending, buf[:n]...)
 	t.feed()
-	if !ended && !t.late && t.sandbox.HasEnded() { // the task has ended meanwhile, so nobody has got the key
-		t.countInterrupts(buf[:n])
-	}
 	t.Expect(time.Now())
 }
 
@@ -153,29 +150,34 @@ func (t *Terminal) ownsGroup() bool {
 // countInterrupts kills the sandbox if its task ignores Ctrl-C: if Ctrl-C causes a signal in the task's terminal, if it
 // is typed a second time within the limits of IsSecond, and if the task has written nothing but the echo since the
 // first. A program that handles Ctrl-C writes at least a prompt. A program that reads Ctrl-C as a key has disabled the
-// signal. countInterrupts reports whether it has killed the sandbox.
-func (t *Terminal) countInterrupts(b []byte) (killed bool) {
-	mode, ended := &t.began, t.sandbox.HasEnded()
+// signal.
+func (t *Terminal) countInterrupts(b []byte) {
+	mode, ended := &t.began, t.sandbox.HasEnded() || t.leaderless()
 	if !ended {
 		var err error
 		if mode, err = unix.IoctlGetTermios(t.Master, unix.TCGETS); err != nil {
-			return false
+			return
 		}
 	}
 	if mode.Lflag&unix.ISIG == 0 || bytes.IndexByte(b, mode.Cc[unix.VINTR]) < 0 {
-		return false
+		return
 	}
 	if ended {
 		t.late = t.ownsGroup()
-		return false
+		return
 	}
 	const echo = int64(len("^C\r\n"))
 	now := time.Now()
 	if IsSecond(t.interrupted, now) && t.written.Load() <= echo {
 		t.sandbox.EndNow()
-		killed = true
 	}
 	t.interrupted = now
 	t.written.Store(0)
-	return killed
+}
+
+// leaderless reports whether no process group gets the signals of the task's terminal. A task that exits gives its
+// terminal up a moment before the launcher sees its end: ioctl_tty(2), TIOCGPGRP, which answers 0 then.
+func (t *Terminal) leaderless() bool {
+	group, err := unix.IoctlGetInt(t.Master, unix.TIOCGPGRP)
+	return err == nil && group == 0
 }
