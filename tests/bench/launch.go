@@ -37,6 +37,7 @@ type row struct {
 	command string    // "" for the library
 	shift   int       // how many copies further than the other rows
 	must    bool      // without this row the comparison is useless
+	fresh   bool      // nothing is remembered of earlier searches
 }
 
 // The names of the rows that the ratios use.

@@ -51,7 +51,7 @@ func (f *figures) search(dir string, e effort) error {
 		return err
 	}
 	defer os.RemoveAll(tree)
-	defer os.Chdir(work) //nolint:errcheck // the next measurement says so
+	defer os.Chdir(work)        //nolint:errcheck // the next measurement says so
 	time.Sleep(3 * time.Second) // what has changed within two seconds is not remembered
 	agent := row{command: copyDir + "/cordon run -p agent -- /bin/true"}
 	first := agent

@@ -16,7 +16,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"hash/crc32"
+	"math/bits"
 	"slices"
 	"strings"
 	"sync"
@@ -157,13 +157,13 @@ func (m *Memory) Stored() []byte {
 	return encodeMemory(make([]byte, 0, size), m.old, m.clock)
 }
 
-// The stored form: a line, the checksum of all that follows, the clock, the number of records, the records, the names.
-var order = binary.LittleEndian
-
+// encodeMemory appends the stored form: a line, the checksum of all that follows, the clock, the number of records, the
+// records, the names.
 func encodeMemory(b []byte, list []listed, c bootClock) []byte {
+	order := binary.LittleEndian
 	b = append(b, memoryFormat...)
 	sum := len(b)
-	b = append(order.AppendUint32(b, 0), byte(len(c.boot)))
+	b = append(order.AppendUint64(b, 0), byte(len(c.boot)))
 	b = append(b, c.boot...)
 	b = order.AppendUint32(order.AppendUint64(b, uint64(c.distance)), uint32(len(list)))
 	at := 0
@@ -178,19 +178,20 @@ func encodeMemory(b []byte, list []listed, c bootClock) []byte {
 	for i := range list {
 		b = append(b, list[i].kept...)
 	}
-	order.PutUint32(b[sum:], crc32.ChecksumIEEE(b[sum+4:]))
+	order.PutUint64(b[sum:], checksum(b[sum+8:]))
 	return b
 }
 
 // decodeMemory returns the records of a stored memory, or nil if anything is wrong with it, or it is of another boot, or
 // the clock has been set.
 func decodeMemory(b []byte, now bootClock) []listed {
+	order := binary.LittleEndian
 	b, ok := bytes.CutPrefix(b, []byte(memoryFormat))
-	if !ok || len(b) < 5 || len(b) > MaxMemory || order.Uint32(b) != crc32.ChecksumIEEE(b[4:]) {
+	if !ok || len(b) < 9 || len(b) > MaxMemory || order.Uint64(b) != checksum(b[8:]) {
 		return nil
 	}
-	boot := int(b[4])
-	if b = b[5:]; len(b) < boot+12 {
+	boot := int(b[8])
+	if b = b[9:]; len(b) < boot+12 {
 		return nil
 	}
 	then := bootClock{string(b[:boot]), int64(order.Uint64(b[boot:]))}
@@ -212,6 +213,20 @@ func decodeMemory(b []byte, now bootClock) []listed {
 		}
 	}
 	return list
+}
+
+// checksum tells a damaged text from a whole one; any single change shows. It is no defence, as only the caller can write
+// the file.
+func checksum(b []byte) uint64 {
+	const odd = 0x9e3779b97f4a7c15
+	h := uint64(len(b))
+	for ; len(b) >= 8; b = b[8:] {
+		h = bits.RotateLeft64((h^binary.LittleEndian.Uint64(b))*odd, 29)
+	}
+	for _, c := range b {
+		h = bits.RotateLeft64((h^uint64(c))*odd, 29)
+	}
+	return h
 }
 
 // hasDir reports whether a directory is among kept names. ok is false if they are not in their form, or are no names.
