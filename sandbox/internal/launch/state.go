@@ -53,6 +53,8 @@ func (p *Process) keepGroup() error {
 	}
 	place := p.Cgroup.Place
 	e.State.Cgroup = &place
+	// The state is written before the child enters the groups. A command that later finds the lock free reads the paths
+	// here, and removes the groups.
 	if err := state.Save(e); err != nil {
 		return &fail.Error{Op: "keep the state", Err: phrase.Cause(err)}
 	}
@@ -90,6 +92,8 @@ func (p *Process) recordWrites() (err error) {
 	if len(paths) == 0 {
 		return nil
 	}
+	// hidden lists directories that this sandbox can neither see nor replace although it can write around them. The
+	// record names them, so that other commands do not refuse them.
 	places := p.records()
 	var hidden []string
 	if dirs := p.Comp.Host.StateDirs(); len(dirs) > 1 { // no sandbox can write the default directory
@@ -120,6 +124,7 @@ func (p *Process) makeCaches(s *cache.Set) ([]string, error) { return caches.Mak
 // reportCaches lists the caches in the report.
 func (p *Process) reportCaches() {
 	s := p.Comp.Caches.Set
+	// A profile without caches, or without a known tool, has no entry.
 	if s == nil || len(s.Tools) == 0 {
 		return
 	}
@@ -174,6 +179,7 @@ func (p *Process) lookForRepositories() {
 	if s == nil {
 		return
 	}
+	// The search is the second of this run. Its time is reported together with the first, because both cost the user.
 	begun := time.Now()
 	found, complete := s.Appeared()
 	p.search.took += time.Since(begun)
