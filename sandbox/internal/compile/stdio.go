@@ -300,8 +300,8 @@ func (c *Compilation) Brokered(number int) bool {
 	return c.Req.Terminal || c.Profile.TTY == policy.TTYBroker && c.Req.Stdio[number].Terminal
 }
 
-// findTerminal decides whether the task gets a terminal, and from which devpts. It is an error to record a terminal
-// that the task does not have.
+// findTerminal decides whether the task gets a terminal, and from which devpts. In place that is the host's, because
+// nothing can be mounted. It is an error to record a terminal that the task does not have.
 func (c *Compilation) findTerminal() error {
 	for i := range c.Req.Stdio {
 		c.OwnTTY = c.OwnTTY || c.Brokered(i)
@@ -311,7 +311,7 @@ func (c *Compilation) findTerminal() error {
 			Hint: "use --tty broker if stdin, stdout or stderr is a terminal; -t always gives it one"}
 	}
 	for i := range c.Profile.Mounts {
-		if m := &c.Profile.Mounts[i]; c.OwnTTY && m.Kind == policy.MountDev {
+		if m := &c.Profile.Mounts[i]; c.OwnTTY && !c.InPlace() && m.Kind == policy.MountDev {
 			c.OwnPts, c.devTarget = true, paths.Clean(m.Target)
 		}
 	}

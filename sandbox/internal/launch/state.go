@@ -3,6 +3,7 @@ package launch
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -96,8 +97,11 @@ func (p *Process) recordWrites() (err error) {
 	// record names them, so that other commands do not refuse them.
 	places := p.records()
 	var hidden []string
-	if dirs := p.Comp.Host.StateDirs(); len(dirs) > 1 { // no sandbox can write the default directory
-		hidden = dirs[:1]
+	if h := p.Comp.Host; len(h.StateDirs()) > 1 || h.StateInRecords() { // no sandbox can write the default directory
+		hidden = []string{h.State}
+		if real, err := filepath.EvalSymlinks(h.State); err == nil && real != h.State { // a home may be a link
+			hidden = append(hidden, real)
+		}
 	}
 	if dir := p.Comp.Caches.Shielded; dir != "" {
 		hidden = append(hidden[:len(hidden):len(hidden)], dir)
