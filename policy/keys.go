@@ -160,7 +160,7 @@ var language = []key[Profile]{
 	{spec: spec{name: "namespaces", def: "new", example: "none",
 		flags: []flag{
 			{"in-place", "", "make no namespace: confine the program where it is, as far as Landlock and seccomp can"},
-			{"ns", "none|KIND=new|host|PATH", "use a new namespace, the host's, or join the one at PATH; none is --in-place"},
+			{"ns", "none|KIND=new|host|PATH", "use a new namespace, the host's namespace, or the namespace at PATH; none means --in-place"},
 		},
 		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: no new namespaces (docs/in-place.md)."},
 		at: func(p *Profile) any { return &p.Namespaces }, keys: namespaceKeys},
@@ -186,7 +186,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Landlock }, keys: landlockKeys},
 	{spec: spec{name: "network", words: networkWords, def: "none", example: "none",
 		doc:   "`none`: only a loopback device. `host`: the host's network. A mapping: only what `allow` names.",
-		flags: []flag{{"net", "none|host|PATH", "use no network, the host's, or join a network namespace"}}},
+		flags: []flag{{"net", "none|host|PATH", "use no network, the host's network, or the network namespace at PATH"}}},
 		at: func(p *Profile) any { return &p.Network }, keys: networkKeys},
 	{spec: spec{name: "limits",
 		doc: "Limits on what the sandbox may use."},
@@ -213,7 +213,7 @@ var language = []key[Profile]{
 	{spec: spec{name: "nest", typ: tWord, words: boolWords, def: "false", example: "true",
 		doc: "Let a launcher inside make a sandbox of its own: the filter allows user namespaces and mounts, " +
 			"/proc is not masked, and Landlock has no rules for files, because they forbid every mount. The " +
-			"report lists what is missing for it.",
+			"report lists what the sandbox lacks because of this.",
 		flags: []flag{{"nest", "", "let a launcher inside make a sandbox of its own"}}},
 		at: func(p *Profile) any { return &p.Nest }},
 	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, def: "silent", example: "report",
@@ -222,7 +222,7 @@ var language = []key[Profile]{
 		flags: []flag{{"on-denial", "silent|report", "list denied system calls at the end, or not"}}},
 		at: func(p *Profile) any { return &p.OnDenial }},
 	{spec: spec{name: "missing", typ: tLayer, list: true, words: missingWords, def: "[]", example: "[cgroup, landlock]",
-		doc: "Layers that this host may lack. If one is missing, the run starts and the report lists it. " +
+		doc: "Layers that this host may lack. If such a layer is missing, the run starts and the report lists it. " +
 			"If any other layer cannot be enforced, cordon refuses to run. `landlock-rights` means rights and scopes that an older " +
 			"kernel's Landlock does not know, if the sandbox's mounts and namespaces restrict the same.",
 		flags: []flag{{"missing", "LAYER", "start even if this host lacks LAYER"}}},

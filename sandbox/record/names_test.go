@@ -149,7 +149,7 @@ func recordLookup(t *testing.T, dir, backend string, args []string) *recording.R
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Hide, p.Network.Mode, p.Process.Workdir = nil, policy.NetworkHost, dir
+	p.Hide, p.Network.Mode, p.Process.Workdir, p.Cache = nil, policy.NetworkHost, dir, policy.Cache{}
 	r, err := record.New(record.Options{Backend: backend})
 	if err != nil {
 		t.Skip(err)

@@ -14,8 +14,8 @@ var nestOpens = []string{"read kcore, keys, timer_list, firmware", "clone, unsha
 // TestNestMatrix runs the attacks of the table in a sandbox that others can be nested in.
 func TestNestMatrix(t *testing.T) {
 	for _, a := range attacks() {
-		if a.on != nil && !slices.Contains(a.on, "default") || a.row == 31 || slices.Contains(nestOpens, a.name) {
-			continue
+		if a.on != nil && !slices.Contains(a.on, "default") || slices.Contains([]int{31, 60}, a.row) || slices.Contains(nestOpens, a.name) {
+			continue // row 60 names a Landlock rule for a file, which is an error with nest
 		}
 		t.Run(label(a), func(t *testing.T) {
 			for _, who := range accounts() {

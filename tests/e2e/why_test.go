@@ -103,7 +103,8 @@ var denials = []denied{
 // emptyRoot is a root with the system's programs and little else.
 const emptyRoot = "version: 1\nextends: [base]\nroot: {empty: true}\nmounts: [{bind: /usr}, {symlink: /bin, to: usr/bin}, {symlink: /lib, to: usr/lib}, {symlink: /lib64, to: usr/lib64}, {dir: /etc}, {dir: /var}, {proc: /proc}, {dev: /dev}]\nenv: {keep: [PATH]}\nmissing: [landlock]\n"
 
-// whyProfiles are the profiles of the denials.
+// whyProfiles has the profiles under which the denials of this test happen, by the word that names them in a denial's
+// flags.
 var whyProfiles = map[string]string{
 	"mini":       emptyRoot + "syscalls: {allow: ['@system-service']}\n",
 	"narrow":     emptyRoot + "syscalls: {allow: ['@basic-io', '@file-system', '@default', '@process', '@signal', '@io-event', execve, fcntl, prctl, ioctl, sysinfo, getrandom, getuid, getgid, geteuid, getegid]}\n",
@@ -111,7 +112,7 @@ var whyProfiles = map[string]string{
 	"loaderless": "version: 1\nextends: [base]\nroot: {empty: true}\nmounts: [{bind: /usr/bin}]\nsyscalls: {allow: ['@system-service']}\nmissing: [landlock]\n",
 }
 
-// scene is where the denials happen: a home and a working directory of the caller's, and what listens on the host.
+// scene has what the denials need: a home and a working directory of the caller, and listeners on the host.
 type scene struct {
 	dir, work, home string
 	root            string // a root file system; "" for the host's
@@ -135,7 +136,7 @@ func (s *scene) expand(text string) string {
 	})
 }
 
-// flags are those of a denial, as words.
+// flags returns the flags of a denial as separate words. A name of whyProfiles becomes the path of that profile's file.
 func (s *scene) flags(d *denied) (flags []string) {
 	if s.root != "" {
 		flags = []string{"-p", "container", "--root", s.root}
@@ -149,7 +150,7 @@ func (s *scene) flags(d *denied) (flags []string) {
 	return flags
 }
 
-// command is what is denied.
+// command returns the command that runs into the denial.
 func (s *scene) command(d *denied) []string {
 	if code, found := strings.CutPrefix(d.script, "perl "); found {
 		return []string{"perl", "-e", s.expand(code)}

@@ -3,6 +3,7 @@ package launch
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +56,8 @@ func (p *Process) keepGroup() error {
 	}
 	place := p.Cgroup.Place
 	e.State.Cgroup = &place
+	// The state is written before the child enters the groups. A command that later finds the lock free reads the paths
+	// here, and removes the groups.
 	if err := state.Save(e); err != nil {
 		return &fail.Error{Op: "keep the state", Err: phrase.Cause(err)}
 	}
@@ -92,10 +95,15 @@ func (p *Process) recordWrites() (err error) {
 	if len(writes) == 0 {
 		return nil
 	}
+	// hidden lists directories that this sandbox can neither see nor replace although it can write around them. The
+	// record names them, so that other commands do not refuse them.
 	places := p.records()
 	var hidden []string
-	if dirs := p.Comp.Host.StateDirs(); len(dirs) > 1 { // no sandbox can write the default directory
-		hidden = dirs[:1]
+	if h := p.Comp.Host; len(h.StateDirs()) > 1 || h.StateInRecords() { // no sandbox can write the default directory
+		hidden = []string{h.State}
+		if real, err := filepath.EvalSymlinks(h.State); err == nil && real != h.State { // a home may be a link
+			hidden = append(hidden, real)
+		}
 	}
 	if dir := p.Comp.Caches.Shielded; dir != "" {
 		hidden = append(hidden[:len(hidden):len(hidden)], dir)
@@ -128,6 +136,7 @@ func (p *Process) makeCaches(s *cache.Set) ([]string, error) { return caches.Mak
 // reportCaches lists the caches in the report.
 func (p *Process) reportCaches() {
 	s := p.Comp.Caches.Set
+	// A profile without caches, or without a known tool, has no entry.
 	if s == nil || len(s.Tools) == 0 {
 		return
 	}
@@ -182,6 +191,7 @@ func (p *Process) lookForRepositories() {
 	if s == nil {
 		return
 	}
+	// The search is the second of this run. Its time is reported together with the first, because both cost the user.
 	begun := time.Now()
 	found, complete := s.Appeared()
 	p.search.took += time.Since(begun)
