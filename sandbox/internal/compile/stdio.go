@@ -400,7 +400,7 @@ func (c *Compilation) console(from plan.From, target string, rule policy.Pos) {
 const leftOpen, leastNofile = 128, 4096
 
 // leaves reports whether the task may leave one more descriptor open. All of them are close-on-exec, and init closes its
-// copies at once. They lead to nothing but mounts that the task sees.
+// copies before it reaps. They lead to nothing but mounts that the task sees.
 func (c *Compilation) leaves() bool {
 	return c.left < leftOpen && c.Host.NofileMax >= leastNofile && c.Into == nil && !c.InPlace()
 }
