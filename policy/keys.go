@@ -78,7 +78,7 @@ type key[T any] struct {
 	keys []key[T] // the keys of a section
 }
 
-// form is one of the shapes that a mapping may have. Its first key tells which.
+// form is one of the shapes that a mapping may have. The first key of the mapping tells its form.
 type form[T any] struct {
 	kind string
 	doc  string

@@ -222,8 +222,8 @@ func (p *Profile) mergeLandlock(over *Profile) {
 	l.Scope = concatOpt(l.Scope, o.Scope)
 }
 
-// mergeNetwork replaces base's mode with over's mode. If both are lists of endpoints, it appends over's list. Denied
-// endpoints are only ever added.
+// mergeNetwork replaces base's mode with over's mode. If both are lists of endpoints, it appends over's list. A denied
+// endpoint is never removed.
 func (p *Profile) mergeNetwork(over *Profile) {
 	n, o := &p.Network, over.Network
 	n.Deny = concat(n.Deny, o.Deny)
