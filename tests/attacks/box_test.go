@@ -295,7 +295,7 @@ type result struct {
 	code     int // as a shell shows it: 128+n for a signal
 }
 
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 func (b *box) run(args ...string) result { return b.runInput("", args...) }
 

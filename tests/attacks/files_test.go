@@ -186,12 +186,22 @@ func followSource(b *box) outcome {
 func walk(b *box) outcome {
 	args := []string{"walk", "{devs}"}
 	if b.profile == "build" {
-		args = append(args, b.site.work)
+		args = append(append(args, b.site.work), b.caches()...)
 	}
 	if b.onRootfs() {
 		args = append(args, b.ownTrees()...)
 	}
 	return b.attack(args...)
+}
+
+// caches returns the directories of the sandbox's own caches, which it lets a first run make.
+func (b *box) caches() []string {
+	b.run("true")
+	list, err := filepath.Glob(b.site.home + "/.cache/cordon/" + filepath.Base(b.site.work) + "-*")
+	if err != nil || len(list) == 0 {
+		b.t.Errorf("no caches of %s: %v", b.site.work, err)
+	}
+	return slices.DeleteFunc(list, func(path string) bool { return strings.HasSuffix(path, ".project") })
 }
 
 // ownTrees lists the mount points of a writable root file system that belongs to the task.
@@ -213,9 +223,12 @@ func mountTable(b *box) outcome {
 	if err != nil || len(all) == 0 {
 		return broken("no mount table of %d: %v", task, err)
 	}
-	hosts := hostDevices()
+	hosts, given := hostDevices(), []string{}
+	if b.profile == "build" {
+		given = append(b.caches(), b.site.work)
+	}
 	for _, m := range all {
-		ours := m.target == b.site.work && b.profile == "build"
+		ours := slices.Contains(given, m.target)
 		if strings.Contains(hosts, ","+m.dev+",") && !m.has("ro") && !ours && !deviceNode(m) {
 			return escaped("%s is writable: %+v", m.target, m)
 		}

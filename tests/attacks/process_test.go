@@ -91,7 +91,7 @@ func lingersKilled(b *box) outcome {
 func lingersTimeout(b *box) outcome {
 	mark := b.newMark("LINGER")
 	start := time.Now()
-	r := b.with("--timeout", "300ms").run(b.program(), "linger", mark, "stay")
+	r := b.with("--timeout", "1s").run(b.program(), "linger", mark, "stay")
 	if left := gone(mark); left != nil {
 		return escaped("%q", left)
 	}

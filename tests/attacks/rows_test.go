@@ -63,7 +63,7 @@ func bombAttacks() []attack {
 		{31, "tmpfs filled, against the memory limit", "cgroup", bomb("fill", 256*mib, "oom", "--memory", "48MiB", "--tmpfs", "/tmp:512MiB", "--rlimit", "fsize=1GiB"), bounded, shows(bareBomb("fill", 64*mib))},
 		{31, "a sparse file of 100 GB", "rlimits", bomb("sparse", 100<<30, "file-size", "--rlimit", "fsize=16MiB"), bounded, shows(bareBomb("sparse", 100<<30))},
 		{31, "output flood", "launcher", bomb("flood", 64*mib, "output", "--output", "1MiB"), bounded, shows(bareBomb("flood", 64*mib))},
-		{31, "processor hogs", "cgroup", bomb("spin", 20, "cpu-time", "--cpu-time", "1s"), bounded, shows(bareBomb("spin", 1))},
+		{31, "processor hogs", "cgroup", bomb("spin", 50, "cpu-time", "--cpu-time", "1s"), bounded, shows(bareBomb("spin", 1))},
 		{31, "descriptors", "rlimits", bomb("files", 500, "", "--rlimit", "nofile=64"), bounded, shows(bareBomb("files", 500))},
 		{31, "inotify instances", "rlimits", bomb("watches", 100, "", "--rlimit", "nofile=64"), bounded, shows(bareBomb("watches", 100))},
 		{31, "mlock", "rlimits", bomb("locked", 4*mib, "", "--rlimit", "memlock=64KiB"), bounded, shows(bareBomb("locked", 4*mib))},

@@ -262,7 +262,7 @@ func whyDir(t *testing.T) string {
 	return dir
 }
 
-// reset restores the working directory, and the root beside it, because some answers undo a denial by changing them.
+// reset restores the working directory, and the root beside it, because a script that is allowed changes them.
 func reset(t *testing.T, work string) {
 	for _, f := range []string{"new", "fresh", "sub/new", "big", "../root/srv/new", "../root/srv/d", "../root/srv/big", "../root/var"} {
 		os.RemoveAll(filepath.Join(work, f))

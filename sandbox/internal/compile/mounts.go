@@ -69,10 +69,31 @@ func (c *Compilation) mount(i int, m *policy.Mount) error {
 	if m.Kind == policy.MountSymlink || m.Kind == policy.MountDir {
 		return c.makeNode(from, m, target)
 	}
+	if err := c.refuseLink(m, target); err != nil {
+		return err
+	}
 	if target, err = c.place(from, target, dir); err != nil {
 		return c.tolerate(m, err)
 	}
 	return c.mountAt(from, m, target)
+}
+
+// refuseLink refuses to mount a file system of the kernel where the root has a symbolic link. Whoever can write the root
+// could put a directory with false files in the place of the link later: CVE-2019-19921.
+func (c *Compilation) refuseLink(m *policy.Mount, target string) error {
+	if !slices.Contains([]policy.MountKind{policy.MountProc, policy.MountSysfs, policy.MountDev}, m.Kind) {
+		return nil
+	}
+	dir, name := paths.Split(target)
+	dir, err := c.Tree.Resolve(dir)
+	if err != nil {
+		return nil //nolint:nilerr // place says so
+	}
+	if n, err := c.Tree.Entry(paths.Join(dir, name)); err != nil || n.Link == "" {
+		return nil //nolint:nilerr // so does it here
+	}
+	return &fail.Error{Op: target, Err: errors.New("the root has a symbolic link there, which could lead elsewhere when the program runs"),
+		Hint: "replace the link by a directory"}
 }
 
 // mountAt plans one mount of the profile at a target that exists. The target contains no links. Each case adds the

@@ -248,6 +248,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	}
 	p.reportGuards()
 	p.lookForRepositories()
+	p.keepSearch()
 	r := &p.Report
 	r.Wall, r.Search, r.Names = time.Since(p.began), p.search.took, p.search.names
 	if p.Comp.Into != nil {
