@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
-	"cordon/policy/phrase"
 	"cordon/sandbox/statedir"
 )
 
@@ -198,7 +197,7 @@ func (p *logPrinter) print(rec *statedir.LogRecord, data []byte) error {
 		data = onTerminal(data)
 	}
 	if _, err := to.Write(data); err != nil {
-		return &cliError{err: errors.New("write the log: " + phrase.Cause(err).Error())}
+		return &cliError{err: because("write the log", err)}
 	}
 	return nil
 }
