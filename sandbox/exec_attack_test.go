@@ -137,8 +137,8 @@ func opens(path string) bool {
 	return err == nil
 }
 
-// attacked is a sandbox in which the attacker runs. The attacker may trace, and no Landlock rule stops it. What it
-// prints arrives line by line until it ends.
+// attacked starts a sandbox in which the attacker runs. The attacker may trace, and no Landlock rule stops it. lines
+// returns what it has printed since the last call.
 func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, ask io.Writer, lines func() []string) {
 	t.Helper()
 	c := &Cmd{Profile: sandboxtest.Shipped(t, "default"), Args: []string{testBinary(t), "-test.run=^TestExecAttacker$"}, Attachable: true}
