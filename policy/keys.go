@@ -138,7 +138,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Root }},
 	{spec: spec{name: "mounts", typ: tMount, list: true, def: "[]", example: "[{bind: ., mode: rw}]",
 		doc: "What cordon mounts or creates in the tree, in this order. A later mount covers an earlier " +
-			"one at the same path.",
+			"mount at the same path.",
 		flags: []flag{
 			{"rw", "PATH[:TARGET]", "bind PATH of the host, writable"},
 			{"ro", "PATH[:TARGET]", "bind PATH of the host, read-only"},
@@ -163,7 +163,7 @@ var language = []key[Profile]{
 			{"in-place", "", "make no namespace: confine the program where it is, as far as Landlock and seccomp can"},
 			{"ns", "none|KIND=new|host|PATH", "use a new namespace, the host's namespace, or the namespace at PATH; none means --in-place"},
 		},
-		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: no new namespaces (docs/in-place.md)."},
+		doc: "For each kind: a new namespace, the host's, or a namespace to join. `none`: no new namespaces (docs/in-place.md)."},
 		at: func(p *Profile) any { return &p.Namespaces }, keys: namespaceKeys},
 	{spec: spec{name: "user",
 		doc: "The task's user and group ids, inside the sandbox and on the host."},

@@ -53,7 +53,7 @@ func refusedInPlace(o outcome) bool {
 
 // notInPlace lists the attacks on something that a run in place does not have, with the reason.
 var notInPlace = map[string]string{
-	// docs/in-place.md lists these under what does not hold: TestNotHeldInPlace.
+	// docs/in-place.md lists these under "What is weaker": TestNotHeldInPlace.
 	"write the working directory":                               "its owner can change its mode",
 	"write the program's own file":                              "its owner can change its mode",
 	"write the binary behind an exe link":                       "the same file, busy: ETXTBSY comes before Landlock is asked",
