@@ -38,6 +38,7 @@ const (
 	tAction                // allow, errno(NAME), kill, log
 	tRule                  // a system call and its condition
 	tEndpoint              // host:port
+	tPublish               // address:port:port
 	tRlimit                // an rlimit's value
 	tRlimitName            // an rlimit's name
 	tCPUSet                // numbers of processors

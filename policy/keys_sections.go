@@ -167,6 +167,11 @@ var networkKeys = []key[Profile]{
 			"every port. No later profile and no flag takes an item away.",
 		flags: []flag{{"net-deny", "HOST[:PORT]", "never let the sandbox's own network reach HOST"}}},
 		at: func(p *Profile) any { return &p.Network.Deny }},
+	{spec: spec{name: "publish", typ: tPublish, list: true, example: `["127.0.0.1:8080:8000"]`,
+		doc: "Ports of the host that lead to ports of the sandbox: `ADDRESS:PORT:INSIDE`, `PORT:INSIDE` or `PORT`. " +
+			"Without an address only programs of the host itself can connect.",
+		flags: []flag{{"publish", "[ADDRESS:]PORT[:INSIDE]", "let connections to PORT of the host arrive at INSIDE"}}},
+		at: func(p *Profile) any { return &p.Network.Publish }},
 	{spec: spec{name: "interface", typ: tWord, words: interfaceWords, def: "eth0", example: "none",
 		doc: "`eth0`: an interface with an address of IPv4 and of IPv6, for programs that look for one. `none`: " +
 			"the loopback device alone, which saves a moment of the launch.",

@@ -231,9 +231,9 @@ func (p *Profile) mergeNetwork(over *Profile) {
 		return
 	}
 	if n.Mode == NetworkAllow && o.Mode == NetworkAllow {
-		o.Allow = concat(n.Allow, o.Allow)
+		o.Allow, o.Publish = concat(n.Allow, o.Allow), concat(n.Publish, o.Publish)
 	}
-	n.Mode, n.Allow = o.Mode, o.Allow
+	n.Mode, n.Allow, n.Publish = o.Mode, o.Allow, o.Publish
 }
 
 // mergeSources returns the sources of base and over, sorted by path. If both have a path, that of over counts. Sources

@@ -287,6 +287,7 @@ type Network struct {
 	Mode      NetworkMode
 	Allow     []NetworkItem
 	Deny      []NetworkItem // wins over Allow; a profile can add to it, and take nothing away
+	Publish   []NetworkItem // ports of the host that lead into the sandbox
 	Interface NetworkInterface
 }
 
