@@ -96,6 +96,7 @@ var (
 	hostUserWords  = []string{"auto", "caller"}
 	networkWords   = []string{"none", "host"}
 	interfaceWords = []string{"eth0", "none"}
+	tlsWords       = []string{"any", "require-name"}
 	ttyWords       = []string{"none", "inherit", "broker"}
 	execWords      = []string{"any", "once"}
 	gitWords       = []string{"free", "protect"}

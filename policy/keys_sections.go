@@ -172,6 +172,11 @@ var networkKeys = []key[Profile]{
 			"Without an address only programs of the host itself can connect.",
 		flags: []flag{{"publish", "[ADDRESS:]PORT[:INSIDE]", "let connections to PORT of the host arrive at INSIDE"}}},
 		at: func(p *Profile) any { return &p.Network.Publish }},
+	{spec: spec{name: "tls", typ: tWord, words: tlsWords, def: "any", example: "require-name",
+		doc: "A connection of TLS to an address that a name has opened must ask for an allowed name of that address. " +
+			"`any`: or for none. `require-name`: for one, that is not encrypted.",
+		flags: []flag{{"net-tls", "any|require-name", "whether a connection of TLS must say which name it is for"}}},
+		at: func(p *Profile) any { return &p.Network.TLS }},
 	{spec: spec{name: "interface", typ: tWord, words: interfaceWords, def: "eth0", example: "none",
 		doc: "`eth0`: an interface with an address of IPv4 and of IPv6, for programs that look for one. `none`: " +
 			"the loopback device alone, which saves a moment of the launch.",

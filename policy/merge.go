@@ -86,6 +86,8 @@ func unset(ptr any) bool {
 		return !*p
 	case *NetworkInterface:
 		return *p == ""
+	case *NetworkTLS:
+		return *p == ""
 	case *Git:
 		return *p == ""
 	case *TTY:

@@ -289,7 +289,11 @@ type Network struct {
 	Deny      []NetworkItem // wins over Allow; a profile can add to it, and take nothing away
 	Publish   []NetworkItem // ports of the host that lead into the sandbox
 	Interface NetworkInterface
+	TLS       NetworkTLS
 }
+
+// NetworkTLS says what a connection of TLS to an address that a name has opened must say.
+type NetworkTLS string
 
 // NetworkInterface is the network interface that a sandbox with an allow-list has besides its loopback.
 type NetworkInterface string
@@ -297,6 +301,9 @@ type NetworkInterface string
 const (
 	InterfaceEth0 NetworkInterface = ""
 	InterfaceNone NetworkInterface = "none"
+
+	TLSAny         NetworkTLS = "" // an allowed name of the address, or none
+	TLSRequireName NetworkTLS = "require-name"
 )
 
 // NetworkItem is a rule of package endpoint.

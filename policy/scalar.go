@@ -25,6 +25,8 @@ func (k *spec) set(ptr any, s string) *fault {
 		return setWord(k, p, s)
 	case *NetworkInterface:
 		return setWord(k, p, s)
+	case *NetworkTLS:
+		return setWord(k, p, s)
 	case *Git:
 		return setWord(k, p, s)
 	case *OnDenial:
@@ -294,6 +296,8 @@ func (k *spec) value(ptr any) (text string, unset bool) {
 		return k.words[0], true
 	case *NetworkInterface:
 		return k.wordText(string(*p))
+	case *NetworkTLS:
+		return k.wordText(string(*p))
 	case *Git:
 		return k.wordText(string(*p))
 	case *TTY:
@@ -371,6 +375,8 @@ func copyScalar(dst, src any) {
 		*d = *src.(*bool)
 	case *NetworkInterface:
 		*d = *src.(*NetworkInterface)
+	case *NetworkTLS:
+		*d = *src.(*NetworkTLS)
 	case *Git:
 		*d = *src.(*Git)
 	case *TTY:

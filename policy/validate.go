@@ -274,6 +274,9 @@ func (v *validator) network() {
 	if n := &v.p.Network; n.Interface != InterfaceEth0 && n.Mode != NetworkAllow {
 		v.fail(v.from("network.interface"), "network.interface", "only a network with a list has an interface of its own", "name what may be reached: network: {allow: [...]}")
 	}
+	if n := &v.p.Network; n.TLS != TLSAny && n.Mode != NetworkAllow {
+		v.fail(v.from("network.tls"), "network.tls", "only a network with a list looks at TLS", "name what may be reached: network: {allow: [...]}")
+	}
 	switch v.p.Network.Mode {
 	case NetworkNone:
 		v.unlisted("none")

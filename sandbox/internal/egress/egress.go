@@ -38,6 +38,8 @@ type Config struct {
 	Naming int // the socket for datagrams to port 53
 	Nft    int // a socket of netfilter in the sandbox's network
 
+	RequireName bool // a ClientHello must have a name, and not an encrypted one
+
 	Publish    []Published
 	Seed       int                // a fresh socket of TCP in the sandbox's network; -1 if nothing is published
 	Disconnect func(fd int) error // makes a connected socket of TCP a fresh one
@@ -297,7 +299,7 @@ func (s *Server) relay(f *flow) {
 		f.refuse()
 		return
 	}
-	x, allowed := s.decide(to)
+	x, allowed, named := s.decide(to)
 	if !allowed {
 		f.refuse()
 		s.log.add(x)
@@ -316,7 +318,11 @@ func (s *Server) relay(f *flow) {
 	if !f.connect(c.(*net.TCPConn)) {
 		return
 	}
-	x.Sent, x.Received = f.copyBoth()
+	var g *gate
+	if named {
+		g = &gate{allows: func(h hello) bool { return s.allowsHello(h, to, &x) }}
+	}
+	x.Sent, x.Received = f.copyBoth(g)
 	s.log.add(x)
 }
 
@@ -332,9 +338,10 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// decide asks the rules about a connection, and returns its entry for the log.
-func (s *Server) decide(to netip.AddrPort) (report.Flow, bool) {
-	x := report.Flow{Proto: "tcp", Address: to.Addr().String(), Port: int(to.Port()), Verdict: report.FlowDenied}
+// decide asks the rules about a connection, and returns its entry for the log, and whether a name has opened the
+// address.
+func (s *Server) decide(to netip.AddrPort) (x report.Flow, allowed, named bool) {
+	x = report.Flow{Proto: "tcp", Address: to.Addr().String(), Port: int(to.Port()), Verdict: report.FlowDenied}
 	names := s.pins.names(to.Addr())
 	v, name := s.Rules.Flow(to.Addr(), names, endpoint.TCP, to.Port())
 	x.Name = name
@@ -354,16 +361,16 @@ func (s *Server) decide(to netip.AddrPort) (report.Flow, bool) {
 		what = x.Address
 	case v.Allowed:
 		x.Verdict = report.FlowAllowed
-		return x, true
+		return x, true, name != ""
 	case v.Rule >= 0:
-		return x, false // no flag takes a denial away
+		return x, false, false // no flag takes a denial away
 	case v.Block != "":
 		x.Why = "it is " + v.Block + ", which only a rule for its own range allows"
 	default:
 		x.Why = "no rule allows it"
 	}
 	x.Remedy = "--net-allow " + joinPort(what, to.Port())
-	return x, false
+	return x, false, false
 }
 
 // joinPort writes a host and a port as a rule has them.
@@ -382,7 +389,7 @@ func (s *Server) refusedByKernel() {
 				Why: "cordon relays no datagrams but questions for names"})
 			continue
 		}
-		if x, allowed := s.decide(f.To); !allowed {
+		if x, allowed, _ := s.decide(f.To); !allowed {
 			s.log.add(x)
 		}
 	}

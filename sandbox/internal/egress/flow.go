@@ -118,14 +118,19 @@ func reset(c *net.TCPConn) {
 	c.Close()
 }
 
-// copyBoth copies in both directions until both have ended. It returns the bytes that the program sent and received.
-func (f *flow) copyBoth() (sent, received uint64) {
+// copyBoth copies in both directions until both have ended. It returns the bytes that the client sent and received. A
+// gate that is not nil decides whether the client's first bytes may pass.
+func (f *flow) copyBoth(g *gate) (sent, received uint64) {
 	done := make(chan struct{})
 	go func() {
-		received = f.copy(f.client, f.server)
+		received = f.copy(f.client, f.client, f.server)
 		close(done)
 	}()
-	sent = f.copy(f.server, f.client)
+	var to io.Writer = f.server
+	if g != nil {
+		g.to, g.flow, to = f.server, f, g
+	}
+	sent = f.copy(to, f.server, f.client)
 	<-done
 	return sent, received
 }
@@ -135,13 +140,13 @@ func (f *flow) copyBoth() (sent, received uint64) {
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // copy passes on what comes from one side until it ends, and then says so to the other side.
-func (f *flow) copy(to, from *net.TCPConn) (total uint64) {
+func (f *flow) copy(w io.Writer, to, from *net.TCPConn) (total uint64) {
 	raw, err := from.SyscallConn()
 	if err != nil {
 		return 0
 	}
 	for {
-		n, err := f.pass(to, raw)
+		n, err := f.pass(w, raw)
 		total += uint64(n)
 		if n > 0 {
 			f.touch()

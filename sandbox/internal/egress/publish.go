@@ -128,7 +128,7 @@ func (s *Server) forward(f *flow, p *port) {
 		return
 	}
 	x := p.flow(report.FlowAllowed, "")
-	x.Received, x.Sent = f.copyBoth() // as the program sees it
+	x.Received, x.Sent = f.copyBoth(nil) // as the program sees it
 	s.log.add(x)
 }
 

@@ -71,6 +71,7 @@ func (p *Process) openNetwork() error {
 		return err
 	}
 	cfg := egress.Config{Rules: e.Rules, Rule: p.ruleText, Relay: n.relay, Naming: n.naming, Nft: n.nft}
+	cfg.RequireName = p.Comp.Profile.Network.TLS == policy.TLSRequireName
 	for _, a := range e.Own {
 		if own := netip.AddrFrom16(a).Unmap(); !own.IsUnspecified() {
 			cfg.Own = append(cfg.Own, own)
@@ -175,13 +176,27 @@ func noLink(from string) error {
 		Remedy: "as root on the host: modprobe dummy; or --net-interface none"}
 }
 
+// loadModules is the remedy for a kernel that lacks a part of a network with a list.
+const loadModules = "as root on the host: modprobe -a nf_tables nft_tproxy nft_reject_inet; or --net none"
+
+// networkHint returns advice for a call of a network with a list that failed, or "". Other layers make none of these.
+func networkHint(call string) string {
+	switch call {
+	case "socket":
+		return "the kernel has no nf_tables, or a container runtime's filter refuses netlink sockets; " + loadModules
+	case "setsockopt":
+		return "the kernel has no transparent proxy, or the launcher has no CAP_NET_ADMIN over a network of its own; " + loadModules
+	}
+	return ""
+}
+
 // refusedMessage returns the error for a message that the kernel has refused.
 func (p *Process) refusedMessage(s *compile.Sent, errno unix.Errno) error {
 	step := &p.Comp.Plan.Steps[s.Step]
 	hint := "without the rules there is no such network; --net none runs without one"
 	switch {
 	case errno == unix.ENOENT && strings.HasPrefix(s.Text, "nft "), errno == unix.EOPNOTSUPP:
-		hint = "the kernel lacks a module; as root on the host: modprobe -a nf_tables nft_tproxy nft_reject_inet; or --net none"
+		hint = "the kernel lacks a module; " + loadModules
 	case errno == unix.EPERM:
 		hint = "setting up a network needs CAP_NET_ADMIN, which a container may have taken from root; run as an ordinary user, or --net none"
 	}
