@@ -223,6 +223,8 @@ func (k *spec) check(s string) *fault {
 		return checkAction(s)
 	case tEndpoint:
 		return checkEndpoint(s, k.name == "deny")
+	case tPublish:
+		return checkPublish(s)
 	case tCPUSet:
 		return checkCPUSet(s)
 	case tCgroup:

@@ -17,6 +17,7 @@ import (
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/internal/search"
+	"cordon/sandbox/internal/walk"
 )
 
 // A repo is the repository that a working tree of the host belongs to. dir is what .git leads to, common the directory
@@ -306,13 +307,14 @@ type gitSeen struct {
 	dirs  []string // directories of the host that the task may write to
 	seen  map[string]fileID
 	two   bool // see Request.Two
+	known *walk.Memory
 	found []string
 	late  []string // files that a repository's configuration names and that did not exist
 }
 
 // newGitSeen remembers the repositories that a search has found. It remembers each by its path on the host.
 func newGitSeen(c *Compilation, f *searched, windows []window) *gitSeen {
-	s := &gitSeen{files: c.Host.Files, two: c.Req.Two, seen: map[string]fileID{}}
+	s := &gitSeen{files: c.Host.Files, two: c.Req.Two, known: f.Memory, seen: map[string]fileID{}}
 	for _, path := range f.Gits {
 		if host := c.Tree.HostPath(path); host != "" {
 			s.seen[host] = fileOf(c.Tree.Lstat(host))
@@ -334,7 +336,7 @@ func newGitSeen(c *Compilation, f *searched, windows []window) *gitSeen {
 // nothing changes any more.
 func (s *gitSeen) Appeared() (found []string, complete bool) {
 	// A task can make any number of names, at any depth. Beyond the bounds the search is not complete.
-	list, complete := search.Repositories(s.files, s.dirs, s.two)
+	list, complete := search.Repositories(s.files, s.dirs, s.two, s.known)
 	slices.Sort(list)
 	for _, path := range list {
 		s.compare(path)

@@ -220,7 +220,7 @@ func (c *Compilation) search() (*searched, error) {
 	if c.searched != nil {
 		return c.searched, nil
 	}
-	s := &searched{Search: &search.Search{Tree: &c.Tree, Skip: ownDev, Step: c.Req.Searching, Two: c.Req.Two}, whole: map[string]bool{}}
+	s := &searched{Search: &search.Search{Tree: &c.Tree, Skip: ownDev, Step: c.Req.Searching, Two: c.Req.Two, Recall: c.Req.Recall}, whole: map[string]bool{}}
 	// Without such a rule and without git: protect nothing is searched.
 	git := c.Profile.Git == policy.GitProtect
 	for i := range c.Profile.Hide {

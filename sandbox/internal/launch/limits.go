@@ -16,6 +16,8 @@ import (
 	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/ledger"
 	"cordon/sandbox/report"
 )
 
@@ -339,6 +341,24 @@ type searching struct {
 	look  time.Duration // when signals are looked at again, in terms of took
 	tell  time.Duration // when progress is reported again
 	told  bool
+
+	memory *walk.Memory // what the search knows of directories; or nil
+	key    string       // under which it is stored
+}
+
+// recall returns what earlier searches of the same directories by the same rules have found.
+func (p *Process) recall(key string, keep func(name []byte, kind uint8) bool) *walk.Memory {
+	s := &p.search
+	s.key = key
+	s.memory = &walk.Memory{Keep: keep, Load: func() []byte { return ledger.Memory(p.records(), key, walk.MaxMemory) }}
+	return s.memory
+}
+
+// keepSearch stores what this run's searches have found. If that fails, the next search takes longer.
+func (p *Process) keepSearch() {
+	if b := p.search.memory.Stored(); b != nil {
+		_ = ledger.KeepMemory(p.records(), p.search.key, b)
+	}
 }
 
 // searched is called during a search with the number of names so far, which is 0 at its start. It returns an error if a

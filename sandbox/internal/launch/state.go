@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"cordon/sandbox/caches"
 	"cordon/sandbox/internal/cache"
 	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/state"
 	"cordon/sandbox/ledger"
 	"cordon/sandbox/report"
@@ -89,8 +91,8 @@ func (p *Process) recordWrites() (err error) {
 	if p.Comp.Into != nil {
 		return nil
 	}
-	paths := p.Comp.Writes()
-	if len(paths) == 0 {
+	writes := p.Comp.Writes()
+	if len(writes) == 0 {
 		return nil
 	}
 	// hidden lists directories that this sandbox can neither see nor replace although it can write around them. The
@@ -106,7 +108,13 @@ func (p *Process) recordWrites() (err error) {
 	if dir := p.Comp.Caches.Shielded; dir != "" {
 		hidden = append(hidden[:len(hidden):len(hidden)], dir)
 	}
-	p.writes, err = ledger.Begin(places, paths, p.Cmd.Profiles, hidden...)
+	for _, place := range places { // hidden by compile's guardOwn
+		within := func(path string) bool { return paths.Below(place.MemoryPath(), path) }
+		if !p.Comp.AsItIs() && slices.ContainsFunc(writes, within) {
+			hidden = append(hidden[:len(hidden):len(hidden)], place.MemoryPath())
+		}
+	}
+	p.writes, err = ledger.Begin(places, writes, p.Cmd.Profiles, hidden...)
 	var known *ledger.Error
 	if errors.As(err, &known) {
 		return &fail.Error{Op: known.Op, Err: known.Err, Hint: known.Hint}
