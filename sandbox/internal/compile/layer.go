@@ -395,7 +395,8 @@ func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string)
 	if m.NoExec {
 		attrs |= picture.AttrNoExec
 	}
-	c.tmpfs(from, plan.Tree, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
-	c.attach(from, plan.R(plan.Tree), target, false)
-	c.Tree.Add(picture.Part{Target: target, Write: true, Noexec: m.NoExec, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
+	to := c.keeper()
+	c.tmpfs(from, to, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
+	c.attach(from, plan.R(to), target, true)
+	c.Tree.Add(picture.Part{Target: target, Write: true, Noexec: m.NoExec, FD: c.put(from, to), Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
 }

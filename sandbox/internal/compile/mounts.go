@@ -262,7 +262,7 @@ func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 	for _, name := range maskedSysPaths {
 		c.mask(from, target, name, m.Pos)
 	}
-	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
+	c.leave(from, plan.R(plan.Proc), 0)
 	return nil
 }
 
