@@ -167,6 +167,18 @@ func (c *Compilation) noListener() string {
 	return ""
 }
 
+// holdOwner makes the kernel release the owner word together with the task's memory: see sendListener.
+func (c *Compilation) holdOwner() {
+	from := c.scalar("on-denial")
+	c.do(from, plan.HoldOwner())
+	switch {
+	case c.First():
+		c.do(from, plan.AnnounceOwner().OrElse(plan.EINVAL))
+	case c.OwnsPID():
+		c.do(from, plan.MarkOwner().OrElse(plan.EINVAL))
+	}
+}
+
 // firstTask is the pid of the first child of a new pid namespace's init.
 const firstTask = 2
 
@@ -178,11 +190,20 @@ func (c *Compilation) sendListener() {
 		// and the second filter, for the loop, does not.
 		plan.SetFilter(0, initFilter(c.Arch, append(c.guardCalls(), initCallsBefore[:]...))),
 		plan.SendByte(plan.F(FileSync), string(rune(MsgInit))))
-	if c.OwnsPID() { // init sleeps, because AwaitOwner is a busy loop on one processor while the task runs on another
-		c.doInit(c.scalar("on-denial"), plan.SleepForOwner(firstTask).OrElse(plan.EAGAIN))
+	switch from := c.scalar("on-denial"); {
+	case c.First():
+		// AwaitOwner would look for the task under the pid that the word holds, and init is pid 1 itself. The time of
+		// AwaitMark only passes if the task has ended before HoldOwner.
+		c.doInit(from,
+			plan.AwaitMark(1).OrElse(plan.EAGAIN).OrElse(plan.ETIMEDOUT),
+			plan.SleepForOwner(1).OrElse(plan.EAGAIN))
+	case c.OwnsPID(): // init sleeps, because AwaitOwner is a busy loop on one processor while the task runs on another
+		c.doInit(from, plan.SleepForOwner(firstTask).OrElse(plan.EAGAIN))
+	}
+	if !c.First() {
+		c.doInit(c.scalar("on-denial"), plan.AwaitOwner().OrElse(plan.ESRCH)) // the task had ended before HoldOwner
 	}
 	c.doInit(c.scalar("on-denial"),
-		plan.AwaitOwner().OrElse(plan.ESRCH),                                                    // the task had ended before HoldOwner
 		plan.SendFile(plan.F(FileSync), string(rune(MsgReady)), c.FirstFD()).OrElse(plan.EBADF)) // or before it had a listener
 }
 
