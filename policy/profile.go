@@ -369,15 +369,6 @@ type Process struct {
 	Init        Init
 }
 
-// Init says what is pid 1 of the sandbox's pid namespace.
-type Init string
-
-// The values of Init.
-const (
-	InitOwn  Init = ""     // a process of the launcher's, which reaps
-	InitNone Init = "none" // the program
-)
-
 // TTY says what happens to a terminal on stdin, stdout or stderr.
 type TTY string
 

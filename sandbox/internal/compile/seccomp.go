@@ -216,13 +216,13 @@ func (c *Compilation) KillHints() []report.Hint {
 	if err != nil {
 		return []report.Hint{foreign}
 	}
-	calls, rule := c.killers()
+	calls, rule := c.Killers()
 	byDefault := kills(spec.Default) || kills(spec.Unknown)
 	if len(calls) == 0 && !byDefault {
 		return []report.Hint{foreign}
 	}
 	foreign.Text = "if it is a 32-bit program, or makes calls by int 0x80 or as x32, the profile does not list its architecture"
-	hints := make([]report.Hint, 0, 3)
+	hints := append(make([]report.Hint, 0, 3), foreign) // the likeliest comes last, because a reader sees the last line first
 	if len(calls) > 0 {
 		hints = append(hints, report.Hint{Text: "rules of the profile kill at " + strings.Join(calls, ", ") + "; the kernel does not say which call it was", Rule: rule})
 	}
@@ -230,7 +230,7 @@ func (c *Compilation) KillHints() []report.Hint {
 		hints = append(hints, report.Hint{Text: "it made a system call that the profile does not allow; the kernel does not say which call",
 			Rule: c.Profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names the call"})
 	}
-	return append(hints, foreign)
+	return hints
 }
 
 // kills reports whether an action ends the program, or sends it SIGSYS.
@@ -238,9 +238,9 @@ func kills(a filter.Action) bool {
 	return a.Kind == filter.Kill || a.Kind == filter.KillThread || a.Kind == filter.Trap
 }
 
-// killers lists the calls that a rule of the profile kills at, always or for some arguments, and returns the place of
+// Killers lists the calls that a rule of the profile kills at, always or for some arguments, and returns the place of
 // the first of these rules.
-func (c *Compilation) killers() (calls []string, rule policy.Pos) {
+func (c *Compilation) Killers() (calls []string, rule policy.Pos) {
 	for i := range c.Profile.Syscalls.Rules {
 		r := &c.Profile.Syscalls.Rules[i]
 		if !killing(r.Expr) && !killing(r.Else) || slices.Contains(calls, r.Call) {
