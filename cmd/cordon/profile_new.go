@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/policy/phrase"
 	"cordon/profiles"
 )
 
@@ -22,8 +21,8 @@ func newProfileNew(u *ui) *cobra.Command {
 		Use:   "new NAME [--extends PROFILE]",
 		Short: "Create a profile from a commented template",
 		Long: "Create a profile from a commented template, and print its path.\n\n" +
-			"A plain NAME goes to your profile directory, where -p NAME finds it. A NAME with a slash is a file. new never overwrites\n" +
-			"a file.",
+			"A plain NAME goes to your profile directory, where -p NAME finds it. A NAME with a slash is a file. This command never\n" +
+			"overwrites a file.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the name"), atMost(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -81,7 +80,7 @@ func newProfileFile(name string, extends []string) (string, error) {
 }
 
 func newError(path string, err error) error {
-	e := &cliError{err: errors.New("profile new: " + strconv.Quote(path) + ": " + phrase.Cause(err).Error()), hint: plantedHint(err)}
+	e := &cliError{err: because("profile new: "+strconv.Quote(path), err), hint: plantedHint(err)}
 	if errors.Is(err, fs.ErrExist) {
 		e.hint = "choose another name; a profile is never overwritten"
 	}

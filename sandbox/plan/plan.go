@@ -70,8 +70,8 @@ type Arg struct {
 // Kind says what an argument is, and so how it is passed and printed.
 type Kind uint8
 
-// A Kind of the first group is passed as a number, one of the second as a pointer to Data, and one of the third as its
-// comment says.
+// Arguments of the first group of kinds are passed as numbers, those of the second group as pointers to Data, and those
+// of the third group as the comments say.
 const (
 	Int Kind = iota // decimal
 	Hex

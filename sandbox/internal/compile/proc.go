@@ -27,7 +27,7 @@ import (
 var maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
 
 // proc mounts a proc file system that shows the task's pid namespace. No step writes through it, and no step names a
-// path of the host.
+// path of the host. A profile with pid: host gets a read-only bind of the caller's /proc.
 func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error {
 	// A proc file system shows the pid namespace of the process that mounts it. The kernel allows that only if the
 	// process's user namespace owns that pid namespace.
@@ -140,7 +140,8 @@ func (c *Compilation) procReadOnly(from plan.From, target, name string, rule pol
 }
 
 // mask hides a directory of /proc by an empty directory, and a file by the host's /dev/null, which is opened without
-// following a link. It does not use the sandbox's /dev/null, because that could be any file (CVE-2025-31133).
+// following a link. It does not use the sandbox's /dev/null, because that could be any file (CVE-2025-31133). A
+// trailing slash in name marks a directory. The mount is read-only, so that nothing can be put in the empty directory.
 func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos) {
 	const attrs = picture.AttrRO | picture.AttrNoExec | uint64(unix.MOUNT_ATTR_NOSUID)
 	name, dir := strings.CutSuffix(name, "/")
@@ -177,7 +178,8 @@ var devLinks = [...]struct{ name, text string }{
 	{"ptmx", "pts/ptmx"}, {"core", "/proc/kcore"},
 }
 
-// dev builds /dev. Once it is complete, seal makes it read-only, except for pts and shm.
+// dev builds /dev. Once it is complete, seal makes it read-only, except for pts and shm. It fails on a host whose /dev
+// lacks one of devNodes.
 func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error {
 	// This is the only mount without nodev, because programs open devices through it. The task cannot create a device
 	// in it, because it becomes read-only, and because mknod(2) of a device fails in a user namespace.
@@ -187,6 +189,7 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	p := picture.Part{Target: target, Made: map[string]picture.Node{}, What: ownDev, Rule: m.Pos}
 	outputs := [3]bool{}
 	for _, l := range devLinks {
+		// For /dev/stdout and /dev/stderr a bind of the output file may take the place of the link: see bindsOutput.
 		if n, ok := c.bindsOutput(l.name); ok {
 			outputs[n] = true
 			continue
@@ -206,6 +209,7 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 			return err
 		}
 	}
+	// With tty: inherit, /dev/console is the caller's terminal.
 	if tty := c.consolePath(); tty != "" {
 		if err := c.devNode(from, target, "console", tty, 0, 0, m.Pos); err != nil {
 			return err
@@ -267,6 +271,7 @@ func (c *Compilation) bindDevices(from plan.From, m *policy.Mount, src string, i
 	if err != nil {
 		return err
 	}
+	// Null, zero and the like may always be written.
 	single := !info.IsDir()
 	write := m.Write || single && c.isDevNode(info)
 	if p := c.Tree.At(target); p != nil && p.Target == target && p.What == aDevice && p.Source == src && (p.Write || !write) {
@@ -306,6 +311,8 @@ func (c *Compilation) noDevice(why string, rule policy.Pos) error {
 
 // devpts mounts the devpts instance of the task's terminal, or a new one.
 func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
+	// The instance of the task's own terminal is made before the mounts and can be shown once. A profile with a second
+	// /dev gets a new instance there.
 	pts, first := plan.Tree, c.OwnPts && !c.shownPts
 	if first {
 		pts, c.shownPts = plan.Pts, true
@@ -370,6 +377,7 @@ func (c *Compilation) generate(target string) (string, error) {
 // passwd returns an /etc/passwd with root, the task's user and nobody.
 func (c *Compilation) passwd() string {
 	home := c.Host.Home
+	// getpwuid(3) must find a home, because shells and many libraries fail without one.
 	if home == "" {
 		home = "/"
 	}
@@ -401,6 +409,7 @@ const resolvFile = "/etc/resolv.conf"
 const maxResolv = 64 << 10
 
 // resolvConf returns the host's resolv.conf, or a text that names no server if the sandbox has a network of its own.
+// The text is copied, because the host's file is often a link into /run, which the sandbox does not show.
 func (c *Compilation) resolvConf() (string, error) {
 	if c.OwnNet {
 		return "# no network\n", nil

@@ -166,7 +166,8 @@ func (c *Compilation) copyMounts(from plan.From, to plan.Reg, dir plan.Arg, path
 	c.do(from, plan.Clone(dir, path, flags).Into(to).OrElse(gone), set)
 }
 
-// tmpfs makes a detached tmpfs. size 0 means the kernel's default, which is half of the memory.
+// tmpfs makes a detached tmpfs. size 0 means the kernel's default, which is half of the memory. mode is octal digits,
+// and size is in bytes.
 func (c *Compilation) tmpfs(from plan.From, to plan.Reg, mode string, size int64, attrs uint64) {
 	fsfd := plan.R(plan.FS)
 	c.do(from, plan.FsopenStep("tmpfs").Into(plan.FS), plan.FsString(fsfd, "mode", mode))
@@ -260,6 +261,7 @@ func (c *Compilation) make(from plan.From, p *picture.Part, target string, dir b
 	return nil
 }
 
+// kindOf names what a target is, for an error.
 func kindOf(dir bool) string {
 	if dir {
 		return "a directory"
@@ -322,6 +324,7 @@ func (c *Compilation) expand(p string) (string, error) {
 	return paths.Clean(p), nil
 }
 
+// errNoHome is the cause of an error about a path that begins with "~".
 var errNoHome = errors.New("no home: HOME is not set, not absolute, or /, and the password database has none")
 
 // hostSource is expand for a path that is opened on the host. It follows a symbolic link right below "/", such as /bin,
