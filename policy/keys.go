@@ -98,6 +98,7 @@ var (
 	interfaceWords = []string{"eth0", "none"}
 	ttyWords       = []string{"none", "inherit", "broker"}
 	execWords      = []string{"any", "once"}
+	initWords      = []string{"own", "none"}
 	gitWords       = []string{"free", "protect"}
 	cacheWords     = []string{"off", "project", "overlay"}
 	denialWords    = []string{"silent", "report"}

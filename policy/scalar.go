@@ -33,6 +33,8 @@ func (k *spec) set(ptr any, s string) *fault {
 		return setWord(k, p, s)
 	case *Exec:
 		return setWord(k, p, s)
+	case *Init:
+		return setWord(k, p, s)
 	case *HostUser:
 		return setWord(k, p, s)
 	case *Enter:
@@ -304,6 +306,8 @@ func (k *spec) value(ptr any) (text string, unset bool) {
 		return k.wordText(string(*p))
 	case *Exec:
 		return k.wordText(string(*p))
+	case *Init:
+		return k.wordText(string(*p))
 	case *HostUser:
 		return k.wordText(string(*p))
 	case *Enter:
@@ -381,6 +385,8 @@ func copyScalar(dst, src any) {
 		*d = *src.(*CacheMode)
 	case *Exec:
 		*d = *src.(*Exec)
+	case *Init:
+		*d = *src.(*Init)
 	case *HostUser:
 		*d = *src.(*HostUser)
 	case *Enter:
