@@ -57,7 +57,7 @@ func TestCompileErrors(t *testing.T) {
 				"remedy: mount -t cgroup2 none /sys/fs/cgroup; or list cgroup under missing (--missing cgroup)"},
 		{"no delegation", sandboxtest.Limited(), sandboxtest.CgroupHost(sandboxtest.FakeUser(), "0::/user.slice/session-1.scope\n", 2), "true",
 			"unsupported cgroup: limits.memory: /sys/fs/cgroup/user.slice/session-1.scope is not writable: it is not delegated to this user\nfrom: p.yaml:1\n" +
-				"remedy: systemd-run --user --scope -p Delegate=yes cordon run …; or name a group that this user owns: limits.cgroup (--cgroup-parent); or list cgroup under missing (--missing cgroup)"},
+				"remedy: let root make a group and give it to this user: cgroups(7), \"Cgroups v2 delegation\"; then start cordon in it, and name a group that this user owns: limits.cgroup (--cgroup-parent); or list cgroup under missing (--missing cgroup)"},
 		{"v1 as a user", sandboxtest.Limited(), sandboxtest.CgroupHost(sandboxtest.FakeUser(), "2:memory:/a\n", 1), "true",
 			"unsupported cgroup: limits.memory: /sys/fs/cgroup/memory/a is not writable: cgroup v1 is not delegated to users\nfrom: p.yaml:1\n" +
 				"remedy: start cordon as root, or boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all; or list cgroup under missing (--missing cgroup)"},
@@ -65,8 +65,8 @@ func TestCompileErrors(t *testing.T) {
 			"unsupported cgroup: limits.oom-group: cgroup v1 has nothing like it\nfrom: \n" +
 				"remedy: boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all; or list cgroup under missing (--missing cgroup)"},
 		{"a group that is not there", sandboxtest.Limited(func(p *policy.Profile) { p.Limits.Cgroup = "/none" }), sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), "true",
-			"unsupported cgroup: limits.memory: /sys/fs/cgroup/none: there is no such cgroup\nfrom: p.yaml:1\n" +
-				"remedy: name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir /sys/fs/cgroup/none; or list cgroup under missing (--missing cgroup)"},
+			"error: limits.cgroup: /sys/fs/cgroup/none: there is no such cgroup\nfrom: \n" +
+				"hint: name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir /sys/fs/cgroup/none"},
 		{"systemd that does not run", sandboxtest.Limited(func(p *policy.Profile) { p.Limits.Cgroup = "ci.slice" }), sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), "true",
 			"unsupported cgroup: limits.memory: systemd does not run here\nfrom: p.yaml:1\n" +
 				"remedy: leave limits.cgroup (--cgroup-parent) out, or name a path in the cgroup tree; or list cgroup under missing (--missing cgroup)"},

@@ -76,6 +76,9 @@ func idleValues(b *box) outcome {
 			}
 		}
 	}
+	if b.nests() { // Landlock rules for files and nest together are an error
+		return blocked("refused")
+	}
 	for flags, want := range map[string]string{
 		"--rlimit nofile=99999999999": "rlimits: limits.rlimits.nofile", "--landlock-write /nothing": "landlock: landlock.write /nothing",
 	} {
