@@ -189,7 +189,7 @@ func (p *Profile) addTo(k *key[Profile], path, value string, at Pos) *fault {
 		return f
 	}
 	switch k.typ {
-	case tEndpoint:
+	case tEndpoint, tPublish:
 		p.Network.Mode = NetworkAllow
 		p.mark("network", at)
 	case tArch, tWord, tPath:

@@ -28,6 +28,7 @@ func TestFromFlag(t *testing.T) {
 		{"net", "none", "namespaces:\n  net: new\nnetwork: none"},
 		{"net", "host", "namespaces:\n  net: host\nnetwork: host"},
 		{"net", "/run/netns/x", "namespaces:\n  net: /run/netns/x\nnetwork: none"},
+		{"publish", "8080:80", "network:\n  publish:\n    - \"8080:80\""},
 		{"net-allow", "a.example:443", "network:\n  allow:\n    - a.example:443"},
 		{"ns", "ipc=host", "namespaces:\n  ipc: host"},
 		{"ns", "time=new", "namespaces:\n  time: new"},

@@ -132,7 +132,7 @@ func netFlag(p *Profile, v string, at Pos) *fault {
 		}
 		return bad(Quote(v)+" is not a network", hint)
 	}
-	p.Network, p.Namespaces.Net = Network{Mode: net}, ns
+	p.Network.Mode, p.Namespaces.Net = net, ns // a list of other flags stays, and contradicts
 	p.mark("network", at)
 	p.mark("namespaces.net", at)
 	return nil

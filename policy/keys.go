@@ -38,6 +38,7 @@ const (
 	tAction                // allow, errno(NAME), kill, log
 	tRule                  // a system call and its condition
 	tEndpoint              // host:port
+	tPublish               // address:port:port
 	tRlimit                // an rlimit's value
 	tRlimitName            // an rlimit's name
 	tCPUSet                // numbers of processors
@@ -78,7 +79,7 @@ type key[T any] struct {
 	keys []key[T] // the keys of a section
 }
 
-// form is one of the shapes that a mapping may have. Its first key tells which.
+// form is one of the shapes that a mapping may have. The first key of the mapping tells its form.
 type form[T any] struct {
 	kind string
 	doc  string
@@ -137,7 +138,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Root }},
 	{spec: spec{name: "mounts", typ: tMount, list: true, def: "[]", example: "[{bind: ., mode: rw}]",
 		doc: "What cordon mounts or creates in the tree, in this order. A later mount covers an earlier " +
-			"one at the same path.",
+			"mount at the same path.",
 		flags: []flag{
 			{"rw", "PATH[:TARGET]", "bind PATH of the host, writable"},
 			{"ro", "PATH[:TARGET]", "bind PATH of the host, read-only"},
@@ -160,9 +161,9 @@ var language = []key[Profile]{
 	{spec: spec{name: "namespaces", def: "new", example: "none",
 		flags: []flag{
 			{"in-place", "", "make no namespace: confine the program where it is, as far as Landlock and seccomp can"},
-			{"ns", "none|KIND=new|host|PATH", "use a new namespace, the host's, or join the one at PATH; none is --in-place"},
+			{"ns", "none|KIND=new|host|PATH", "use a new namespace, the host's namespace, or the namespace at PATH; none means --in-place"},
 		},
-		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: no new namespaces (docs/in-place.md)."},
+		doc: "For each kind: a new namespace, the host's, or a namespace to join. `none`: no new namespaces (docs/in-place.md)."},
 		at: func(p *Profile) any { return &p.Namespaces }, keys: namespaceKeys},
 	{spec: spec{name: "user",
 		doc: "The task's user and group ids, inside the sandbox and on the host."},
@@ -186,7 +187,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Landlock }, keys: landlockKeys},
 	{spec: spec{name: "network", words: networkWords, def: "none", example: "none",
 		doc:   "`none`: only a loopback device. `host`: the host's network. A mapping: only what `allow` names.",
-		flags: []flag{{"net", "none|host|PATH", "use no network, the host's, or join a network namespace"}}},
+		flags: []flag{{"net", "none|host|PATH", "use no network, the host's network, or the network namespace at PATH"}}},
 		at: func(p *Profile) any { return &p.Network }, keys: networkKeys},
 	{spec: spec{name: "limits",
 		doc: "Limits on what the sandbox may use."},
@@ -213,7 +214,7 @@ var language = []key[Profile]{
 	{spec: spec{name: "nest", typ: tWord, words: boolWords, def: "false", example: "true",
 		doc: "Let a launcher inside make a sandbox of its own: the filter allows user namespaces and mounts, " +
 			"/proc is not masked, and Landlock has no rules for files, because they forbid every mount. The " +
-			"report lists what is missing for it.",
+			"report lists what the sandbox lacks because of this.",
 		flags: []flag{{"nest", "", "let a launcher inside make a sandbox of its own"}}},
 		at: func(p *Profile) any { return &p.Nest }},
 	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, def: "silent", example: "report",
@@ -222,7 +223,7 @@ var language = []key[Profile]{
 		flags: []flag{{"on-denial", "silent|report", "list denied system calls at the end, or not"}}},
 		at: func(p *Profile) any { return &p.OnDenial }},
 	{spec: spec{name: "missing", typ: tLayer, list: true, words: missingWords, def: "[]", example: "[cgroup, landlock]",
-		doc: "Layers that this host may lack. If one is missing, the run starts and the report lists it. " +
+		doc: "Layers that this host may lack. If such a layer is missing, the run starts and the report lists it. " +
 			"If any other layer cannot be enforced, cordon refuses to run. `landlock-rights` means rights and scopes that an older " +
 			"kernel's Landlock does not know, if the sandbox's mounts and namespaces restrict the same.",
 		flags: []flag{{"missing", "LAYER", "start even if this host lacks LAYER"}}},

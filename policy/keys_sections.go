@@ -73,11 +73,11 @@ var envKeys = []key[Profile]{
 var capabilityKeys = []key[Profile]{
 	{spec: spec{name: "keep", typ: tCapability, list: true, def: "[]", example: "[NET_BIND_SERVICE]",
 		doc: "Capabilities that the task keeps, in its bounding, permitted and effective sets. It loses " +
-			"all others.",
+			"all other capabilities.",
 		flags: []flag{{"cap", "NAME", "keep a capability"}}},
 		at: func(p *Profile) any { return &p.Capabilities.Keep }},
 	{spec: spec{name: "ambient", typ: tCapability, list: true, def: "[]", example: "[NET_BIND_SERVICE]",
-		doc:   "Capabilities of `keep` that a task that is not root inside keeps across execve(2).",
+		doc:   "Capabilities of `keep` that survive execve(2) even if the task is not root inside.",
 		flags: []flag{{"ambient-cap", "NAME", "let a capability of --cap survive execve(2) without root inside"}}},
 		at: func(p *Profile) any { return &p.Capabilities.Ambient }},
 }
@@ -141,12 +141,13 @@ var landlockKeys = []key[Profile]{
 var cacheKeys = []key[Profile]{
 	{spec: spec{name: "mode", typ: tWord, words: cacheWords, def: "off", example: "project",
 		doc: "`project`: each project and profile has caches of its own below ~/.cache/cordon, which start with what your " +
-			"own caches hold. `overlay`: your own caches, and changes go elsewhere. `off`: none. With `tools` alone, `project`.",
+			"own caches hold. `overlay`: your own caches, and changes go elsewhere. `off`: no caches. A mapping " +
+			"that has `tools` and no `mode` means `project`.",
 		flags: []flag{{"cache", "off|project|overlay", "keep caches of compilers and package managers"}}},
 		at: func(p *Profile) any { return &p.Cache.Mode }},
 	{spec: spec{name: "tools", typ: tWord, list: true, words: CacheWords, def: "all", example: "[go, npm]",
 		doc:   "The tools that have caches.",
-		flags: []flag{{"cache-tool", "TOOL", "give TOOL a cache; without this, every tool that is known"}}},
+		flags: []flag{{"cache-tool", "TOOL", "give TOOL a cache; without this flag every known tool has a cache"}}},
 		at: func(p *Profile) any { return &p.Cache.Tools }},
 	{spec: spec{name: "size", typ: tSize, min: 1, def: "none: the changes are kept on the disk", example: "1GiB",
 		doc:   "With `overlay`: the changes to each cache are kept in memory, up to this size, and lost at the end.",
@@ -166,6 +167,11 @@ var networkKeys = []key[Profile]{
 			"every port. No later profile and no flag takes an item away.",
 		flags: []flag{{"net-deny", "HOST[:PORT]", "never let the sandbox's own network reach HOST"}}},
 		at: func(p *Profile) any { return &p.Network.Deny }},
+	{spec: spec{name: "publish", typ: tPublish, list: true, example: `["127.0.0.1:8080:8000"]`,
+		doc: "Ports of the host that lead to ports of the sandbox: `ADDRESS:PORT:INSIDE`, `PORT:INSIDE` or `PORT`. " +
+			"Without an address only programs of the host itself can connect.",
+		flags: []flag{{"publish", "[ADDRESS:]PORT[:INSIDE]", "let connections to PORT of the host arrive at INSIDE"}}},
+		at: func(p *Profile) any { return &p.Network.Publish }},
 	{spec: spec{name: "interface", typ: tWord, words: interfaceWords, def: "eth0", example: "none",
 		doc: "`eth0`: an interface with an address of IPv4 and of IPv6, for programs that look for one. `none`: " +
 			"the loopback device alone, which saves a moment of the launch.",
@@ -175,8 +181,8 @@ var networkKeys = []key[Profile]{
 
 var limitKeys = []key[Profile]{
 	{spec: spec{name: "memory", typ: tSize, min: minMemory, def: "none", example: "2GiB",
-		doc: "Memory of the whole sandbox. The page cache of its files and the kernel's memory for it " +
-			"count too.",
+		doc: "Memory of the whole sandbox. This includes the page cache of its files, and the kernel's " +
+			"memory for it.",
 		flags: []flag{{"memory", "SIZE", "limit the memory of the whole sandbox"}}},
 		at: func(p *Profile) any { return &p.Limits.Memory }},
 	{spec: spec{name: "memory-high", typ: tSize, min: minMemory, def: "none", example: "1GiB",
@@ -198,7 +204,7 @@ var limitKeys = []key[Profile]{
 		flags: []flag{{"cpus", "N", "limit the processors: 1.5 is one and a half"}}},
 		at: func(p *Profile) any { return &p.Limits.CPUs }},
 	{spec: spec{name: "cpu-weight", typ: tInt, min: 1, max: 10000, def: "100", example: "50",
-		doc:   "Share of the processors when others want them too. Everybody else has 100.",
+		doc:   "Share of the processors when other cgroups want them too; these have 100.",
 		flags: []flag{{"cpu-weight", "N", "weight of the sandbox when processors are short, 1 to 10000; other cgroups have 100"}}},
 		at: func(p *Profile) any { return &p.Limits.CPUWeight }},
 	{spec: spec{name: "cpuset", typ: tCPUSet, def: "all", example: `"0-3,6"`,
@@ -215,7 +221,7 @@ var limitKeys = []key[Profile]{
 		flags: []flag{{"io", "PATH:KEY=N[,…]", "limit rbps, wbps, riops, wiops of the disk of PATH"}}},
 		at: func(p *Profile) any { return &p.Limits.IO }},
 	{spec: spec{name: "io-weight", typ: tInt, min: 1, max: 10000, def: "100", example: "50",
-		doc:   "Share of the disks when others want them too. Everybody else has 100.",
+		doc:   "Share of the disks when other cgroups want them too; these have 100.",
 		flags: []flag{{"io-weight", "N", "weight of the sandbox when disks are busy, 1 to 10000; other cgroups have 100"}}},
 		at: func(p *Profile) any { return &p.Limits.IOWeight }},
 	{spec: spec{name: "hugetlb", typ: tSize, dict: tSize, def: "{}", example: "{2MiB: 64MiB}",
@@ -238,8 +244,8 @@ var limitKeys = []key[Profile]{
 		flags: []flag{{"cpu-time", "TIME", "end the run after this much processor time"}}},
 		at: func(p *Profile) any { return &p.Limits.CPUTime }},
 	{spec: spec{name: "output", typ: tSize, def: "none", example: "64MiB",
-		doc: "Bytes of stdout and stderr together. The launcher cuts off what exceeds them, and ends the " +
-			"run. With this limit stdout and stderr are pipes, which the launcher copies.",
+		doc: "Bytes of stdout and stderr together. The launcher cuts the output off after this many " +
+			"bytes, and ends the run. With this limit stdout and stderr are pipes, which the launcher copies.",
 		flags: []flag{{"output", "SIZE", "end the run after SIZE bytes of stdout and stderr"}}},
 		at: func(p *Profile) any { return &p.Limits.Output }},
 	{spec: spec{name: "rlimits", typ: tRlimit, dict: tRlimitName, def: "{}", example: "{nofile: 4096, core: 0}",

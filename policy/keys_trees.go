@@ -69,7 +69,7 @@ var mountForms = []form[Mount]{
 			at: func(m *Mount) any { return &m.Unfit }},
 		{spec: spec{name: "live", typ: tWord, words: boolWords, def: "false", example: "true",
 			doc: "cordon shows some read-only directories through an overlay; `true` shows the directory " +
-				"itself. See below."},
+				"itself. See [Sockets of the host](#sockets-of-the-host)."},
 			at: func(m *Mount) any { return &m.Live }},
 		{spec: spec{name: "optional", typ: tWord, words: boolWords, def: "false", example: "true",
 			doc: "Skip this mount if its source does not exist."},

@@ -222,8 +222,8 @@ func (p *Profile) mergeLandlock(over *Profile) {
 	l.Scope = concatOpt(l.Scope, o.Scope)
 }
 
-// mergeNetwork replaces base's mode with over's mode. If both are lists of endpoints, it appends over's list. Denied
-// endpoints are only ever added.
+// mergeNetwork replaces base's mode with over's mode. If both are lists of endpoints, it appends over's list. A denied
+// endpoint is never removed.
 func (p *Profile) mergeNetwork(over *Profile) {
 	n, o := &p.Network, over.Network
 	n.Deny = concat(n.Deny, o.Deny)
@@ -231,9 +231,9 @@ func (p *Profile) mergeNetwork(over *Profile) {
 		return
 	}
 	if n.Mode == NetworkAllow && o.Mode == NetworkAllow {
-		o.Allow = concat(n.Allow, o.Allow)
+		o.Allow, o.Publish = concat(n.Allow, o.Allow), concat(n.Publish, o.Publish)
 	}
-	n.Mode, n.Allow = o.Mode, o.Allow
+	n.Mode, n.Allow, n.Publish = o.Mode, o.Allow, o.Publish
 }
 
 // mergeSources returns the sources of base and over, sorted by path. If both have a path, that of over counts. Sources

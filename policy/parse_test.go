@@ -423,7 +423,7 @@ func TestDocumentationExample(t *testing.T) {
 	}
 }
 
-// A hide rule may say that its matches can be read, and are empty.
+// With `as: empty`, a hide rule shows an empty file or directory in place of each match.
 func TestHideAsEmpty(t *testing.T) {
 	p, err := Parse("f", []byte("version: 1\nname: f\nhide:\n  - {path: ~/.env, as: empty}\n  - ~/.ssh\n"))
 	if err != nil || len(p.Hide) != 2 || !p.Hide[0].Empty || p.Hide[1].Empty || p.Hide[0].Pattern != "~/.env" {

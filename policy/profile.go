@@ -32,7 +32,7 @@ type Profile struct {
 	Git          Git
 	Cache        Cache
 	Nest         bool           // another launcher can make a sandbox inside: user namespaces and mounts
-	Missing      []MissingLayer // layers that this host may lack; the report lists those that it does
+	Missing      []MissingLayer // layers that this host may lack; the report lists the layers that it does lack
 
 	Remove  []Removal // what Merge removes from the profiles that this one extends; empty in an effective profile
 	Sources []Source  // sorted by Path
@@ -287,6 +287,7 @@ type Network struct {
 	Mode      NetworkMode
 	Allow     []NetworkItem
 	Deny      []NetworkItem // wins over Allow; a profile can add to it, and take nothing away
+	Publish   []NetworkItem // ports of the host that lead into the sandbox
 	Interface NetworkInterface
 }
 

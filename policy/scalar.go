@@ -80,7 +80,7 @@ func (k *spec) setOpt(ptr any, s string) *fault {
 	return bad("not a single value", "")
 }
 
-// size reads a number of bytes, and refuses less than the key's minimum.
+// size parses s as a size in bytes, and refuses a size below the key's minimum.
 func (k *spec) size(s string) (int64, *fault) {
 	n, f := parseSize(s)
 	if f == nil && n < k.min {
@@ -223,6 +223,8 @@ func (k *spec) check(s string) *fault {
 		return checkAction(s)
 	case tEndpoint:
 		return checkEndpoint(s, k.name == "deny")
+	case tPublish:
+		return checkPublish(s)
 	case tCPUSet:
 		return checkCPUSet(s)
 	case tCgroup:

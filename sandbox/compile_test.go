@@ -13,7 +13,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// describe writes every part of an error, with its type, on a line each.
+// describe returns every part of an error, with its type, each on a line.
 func describe(err error) string {
 	var unsupported *UnsupportedError
 	var lookup *LookupError
@@ -31,7 +31,7 @@ func describe(err error) string {
 	return fmt.Sprintf("%T: %v", err, err)
 }
 
-// TestCompileErrors holds the whole of what is said where nothing is run.
+// TestCompileErrors checks the whole text of the errors for commands of which nothing is run.
 func TestCompileErrors(t *testing.T) {
 	tests := []struct {
 		name string
@@ -57,7 +57,8 @@ func TestCompileErrors(t *testing.T) {
 				"remedy: mount -t cgroup2 none /sys/fs/cgroup; or list cgroup under missing (--missing cgroup)"},
 		{"no delegation", sandboxtest.Limited(), sandboxtest.CgroupHost(sandboxtest.FakeUser(), "0::/user.slice/session-1.scope\n", 2), "true",
 			"unsupported cgroup: limits.memory: /sys/fs/cgroup/user.slice/session-1.scope is not writable: it is not delegated to this user\nfrom: p.yaml:1\n" +
-				"remedy: let root make a group and give it to this user: cgroups(7), \"Cgroups v2 delegation\"; then start cordon in it, and name a group that this user owns: limits.cgroup (--cgroup-parent); or list cgroup under missing (--missing cgroup)"},
+				"remedy: let root make a group and give it to this user: cgroups(7), \"Cgroups v2 delegation\"; then start cordon in it, and name a group that this user owns: " +
+				"limits.cgroup (--cgroup-parent); or list cgroup under missing (--missing cgroup)"},
 		{"v1 as a user", sandboxtest.Limited(), sandboxtest.CgroupHost(sandboxtest.FakeUser(), "2:memory:/a\n", 1), "true",
 			"unsupported cgroup: limits.memory: /sys/fs/cgroup/memory/a is not writable: cgroup v1 is not delegated to users\nfrom: p.yaml:1\n" +
 				"remedy: start cordon as root, or boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all; or list cgroup under missing (--missing cgroup)"},
@@ -321,8 +322,8 @@ func TestCompileErrors(t *testing.T) {
 	}
 }
 
-// TestKeyring: a sandbox leaves the user's session keyring where a call could reach it, and takes none of the user's keys
-// where none can.
+// TestKeyring checks that a sandbox whose filter allows keyctl(2) leaves the user's session keyring, and that it keeps
+// the keyring if no call can reach it.
 func TestKeyring(t *testing.T) {
 	for _, denied := range []bool{false, true} {
 		p := sandboxtest.HostRoot()

@@ -37,7 +37,7 @@ func newCacheLs(u *ui) *cobra.Command {
 		Use:   "ls",
 		Short: "List the caches of each project and profile, and how large they are",
 		Long: "List the caches of each project and profile: name, size, profile, the tools that have put something there, and the\n" +
-			"project's directory. A `+` after a size says that a part could not be read.",
+			"project's directory. A `+` after a size says that cordon could not read a part.",
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			root, list, err := ownCaches()

@@ -31,11 +31,11 @@ func newExec(u *ui) *cobra.Command {
 		Use:   "exec [flags] SANDBOX [--] CMD [ARG...]",
 		Short: "Run a program in a running sandbox",
 		Long: "Run a program in a running sandbox. The program shares the sandbox's namespaces, root and cgroup. It gets the\n" +
-			"sandbox's ids, capabilities, filter, Landlock rules, limits and environment. It ends when this command or the\n" +
-			"sandbox ends; processes that it leaves in the background belong to the sandbox. The sandbox's time limit holds for\n" +
-			"the program too. Its output is counted separately from the sandbox's.\n\n" +
-			"cordon looks the program up inside the sandbox. Other programs in the sandbox can reach the files on its standard\n" +
-			"input, output and error, through /proc/PID/fd. Only the user who started a sandbox can join it.",
+			"sandbox's ids, capabilities, filter, Landlock rules, limits and environment. The program ends when this command or the\n" +
+			"sandbox ends; processes that it leaves in the background belong to the sandbox. The sandbox's time limit holds for the\n" +
+			"program too. cordon counts the program's output separately from the sandbox's output.\n\n" +
+			"cordon looks the program up inside the sandbox. Through /proc/PID/fd, other programs in the sandbox can open the\n" +
+			"files that you give to this program as standard input, output or error. Only the user who started a sandbox can join it.",
 		Example: "  cordon run --detach --name dev -p build -- sleep 1h\n" +
 			"  cordon exec dev -- make test\n" +
 			"  cordon exec -w /tmp -e DEBUG=1 dev sh",
@@ -47,8 +47,8 @@ func newExec(u *ui) *cobra.Command {
 	fs := c.Flags()
 	fs.SetInterspersed(false)
 	fs.SortFlags = false
-	fs.StringArrayVarP(&f.env, "env", "e", nil, "set a variable, `NAME=VALUE`, or pass your own on, NAME; may be repeated")
-	fs.StringVarP(&f.workdir, "workdir", "w", "", "set the working directory inside, `PATH`; by default the sandbox's")
+	fs.StringArrayVarP(&f.env, "env", "e", nil, "set a variable (`NAME=VALUE`), or pass on your own (NAME); may be repeated")
+	fs.StringVarP(&f.workdir, "workdir", "w", "", "set the working directory inside to `PATH`; by default it is the sandbox's working directory")
 	fs.Var((*fileName)(&f.report), "report", "write a report to `FILE` as JSON; - prints text on stderr, as --verbose does")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print on stderr what was enforced and what was used")
 	fs.BoolVarP(&f.interactive, "interactive", "i", false, "does nothing: stdin always stays open; accepted because docker exec has it")

@@ -103,7 +103,7 @@ func writeFlags(w io.Writer, all *pflag.FlagSet) {
 	for _, s := range []struct {
 		title string
 		set   *pflag.FlagSet
-	}{{"Common flags", first}, {title, own}, {"More fields of the profile, set after every profile named", fields}} {
+	}{{"Common flags", first}, {title, own}, {"More flags that set fields of the profile, after all profiles are merged", fields}} {
 		if s.set.HasAvailableFlags() {
 			fmt.Fprintf(w, "\n%s:\n%s", s.title, s.set.FlagUsagesWrapped(widthOf(w)))
 		}

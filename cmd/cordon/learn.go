@@ -35,17 +35,17 @@ func newLearn(u *ui) *cobra.Command {
 	var f learnFlags
 	c := &cobra.Command{
 		Use:   "learn [flags] RECORDING...",
-		Short: "Make a profile that allows what a program was seen to do",
+		Short: "Make a profile that allows what cordon record saw a program do",
 		Long: "Make a profile that allows what cordon record saw a program do. Several recordings make one profile.\n\n" +
-			"Each rule in the profile ends with a comment that names the record it comes from (# nginx.rec:412). stderr lists\n" +
-			"what was generalised, and what that allows beyond what was seen. It also lists what was seen and not allowed: secrets,\n" +
-			"devices and sockets of the host, which need --grant, and system calls that the profile default denies, which need\n" +
-			"--grant-call. Secrets are the files that the profile default hides, and more; they count in anybody's home and under\n" +
-			"any name that leads to them.\n\n" +
-			"At the end learn plays the recordings against the new profile and lists what it would deny. The exit code is 1 if\n" +
-			"it would deny anything.\n\n" +
-			"If OUT is already a profile, learn adds what is missing and keeps the rest, including comments. It refuses a file\n" +
-			"that a program in a sandbox may have written; see cordon profile trust.",
+			"Each rule in the profile ends with a comment that names its record (# nginx.rec:412). On stderr, cordon learn lists\n" +
+			"the rules that it made more general, and what they allow that the recordings do not show. It also lists what the\n" +
+			"recordings show and the profile does not allow: secrets, devices and sockets of the host, which need --grant, and\n" +
+			"system calls that the profile \"default\" denies, which need --grant-call. Secrets are the files that \"default\" hides,\n" +
+			"and some more, in every home and under every name that leads to them.\n\n" +
+			"At the end cordon learn plays the recordings against the new profile and lists what the profile would deny. The exit\n" +
+			"code is 1 if it would deny anything.\n\n" +
+			"If OUT is already a profile, cordon learn adds what is missing and keeps the rest, including comments. It refuses a\n" +
+			"file that a program in a sandbox may have written; see cordon profile trust.",
 		Example: "  cordon record -o nginx.rec --net host -- nginx -g 'daemon off;'\n" +
 			"  cordon learn nginx.rec -o ./nginx.yaml\n" +
 			"  cordon run -p ./nginx.yaml -- nginx -g 'daemon off;'",
@@ -57,8 +57,8 @@ func newLearn(u *ui) *cobra.Command {
 	fs.StringVarP(&f.out, "output", "o", "-", "write to `OUT` instead of stdout; if OUT is a profile, add to it")
 	fs.StringVar(&f.name, "name", "", "`NAME` of the profile; by default the name of OUT, or of the first recording")
 	fs.StringArrayVar(&f.extends, "extends", nil, "`PROFILE` to build on, base by default; may be repeated")
-	fs.StringArrayVar(&f.grant, "grant", nil, "allow what was seen below `PATH`, even if it is a secret, a device or a socket of the host; may be repeated")
-	fs.StringArrayVar(&f.calls, "grant-call", nil, "allow the system call `CALL` as it was seen, even if the profile default denies it; may be repeated")
+	fs.StringArrayVar(&f.grant, "grant", nil, "allow what the recordings show below `PATH`, even if it is a secret, a device or a socket of the host; may be repeated")
+	fs.StringArrayVar(&f.calls, "grant-call", nil, "allow the system call `CALL` as the recordings show it, even if the profile default denies it; may be repeated")
 	fs.IntVar(&f.files, "files", 6, "allow a whole directory once `N` of its files were read; a large N lists every file")
 	fs.IntVar(&f.names, "names", 3, "allow a whole directory once `N` files were read whose names differ only in numbers")
 	fs.IntVar(&f.dirs, "dirs", 4, "allow a whole directory once `N` of its directories are allowed")

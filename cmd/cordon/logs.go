@@ -19,9 +19,9 @@ func newLogs(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "logs [flags] SANDBOX",
 		Short: "Print the output of the program in a detached sandbox",
-		Long: "Print the output of the program in a detached sandbox. Its standard output goes to stdout; its standard error and\n" +
-			"the launcher's messages go to stderr. On a terminal, control characters are shown as text. Through a pipe, the bytes\n" +
-			"are exactly the program's.",
+		Long: "Print the output of the program in a detached sandbox. The program's standard output goes to stdout; its standard\n" +
+			"error and the launcher's messages go to stderr. On a terminal, control characters are shown as text. Through a pipe,\n" +
+			"the bytes are exactly the program's.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the sandbox"), atMost(1)),
 		ValidArgsFunction:     completeSandboxes(),

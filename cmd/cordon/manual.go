@@ -20,7 +20,7 @@ func newManual(*ui) *cobra.Command {
 		Use:   "manual DIR",
 		Short: "Write the manual pages into a directory",
 		Long: "Write a manual page for each command into the directory DIR, for a package. The pages come from the same table as\n" +
-			"--help. Their date is the one that SOURCE_DATE_EPOCH gives, or today.",
+			"--help. They have today's date, or the date that SOURCE_DATE_EPOCH gives.",
 		Hidden:                true,
 		Args:                  needArgs(1, "the directory"),
 		DisableFlagsInUseLine: true,
@@ -119,7 +119,7 @@ func manualFlags(p *mdoc.Page, c *cobra.Command) {
 		set          *pflag.FlagSet
 	}{
 		{"OPTIONS", "", own},
-		{"FIELDS OF THE PROFILE", "These are set after every profile that was named. cordon-profile(5) describes them.", fields},
+		{"FIELDS OF THE PROFILE", "These flags set fields of the profile, after all profiles are merged. cordon-profile(5) describes the fields.", fields},
 	} {
 		if !s.set.HasAvailableFlags() {
 			continue

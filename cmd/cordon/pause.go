@@ -11,7 +11,7 @@ func newPause(u *ui) *cobra.Command {
 		Use:   "pause SANDBOX...",
 		Short: "Stop every process of a sandbox until it is resumed",
 		Long: "Stop every process of a sandbox until it is resumed, with the freezer of its cgroup. A sandbox without a cgroup gets\n" +
-			"SIGSTOP for each process instead, and pause says so. Time limits keep running. See cordon resume.",
+			"SIGSTOP for each process instead, and cordon says so. Time limits keep running. See cordon resume.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(statedir.StatusRunning),

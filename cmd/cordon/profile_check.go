@@ -42,11 +42,12 @@ func newProfileCheck(u *ui) *cobra.Command {
 		Use:   "check [flags] FILE|NAME...",
 		Short: "Print every error and warning in the given profiles",
 		Long: "Print every error in the given profiles, each with its line. Also warn of lines that have no effect, of filters under\n" +
-			"which nothing can start, and of sockets of the host that give away more than they seem to. A profile is checked\n" +
+			"which nothing can start, and of sockets of the host that give away more than they seem to. cordon checks a profile\n" +
 			"together with all the profiles that it extends.\n\n" +
-			"With --reference, libseccomp compiles the same rules too. A simulator then runs both filters with every number of\n" +
-			"every architecture, and with arguments at the edges of the rules; their decisions must be equal. check lists what\n" +
-			"libseccomp does not know. This needs the program cordon-reference in the directory of cordon.\n\n" +
+			"With --reference, libseccomp compiles the same rules too. A simulator then runs both filters with the system call\n" +
+			"numbers 0 to 1023 and a few large ones, and with arguments at the edges of the rules; the decisions of both filters\n" +
+			"must be equal. The output lists what libseccomp does not know. This needs the program cordon-reference in the\n" +
+			"directory of cordon.\n\n" +
 			"The exit code is 1 if there is an error or a difference. With --strict it is also 1 if there is a warning.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the profile"),

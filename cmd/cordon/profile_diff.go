@@ -22,10 +22,10 @@ func newProfileDiff(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff [flags] OLD NEW",
 		Short: "Compare what a program may do under two profiles",
-		Long: "Compare what a program may do under two profiles. diff prints each change from OLD to NEW, and says whether the change\n" +
-			"widens, narrows or only alters what is possible. OLD and NEW are names or files, each with all that it extends.\n\n" +
-			"Filters are compared by their decision for every call and every class of arguments. Mounts are compared by what is\n" +
-			"visible at every path that either profile names. The same meaning in other words is not a change.\n\n" +
+		Long: "Compare what a program may do under two profiles. The output has each change from OLD to NEW, and says whether the\n" +
+			"change widens, narrows or only alters what is possible. OLD and NEW are names or files, each with all that it extends.\n\n" +
+			"cordon compares filters by their decision for every call and every class of arguments, and mounts by what is visible\n" +
+			"at every path that either profile names. A difference in the text that does not change the meaning does not count.\n\n" +
 			"The exit code is 1 if there is a change of the kind that --fail-on names, otherwise 0.",
 		Example:               "  cordon profile diff --fail-on widen ./reviewed.yaml ./learned.yaml",
 		DisableFlagsInUseLine: true,

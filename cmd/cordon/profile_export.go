@@ -23,9 +23,9 @@ func newProfileExport(u *ui) *cobra.Command {
 			"  oci          linux.seccomp of the OCI runtime specification: runc, crun, containerd, Podman\n" +
 			"  docker       for docker run --security-opt seccomp=FILE\n" +
 			"  systemd      lines for the [Service] section of a unit\n" +
-			"  kubernetes   a localhost profile; with -o the securityContext that uses it is printed\n\n" +
-			"stderr lists every rule that cannot be converted exactly. If a rule is lost, or if the result would allow more calls,\n" +
-			"export writes nothing and exits with 1; with --lossy it writes the result all the same.",
+			"  kubernetes   a localhost profile; with -o cordon prints the securityContext that uses it\n\n" +
+			"stderr lists every rule that cordon cannot convert exactly. If a rule is lost, or if the result would allow more calls,\n" +
+			"cordon writes nothing and exits with 1; with --lossy it writes the result all the same.",
 		Example: "  cordon profile export container --format docker -o cordon.json\n" +
 			"  docker run --security-opt seccomp=cordon.json …",
 		DisableFlagsInUseLine: true,

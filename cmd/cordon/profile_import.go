@@ -62,11 +62,12 @@ func newProfileImport(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "import [flags] FILE",
 		Short: "Make a profile from a seccomp profile in JSON",
-		Long: "Make a profile from a seccomp profile in JSON: Docker's, Podman's, or the OCI runtime specification's (also a whole\n" +
-			"config.json). FILE may be -. stderr lists every rule that cannot be converted exactly. If a rule is lost, or if the\n" +
-			"result would allow more calls, import writes nothing and exits with 1; with --lossy it writes the result all the same.\n\n" +
-			"The new profile is complete: apart from its system calls it equals the profile container. With --bare it has the\n" +
-			"system calls alone, for use together with another profile, whose denials and rules then hold too.",
+		Long: "Make a profile from a seccomp profile in JSON: a profile of Docker or Podman, or of the OCI runtime specification\n" +
+			"(also a whole config.json). FILE may be - for stdin. stderr lists every rule that cordon cannot convert exactly. If a\n" +
+			"rule is lost, or if the result would allow more calls, cordon writes nothing and exits with 1; with --lossy it writes\n" +
+			"the result all the same.\n\n" +
+			"The new profile is complete: apart from its system calls it equals the profile \"container\". With --bare it has only\n" +
+			"the system calls. Use it then together with a second profile, whose denials and rules also hold.",
 		Example: "  cordon profile import default.json -o docker.yaml\n" +
 			"  cordon run -p ./docker.yaml --root /srv/rootfs -- sh",
 		DisableFlagsInUseLine: true,
@@ -89,7 +90,7 @@ func newProfileImport(u *ui) *cobra.Command {
 	f.add(c)
 	fs := c.Flags()
 	fs.StringVar(&opts.Name, "name", "", "`NAME` of the profile; by default the file's name")
-	fs.StringArrayVar(&caps, "cap", nil, "assume that the container keeps `CAP` besides Docker's fourteen; put none first to drop those; may be repeated")
+	fs.StringArrayVar(&caps, "cap", nil, "assume that the container keeps `CAP` besides Docker's fourteen; none, as the first CAP, drops these fourteen; may be repeated")
 	fs.StringVar(&kernel, "kernel", "", "assume Linux `X.Y`; by default the running kernel")
 	fs.BoolVar(&opts.Bare, "bare", false, "write only the section syscalls, for use with another profile")
 	fs.BoolVar(&opts.Names, "names", false, "list every call by name; do not use groups, which may change with the version of cordon")

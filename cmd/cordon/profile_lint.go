@@ -26,8 +26,8 @@ func newProfileLint(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lint [flags] FILE|NAME...",
 		Short: "Find what a profile should not allow, what it lacks, and what has no effect",
-		Long: "Find what a profile should not allow, what it lacks, and what has no effect. lint looks at a profile together with all\n" +
-			"that it extends. Each finding has a code, the responsible line, the consequence and the remedy.\n\n" +
+		Long: "Find what a profile should not allow, what it lacks, and what has no effect. cordon looks at a profile together with\n" +
+			"all that it extends. Each finding has a code, the responsible line, the consequence and the remedy.\n\n" +
 			"To accept a finding, put a comment with a reason on its line, or on the line above. For a finding without a line, put\n" +
 			"lint:ignore-file anywhere in the file:\n\n" +
 			"  tty: inherit # lint:ignore CL018 it is run from a shell\n\n" +

@@ -21,8 +21,8 @@ func newProfileNew(u *ui) *cobra.Command {
 		Use:   "new NAME [--extends PROFILE]",
 		Short: "Create a profile from a commented template",
 		Long: "Create a profile from a commented template, and print its path.\n\n" +
-			"A plain NAME goes to your profile directory, where -p NAME finds it. A NAME with a slash is a file. new never overwrites\n" +
-			"a file.",
+			"A plain NAME goes to your profile directory, where -p NAME finds it. A NAME with a slash is a file. This command never\n" +
+			"overwrites a file.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the name"), atMost(1)),
 		RunE: func(_ *cobra.Command, args []string) error {

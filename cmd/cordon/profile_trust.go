@@ -17,10 +17,10 @@ func newProfileTrust(u *ui) *cobra.Command {
 		Use:   "trust [--yes] FILE|NAME",
 		Short: "Show how a profile changed while a sandbox could write it, and allow its use",
 		Long: "Show how a profile changed while a sandbox could write it, and allow its use.\n\n" +
-			"cordon refuses a profile that changed, or was moved to its place, while a sandbox could write it. Otherwise the program\n" +
-			"in that sandbox could decide what the next program may do. For the profile and all that it extends, this command\n" +
-			"prints what changed since the last use, or the whole text, and asks. If you answer yes, cordon uses the profile until\n" +
-			"its content changes again. A profile that you edit while no sandbox can write it needs no trust.",
+			"cordon refuses a profile that changed, or that somebody moved to its place, while a sandbox could write it. Otherwise\n" +
+			"the program in that sandbox could decide what the next program may do. For the profile and all that it extends, this\n" +
+			"command prints what changed since the last use, or the whole text, and asks. If you answer yes, cordon uses the\n" +
+			"profile until its content changes again. A profile that you edit while no sandbox can write it needs no trust.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the profile"), atMost(1)),
 		ValidArgsFunction:     completeProfile,

@@ -16,7 +16,7 @@ func newPs(u *ui) *cobra.Command {
 		Use:   "ps [flags]",
 		Short: "List the sandboxes that run detached or have a name",
 		Long: "List the sandboxes that run detached or have a name, the oldest first.\n\n" +
-			"If a launcher was killed, ps removes what it left behind, and says so on stderr.",
+			"If a launcher was killed, cordon ps removes what that launcher left behind, and says so on stderr.",
 		DisableFlagsInUseLine: true,
 		Args:                  noArgs,
 		RunE:                  func(*cobra.Command, []string) error { return u.ps(&f) },

@@ -36,11 +36,12 @@ func newRecord(u *ui) *cobra.Command {
 		Short: "Run a program and record what it does",
 		Long: "Run a program and record what it does: its system calls, files and addresses, the programs that it runs and, if you\n" +
 			"are root, the capabilities that it uses. cordon learn makes a profile from recordings.\n\n" +
-			"The program gets the root, the mounts and the namespaces of the profile, and nothing else of it: no system call is\n" +
-			"denied, and Landlock and limits are off. Recording a call does not protect you either, because the program can change\n" +
-			"the memory that the call points to before the kernel reads it. Record only programs that you would run without a filter.\n\n" +
-			"With --pid or --of, root can record a running process with its descendants, or a running sandbox. Nothing is\n" +
-			"stopped, and everything that confines it stays in force. The recording ends when you press Ctrl-C, or with the process.",
+			"Recording gives no protection. The program gets the root, the mounts and the namespaces of the profile, but no system\n" +
+			"call is denied, and Landlock and limits are off. A recording can also miss the truth, because the program can change\n" +
+			"the memory that a call points to before the kernel reads it. Record only programs that you would run without a filter.\n\n" +
+			"With --pid or --of, root can record a running process with its descendants, or a running sandbox. cordon record stops\n" +
+			"no process, and what confines the processes stays in force. The recording ends when you press Ctrl-C, or when the\n" +
+			"process ends.",
 		Example: "  cordon record -o tool.rec -- ./tool\n" +
 			"  cordon record -o tool.rec --append --rw . -- ./tool --other-work\n" +
 			"  cordon record -o nginx.rec --net host -- nginx -g 'daemon off;'\n" +

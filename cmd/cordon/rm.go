@@ -16,7 +16,7 @@ func newRm(u *ui) *cobra.Command {
 		Use:   "rm [-f] SANDBOX... | rm --ended",
 		Short: "Remove the log, report and name of sandboxes that have ended",
 		Long: "Remove the log, report and name of sandboxes that have ended.\n\n" +
-			"rm refuses a running sandbox, unless --force kills it first.",
+			"cordon refuses to remove a running sandbox, unless --force kills it first.",
 		DisableFlagsInUseLine: true,
 		ValidArgsFunction:     completeSandboxes(),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -19,7 +19,7 @@ func newRun(u *ui) *cobra.Command {
 		Short: "Run a program in a sandbox",
 		Long: "Run a program in a sandbox.\n\n" +
 			"The command begins at the first word that is not a flag, or after --. Every word from there on belongs to the command.\n" +
-			"Profiles are merged in the given order, and flags last. Without -p, the profile is \"default\".",
+			"cordon merges the profiles in the given order, and then the flags. Without -p, the profile is \"default\".",
 		Example: "  cordon run ./tool\n" +
 			"  cordon run --rw . --net host -- npm ci\n" +
 			"  cordon run -p build --timeout 10m --report run.json -- make test",
@@ -50,7 +50,7 @@ func newRun(u *ui) *cobra.Command {
 	fs.BoolVarP(&f.interactive, "interactive", "i", false, "with --detach: keep stdin open; without --detach it always is")
 	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even if stdin, stdout and stderr are not terminals")
 	fs.Var((*fileName)(&f.recordTTY), "record-tty", "record what the program's terminal shows in `FILE`, as asciicast v2, but not what you type")
-	fs.Var(timeValue{&f.killAfter}, "kill-after", "kill the program this `TIME` after SIGTERM; by default 2s after --timeout's SIGTERM, never after yours")
+	fs.Var(timeValue{&f.killAfter}, "kill-after", "kill the program this `TIME` after SIGTERM; by default 2s after the SIGTERM of --timeout, and never after a SIGTERM of yours")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan, as cordon plan does, and run nothing")
 	return c
 }

@@ -12,9 +12,9 @@ func newWait(u *ui) *cobra.Command {
 	return &cobra.Command{
 		Use:   "wait SANDBOX...",
 		Short: "Wait until sandboxes have ended, and print their exit codes",
-		Long: "Wait until sandboxes have ended, and print the exit code of each on its own line: the code with which cordon run\n" +
-			"would have exited. If a sandbox has already ended and is still kept, wait prints its code at once.\n\n" +
-			"The exit code of wait is that of the last named sandbox, as with wait(1) in a shell.",
+		Long: "Wait until sandboxes have ended, and print the exit code of each on a line: the code with which cordon run would have\n" +
+			"exited. If a sandbox has already ended and you have not removed it, its code is printed at once.\n\n" +
+			"The exit code of cordon wait is the code of the sandbox that you name last, as with wait(1) in a shell.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(),

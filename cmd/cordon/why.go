@@ -20,13 +20,13 @@ type question struct {
 // kinds.
 func questions() []question {
 	return []question{
-		{"open:", "open:PATH[:rwx]          may it read, write or execute this file? by default read", (*ui).whyOpen},
-		{"exec:", "exec:PROGRAM             can it run this program? also looks at interpreters and set-user-ID bits", (*ui).whyExec},
-		{"cap:", "cap:NET_ADMIN            does it have this capability?", (*ui).whyCap},
-		{"connect:", "connect:HOST:PORT        may it connect to this address, unix socket (PATH) or abstract socket (@NAME)?", (*ui).whyConnect},
-		{"signal:", "signal:PID               can it send a signal to this process of the host?", (*ui).whySignal},
-		{"limit:", "limit:memory=2GiB        can it use this much? a flag for limits and a value: limit:rlimit=nofile=4096", (*ui).whyLimit},
-		{"", "'socket(AF_INET, …)'     may it make this system call? by name, by number (435), or with arguments", (*ui).whySyscall},
+		{"open:", "open:PATH[:rwx]          may the program read (the default), write or execute this file?", (*ui).whyOpen},
+		{"exec:", "exec:PROGRAM             can the sandbox run this program? also looks at interpreters and set-user-ID bits", (*ui).whyExec},
+		{"cap:", "cap:NET_ADMIN            does the program have this capability?", (*ui).whyCap},
+		{"connect:", "connect:HOST:PORT        may the program connect to this address, unix socket (PATH) or abstract socket (@NAME)?", (*ui).whyConnect},
+		{"signal:", "signal:PID               can the program send a signal to this process of the host?", (*ui).whySignal},
+		{"limit:", "limit:memory=2GiB        can the program use this much? a flag for limits and a value: limit:rlimit=nofile=4096", (*ui).whyLimit},
+		{"", "'socket(AF_INET, …)'     may the program make this system call? by name, by number (435), or with arguments", (*ui).whySyscall},
 	}
 }
 
@@ -80,10 +80,10 @@ func newWhy(u *ui) *cobra.Command {
 	var f whyFlags
 	c := &cobra.Command{
 		Use:   "why [flags] QUESTION",
-		Short: "Say whether a profile allows something, who decides, and what would allow it",
-		Long: "Say whether a profile allows something, which layer and which line decide, and what else was checked. For a denial,\n" +
-			"why also gives the narrowest change that would allow it, and what else that change allows. It has tried the change\n" +
-			"in a simulation. why runs nothing.\n\n" +
+		Short: "Say whether a profile allows something, which line decides, and what would allow it",
+		Long: "Say whether a profile allows something, which layer and which line decide, and what else was checked. If the profile\n" +
+			"denies it, cordon why also gives the narrowest change that would allow it, and says what else that change allows. It\n" +
+			"has tried the change in a simulation. cordon why runs nothing.\n\n" +
 			aboutQuestions() + "\n" +
 			"  cordon why --last                                    explain the last run that failed\n" +
 			"  cordon why -p build open:/etc/shadow\n" +
@@ -91,8 +91,9 @@ func newWhy(u *ui) *cobra.Command {
 			"  cordon why -p build 'socket(AF_INET, SOCK_STREAM, 0)'\n" +
 			"  cordon why 'openat(AT_FDCWD, \"/x\", flags=O_RDONLY)'   arguments by position or by name\n" +
 			"  cordon why --arch i386 'socketcall(1)'               a call of another architecture\n\n" +
-			"An argument that is missing, or is _, can have any value. If its value matters, why lists every outcome with an example.\n" +
-			"The exit code is 0 if the profile allows it for every value of the missing arguments, 1 if not, 125 without an answer.",
+			"A call may lack arguments, or have _ in their place: such an argument can have any value. If its value matters,\n" +
+			"cordon why lists every outcome with an example. The exit code is 0 if the profile allows what you ask about,\n" +
+			"whatever the missing arguments are; 1 if it does not; and 125 if cordon why cannot answer.",
 		DisableFlagsInUseLine: true,
 		Args: cobra.MatchAll(func(c *cobra.Command, args []string) error {
 			if f.last {

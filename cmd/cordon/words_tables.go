@@ -56,8 +56,8 @@ var guessedFlags = [...]guess{
 	// docker, podman
 	{"m", "--memory SIZE"},
 	{"c", "after --, sh -c COMMAND"},
-	{"publish", "nothing is published: --net host has the host's ports"},
-	{"expose", "nothing is published: --net host has the host's ports"},
+	{"publish", "--publish 8080:80 publishes port 80 of the sandbox at 127.0.0.1:8080"},
+	{"expose", "--publish 8080:80 publishes port 80 of the sandbox at 127.0.0.1:8080"},
 	{"privileged", "there is no such switch: --cap, --allow-syscall and --rw give what is needed"},
 	{"read-only", "the root is read-only; --root-mode rw, --rw PATH and --overlay tmp make it writable"},
 	{"entrypoint", "the command after -- is what runs"},

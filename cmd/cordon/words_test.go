@@ -31,7 +31,7 @@ func TestGuessedWords(t *testing.T) {
 		{"profile delete", "cordon profile ls"},
 		{"run -v /src:/dst ls", "--rw /src:/dst"},
 		{"run -v ~/x:/dst:ro ls", "--ro"},
-		{"run -p 80:8080 nginx", "nothing is published"},
+		{"run -p 80:8080 nginx", "--publish 8080:80 publishes"},
 		{"run -m 1g true", "--memory"},
 		{"run --privileged true", "--cap"},
 		{"run --read-only true", "--root-mode"},

@@ -108,7 +108,8 @@ func TestForeign(t *testing.T) {
 	want(t, mustCompile(t, s, ARM64), ARM, "getpid", allowed)
 }
 
-// The multiplexers are open only where everything that they stand for is.
+// The filter allows a multiplexer (socketcall, ipc) only if it allows, without conditions, every call that the
+// multiplexer can make.
 func TestMultiplexers(t *testing.T) {
 	all := Spec{Foreign: []Arch{I386}, Allow: items("@network-io", "@ipc")}
 	p := mustCompile(t, all, AMD64)

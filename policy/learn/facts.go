@@ -84,7 +84,7 @@ type Net struct {
 	At    policy.Pos
 }
 
-// Cap is a capability, with what asked for it.
+// Cap is a capability that the program used, and the call or the kernel function that asked for it.
 type Cap struct {
 	Cap, By string
 	Errno   string

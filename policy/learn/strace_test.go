@@ -75,7 +75,7 @@ func (c *converter) add(e recording.Event) {
 	}
 }
 
-// splitArgs parts what strace wrote between the parentheses.
+// splitArgs splits the text between the parentheses of a line of strace at the commas that separate arguments.
 func splitArgs(s string) (args []string) {
 	depth, from, quoted := 0, 0, false
 	for i := 0; i < len(s); i++ {

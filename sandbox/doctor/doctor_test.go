@@ -173,7 +173,7 @@ func TestDiagnoseCauses(t *testing.T) {
 			f.files["/proc/self/mountinfo"] = "23 22 0:2 / /proc rw - proc proc rw\n"
 		}, OutcomeMissing, "chroot(2)", "pivot_root(2)"},
 		{"unknown refusal", userns, func(f *fakeMachine) { f.ns[0] = syscall.EPERM },
-			OutcomeMissing, "security module or an outer sandbox", "ask whoever"},
+			OutcomeMissing, "outer sandbox or a chroot", "ask whoever"},
 		{"no kernel support", userns, func(f *fakeMachine) { f.ns[0] = syscall.EINVAL },
 			OutcomeMissing, "CONFIG_USER_NS", "CONFIG_USER_NS=y"},
 		{"one kind missing", "time", func(f *fakeMachine) { f.ns[unix.CLONE_NEWTIME] = syscall.EINVAL },
@@ -239,7 +239,7 @@ func TestDiagnoseCauses(t *testing.T) {
 		{"cgroup not mounted", "cgroup", func(f *fakeMachine) { f.files["/proc/self/mountinfo"] = "22 1 0:1 / / rw - ext4 /dev/vda rw\n" },
 			OutcomeMissing, "no cgroup file system", "mount -t cgroup2"},
 		{"cgroup not delegated", "cgroup", func(f *fakeMachine) { f.Writable = func(string) bool { return false } },
-			OutcomeMissing, "not delegated to this user", "systemd-run --user --scope -p Delegate=yes"},
+			OutcomeMissing, "not delegated to this user", "let root make a group and give it to this user"},
 		{"cgroup not delegated, with systemd", "cgroup", func(f *fakeMachine) {
 			f.Writable = func(string) bool { return false }
 			f.files["/run/systemd/system"], f.files["/run/user/1000/bus"] = "", ""
@@ -248,7 +248,7 @@ func TestDiagnoseCauses(t *testing.T) {
 			OutcomeMissing, "processes are in it", "as the only process of a delegated group"},
 		{"controller not delegated", "cgroup", func(f *fakeMachine) {
 			f.files["/sys/fs/cgroup/user.slice/run.scope/cgroup.controllers"] = "memory pids\n"
-		}, OutcomePartial, "controller cpu", "Delegate=cpu cpuset io memory pids"},
+		}, OutcomePartial, "controller cpu", "let root write the controller to cgroup.subtree_control"},
 		{"with CAP_SYS_RESOURCE", "sys-resource", func(f *fakeMachine) { f.caps = 1 << 24 }, OutcomeOK, "", ""},
 		{"bpf for all", "bpf", func(f *fakeMachine) { f.files["/proc/sys/kernel/unprivileged_bpf_disabled"] = "0\n" },
 			OutcomePartial, "any user may load BPF", "unprivileged_bpf_disabled=2"},

@@ -201,7 +201,7 @@ func Release(s string) (v [2]int) {
 }
 
 // lastCap returns the largest capability that the kernel knows. prctl(2) with PR_CAPBSET_READ fails for an unknown
-// one.
+// capability.
 func lastCap() (int, error) {
 	has := func(n int) bool {
 		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)

@@ -3,6 +3,7 @@ package host
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,38 +13,53 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// StatePath returns the path of this user's state directory: /run/cordon for root, otherwise cordon in XDG_RUNTIME_DIR
-// or, if that is not set, in /run/user/UID. It returns "" if XDG_RUNTIME_DIR is not absolute, or if /run/user/UID is
-// needed and does not exist.
+// StatePath returns the path of this user's state directory: /run/cordon for root, otherwise the first of these: cordon
+// in XDG_RUNTIME_DIR, in /run/user/UID, and [ledger.StatePlace], in XDG_STATE_HOME or
+// ~/.local/state. It skips a directory that does not exist or belongs to another user, as XDG_RUNTIME_DIR does after
+// su(1). It returns "" if there is none.
 func StatePath(getenv func(string) string) string {
 	uid := os.Getuid()
 	if uid == 0 {
 		return "/run/cordon"
 	}
-	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
-		if !strings.HasPrefix(dir, "/") {
-			return ""
+	for _, dir := range [...]string{getenv("XDG_RUNTIME_DIR"), "/run/user/" + strconv.Itoa(uid)} {
+		if !strings.HasPrefix(dir, "/") || !ownDir(dir, uid) {
+			continue
 		}
 		if real, err := filepath.EvalSymlinks(dir); err == nil {
 			dir = real
 		}
 		return paths.Join(paths.Clean(dir), "cordon")
 	}
-	dir := "/run/user/" + strconv.Itoa(uid)
-	if i, err := os.Lstat(dir); err != nil || !i.IsDir() {
-		return ""
+	if p := ledger.StatePlace(getenv); p != nil {
+		return p.State()
 	}
-	return dir + "/cordon"
+	return ""
 }
 
-// TrustedState returns an error if the caller's XDG_RUNTIME_DIR leads to a state directory that a sandbox could write
-// to, because its entries say which processes and cgroups cordon kills. No sandbox can reach the default directories.
+// ownDir reports whether a path leads to a directory that belongs to the user.
+func ownDir(path string, uid int) bool {
+	i, err := os.Stat(path)
+	if err != nil || !i.IsDir() {
+		return false
+	}
+	st, ok := StatOf(i)
+	return ok && int(st.Uid) == uid
+}
+
+// TrustedState returns an error if the caller's environment leads to a state directory that a sandbox could write to,
+// because its entries say which processes and cgroups cordon kills. No sandbox can reach the default directories, nor
+// the records of what sandboxes could write.
 func TrustedState(path string) error {
 	uid := os.Getuid()
 	if uid == 0 || path == "/run/user/"+strconv.Itoa(uid)+"/cordon" {
 		return nil
 	}
-	return ledger.Reached(ledger.Places(os.Getenv), path)
+	places := ledger.Places(os.Getenv)
+	if i := slices.IndexFunc(places, func(p ledger.Place) bool { return p.State() == path }); i >= 0 && places[i].Fixed {
+		return nil
+	}
+	return ledger.Reached(places, path)
 }
 
 // RuntimeDirRemedy is the remedy if there is no usable state directory.
@@ -59,15 +75,31 @@ func MakeStateDirs(h *Host) {
 	}
 }
 
+// MakeStateRecords makes the directory above a state directory that is below the records of what sandboxes could write.
+func MakeStateRecords(path string) error {
+	for _, p := range ledger.Places(os.Getenv) {
+		if p.State() == path {
+			return p.Make()
+		}
+	}
+	return nil
+}
+
 // StateDirs returns the directories that may hold the user's state: the one in the present XDG_RUNTIME_DIR, and the
-// default one, which a command uses if that variable is not set.
+// default one, which a command uses if that variable is not set. A state directory below the records is not among them,
+// because every sandbox hides the records.
 func (h *Host) StateDirs() []string {
 	usual := "/run/cordon"
 	if h.UID != 0 {
 		usual = "/run/user/" + strconv.Itoa(h.UID) + "/cordon"
 	}
-	if h.State == "" || h.State == usual {
+	if h.State == "" || h.State == usual || h.StateInRecords() {
 		return []string{usual}
 	}
 	return []string{h.State, usual}
+}
+
+// StateInRecords reports whether the state directory is below the records of what sandboxes could write.
+func (h *Host) StateInRecords() bool {
+	return slices.ContainsFunc(h.Records, func(p ledger.Place) bool { return p.State() == h.State })
 }

@@ -35,6 +35,40 @@ type Place struct {
 // Path returns the path of the directory.
 func (p Place) Path() string { return filepath.Join(p.Base, p.Below) }
 
+// State returns the path of the state directory of sandboxes in a place. Every sandbox hides the place, and so the
+// state.
+func (p Place) State() string { return filepath.Join(p.Path(), "sandboxes") }
+
+// StatePlace returns the place that holds the state of the current user's sandboxes if the user has no runtime
+// directory: the first of XDG_STATE_HOME, the home of the password database and HOME whose base exists and belongs to
+// the user. It returns nil if there is none.
+func StatePlace(getenv func(string) string) *Place {
+	places := Places(getenv)
+	named := func(p Place) int {
+		if p.Below == "cordon" && p.Base == filepath.Clean(getenv("XDG_STATE_HOME")) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(places, func(a, b Place) int { return named(a) - named(b) })
+	for i := range places {
+		var st unix.Stat_t
+		if p := &places[i]; p.Base != "/var/tmp" && unix.Stat(p.Base, &st) == nil && int(st.Uid) == os.Getuid() {
+			return p
+		}
+	}
+	return nil
+}
+
+// Make makes the directory of a place, and checks that nobody else can use it.
+func (p Place) Make() error {
+	fd, err := p.open(true)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
 // Places returns the places of the current user, in the order in which cordon tries them. The first does not depend on
 // the environment, because a run that cron starts must find the records of a run from a shell.
 func Places(getenv func(string) string) []Place {

@@ -155,6 +155,6 @@ func ExecFile(file Arg, args, env string, nonce uint64) Step {
 
 const atEmptyPath = 0x1000 // AT_EMPTY_PATH
 
-// MaySignal returns a step that asks with signal 0 whether the process may signal another one: kill(2). If it may, the
-// step fails with EPIPE.
+// MaySignal returns a step that asks with signal 0 whether the process may signal a second process: kill(2). If it may,
+// the step fails with EPIPE.
 func MaySignal(pid uint64) Step { return step(Kill, num(Int, pid), num(Int, 0)) }

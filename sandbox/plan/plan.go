@@ -5,6 +5,8 @@
 // from an earlier step, which is its result, through a register.
 package plan
 
+import "strconv"
+
 // Plan lists all system calls between clone and exec.
 type Plan struct {
 	Clone uint64   // CLONE_* flags of clone3(2), without the exit signal; with CLONE_INTO_CGROUP, the file "cgroup" is the group
@@ -51,13 +53,22 @@ const (
 	Top     // "/", if a path is opened component by component
 	Between // a directory in such a path
 	Input   // a file that becomes standard input
-	NumRegs
+	Kept    // the first of KeptRegs registers for mounts that a later step needs
+	NumRegs = Kept + KeptRegs
 )
+
+// KeptRegs is the number of registers from Kept on.
+const KeptRegs = 16
 
 var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc", "pts", "master", "slave", "program",
 	"top", "between", "input"}
 
-func (r Reg) String() string { return "%" + regNames[r] }
+func (r Reg) String() string {
+	if r >= Kept && r < NumRegs {
+		return "%kept" + strconv.Itoa(int(r-Kept))
+	}
+	return "%" + regNames[r]
+}
 
 // Arg is one argument. Data is memory that the kernel reads: a path, a buffer, or a structure in its C layout.
 type Arg struct {
@@ -70,8 +81,8 @@ type Arg struct {
 // Kind says what an argument is, and so how it is passed and printed.
 type Kind uint8
 
-// A Kind of the first group is passed as a number, one of the second as a pointer to Data, and one of the third as its
-// comment says.
+// Arguments of the first group of kinds are passed as numbers, those of the second group as pointers to Data, and those
+// of the third group as the comments say.
 const (
 	Int Kind = iota // decimal
 	Hex

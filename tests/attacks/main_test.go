@@ -79,7 +79,7 @@ func setUp(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// binary is a copy of the binary under attack, so that a test that damages it damages nothing else.
+// binary makes a copy of the binary under attack, so that a test that damages the copy damages nothing else.
 func binary() (string, error) {
 	to := filepath.Join(base, "cordon")
 	if from := os.Getenv("CORDON_BIN"); from != "" {

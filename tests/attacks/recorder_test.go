@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// recorderAttacks are made by a program on who records it.
+// recorderAttacks returns the attacks that a recorded program makes on the recorder.
 func recorderAttacks() []attack {
 	on := []string{"default"}
 	return []attack{
@@ -23,10 +23,11 @@ func recorderAttacks() []attack {
 	}
 }
 
-// longest is how much a recorder may take, in KiB; the program costs its own user 1.5 MB.
+// longest is the memory that a recorder may use, in KiB. The attacking program itself needs only 1.5 MB.
 const longest = 150 << 10
 
-// long starts a program of the account's with arguments as long as it likes.
+// long starts a program as the attacking account, with size bytes of arguments and environment, and waits until it is
+// ready.
 func (b *box) long(size int) (*exec.Cmd, error) {
 	dir := b.scratch("long")
 	program, ready := filepath.Join(dir, "longargs"), filepath.Join(dir, "ready")
@@ -65,7 +66,7 @@ func longArguments(b *box) outcome {
 	return blocked("bounded")
 }
 
-// recorded records a process as root for a moment.
+// recorded records a process as root for a moment, and checks how much memory the recorder takes.
 func (b *box) recorded(pid int) outcome {
 	file := filepath.Join(b.scratch("recording"), "r.jsonl")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -91,7 +92,7 @@ func (b *box) recorded(pid int) outcome {
 	return blocked("bounded")
 }
 
-// longBare reads what the kernel gives, as a careless reader would.
+// longBare reads everything that the kernel gives, as a careless reader would.
 func longBare(b *box) outcome {
 	victim, err := b.long(64 << 20)
 	if err != nil {
@@ -105,7 +106,7 @@ func longBare(b *box) outcome {
 	return blocked("%d bytes, %v", len(text), err)
 }
 
-// lie writes a recording that a person is asked to learn from.
+// lie writes a false recording, of the kind that an attacker might ask a person to use with `cordon learn`.
 func lie(path, home, workdir string, records ...string) error {
 	head := `{"cordon":"recording","version":1,"arch":"` + runtime.GOARCH + `","runs":[{"backend":"bpf","complete":false,"why":["not shown: ptrace bpf"],` +
 		`"kernel":"6.1","started":"2026-01-01T00:00:00Z","wall_ns":1,"command":["tool"],"home":"` + home + `","workdir":"` + workdir + `","uid":0}]}`
@@ -121,7 +122,8 @@ func seenFile(path, via, access, kind string) string {
 	return `{"kind":"path","exe":0,"path":"` + path + `",` + via + `"access":["` + access + `"],"type":"` + kind + `","n":1}`
 }
 
-// lyingRecordings learns from them in each order, and looks for what must not be granted.
+// lyingRecordings runs `cordon learn` on three false recordings, each once as the first, and checks that the profile
+// grants none of what they ask for falsely.
 func lyingRecordings(b *box) outcome {
 	dir, home := b.scratch("lies"), b.site.home
 	kept := filepath.Join(dir, "kept", "key")

@@ -20,6 +20,7 @@ type figures struct {
 	Size    int64 // of the binary, in bytes
 	Calls   int   // system calls of a launch; 0 if they could not be counted
 	Search  row   // agent in a large tree
+	Again   row   // agent in a large tree that an earlier run has found as it is
 	Find    row   // find in the same tree
 	Binds   []bindTime
 	Memory  []processMemory
@@ -36,6 +37,7 @@ type row struct {
 	command string    // "" for the library
 	shift   int       // how many copies further than the other rows
 	must    bool      // without this row the comparison is useless
+	fresh   bool      // nothing is remembered of earlier searches
 }
 
 // The names of the rows that the ratios use.

@@ -119,6 +119,11 @@ func (r *row) run(dir string, turn int) (sample, error) {
 	if r.command == "" {
 		return ownLaunch()
 	}
+	if r.fresh {
+		if err := forget(); err != nil {
+			return sample{}, err
+		}
+	}
 	return once(r.words(dir, turn+r.shift))
 }
 

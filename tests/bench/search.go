@@ -8,11 +8,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
+
+	"cordon/sandbox/ledger"
 )
 
 // The goals for what does not depend on the machine's speed, and for a launch in a large tree.
 const (
 	maxSearch    = 1.2      // agent in a large tree, as a multiple of find
+	maxAgain     = 0.3      // the same, if an earlier run has found the tree as it is
 	maxSize      = 10 << 20 // bytes
 	maxCallsRoot = 800
 	maxCallsUser = 1050
@@ -47,12 +51,26 @@ func (f *figures) search(dir string, e effort) error {
 		return err
 	}
 	defer os.RemoveAll(tree)
-	defer os.Chdir(work) //nolint:errcheck // the next measurement says so
-	both := figures{Rows: []row{{command: copyDir + "/cordon run -p agent -- /bin/true"}, {command: "find . -name .env"}}}
-	if err := both.turns(dir, e.Searches); err != nil {
+	defer os.Chdir(work)        //nolint:errcheck // the next measurement says so
+	time.Sleep(3 * time.Second) // what has changed within two seconds is not remembered
+	agent := row{command: copyDir + "/cordon run -p agent -- /bin/true"}
+	first := agent
+	first.fresh = true
+	all := figures{Rows: []row{first, {command: "find . -name .env"}, agent}}
+	if err := all.turns(dir, e.Searches); err != nil {
 		return err
 	}
-	f.Search, f.Find = both.Rows[0], both.Rows[1]
+	f.Search, f.Find, f.Again = all.Rows[0], all.Rows[1], all.Rows[2]
+	return nil
+}
+
+// forget removes what searches of the current user have stored.
+func forget() error {
+	for _, p := range ledger.Places(os.Getenv) {
+		if err := os.RemoveAll(p.MemoryPath()); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -92,7 +110,8 @@ func (f *figures) leanChecks() []check {
 		list = append(list, check{"system calls of a launch", float64(f.Calls), float64(most), count})
 	}
 	if len(f.Search.Times) > 0 {
-		list = append(list, check{"agent in a tree of 250,000 names, against find", pairs(f.Search.Times, f.Find.Times).median, maxSearch, ratio})
+		list = append(list, check{"agent in a tree of 250,000 names, against find", pairs(f.Search.Times, f.Find.Times).median, maxSearch, ratio},
+			check{"the same again, nothing changed, against find", pairs(f.Again.Times, f.Find.Times).median, maxAgain, ratio})
 	}
 	return list
 }
@@ -103,6 +122,8 @@ func (f *figures) formatSearch(b *strings.Builder) {
 	if len(f.Search.Times) == 0 {
 		return
 	}
+	fmt.Fprintf(b, "\nagent again, in a tree of 250,000 names that has not changed, takes %s of find's time, and %s of its processor time.\n",
+		pairs(f.Again.Times, f.Find.Times), pairs(f.Again.CPU, f.Find.CPU))
 	fmt.Fprintf(b, "\nagent in a tree of 250,000 names takes %s of find's time, and %s of its processor time: %s and %s.\n",
 		pairs(f.Search.Times, f.Find.Times), pairs(f.Search.CPU, f.Find.CPU), seconds(f.Search.median()), seconds(f.Find.median()))
 }

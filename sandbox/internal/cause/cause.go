@@ -259,7 +259,7 @@ func (h *Host) Denied(e syscall.Errno) Cause {
 	case e == unix.ENOSYS:
 		return Cause{"the kernel does not know this call", "run a newer kernel: cordon doctor names the calls"}
 	}
-	return Cause{"a security module or an outer sandbox forbids it", "ask whoever started this session; dmesg may name the module"}
+	return Cause{"a security module, an outer sandbox or a chroot(2) forbids it", "ask whoever started this session; dmesg may name the module"}
 }
 
 // Unmapped reports whether the caller's user namespace maps no id at all.

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Group is the cgroups of a sandbox, with open descriptors, while the launcher uses them.
+// Group describes the cgroups of a sandbox and holds their open descriptors while the launcher uses them.
 type Group struct {
 	Place
 	Lacking []Lack // limits for which this kernel turned out to have no file

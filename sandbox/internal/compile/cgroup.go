@@ -66,7 +66,8 @@ func wrongValue(p *policy.Profile, limit, why, hint string) error {
 // without returns the Groups of a sandbox that gets no control groups, with the reason and the remedy.
 func without(why, remedy string) *Groups { return &Groups{why: why, remedy: remedy} }
 
-// ChooseGroups decides where the groups for a profile's limits go.
+// ChooseGroups decides where the groups for a profile's limits go. It makes nothing. An error or a missing layer is in
+// the result, because only the compilation knows whether the profile permits it.
 func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	c := &Compilation{Profile: p, Host: h}
 	want, err := c.wantedLimits()
@@ -127,7 +128,7 @@ func (c *Compilation) cgroup() error {
 
 // settleGroups reports the limits that turned out missing after the child was made, for example because systemd failed
 // to put the child into its group. It comes after publish, which makes the child. It comes before rlimits, which can
-// still stand in for these limits.
+// still stand in for these limits. Without such a change it does nothing.
 func (c *Compilation) settleGroups() error {
 	g := c.Req.Groups
 	switch {
@@ -147,7 +148,7 @@ func (c *Compilation) settleGroups() error {
 	return nil
 }
 
-// join adds the steps that put the child into the groups.
+// join adds the steps that put the child into the groups. The launcher opens the files that it names.
 func (c *Compilation) join(ch *cgroup.Choice) {
 	c.groups.choice = ch
 	from := own("limits")

@@ -44,6 +44,8 @@ type Compilation struct {
 	Keep     uint64  // the capabilities that the task keeps, as a bit mask
 	Ambient  uint64
 	rootFD   plan.Arg // the descriptor of the sandbox's root
+	left     int      // see leave
+	kept     int      // see keeper
 	scratch  scratch
 	layers   []keptLayer
 	covered  []string           // paths of the host's sockets that are covered

@@ -17,9 +17,11 @@ import (
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/internal/search"
+	"cordon/sandbox/internal/walk"
 )
 
-// A repo is the repository that a working tree of the host belongs to.
+// A repo is the repository that a working tree of the host belongs to. dir is what .git leads to, common the directory
+// that all worktrees of the repository share; they differ only in a linked worktree.
 type repo struct {
 	dir, common string
 	links       []string // paths of the submodules that the index names
@@ -27,8 +29,10 @@ type repo struct {
 	files       []string // the files that make up its configuration
 }
 
-// open reads the repository of the working tree at top. It returns nil if the tree's .git leads to no repository.
+// open reads the repository of the working tree at top. It returns nil if the tree's .git leads to no repository. The
+// error means that the launch must not go on, because a file that decides what git runs could not be read.
 func (g *gitGuard) open(top string) (*repo, error) {
+	// A bare repository has no .git: the directory itself is the repository.
 	dir := g.gitDir(top)
 	if dir == "" && g.isGitDir(top) {
 		dir = top
@@ -73,6 +77,7 @@ func (g *gitGuard) gitDir(top string) string {
 	case info.IsDir():
 		return path
 	}
+	// Otherwise .git is a file with one line, as in worktrees and submodules: gitrepository-layout(5).
 	text, ok := strings.CutPrefix(g.line(path), "gitdir: ")
 	if !ok {
 		return ""
@@ -80,7 +85,8 @@ func (g *gitGuard) gitDir(top string) string {
 	return g.follow(top, text)
 }
 
-// line returns the content of a file that holds one line, or "" if it cannot be read.
+// line returns the content of a file that holds one line, or "" if it cannot be read. It reads at most 8 KiB, because a
+// task may have written the file.
 func (g *gitGuard) line(path string) string {
 	text, err := g.c.Host.Files.Read(path, 8<<10)
 	if err != nil {
@@ -89,7 +95,8 @@ func (g *gitGuard) line(path string) string {
 	return strings.TrimRight(string(text), "\r\n")
 }
 
-// follow resolves a path on the host, and returns "" if it leads to nothing.
+// follow resolves a path on the host, and returns "" if it leads to nothing. A relative path starts at base. The result
+// contains no link.
 func (g *gitGuard) follow(base, path string) string {
 	if path == "" || strings.ContainsRune(path, 0) {
 		return ""
@@ -106,7 +113,7 @@ func (g *gitGuard) follow(base, path string) string {
 }
 
 // index reads the names of submodules in a repository's index. A split index keeps part of its entries in a shared
-// file, which index reads too.
+// file, which index reads too. A repository without an index names no submodules.
 func (g *gitGuard) index(r *repo) error {
 	// An object name has 20 bytes with SHA-1, and 32 with SHA-256.
 	hash := 20
@@ -116,6 +123,7 @@ func (g *gitGuard) index(r *repo) error {
 		}
 	}
 	name := "index"
+	// git reads one shared index at most, so two files are enough.
 	for depth := 0; name != "" && depth < 2; depth++ {
 		path := paths.Join(r.dir, name)
 		ix, err := g.parseIndex(path, hash)
@@ -138,7 +146,8 @@ const mendRepository = "repair the repository, or remove it if an earlier run le
 // an index of any size, and each later launch would have to read it.
 const maxIndexes = 128 << 20
 
-// parseIndex reads an index whose object names have hash bytes.
+// parseIndex reads an index whose object names have hash bytes. The error is about the file, or about the sum of all
+// sizes.
 func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	info, err := g.c.Host.Files.Lstat(path)
 	if err != nil {
@@ -160,7 +169,8 @@ func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	return git.ParseIndex(data, hash)
 }
 
-// userConfig reads the configuration of the machine, of the user and of the environment, and protects these files.
+// userConfig reads the configuration of the machine, of the user and of the environment, and protects these files. Each
+// variable is marked as the user's: a program that it names is the user's own choice, and not that of the repository.
 func (g *gitGuard) userConfig() ([]git.Var, error) {
 	vars := g.environmentConfig()
 	for _, f := range g.userFiles() {
@@ -168,6 +178,7 @@ func (g *gitGuard) userConfig() ([]git.Var, error) {
 		if path == "" {
 			continue
 		}
+		// The file is protected even if it does not exist yet, because a task could make it.
 		if err := g.protectUserFile(f, path); err != nil {
 			return nil, err
 		}
@@ -194,7 +205,8 @@ func (g *gitGuard) userConfig() ([]git.Var, error) {
 const maxConfig = 256 << 10
 
 // config reads a configuration. If the file is larger than maxConfig, the sandbox does not start, because the files
-// that the unread rest names would stay unprotected.
+// that the unread rest names would stay unprotected. The error of reading is returned too; most callers pass over a
+// file that does not exist.
 func (g *gitGuard) config(path string) ([]byte, error) {
 	text, err := g.c.Host.Files.Read(path, maxConfig+1)
 	if err == nil && len(text) > maxConfig && g.large == nil {
@@ -214,7 +226,9 @@ func within(dir string, vars []git.Var) []git.Var {
 // maxIncludes is how deep git follows includes.
 const maxIncludes = 10
 
-// included reads the files that a configuration includes, and lists these files.
+// included reads the files that a configuration includes, and lists these files. It follows includes with a condition
+// as well (includeIf), whether the condition holds or not: that can only protect more. More than 1000 variables or
+// maxIncludes levels are not followed.
 func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []string) {
 	for i := range vars {
 		v := &vars[i]
@@ -236,14 +250,15 @@ func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []s
 	return out, files
 }
 
-// outsideGit refuses a working directory that is one of git's own directories, or lies in one: everything there
-// decides what git runs.
+// outsideGit refuses a working directory that is one of git's own directories, or lies in one: everything there decides
+// what git runs. With --ro . such a directory can be worked in.
 func (g *gitGuard) outsideGit() error {
 	for i := range g.c.Tree.Parts {
 		p := &g.c.Tree.Parts[i]
 		if !p.Cwd || !p.Write || p.Source == "" {
 			continue
 		}
+		// The directory above may be the repository: .git/hooks is as dangerous as .git.
 		for dir := p.Source; dir != "/"; dir, _ = paths.Split(dir) {
 			if g.isGitDir(dir) {
 				return g.fail(p.Source, errors.New("the working directory is, or lies in, "+dir+
@@ -285,19 +300,21 @@ func fileOf(info fs.FileInfo, err error) fileID {
 }
 
 // gitSeen records which repositories existed when the sandbox started. With it the launcher finds those that appear
-// later.
+// later. The identity of a repository is its device and inode, so that one that was removed and made anew counts as
+// new.
 type gitSeen struct {
 	files host.Files
 	dirs  []string // directories of the host that the task may write to
 	seen  map[string]fileID
 	two   bool // see Request.Two
+	known *walk.Memory
 	found []string
 	late  []string // files that a repository's configuration names and that did not exist
 }
 
-// newGitSeen remembers the repositories that a search has found.
+// newGitSeen remembers the repositories that a search has found. It remembers each by its path on the host.
 func newGitSeen(c *Compilation, f *searched, windows []window) *gitSeen {
-	s := &gitSeen{files: c.Host.Files, two: c.Req.Two, seen: map[string]fileID{}}
+	s := &gitSeen{files: c.Host.Files, two: c.Req.Two, known: f.Memory, seen: map[string]fileID{}}
 	for _, path := range f.Gits {
 		if host := c.Tree.HostPath(path); host != "" {
 			s.seen[host] = fileOf(c.Tree.Lstat(host))
@@ -319,7 +336,7 @@ func newGitSeen(c *Compilation, f *searched, windows []window) *gitSeen {
 // nothing changes any more.
 func (s *gitSeen) Appeared() (found []string, complete bool) {
 	// A task can make any number of names, at any depth. Beyond the bounds the search is not complete.
-	list, complete := search.Repositories(s.files, s.dirs, s.two)
+	list, complete := search.Repositories(s.files, s.dirs, s.two, s.known)
 	slices.Sort(list)
 	for _, path := range list {
 		s.compare(path)
@@ -332,7 +349,8 @@ func (s *gitSeen) Appeared() (found []string, complete bool) {
 	return s.found, complete
 }
 
-// compare records the repository at a path if there was none before, or if it is not the one that was there.
+// compare records the repository at a path if there was none before, or if it is not the one that was there. It
+// remembers the new one, so that it reports each repository only once.
 func (s *gitSeen) compare(path string) {
 	now := fileOf(s.files.Lstat(path))
 	if was, ok := s.seen[path]; !ok || was != now {
@@ -348,7 +366,8 @@ var fileOptions struct {
 	re   *regexp.Regexp
 }
 
-// secretOptions returns the files with secrets that the options of a command name.
+// secretOptions returns the files with secrets that the options of a command name. It returns the words as they are
+// written, with ~ and relative paths.
 func secretOptions(command string) (files []string) {
 	fileOptions.made.Do(func() {
 		fileOptions.re = regexp.MustCompile(`(?:--file[= ]|\s-i\s*|(?i:identityfile)[= ]|\bsshpass\s+-f\s*)["']?([^\s"']+)`) //nolint:forbidigo // not at start-up: when it is first asked for
@@ -363,6 +382,7 @@ func secretOptions(command string) (files []string) {
 var secretKeys = [...]string{"http.cookiefile", "http.sslkey", "http.proxysslkey", "user.signingkey"}
 
 // secretFiles hides the files with secrets that a configuration names, at every path at which the sandbox shows them.
+// top is the directory at which relative paths in the configuration start.
 func (g *gitGuard) secretFiles(top string, vars []git.Var) error {
 	for i := range vars {
 		v := &vars[i]
@@ -388,7 +408,8 @@ func (g *gitGuard) secretFiles(top string, vars []git.Var) error {
 	return nil
 }
 
-// hideStore hides the file of git-credential-store(1) in a directory of git's configuration.
+// hideStore hides the file of git-credential-store(1) in a directory of git's configuration. The file holds passwords
+// in plain text.
 func (g *gitGuard) hideStore(dir string) error {
 	if g.follow(dir, "credentials") == "" {
 		return nil

@@ -23,7 +23,8 @@ import (
 // MaxHidden bounds how many files the patterns of one profile may match, because each match becomes a mount.
 const MaxHidden = 10_000
 
-// hider applies the hide rules to the model of a sandbox's tree (c.Tree) that has all its mounts.
+// hider applies the hide rules to the model of a sandbox's tree (c.Tree) that has all its mounts. A hider belongs to
+// one phase of the compilation: windows describes the tree as it was when the hider was made.
 type hider struct {
 	c       *Compilation
 	windows []window
@@ -44,7 +45,7 @@ type hider struct {
 }
 
 // Hide carries out the profile's hide rules in order. Each mount that hides something changes c.Tree, so a rule sees
-// the result of the rules before it.
+// the result of the rules before it. It runs when all mounts of the profile are in c.Tree. An error names the rule.
 func (c *Compilation) Hide() error {
 	h := c.hider()
 	// Paths that the profile shows inside hidden directories must be known first, because the mounts over these
@@ -114,7 +115,8 @@ func (h *hider) end(rule *policy.Hide) {
 	}
 }
 
-// anchored applies a rule that begins at the root ("/") or at a home ("~").
+// anchored applies a rule that begins at the root ("/") or at a home ("~"). Such a pattern can mean several paths,
+// because a home can have several names.
 func (h *hider) anchored(pattern string) error {
 	paths := h.c.meanings(pattern)
 	if len(paths) == 0 {
@@ -136,7 +138,7 @@ func (h *hider) anchored(pattern string) error {
 }
 
 // glob hides the files that a pattern matches. The pattern begins at the root, and is applied to the sandbox's tree and
-// to the host's.
+// to the host's. The two trees can differ: a mount of the profile can add names inside, and a link can lead elsewhere.
 func (h *hider) glob(pattern string) error {
 	// Both trees are searched before the first file is hidden, because hiding changes the tree that expand walks.
 	inside, err := h.expand(&h.c.Tree, pattern)
@@ -176,7 +178,8 @@ func (h *hider) skipMagic(match string, err error) error {
 	return nil
 }
 
-// path hides the file or directory that one path means in the sandbox and on the host.
+// path hides the file or directory that one path means in the sandbox and on the host. It is no error if the path leads
+// to nothing in either tree.
 func (h *hider) path(path string) error {
 	if err := h.inside(path, true); err != nil {
 		return err
@@ -185,7 +188,9 @@ func (h *hider) path(path string) error {
 }
 
 // inside resolves a path in the sandbox, and hides its target there and at every other path at which the sandbox shows
-// the same file. If the launcher may not search a directory on the way, inside hides that whole directory.
+// the same file. If the launcher may not search a directory on the way, inside hides that whole directory. fixed has
+// the same meaning as in coverThing. If it is true, the names on the way are held in place, and a missing file is
+// awaited.
 func (h *hider) inside(path string, fixed bool) error {
 	end, passed, err := h.walk(&h.c.Tree, path, fixed)
 	if fixed && fail.NotThere(err) {
@@ -208,7 +213,8 @@ func (h *hider) inside(path string, fixed bool) error {
 }
 
 // walk resolves a path of a tree. If the task may write to the host, walk also lists the directories and links on the
-// way that must stay in their places.
+// way that must stay in their places. end is the target without links. If the walk fails, end is the name at which it
+// failed.
 func (h *hider) walk(t *picture.Tree, path string, fixed bool) (end string, passed []string, err error) {
 	w := picture.Walker{Tree: t}
 	if !fixed || !h.writes {
@@ -219,7 +225,8 @@ func (h *hider) walk(t *picture.Tree, path string, fixed bool) (end string, pass
 }
 
 // onHost resolves a path on the host and hides its target wherever the sandbox shows it. It also keeps the task from
-// moving the names that lead to the target.
+// moving the names that lead to the target. The same file can be visible at several paths, and at none of them under
+// the name that the rule gives.
 func (h *hider) onHost(path string, fixed bool) error {
 	if paths.Below(path, "/proc") {
 		return nil // the host's /proc is not the sandbox's
@@ -246,6 +253,7 @@ func (h *hider) onHost(path string, fixed bool) error {
 }
 
 // await records a name in a rule that has no file yet. If a file appears there during the run, the launcher hides it.
+// The launcher watches the directory of the name with inotify(7): see guards_watch.go of internal/launch.
 func (h *hider) await(inside string) {
 	inside, err := h.c.Tree.Resolve(inside)
 	if err != nil || h.awaited[inside] {
@@ -295,7 +303,8 @@ func (h *hider) awaitGlob(t *picture.Tree, dir, pattern string) {
 
 // thing hides a file or directory of the host at every path at which the sandbox shows it. host must contain no link.
 func (h *hider) thing(host string, fixed bool) error {
-	// A path in the sandbox and the same path on the host mostly lead to the same file.
+	// A path in the sandbox and the same path on the host mostly lead to the same file. Then the second call has
+	// nothing left to do.
 	if host == h.last {
 		return nil
 	}
@@ -344,7 +353,8 @@ func (h *hider) unsearchable(end *string, err error) error {
 }
 
 // hold keeps the task from moving a directory or a link that leads to a hidden file. Otherwise one run could rename the
-// directory, or remove the link, and the next run would look for the file under the old name and hide nothing.
+// directory, or remove the link, and the next run would look for the file under the old name and hide nothing. See pin
+// and pinLink for the means.
 func (h *hider) hold(inside string) {
 	p := h.c.Tree.At(inside)
 	// A mount point cannot be moved anyway. If the task cannot write there, or the directory exists only in the
@@ -373,7 +383,8 @@ func (h *hider) holdOnHost(host string) {
 	}
 }
 
-// holdAll calls hold for every name on the way to a match.
+// holdAll calls hold for every name on the way to a match. Without a writable directory of the host the task cannot
+// move anything that outlives the run.
 func (h *hider) holdAll(inside []string) {
 	if !h.writes {
 		return
@@ -387,7 +398,8 @@ func (h *hider) holdAll(inside []string) {
 	}
 }
 
-// noHome reports, once, that rules below the home have no effect because there is no home.
+// noHome reports, once, that rules below the home have no effect because there is no home. Without a home there are no
+// files below it that anybody could mean.
 func (c *Compilation) noHome() {
 	for i := range c.Missing {
 		if c.Missing[i].Layer == policy.LayerHide {

@@ -17,12 +17,14 @@ import (
 	"cordon/sandbox/report"
 )
 
-// isGlob reports whether a text is a pattern, and not just a path.
+// isGlob reports whether a text is a pattern, and not just a path. A backslash counts, because it quotes the next
+// character of a pattern.
 func isGlob(s string) bool { return strings.ContainsAny(s, `*?[\`) }
 
 // expand lists the paths of a tree that a pattern matches. If a directory cannot be listed, the list contains the
 // directory itself. The pattern must begin with a slash. Unlike in a shell, a wildcard also matches a dot at the
-// beginning of a name.
+// beginning of a name. t is the tree of the sandbox, or that of the host. The error is about the pattern, or about too
+// many matches.
 func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.Extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
@@ -42,7 +44,8 @@ func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 // isDigits reports whether a name of /proc is the number of a process.
 func isDigits(name string) bool { return name != "" && strings.Trim(name, "0123456789") == "" }
 
-// expanded is a path that a pattern matches.
+// expanded is a path that a pattern matches. A task that moved one of links would keep the next run from finding the
+// path. So these links are held in place: see hold.
 type expanded struct {
 	path  string
 	links []string // the links on the way to path, and the directories above the links' targets
@@ -65,7 +68,7 @@ func (e *expander) add(path string) {
 }
 
 // below matches the names of a pattern in a directory and below it. A directory that cannot be listed counts as a
-// match, so that it is hidden whole.
+// match, so that it is hidden whole. names are the remaining names of the pattern.
 func (e *expander) below(dir string, names []string) error {
 	// Each match becomes a mount. So a pattern that matches too much is an error, rather than a launch that takes for
 	// ever.
@@ -76,11 +79,14 @@ func (e *expander) below(dir string, names []string) error {
 		e.add(dir)
 		return nil
 	}
+	// A plain name is looked up, and not compared with a listing: that also works in a directory that may be searched
+	// but not listed.
 	name := names[0]
 	if !isGlob(name) {
 		return e.next(paths.Join(dir, name), names[1:])
 	}
 	list, err := e.list(dir)
+	// Only the last name is awaited: a directory that appears on the way would have to be searched as a whole.
 	if len(names) == 1 && (err == nil || fail.NotThere(err)) {
 		e.listed = append(e.listed, dir)
 	}
@@ -113,10 +119,12 @@ func (e *expander) next(at string, names []string) error {
 	if len(names) == 0 {
 		return e.below(at, nil)
 	}
+	// The last name of a pattern may be a link. It is not followed here, because the link itself is the match.
 	var passed []string
 	w := picture.Walker{Tree: e.tree, Visit: func(p string) { passed = append(passed, p) }}
 	end, err := w.Walk(at)
 	switch {
+	// w.Last describes the end of the walk.
 	case err == nil && w.Last.Dir:
 		before := len(e.links)
 		if end != at {
@@ -138,7 +146,7 @@ func (e *expander) next(at string, names []string) error {
 }
 
 // missing records a directory that does not exist, if only the last name of the pattern remains. If the directory
-// appears, files in it that match are hidden.
+// appears, files in it that match are hidden. expand passes these directories to awaitGlob.
 func (e *expander) missing(dir string, names []string) {
 	last := len(names) - 1
 	if isGlob(names[last]) && !slices.ContainsFunc(names[:last], isGlob) {
@@ -146,7 +154,7 @@ func (e *expander) missing(dir string, names []string) {
 	}
 }
 
-// list returns the entries of a directory of the tree.
+// list returns the entries of a directory of the tree. They include what the launcher has mounted or made there.
 func (e *expander) list(dir string) ([]string, error) {
 	entries, err := e.tree.List(dir, e.extra)
 	names := make([]string, len(entries))
@@ -156,7 +164,8 @@ func (e *expander) list(dir string) ([]string, error) {
 	return names, err
 }
 
-// A match is a path inside that a rule for any depth has found.
+// A match is a path inside that a rule for any depth has found. The search finds it by its names; whether it is
+// followed and what is hidden is decided in match.
 type match struct {
 	rule int // index in the profile's list
 	path string
@@ -168,18 +177,20 @@ type match struct {
 // searched is what the search of all that is bound has found.
 type searched struct {
 	*search.Search
+	// One search serves all rules, so each match says which rule found it.
 	matches []match
 	rules   []int           // the indexes in the profile's list of the rules for any depth
 	whole   map[string]bool // directories that were searched, with everything below them
 }
 
 // namesOfRule returns the names of a pattern for any depth, without its leading "**/". Clean removes empty names and
-// dots, which no name of a file would match.
+// dots, which no name of a file would match. The result has at least one name, which may contain wildcards.
 func namesOfRule(pattern string) []string {
 	return strings.Split(strings.Trim(paths.Clean("/"+pattern), "/"), "/")
 }
 
-// anywhere adds mounts that hide what the rules for names at any depth have found.
+// anywhere adds mounts that hide what the rules for names at any depth have found. The search takes most of the time of
+// a launch in a large tree, so it runs once for all rules.
 func (h *hider) anywhere() error {
 	s, err := h.c.search()
 	if err != nil {
@@ -203,12 +214,14 @@ func (h *hider) anywhere() error {
 }
 
 // search looks through what is bound, once for all who ask: the rules for names at any depth, the protection of git's
-// repositories, and the covers of sockets. It leaves out the caches of tools (see cacheOfTool).
+// repositories, and the covers of sockets. It leaves out the caches of tools (see cacheOfTool). An error of
+// Request.Searching ends the search, and with it the launch.
 func (c *Compilation) search() (*searched, error) {
 	if c.searched != nil {
 		return c.searched, nil
 	}
-	s := &searched{Search: &search.Search{Tree: &c.Tree, Skip: ownDev, Step: c.Req.Searching, Two: c.Req.Two}, whole: map[string]bool{}}
+	s := &searched{Search: &search.Search{Tree: &c.Tree, Skip: ownDev, Step: c.Req.Searching, Two: c.Req.Two, Recall: c.Req.Recall}, whole: map[string]bool{}}
+	// Without such a rule and without git: protect nothing is searched.
 	git := c.Profile.Git == policy.GitProtect
 	for i := range c.Profile.Hide {
 		if rest, ok := strings.CutPrefix(c.Profile.Hide[i].Pattern, "**/"); ok {
@@ -233,7 +246,8 @@ func (c *Compilation) search() (*searched, error) {
 	return s, nil
 }
 
-// follow matches the remaining names of rules in the directories to which links lead.
+// follow matches the remaining names of rules in the directories to which links lead. What it finds there is a match
+// like any other, with the link as its origin.
 func (s *searched) follow(c *Compilation) {
 	var extra picture.Extras
 	for i := range s.Found {
@@ -246,6 +260,8 @@ func (s *searched) follow(c *Compilation) {
 		if extra == nil {
 			extra = c.Tree.Extras()
 		}
+		// A link to a directory may lead anywhere, so the rest of the names is looked up there by the expander, which
+		// does not descend further.
 		e := expander{tree: &c.Tree, extra: extra}
 		_ = e.next(m.Path, m.Rest) // it ends early only with more matches than are allowed, which match refuses
 		for _, x := range e.found {
@@ -258,13 +274,14 @@ func (s *searched) follow(c *Compilation) {
 
 // match hides a match of a rule. If the match is a link, match keeps the link in its place and hides the link's target.
 // It also keeps the directories that matched the names before the last one in place, because the next run would not
-// find them under another name.
+// find them under another name. An error ends the launch.
 func (h *hider) match(m *match) error {
 	if !h.follows(m) {
 		h.matched = true // follows has reported the match
 		return nil
 	}
 	h.holdAll(m.way)
+	// The sandbox may show the same file at another path as well, so the host's path is hidden too.
 	host := h.c.Tree.HostPath(m.path)
 	if err := h.inside(m.path, m.link); err != nil || host == "" {
 		return err
@@ -272,7 +289,8 @@ func (h *hider) match(m *match) error {
 	return h.onHost(host, m.link)
 }
 
-// eachMatches reports whether each name matches the pattern at its place.
+// eachMatches reports whether each name matches the pattern at its place. names has at least as many entries as
+// patterns. A pattern that is malformed matches nothing; the check of the profile has refused it before.
 func eachMatches(patterns, names []string) bool {
 	for i, p := range patterns {
 		if ok, err := path.Match(p, names[i]); !ok || err != nil {

@@ -23,7 +23,8 @@ import (
 )
 
 // namesOf lists the paths of a bound directory: its path in the sandbox, its path on the host through each mount that
-// shows it, and the working directory's path as the caller typed it.
+// shows it, and the working directory's path as the caller typed it. If the mount table cannot be read, only the path
+// in the sandbox counts; the rules then report the error.
 func (c *Compilation) namesOf(b picture.Bound) []string {
 	names := []string{b.Target}
 	if more, err := c.hostNames(b.Source); err == nil {
@@ -50,6 +51,8 @@ func (s *searched) bind(b picture.Bound, names []string, git bool) {
 	var carried []search.Begun
 	for i, rule := range s.Rules {
 		for _, name := range names {
+			// A bind in the middle of a rule's names, such as ~/.aws for .aws/credentials, has the rest of the names to
+			// be found at its top.
 			whole, begun := begins(name, rule)
 			if whole {
 				// The whole bind is hidden, so nothing in it need be found.
@@ -73,11 +76,13 @@ func (s *searched) bind(b picture.Bound, names []string, git bool) {
 // it. Otherwise each number n in begun means that the path ends with the first n names of the rule. For example,
 // /home/ann/.aws and the names of .aws/credentials give no whole match, and the number 1.
 func begins(path string, names []string) (whole bool, begun []int) {
+	// The root has no name that a rule could begin with.
 	if path == "/" {
 		return false, nil
 	}
 	have := strings.Split(path[1:], "/")
 	for at := range have {
+		// The names of the rule are laid over the path from each of its names on, as far as the path reaches.
 		n := min(len(names), len(have)-at)
 		switch {
 		case !eachMatches(names[:n], have[at:at+n]):
@@ -99,6 +104,7 @@ func (s *searched) mounts(c *Compilation) {
 	}
 	for i := range t.List {
 		m := &t.List[i]
+		// A file system that is mounted once has one name only. A mount that another one covers is out of reach.
 		if t.devices[m.Device] < 2 || t.find(m.Point) != m {
 			continue
 		}
@@ -121,6 +127,7 @@ func (c *Compilation) bound() []picture.Bound {
 		return c.bounds
 	}
 	list := []picture.Bound{}
+	// A root file system counts as one bind of everything.
 	if c.Profile.Root.Kind == policy.RootDir {
 		list = append(list, picture.Bound{Target: "/", Source: "/"})
 	}
@@ -151,6 +158,7 @@ func (c *Compilation) bound() []picture.Bound {
 		list = append(list, picture.Bound{Target: target, Source: source, Cache: c.cacheOfTool(m, target, source)})
 	}
 	for i := range c.Tree.Parts {
+		// A tool's own directory may hold a secret as well, such as a token in an .npmrc.
 		if p := &c.Tree.Parts[i]; p.What == toolTree {
 			list = append(list, picture.Bound{Target: p.Target, Source: p.Source})
 		}
@@ -161,7 +169,8 @@ func (c *Compilation) bound() []picture.Bound {
 }
 
 // markNested marks each bind whose target lies in another bind. If two binds have the same target, the later bind
-// counts as nested. A cache contains nothing in this sense, because it is not searched.
+// counts as nested. A cache contains nothing in this sense, because it is not searched. The search of the outer bind
+// also goes through the inner one, so a nested bind is searched again only for its other names.
 func markNested(list []picture.Bound) {
 	for i := range list {
 		for j := range list {
@@ -198,8 +207,11 @@ func (c *Compilation) findLifted() {
 	}
 }
 
-// liftedBelow lists the paths that the profile shows below a directory that is about to be hidden.
+// liftedBelow lists the paths that the profile shows below a directory that is about to be hidden. p is the part that
+// hides the directory, and need not be in the tree yet. A path that the sandbox would not show without the rule stays
+// away.
 func (c *Compilation) liftedBelow(p *picture.Part) (list []lifted) {
+	// A hidden file has nothing below it, and the directory itself cannot be an exception to its own rule.
 	above := hostName(p)
 	for _, l := range c.lifted {
 		if p.File || !paths.Below(l.host, above) || l.host == above {
@@ -221,15 +233,17 @@ func (c *Compilation) showsPart(source, host string) bool {
 }
 
 // hostName returns the host's path for what a mount hides. A directory that the sandbox has made above a bind has the
-// same path inside as on the host.
+// same path inside as on the host. Behind is set if the mount hides a file or directory of the host.
 func hostName(p *picture.Part) string { return cmp.Or(p.Behind, p.Target) }
 
-// coverAround mounts over a hidden directory one that contains only the ways to the shown paths.
+// coverAround mounts over a hidden directory one that contains only the ways to the shown paths. Its directories can be
+// listed, so the names of the shown paths become known, and nothing else.
 func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifted) {
 	name := "shown" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
 	scratch := plan.R(plan.Scratch)
 	c.do(from, plan.MkdirStep(scratch, name, 0o755))
+	// An empty file or directory becomes the target on which showLifted mounts the real one.
 	for _, l := range shown {
 		dir, rest := name, l.host[len(hostName(p))+1:]
 		// The last name is a file or directory as on the host. All names before it are directories.
@@ -248,7 +262,8 @@ func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifte
 	c.mountFromScratch(from, name, p)
 }
 
-// showLifted binds a file or directory read-only at its path inside the directory that coverAround has made.
+// showLifted binds a file or directory read-only at its path inside the directory that coverAround has made. Nothing in
+// it can be written or executed, whatever the mount around it allows.
 func (c *Compilation) showLifted(l lifted, target string) {
 	from := at("hide", -1, l.rule)
 	mnt := c.openSource(from, plan.Tree, l.host, picture.AttrRO|picture.AttrBase|uint64(unix.MOUNT_ATTR_NOEXEC), l.rule.Short())
@@ -262,7 +277,8 @@ func (c *Compilation) showLifted(l lifted, target string) {
 // fileID identifies an inode of the host, whatever its name.
 type fileID struct{ dev, ino uint64 }
 
-// several is a hidden file with more than one hard link.
+// several is a hidden file with more than one hard link. from and rule are those of the rule that hides it, so that the
+// further names are reported with the same line.
 type several struct {
 	path  string // one of its paths
 	names uint64
@@ -285,7 +301,7 @@ func (c *Compilation) identify(hostPath string) (id fileID, names uint64) {
 	return fileID{uint64(st.Dev), st.Ino}, uint64(st.Nlink) //nolint:unconvert // their widths differ by architecture
 }
 
-// countNames remembers a hidden file of the host that has more than one hard link.
+// countNames remembers a hidden file of the host that has more than one hard link. A directory never has such names.
 func (h *hider) countNames(host string) {
 	id, names := h.c.identify(host)
 	if names < 2 {
@@ -316,6 +332,7 @@ func (h *hider) hardLinks() error {
 			return &fail.Error{Op: "hide " + found.path, Err: err, From: h.rule.Short()}
 		}
 	}
+	// A link count is not proof that another name is in reach: the link may lie in a directory that nobody bound.
 	for _, s := range h.several {
 		if more := s.names - min(s.names, uint64(len(s.found))); more > 0 && h.c.Tree.ShowsHost() {
 			h.c.Missing = append(h.c.Missing, report.Missing{Layer: policy.LayerHide,
@@ -333,7 +350,8 @@ type foundLink struct {
 }
 
 // otherNames searches what is bound for further names of the files in h.several. It compares the numbers that
-// directories hold, and looks only at files that have one of these.
+// directories hold, and looks only at files that have one of these. Reading a directory gives the inode numbers of its
+// entries for free: getdents(2). A stat(2) of each file would take many times as long.
 func (h *hider) otherNames() (found []foundLink, err error) {
 	if h.several == nil {
 		return nil, nil
@@ -365,7 +383,7 @@ func (h *hider) otherNames() (found []foundLink, err error) {
 }
 
 // mountedFiles lists the places in what is bound where the host has mounted a file: the directory there has the number
-// of the file below.
+// of the file below. So the search by numbers does not find it.
 func (h *hider) mountedFiles() (list []string) {
 	t, err := h.c.mountsOfHost()
 	if err != nil {

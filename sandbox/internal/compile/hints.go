@@ -25,7 +25,8 @@ import (
 )
 
 // ExecHint returns a hint if the profile's filter denies the execve call that starts the program. The hint names the
-// rule. It returns "" if the filter allows that call.
+// rule. It returns "" if the filter allows that call. The launcher itself makes that call, after the filter is
+// installed. So such a profile can start nothing.
 func (c *Compilation) ExecHint() string {
 	spec, err := c.Spec()
 	if err != nil {
@@ -61,7 +62,8 @@ func foreignArch(native filter.Arch) string {
 }
 
 // HintFor returns a hint about an argument that is a path: one that exists on the host but not in the sandbox, or a new
-// file in a directory that is read-only inside.
+// file in a directory that is read-only inside. args[i] is the argument, which may also be the value of --flag=PATH.
+// The result is false if there is nothing to say.
 func (c *Compilation) HintFor(args []string, i int) (report.Hint, bool) {
 	arg := args[i]
 	if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
@@ -82,6 +84,7 @@ func (c *Compilation) HintPath(name string, write, maker bool) (report.Hint, boo
 	if name[0] != '/' {
 		name = paths.Join(c.Workdir, name)
 	}
+	// The path is followed in the model of the sandbox's tree, because the sandbox itself is gone.
 	path, err := c.Tree.Resolve(paths.Clean(name))
 	if err != nil {
 		return report.Hint{}, false
@@ -98,6 +101,7 @@ func (c *Compilation) HintPath(name string, write, maker bool) (report.Hint, boo
 	if part.Opaque {
 		return report.Hint{}, false
 	}
+	// What remains is the comparison of two questions: does the path exist inside, and does it exist on the host?
 	_, inside := c.Tree.Stat(path)
 	_, err = c.Host.Files.Lstat(path)
 	dir, _ := paths.Split(path)
@@ -115,7 +119,7 @@ func (c *Compilation) HintPath(name string, write, maker bool) (report.Hint, boo
 	return report.Hint{}, false
 }
 
-// makes reports whether a program creates every path in its arguments, as mkdir does.
+// makes reports whether a program creates every path in its arguments, as mkdir does. args[0] is the program.
 func makes(args []string) bool {
 	switch _, name := paths.Split("/" + args[0]); name {
 	case "mkdir", "mkfifo", "mknod", "mktemp":
@@ -152,6 +156,7 @@ var tops = [...]struct {
 
 // HintAbove returns a hint if the command names a tool that needs a repository or module that the sandbox does not
 // show: one whose top lies above the working directory, or a repository elsewhere that the working tree's .git names.
+// Such a tool fails with a message that does not mention the sandbox, as "not a git repository".
 func (c *Compilation) HintAbove(args []string) (report.Hint, bool) {
 	p := c.Tree.At(c.Host.Cwd)
 	if p == nil || c.Tree.HostPath(c.Host.Cwd) != c.Host.Cwd {
@@ -170,6 +175,7 @@ func (c *Compilation) HintAbove(args []string) (report.Hint, bool) {
 				return c.hintGitFile(dir, info, p)
 			}
 			h := report.Hint{Text: "the working directory is in the " + t.what + " " + dir + ", whose top directory the sandbox does not show; start cordon there", Rule: p.Rule}
+			// A home or a directory of the system gets no flag: the hint must not advise what the profile refuses.
 			if why, err := c.unfit(dir); err == nil && why == "" {
 				h.Flag = bindFlag(p) + dir
 			}
@@ -189,10 +195,12 @@ func (c *Compilation) hintGitFile(top string, info fs.FileInfo, p *picture.Part)
 	if dir == "" || c.Tree.HostPath(dir) == dir || !g.isGitDir(dir) {
 		return report.Hint{}, false
 	}
+	// A linked worktree needs the directory that it shares with the main tree, not only its own part.
 	if common := g.follow(dir, g.line(paths.Join(dir, "commondir"))); common != "" {
 		dir = common
 	}
 	flag := bindFlag(p) + dir
+	// With git: protect the repository may be read and not written.
 	if c.Profile.Git == policy.GitProtect {
 		flag = "--ro " + dir
 	}
@@ -228,6 +236,7 @@ func namesTool(arg string, tools []string) bool {
 // sandbox need not show the path: if it were bound, the rule would hide it at once.
 func (c *Compilation) HiddenBy(host string) *policy.Hide {
 	w := picture.Walker{Tree: c.hostTree()}
+	// A rule can match the path as it is written, or the file to which its links lead.
 	names := []string{host}
 	if end, err := w.Walk(host); err == nil && end != host {
 		names = append(names, end)
@@ -255,7 +264,7 @@ func (c *Compilation) shownAgain(host string) bool {
 	return false
 }
 
-// means reports whether a pattern matches a path, or a directory above it.
+// means reports whether a pattern matches a path, or a directory above it. host is an absolute path without dots.
 func (c *Compilation) means(pattern, host string) bool {
 	names := strings.Split(host[1:], "/")
 	if rest, ok := strings.CutPrefix(pattern, "**/"); ok {
@@ -306,7 +315,7 @@ func (c *Compilation) LiftHint(rule *policy.Hide, path string, shown bool) strin
 	return s + " and mounts: [{bind: " + yamlWord(what) + "}]"
 }
 
-// yamlWord quotes a text that YAML would not read as a string.
+// yamlWord quotes a text that YAML would not read as a string. s must not be empty.
 func yamlWord(s string) string {
 	if strings.ContainsAny(s[:1], "*&~") && s != "~" && s[0] != '~' || strings.ContainsAny(s, ",{}[]#:") {
 		return `"` + s + `"`
@@ -315,7 +324,8 @@ func yamlWord(s string) string {
 }
 
 // granted refuses a bind of the command line that a hide rule hides as a whole, because it would silently show nothing.
-// A hide rule of the command line may hide a bind of the profile: that is on purpose.
+// A hide rule of the command line may hide a bind of the profile: that is on purpose. It runs after all hide rules,
+// when the tree shows what is left of each bind.
 func (c *Compilation) granted() error {
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]

@@ -30,7 +30,8 @@ import (
 const attrNoLinks = uint64(unix.MOUNT_ATTR_NOSYMFOLLOW)
 
 // layer mounts the directory that stores the changes of o at place, a path on the scratch file system. top is the
-// directory there that contains upper and work. kept is the upper directory's path on the host.
+// directory there that contains upper and work. kept is the upper directory's path on the host. where is the line of
+// the profile, for errors.
 func (c *Compilation) layer(from plan.From, place string, o layers, where string) (top, kept string, err error) {
 	path, err := c.hostSource(o.upper)
 	if err != nil {
@@ -56,6 +57,7 @@ func (c *Compilation) layer(from plan.From, place string, o layers, where string
 	if o.whole {
 		open = c.openWhole
 	}
+	// nosymfollow holds for the whole mount, so it also holds for overlayfs when it looks up upper and work.
 	mnt := open(from, plan.Tree, path, picture.AttrBase|attrNoLinks, where)
 	c.do(from, plan.Move(mnt, scratchfd, place, fromFD), plan.CloseStep(mnt))
 	c.ownDirs(from, place)
@@ -83,6 +85,7 @@ func (c *Compilation) ownDirs(from plan.From, names ...string) {
 // checkLayer looks for faults of the directory that stores changes before anything is made, so that the error can
 // explain them. When the plan runs, the kernel checks again.
 func (c *Compilation) checkLayer(path, sub string) error {
+	// Each directory above is looked at, from the top.
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {
 			continue
@@ -112,7 +115,8 @@ func (c *Compilation) checkLayer(path, sub string) error {
 	return nil
 }
 
-// checkOwn refuses anything but a directory that belongs to the caller.
+// checkOwn refuses anything but a directory that belongs to the caller. An owner that is not known, as in a test,
+// counts as the caller.
 func (c *Compilation) checkOwn(path string) error {
 	info, err := c.Tree.Lstat(path)
 	failed := func(why error, hint string) error {
@@ -137,7 +141,8 @@ func linkError(path string) error {
 		Hint: "remove the link, or name its target"}
 }
 
-// missingIsFine returns nil if err says that a directory does not exist yet, and otherwise err.
+// missingIsFine returns nil if err says that a directory does not exist yet, and otherwise err. cordon makes a missing
+// directory when the plan runs, with the right owner and mode.
 func missingIsFine(err error) error {
 	if e, ok := err.(*fail.Error); ok && e.Err == unix.ENOENT {
 		return nil
@@ -182,6 +187,7 @@ func (c *Compilation) HideLayers() error {
 
 // remake creates the target of a mount inside an overlay that stores its changes, and the directories above it. The
 // tree model sees them in the lower directory, but an earlier run may have replaced one of them by an empty directory.
+// Each step tolerates that the name exists.
 func (c *Compilation) remake(from plan.From, target string, dir bool) error {
 	p := c.Tree.At(target)
 	if p.Upper == "" || target == p.Target {
@@ -218,6 +224,7 @@ func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 		return 0, false
 	}
 	table, err := c.mountsOfHost()
+	// Without the table nobody can say whether something is mounted below.
 	if err != nil {
 		c.Missing = append(c.Missing, NotStill([]string{src})...)
 		return 0, false
@@ -238,7 +245,8 @@ func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 	return attrs, true
 }
 
-// othersWrite reports whether anybody but root may write to a directory of the host, or the caller is root.
+// othersWrite reports whether anybody but root may write to a directory of the host, or the caller is root. Only in
+// such a directory can there be a socket of somebody whom the task might attack.
 func (c *Compilation) othersWrite(src string, info fs.FileInfo) bool {
 	if slices.ContainsFunc(picture.QuietDirs[:], func(dir string) bool { return paths.Below(src, dir) }) {
 		return false
@@ -290,7 +298,8 @@ func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 		plan.CloseStep(plan.R(plan.File)).OrElse(plan.EBADF))
 }
 
-// NotStill returns what the report says about read-only directories that could not be shown through an overlay.
+// NotStill returns what the report says about read-only directories that could not be shown through an overlay. The
+// compiler calls it if it knows beforehand, and the launcher if the kernel has refused the overlay.
 func NotStill(dirs []string) (missing []report.Missing) {
 	for _, src := range dirs {
 		missing = append(missing, report.Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can cover it, so the task can connect to a socket that somebody makes in it later",
@@ -302,9 +311,9 @@ func NotStill(dirs []string) (missing []report.Missing) {
 // Empty directories: a tmpfs if the program may write there (tmpfs(5)), otherwise a directory of the scratch file
 // system.
 
-// coveredSoon reports whether nobody would ever see a mount, because a later one at the same place is of the same
-// kind, and the profile puts nothing into it before. That happens if root runs a profile that empties /root and the
-// home.
+// coveredSoon reports whether nobody would ever see a mount, because a later one at the same place is of the same kind,
+// and the profile puts nothing into it before. That happens if root runs a profile that empties /root and the home. i
+// is the mount's index in the profile. Leaving the mount out saves the time of a mount and changes nothing.
 func (c *Compilation) coveredSoon(i int, m *policy.Mount) bool {
 	if m.Kind != policy.MountTmpfs && m.Kind != policy.MountEmpty {
 		return false
@@ -386,7 +395,8 @@ func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string)
 	if m.NoExec {
 		attrs |= picture.AttrNoExec
 	}
-	c.tmpfs(from, plan.Tree, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
-	c.attach(from, plan.R(plan.Tree), target, false)
-	c.Tree.Add(picture.Part{Target: target, Write: true, Noexec: m.NoExec, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
+	to := c.keeper()
+	c.tmpfs(from, to, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
+	c.attach(from, plan.R(to), target, true)
+	c.Tree.Add(picture.Part{Target: target, Write: true, Noexec: m.NoExec, FD: c.put(from, to), Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
 }

@@ -37,7 +37,8 @@ func (c *Compilation) Mounts() error {
 	return nil
 }
 
-// mountError adds to an error the mount that it is about, and a hint if the target is missing.
+// mountError adds to an error the mount that it is about, and a hint if the target is missing. file says that the mount
+// shows a file, which changes the command in the hint.
 func mountError(i int, m *policy.Mount, file bool, err error) error {
 	var missing *noTargetError
 	var known *fail.UnsupportedError
@@ -51,7 +52,9 @@ func mountError(i int, m *policy.Mount, file bool, err error) error {
 	return e
 }
 
-// mount plans one mount of the profile. It leaves the mount out if it is optional and its target does not exist.
+// mount plans one mount of the profile. It leaves the mount out if it is optional and its target does not exist. i is
+// the mount's index in the profile, for errors. A mount can rely on those before it: each phase updates the model of
+// the tree.
 func (c *Compilation) mount(i int, m *policy.Mount) error {
 	from := at("mounts", i, m.Pos)
 	if m.Kind == policy.MountBind {
@@ -61,9 +64,13 @@ func (c *Compilation) mount(i int, m *policy.Mount) error {
 	if err != nil {
 		return c.tolerate(m, err)
 	}
+	// A file is mounted on a file, everything else on a directory: mount(2) refuses the rest.
 	dir := m.Kind != policy.MountFile && m.Kind != policy.MountGenerate
 	if m.Kind == policy.MountSymlink || m.Kind == policy.MountDir {
 		return c.makeNode(from, m, target)
+	}
+	if err := c.refuseLink(m, target); err != nil {
+		return err
 	}
 	if target, err = c.place(from, target, dir); err != nil {
 		return c.tolerate(m, err)
@@ -71,9 +78,29 @@ func (c *Compilation) mount(i int, m *policy.Mount) error {
 	return c.mountAt(from, m, target)
 }
 
-// mountAt plans one mount of the profile at a target that exists.
+// refuseLink refuses to mount a file system of the kernel where the root has a symbolic link. Whoever can write the root
+// could put a directory with false files in the place of the link later: CVE-2019-19921.
+func (c *Compilation) refuseLink(m *policy.Mount, target string) error {
+	if !slices.Contains([]policy.MountKind{policy.MountProc, policy.MountSysfs, policy.MountDev}, m.Kind) {
+		return nil
+	}
+	dir, name := paths.Split(target)
+	dir, err := c.Tree.Resolve(dir)
+	if err != nil {
+		return nil //nolint:nilerr // place says so
+	}
+	if n, err := c.Tree.Entry(paths.Join(dir, name)); err != nil || n.Link == "" {
+		return nil //nolint:nilerr // so does it here
+	}
+	return &fail.Error{Op: target, Err: errors.New("the root has a symbolic link there, which could lead elsewhere when the program runs"),
+		Hint: "replace the link by a directory"}
+}
+
+// mountAt plans one mount of the profile at a target that exists. The target contains no links. Each case adds the
+// mount to c.Tree, so that later phases see it.
 func (c *Compilation) mountAt(from plan.From, m *policy.Mount, target string) error {
 	switch m.Kind {
+	// An empty directory differs from a tmpfs only in its flags: see mountEmpty.
 	case policy.MountTmpfs, policy.MountEmpty:
 		c.mountEmpty(from, m, target)
 		return c.emptied(from, m)
@@ -81,6 +108,7 @@ func (c *Compilation) mountAt(from plan.From, m *policy.Mount, target string) er
 		return c.proc(from, m, target)
 	case policy.MountDev:
 		return c.dev(from, m, target)
+	// The queues are those of the ipc namespace of the child: mq_overview(7).
 	case policy.MountMqueue:
 		c.do(from, plan.FsopenStep("mqueue").Into(plan.FS))
 		c.fsmount(from, plan.Tree, picture.AttrBase|picture.AttrNoExec)
@@ -126,7 +154,8 @@ func (c *Compilation) tolerate(m *policy.Mount, err error) error {
 	return nil
 }
 
-// expandTarget returns the absolute path, inside the sandbox, of a mount's target.
+// expandTarget returns the absolute path, inside the sandbox, of a mount's target. "~" and "." mean the caller's home
+// and working directory, which have the same paths inside.
 func (c *Compilation) expandTarget(t string) (string, error) {
 	if strings.HasPrefix(t, "/") {
 		return paths.Clean(t), nil
@@ -135,7 +164,7 @@ func (c *Compilation) expandTarget(t string) (string, error) {
 }
 
 // bind shows a file or directory of the host. The bind is never less restricted than the host's mount, because the copy
-// keeps that mount's flags.
+// keeps that mount's flags. The source is a path of the host, the target a path inside.
 func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	src, info, err := c.bindSource(m)
 	if err != nil || src == "" {
@@ -154,6 +183,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if src == "/dev" {
 		c.note("no device can be opened in the bind of /dev: name each device that the program needs, as in --rw /dev/fuse")
 	}
+	// The section root decides what / is. A bind can neither replace nor cover it.
 	if target == "/" && src == "/" && c.Profile.Root.Kind == policy.RootHost && !m.Write {
 		return nil // the root shows it already, read-only
 	}
@@ -167,6 +197,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 		return c.tolerate(m, err)
 	}
 	attrs := picture.AttrBase
+	// AttrBase is nosuid and nodev, for every mount.
 	if !m.Write {
 		attrs |= picture.AttrRO
 	} else if err := c.writesAsRoot(src, info, m.Pos.Short()); err != nil {
@@ -179,6 +210,8 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	// added one.
 	still, ok := c.keepsStill(m, src, info)
 	plain := c.IDs.Idmapped && !m.Write && info.IsDir() && c.rootsOwn(src)
+	// If the mount is idmapped, the launcher makes it and the child receives it. Otherwise the child makes it with its
+	// own rights: see openSource.
 	mnt := c.openSource(from, plan.Tree, src, attrs, m.Pos.Short())
 	// A bind of a directory of the system is not idmapped: see rootsOwn.
 	if plain {
@@ -206,7 +239,8 @@ func (c *Compilation) bindTarget(m *policy.Mount) (string, error) {
 	return c.expand(m.Source)
 }
 
-// sysfs mounts a new sysfs read-only, and hides parts of it.
+// sysfs mounts a new sysfs read-only, and hides parts of it. sysfs has no option that would make it safe, so it is
+// read-only always.
 func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
 	// The kernel lets a process mount sysfs only if its user namespace owns the network namespace that sysfs would
 	// show.
@@ -228,11 +262,12 @@ func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 	for _, name := range maskedSysPaths {
 		c.mask(from, target, name, m.Pos)
 	}
-	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
+	c.leave(from, plan.R(plan.Proc), 0)
 	return nil
 }
 
-// makeNode creates a directory or a symbolic link on a file system that the launcher has mounted.
+// makeNode creates a directory or a symbolic link on a file system that the launcher has mounted. The error is a
+// noTargetError if the parent belongs to the host.
 func (c *Compilation) makeNode(from plan.From, m *policy.Mount, target string) error {
 	parent, name := paths.Split(target)
 	parent, err := c.place(from, parent, true)
@@ -274,7 +309,8 @@ func (c *Compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 }
 
 // content mounts a read-only file that contains a given text. It creates the file on the scratch file system, so that
-// the launcher never writes to the host's files.
+// the launcher never writes to the host's files. mode holds permission bits, and rule is the line of the profile that
+// asks for the file.
 func (c *Compilation) content(from plan.From, target, text string, mode uint32, rule policy.Pos) {
 	name := "file" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
@@ -313,7 +349,8 @@ func (c *Compilation) openScratch() {
 	}
 }
 
-// overlays reports whether the profile has an overlay.
+// overlays reports whether the profile has an overlay. The directories upper and work of an overlay with upper: tmp lie
+// on the scratch file system.
 func (c *Compilation) overlays() bool {
 	if c.Profile.Root.Overlay != "" {
 		return true
@@ -329,13 +366,15 @@ func (c *Compilation) overlays() bool {
 // attrsOfCover are the attributes of a mount that shows a file or directory of the scratch file system.
 const attrsOfCover = picture.AttrRO | picture.AttrBase | picture.AttrNoExec
 
-// fromScratch mounts a file or directory of the scratch file system, read-only.
+// fromScratch mounts a file or directory of the scratch file system, read-only. name is relative to the top of the
+// scratch file system.
 func (c *Compilation) fromScratch(from plan.From, name, target string) {
 	c.copyMounts(from, plan.Tree, plan.R(plan.Scratch), name, cloneOne, attrsOfCover, 0, 0)
 	c.attach(from, plan.R(plan.Tree), target, false)
 }
 
-// permOr returns the mode of the profile if it sets one, and otherwise the given mode.
+// permOr returns the mode of the profile if it sets one, and otherwise the given mode. A mode of 0 is a mode like any
+// other.
 func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 	if p.Set {
 		return p.V
@@ -343,7 +382,7 @@ func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 	return otherwise
 }
 
-// octal formats a mode for the mount options of a tmpfs.
+// octal formats a mode for the mount options of a tmpfs. For example, 0o1777 becomes "1777".
 func octal(mode uint32) string { return strconv.FormatUint(uint64(mode), 8) }
 
 // MayMapRoot reports whether the launcher may map the id 0 of its own user namespace. Since Linux 5.12 that needs

@@ -155,6 +155,8 @@ type join struct {
 	layer policy.Layer
 }
 
+// addJoin records a namespace to enter. The launcher opens its file before the clone, and the plan names the descriptor
+// by kind.
 func (c *Compilation) addJoin(kind, key, path string, flag uint64, layer policy.Layer) {
 	c.Joins = append(c.Joins, join{Kind: kind, Key: key, Path: path, Flag: int(flag), layer: layer})
 	c.Plan.Files = append(c.Plan.Files, kind)
@@ -242,6 +244,7 @@ func (c *Compilation) enterInOrder() {
 	}
 }
 
+// setns returns the step that enters a namespace. The kernel checks that the file is of the kind that Flag names.
 func (c *Compilation) setns(j *join) plan.Step { return plan.SetnsStep(plan.F(j.Kind), uint64(j.Flag)) }
 
 // lookThrough makes the compilation see the files of a joined mount namespace. It keeps a descriptor of the caller's
@@ -325,6 +328,7 @@ func (c *Compilation) rootForbidden() bool {
 	return c.Host.HostRoot && c.Profile.User.Host != policy.HostCaller
 }
 
+// rootInside returns the error for a task that would be root on the host without the profile's consent.
 func (c *Compilation) rootInside(j *join) error {
 	return &fail.Error{Op: j.Key + " " + j.Path, Err: errors.New("the task would be root on the host"), From: c.Where(j.Key),
 		Hint: "set user.uid and user.gid to ids that are not root on the host; or " + CallerHint}
@@ -370,6 +374,8 @@ func (c *Compilation) launcherFiles() host.Files {
 // known.
 type idMaps [][3]int
 
+// mapsOf reads the uid_map or gid_map of a joined user namespace. It returns nil if the map cannot be read, or is not
+// in the form of user_namespaces(7).
 func (c *Compilation) mapsOf(j *join, file string) idMaps {
 	var maps idMaps
 	for line := range strings.Lines(c.mapped(j, file)) {
@@ -413,6 +419,7 @@ func (maps idMaps) inside(out int) (in int, ok bool) {
 	return -1, false
 }
 
+// String lists the ids inside, for an error: "0, 1000 to 1999".
 func (maps idMaps) String() string {
 	var list []string
 	for _, m := range maps {

@@ -31,7 +31,7 @@ const (
 
 // needsTarget reports whether a mount needs a target even if the root does not have it. An optional mount does without,
 // except for two that a root file system can be unpacked without: sysfs, and the file that names the servers of the
-// host's network.
+// host's network. If it returns false and the target is missing, the mount is left out, or is an error of its own.
 func (c *Compilation) needsTarget(m *policy.Mount) bool {
 	ofDir := c.Profile.Root.Kind == policy.RootDir
 	switch {
@@ -61,6 +61,7 @@ func (c *Compilation) placeOf(m *policy.Mount) string {
 
 // lacks returns the path without links at which a mount of the profile is to be and that a tree does not have. It
 // returns "" if the mount needs no such path: the path exists, or a file can be mounted on the link that leads nowhere.
+// t may be a model that has only the root: see namesNew.
 func (c *Compilation) lacks(t *picture.Tree, m *policy.Mount) string {
 	if !c.needsTarget(m) {
 		return ""
@@ -79,7 +80,8 @@ func (c *Compilation) lacks(t *picture.Tree, m *policy.Mount) string {
 	return end
 }
 
-// showsFile reports whether a mount shows a file, and not a directory.
+// showsFile reports whether a mount shows a file, and not a directory. A source that does not exist counts as a
+// directory; the mount itself then fails or is left out.
 func (c *Compilation) showsFile(m *policy.Mount) bool {
 	if m.Kind != policy.MountBind {
 		return m.Kind == policy.MountFile || m.Kind == policy.MountGenerate
@@ -93,7 +95,7 @@ func (c *Compilation) showsFile(m *policy.Mount) bool {
 }
 
 // danglingLink returns the path of the link at the end of a path, if the path ends at one. Its directories are without
-// links then.
+// links then. Otherwise it returns "". A link of proc does not count, because its text is no path.
 func danglingLink(t *picture.Tree, path string) string {
 	dir, name := paths.Split(path)
 	dir, err := t.Resolve(dir)
@@ -108,7 +110,8 @@ func danglingLink(t *picture.Tree, path string) string {
 }
 
 // namesNew reports whether the profile has a mount at a path whose first name a directory of the host, which is to be
-// the root, does not have.
+// the root, does not have. It is asked before the root is mounted, so it builds a model of the tree that has only the
+// root. With an overlay over the root, or in place, no such directory is needed.
 func (c *Compilation) namesNew(root string) bool {
 	if c.Profile.Root.Overlay != "" || c.AsItIs() || c.InPlace() {
 		return false
@@ -129,12 +132,16 @@ func (c *Compilation) namesNew(root string) bool {
 }
 
 // rootByNames makes the root a directory of the launcher's own, and binds in it each name of a directory of the host.
+// root is the host's path; write says that the profile makes the root writable. The number of names is bounded: see
+// maxBoundNames.
 func (c *Compilation) rootByNames(from plan.From, root string, write bool) error {
 	c.byNames = true
 	c.openScratch()
 	c.tmpfs(from, plan.Root, "755", 0, picture.AttrBase)
 	rule := c.Profile.Source("root")
 	c.Tree.Add(picture.Part{Target: "/", Made: map[string]picture.Node{}, What: "the sandbox's root", Rule: rule})
+	// With root: {host: ro} the copy of the host's tree that is already open becomes the source of the names. It is
+	// attached to "/", because before Linux 6.15 a part of a mount can be cloned only while the mount is attached.
 	like := picture.Part{Source: "/", What: hostsTree, Rule: rule}
 	if c.Profile.Root.Kind == policy.RootDir {
 		like = picture.Part{Source: root, Write: write, What: rootTree, Rule: rule}
@@ -148,7 +155,8 @@ func (c *Compilation) rootByNames(from plan.From, root string, write bool) error
 }
 
 // bindNames binds each name of a directory of the host in a directory inside that belongs to the launcher. like is the
-// part that has shown the directory, with the host's path as its Source. A symbolic link is made anew.
+// part that has shown the directory, with the host's path as its Source. A symbolic link is made anew. Each bind has
+// the flags of like: writable only if like is.
 func (c *Compilation) bindNames(from plan.From, inside string, like *picture.Part) error {
 	host := like.Source
 	entries, err := c.Host.Files.ReadDir(host)
@@ -164,6 +172,7 @@ func (c *Compilation) bindNames(from plan.From, inside string, like *picture.Par
 	}
 	for _, e := range entries {
 		src, target := paths.Join(host, e.Name()), paths.Join(inside, e.Name())
+		// p is the launcher's directory, in whose Made the model keeps the new names.
 		p := c.Tree.At(target)
 		if e.Type()&fs.ModeSymlink != 0 {
 			text, err := c.Host.Files.Readlink(src)
@@ -193,7 +202,7 @@ func (c *Compilation) bindNames(from plan.From, inside string, like *picture.Par
 
 // newTargets makes room for the mounts whose target does not exist, before the first mount: it replaces the nearest
 // existing directory above each such target by one of the launcher. Later it could not do so without covering what the
-// profile has mounted in that directory.
+// profile has mounted in that directory. It does nothing for a root on which the launcher itself can make every target.
 func (c *Compilation) newTargets() error {
 	if c.Profile.Root.Kind == policy.RootEmpty || c.Profile.Root.Overlay != "" || c.AsItIs() || c.InPlace() {
 		return nil
@@ -221,7 +230,7 @@ func (c *Compilation) newTargets() error {
 }
 
 // mountedAbove reports whether an earlier mount of the profile is at a target or above it. That mount decides whether
-// the target can be made.
+// the target can be made. i is the index of the mount that needs the target.
 func (c *Compilation) mountedAbove(i int, target string) bool {
 	return slices.ContainsFunc(c.Profile.Mounts[:i], func(m policy.Mount) bool {
 		path := c.placeOf(&m)
@@ -249,12 +258,15 @@ func (c *Compilation) remakeAbove(from plan.From, target string) error {
 			break
 		}
 	}
+	// A writable directory must stay the host's, because the task may make files there that outlive the run. The
+	// directories of proc and sysfs cannot be replaced in a useful way.
 	p := *c.Tree.At(dir)
 	host := c.Tree.HostPath(dir)
 	if dir == "/" || host == "" || p.What != hostsTree && p.What != rootTree || p.Write || paths.Below(dir, "/proc") || paths.Below(dir, "/sys") {
 		return nil
 	}
 	for i := range c.Tree.Parts {
+		// Something is mounted there already, which the new directory would cover.
 		if t := c.Tree.Parts[i].Target; t != dir && paths.Below(t, dir) {
 			return nil
 		}
@@ -282,6 +294,7 @@ func (c *Compilation) openParent(from plan.From, p *picture.Part, path string) (
 	return plan.R(plan.Dir), name
 }
 
+// closeParent closes what openParent has opened.
 func (c *Compilation) closeParent(from plan.From, p *picture.Part) {
 	if p.Dir == "" {
 		c.do(from, plan.CloseStep(plan.R(plan.Dir)))
@@ -289,7 +302,8 @@ func (c *Compilation) closeParent(from plan.From, p *picture.Part) {
 }
 
 // rootNames gives a root file system that names no servers a copy of the host's resolv.conf, if the network is the
-// host's. Distributions deliver that file as a link into /run, or not at all.
+// host's. Distributions deliver that file as a link into /run, or not at all. A failure is a note and no error, because
+// a program may do without names.
 func (c *Compilation) rootNames() error {
 	if c.Profile.Network.Mode != policy.NetworkHost {
 		return nil
@@ -301,6 +315,7 @@ func (c *Compilation) rootNames() error {
 	if _, there := c.Tree.Stat(end); there {
 		return nil
 	}
+	// The copy is mounted, not written: the root file system stays as it is.
 	text, err := c.resolvConf()
 	if err == nil {
 		from := own("names")
@@ -313,7 +328,7 @@ func (c *Compilation) rootNames() error {
 	return nil
 }
 
-// nameHint returns the hint of an error of place, as the end of a note.
+// nameHint returns the hint of an error of place, as the end of a note. It is "" for any other error.
 func nameHint(err error) string {
 	var missing *noTargetError
 	if errors.As(err, &missing) {
@@ -328,6 +343,7 @@ type noTargetError struct {
 	part   *picture.Part
 }
 
+// Error names the target and the file system on which it would have to be made.
 func (e *noTargetError) Error() string {
 	return "target " + e.target + " does not exist, and cordon never makes anything on " + e.part.What
 }

@@ -33,7 +33,8 @@ type layers struct {
 }
 
 // overlay makes a detached overlay of a host directory, whose root has that directory's mode. overlay returns the host
-// directory that stores the changes, or "" if the changes are discarded.
+// directory that stores the changes, or "" if the changes are discarded. to is the register that gets the descriptor of
+// the mount, and where is the line of the profile, for errors.
 func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where string) (string, error) {
 	info, err := c.Host.Files.Stat(o.lower)
 	if err == nil && !info.IsDir() {
@@ -47,6 +48,7 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 	c.scratch.files++
 	scratchfd := plan.R(plan.Scratch)
 	c.do(from, plan.MkdirStep(scratchfd, dir, 0o755), plan.MkdirStep(scratchfd, dir+"/lower", 0o755))
+	// An idmapped mount for all ids is possible only if each id inside is the same on disk.
 	o.whole = o.whole && c.IDs.Ranges && c.IDs.Idmapped && c.IDs.InUID == c.Host.UID && c.IDs.InGID == c.Host.GID
 	var mnt plan.Arg
 	switch {
@@ -60,6 +62,7 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 	}
 	c.do(from, plan.Move(mnt, scratchfd, dir+"/lower", fromFD), plan.CloseStep(mnt))
 	top, kept := dir, ""
+	// A tmpfs of its own bounds the changes of this overlay alone.
 	if o.size > 0 {
 		top = dir + "/top"
 		c.do(from, plan.MkdirStep(scratchfd, top, 0o700))
@@ -123,7 +126,7 @@ func dirMode(m fs.FileMode) uint64 {
 	return mode
 }
 
-// mountOverlay mounts an overlay that the profile lists.
+// mountOverlay mounts an overlay that the profile lists. target is the path inside, which exists.
 func (c *Compilation) mountOverlay(from plan.From, m *policy.Mount, target string) error {
 	lower, err := c.hostSource(m.Source)
 	if err != nil {
@@ -205,7 +208,8 @@ func layerName(dir string) string {
 	return b.String()
 }
 
-// overlayFinder finds the directories on which overlays are mounted.
+// overlayFinder finds the directories on which overlays are mounted. found has paths of the host, at first in the order
+// in which they were found.
 type overlayFinder struct {
 	c     *Compilation
 	table *proc.MountTable
@@ -226,7 +230,7 @@ func (f *overlayFinder) below(dir string, depth int) {
 }
 
 // look adds a directory that the task may write to and that contains no mounts. It searches any other directory further
-// down.
+// down. path is one of the host, without links.
 func (f *overlayFinder) look(path string, depth int) {
 	// A directory that the task cannot enter needs no overlay. The search also ends if it has found too many
 	// directories; overlayHost reports that.
@@ -248,6 +252,7 @@ func (f *overlayFinder) look(path string, depth int) {
 // because it uses what below has found.
 func (f *overlayFinder) above(path string) {
 	covered := false
+	// covered says that an overlay on a directory above takes the changes of the current one.
 	for i := 1; i <= len(path) && path != "/"; i++ {
 		if i < len(path) && path[i] != '/' {
 			continue
@@ -271,7 +276,8 @@ func (f *overlayFinder) above(path string) {
 	}
 }
 
-// mayDo reports whether the task may write to a directory (W_OK) or enter it (X_OK), by its id on the host.
+// mayDo reports whether the task may write to a directory (W_OK) or enter it (X_OK), by its id on the host. For a task
+// with another id than the launcher's, it sees no right by a group or an access control list.
 func (c *Compilation) mayDo(what uint32, path string, info fs.FileInfo) bool {
 	// access(2) also considers groups and access control lists. But it answers for the launcher, so its answer counts
 	// only if the task has the launcher's id.
@@ -293,7 +299,8 @@ func ownerOf(info fs.FileInfo) int {
 // maxMountinfo bounds how many bytes of a mount table are read.
 const maxMountinfo = 16 << 20
 
-// hostMounts reads the host's mount table, or that of a joined mount namespace.
+// hostMounts reads the host's mount table, or that of a joined mount namespace. A table of more than maxMountinfo bytes
+// is an error.
 func (c *Compilation) hostMounts() (*proc.MountTable, error) {
 	name := "/proc/self/mountinfo"
 	if j := c.Joined(unix.CLONE_NEWNS); j != nil {
@@ -318,7 +325,8 @@ func (c *Compilation) hostMounts() (*proc.MountTable, error) {
 const foreignLooks = 2000
 
 // noteForeign warns, before the start, if the lower directory contains a file of the caller whose group the sandbox
-// does not map. It ignores files of other users, which the task cannot change because of their modes.
+// does not map. It ignores files of other users, which the task cannot change because of their modes. One file is
+// enough for the note.
 func (c *Compilation) noteForeign(lower string) {
 	if !c.IDs.NewUser {
 		return
@@ -366,6 +374,7 @@ func (c *Compilation) note(text string) {
 // notBundle returns an error if a root directory is an OCI bundle. A bundle contains a root file system but is none:
 // runtime-spec, bundle.md.
 func (c *Compilation) notBundle(dir string) error {
+	// A directory that also has bin or usr is taken for a root file system.
 	is := func(name string, mode fs.FileMode) bool {
 		info, err := c.Host.Files.Stat(paths.Join(dir, name))
 		return err == nil && info.Mode().Type() == mode

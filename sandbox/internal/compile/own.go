@@ -19,7 +19,7 @@ import (
 )
 
 // makeOwn creates those of these directories that do not exist and that the task could create, because nothing can be
-// mounted on a directory that does not exist.
+// mounted on a directory that does not exist. In a plan that is only printed nothing is made.
 func (c *Compilation) makeOwn() error {
 	if c.AsItIs() {
 		return nil
@@ -47,6 +47,7 @@ func (h *hider) makeMissing(dir, what string) error {
 		return nil
 	}
 	w := picture.Walker{Tree: h.c.hostTree()}
+	// If the path does not exist, Walk returns the first directory on the way that is missing.
 	missing, err := w.Walk(paths.Clean(dir))
 	if !fail.NotThere(err) {
 		return nil // it exists, or it cannot be examined
@@ -266,7 +267,8 @@ func treesOf(path string) (trees []string) {
 	return nil
 }
 
-// tools shows the tools in the home to which the program and its interpreters belong.
+// tools shows the tools in the home to which the program and its interpreters belong. It does nothing if the program
+// can lie neither below the home nor in a directory of PATH there.
 func (c *Compilation) tools() error {
 	c.Program.Env = c.Environment()
 	home := c.Host.Home
@@ -351,7 +353,7 @@ func (c *Compilation) candidate(name string) string {
 
 // showTool shows the trees of the tools through which the links in a program's path lead. It reports whether the
 // program then exists inside. If a task has made one of these links, that does no harm, because showTool shows only
-// trees of known tools.
+// trees of known tools. The program's file alone would not run, because it finds its libraries by its own path.
 func (c *Compilation) showTool(path string) (bool, error) {
 	if c.Host.Home == "" || !paths.Below(path, c.Host.Home) && !paths.Below(path, c.sourceHome()) {
 		return false, nil
@@ -362,6 +364,7 @@ func (c *Compilation) showTool(path string) (bool, error) {
 		return false, nil //nolint:nilerr // it is said where the program is looked for
 	}
 	home := c.sourceHome()
+	// Each link on the way can belong to another tool, as a shim of a version manager does.
 	for _, p := range append(passed, end) {
 		if !paths.Below(p, home) || p == home {
 			continue
@@ -412,7 +415,8 @@ func (c *Compilation) showTree(tree string) error {
 	return nil
 }
 
-// linkProgram creates a link from a program's name to its file, if the name lies outside of the tool's tree.
+// linkProgram creates a link from a program's name to its file, if the name lies outside of the tool's tree. A link in
+// a bin directory of the home is such a name.
 func (c *Compilation) linkProgram(path, end string) error {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {

@@ -1,8 +1,8 @@
 package compile
 
-// This file plans /proc, /dev and generated files: proc(5). By default it hides and protects the paths of the OCI
-// runtime specification (runtime-spec, config-linux.md; Docker and runc use the same lists). hidepid by name needs
-// Linux 5.8.
+// This file adds the steps to the plan that set up /proc (see proc(5)) and /dev, and the contents of the files in /etc
+// that cordon makes for the sandbox, such as /etc/passwd. By default it hides and protects the paths of the OCI runtime
+// specification (runtime-spec, config-linux.md; Docker and runc use the same lists). hidepid by name needs Linux 5.8.
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ import (
 var maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
 
 // proc mounts a proc file system that shows the task's pid namespace. No step writes through it, and no step names a
-// path of the host.
+// path of the host. A profile with pid: host gets a read-only bind of the caller's /proc.
 func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error {
 	// A proc file system shows the pid namespace of the process that mounts it. The kernel allows that only if the
 	// process's user namespace owns that pid namespace.
@@ -63,7 +63,7 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	for _, name := range masked {
 		c.mask(from, target, name, m.Pos)
 	}
-	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
+	c.leave(from, plan.R(plan.Proc), 0)
 	return nil
 }
 
@@ -133,14 +133,14 @@ func (c *Compilation) procReadOnly(from plan.From, target, name string, rule pol
 	// and the mount.
 	tree := plan.R(plan.Tree)
 	c.copyMounts(from, plan.Tree, plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW, picture.AttrRO, 0, plan.ENOENT)
-	c.do(from,
-		plan.Move(tree, plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
-		plan.CloseStep(tree).OrElse(plan.EBADF))
+	c.do(from, plan.Move(tree, plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT).OrElse(plan.EBADF))
+	c.leave(from, tree, plan.EBADF)
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: "/proc/" + name, Absent: true, What: "read-only part of proc", Rule: rule})
 }
 
 // mask hides a directory of /proc by an empty directory, and a file by the host's /dev/null, which is opened without
-// following a link. It does not use the sandbox's /dev/null, because that could be any file (CVE-2025-31133).
+// following a link. It does not use the sandbox's /dev/null, because that could be any file (CVE-2025-31133). A
+// trailing slash in name marks a directory. The mount is read-only, so that nothing can be put in the empty directory.
 func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos) {
 	const attrs = picture.AttrRO | picture.AttrNoExec | uint64(unix.MOUNT_ATTR_NOSUID)
 	name, dir := strings.CutSuffix(name, "/")
@@ -150,9 +150,8 @@ func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos)
 	} else {
 		c.copyMounts(from, plan.Tree, plan.CWD, "/dev/null", cloneOne|unix.AT_SYMLINK_NOFOLLOW, attrs, 0, 0)
 	}
-	c.do(from,
-		plan.Move(plan.R(plan.Tree), plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
-		plan.CloseStep(plan.R(plan.Tree)))
+	c.do(from, plan.Move(plan.R(plan.Tree), plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT))
+	c.leave(from, plan.R(plan.Tree), 0)
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: !dir, Opaque: true, Absent: true, What: "masked", Rule: rule})
 }
 
@@ -177,7 +176,8 @@ var devLinks = [...]struct{ name, text string }{
 	{"ptmx", "pts/ptmx"}, {"core", "/proc/kcore"},
 }
 
-// dev builds /dev. Once it is complete, seal makes it read-only, except for pts and shm.
+// dev builds /dev. Once it is complete, seal makes it read-only, except for pts and shm. It fails on a host whose /dev
+// lacks one of devNodes.
 func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error {
 	// This is the only mount without nodev, because programs open devices through it. The task cannot create a device
 	// in it, because it becomes read-only, and because mknod(2) of a device fails in a user namespace.
@@ -187,6 +187,7 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	p := picture.Part{Target: target, Made: map[string]picture.Node{}, What: ownDev, Rule: m.Pos}
 	outputs := [3]bool{}
 	for _, l := range devLinks {
+		// For /dev/stdout and /dev/stderr a bind of the output file may take the place of the link: see bindsOutput.
 		if n, ok := c.bindsOutput(l.name); ok {
 			outputs[n] = true
 			continue
@@ -206,6 +207,7 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 			return err
 		}
 	}
+	// With tty: inherit, /dev/console is the caller's terminal.
 	if tty := c.consolePath(); tty != "" {
 		if err := c.devNode(from, target, "console", tty, 0, 0, m.Pos); err != nil {
 			return err
@@ -213,10 +215,11 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	}
 	c.devpts(from, target, m.Pos)
 	// /dev/shm is a tmpfs of the sandbox's own, because processes share memory there: shm_open(3).
-	c.tmpfs(from, plan.Tree, "1777", 0, picture.AttrBase|picture.AttrNoExec)
-	c.do(from, plan.Move(plan.R(plan.Tree), devfd, "shm", fromFD), plan.CloseStep(plan.R(plan.Tree)))
-	c.Tree.Add(picture.Part{Target: paths.Join(target, "shm"), Write: true, Noexec: true, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
-	c.do(from, plan.CloseStep(devfd))
+	to := c.keeper()
+	c.tmpfs(from, to, "1777", 0, picture.AttrBase|picture.AttrNoExec)
+	c.do(from, plan.Move(plan.R(to), devfd, "shm", fromFD))
+	c.Tree.Add(picture.Part{Target: paths.Join(target, "shm"), Write: true, Noexec: true, FD: c.put(from, to), Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
+	c.leave(from, devfd, 0)
 	return nil
 }
 
@@ -233,11 +236,10 @@ func (c *Compilation) devNode(from plan.From, target, name, source string, major
 		return c.noDevice(source+" is not the device that it should be", rule)
 	}
 	c.do(from, plan.MkfileStep(plan.R(plan.Dev), name, 0o444))
-	c.copyMounts(from, plan.Tree, plan.CWD, source, cloneOne|unix.AT_SYMLINK_NOFOLLOW, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec, unix.MS_PRIVATE, 0)
-	c.do(from,
-		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD),
-		plan.CloseStep(plan.R(plan.Tree)))
-	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: source, File: true, Write: true, What: aDevice, Rule: rule})
+	to := c.keeper()
+	c.copyMounts(from, to, plan.CWD, source, cloneOne|unix.AT_SYMLINK_NOFOLLOW, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec, unix.MS_PRIVATE, 0)
+	c.do(from, plan.Move(plan.R(to), plan.R(plan.Dev), name, fromFD))
+	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: source, File: true, Write: true, What: aDevice, FD: c.put(from, to), Rule: rule})
 	return nil
 }
 
@@ -267,6 +269,7 @@ func (c *Compilation) bindDevices(from plan.From, m *policy.Mount, src string, i
 	if err != nil {
 		return err
 	}
+	// Null, zero and the like may always be written.
 	single := !info.IsDir()
 	write := m.Write || single && c.isDevNode(info)
 	if p := c.Tree.At(target); p != nil && p.Target == target && p.What == aDevice && p.Source == src && (p.Write || !write) {
@@ -306,14 +309,23 @@ func (c *Compilation) noDevice(why string, rule policy.Pos) error {
 
 // devpts mounts the devpts instance of the task's terminal, or a new one.
 func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
-	pts, first := plan.Tree, c.OwnPts && !c.shownPts
+	// The instance of the task's own terminal is made before the mounts and can be shown once. A profile with a second
+	// /dev gets a new instance there.
+	p := picture.Part{Target: paths.Join(dev, "pts"), Write: true, What: "devpts", Rule: rule}
+	pts, first := plan.Pts, c.OwnPts && !c.shownPts
 	if first {
-		pts, c.shownPts = plan.Pts, true
+		c.shownPts = true
 	} else {
+		pts = c.keeper()
 		c.newDevpts(from, pts)
 	}
-	c.do(from, plan.Move(plan.R(pts), plan.R(plan.Dev), "pts", fromFD), plan.CloseStep(plan.R(pts)))
-	c.Tree.Add(picture.Part{Target: paths.Join(dev, "pts"), Write: true, What: "devpts", Rule: rule})
+	c.do(from, plan.Move(plan.R(pts), plan.R(plan.Dev), "pts", fromFD))
+	if first {
+		c.do(from, plan.CloseStep(plan.R(pts)))
+	} else {
+		p.FD = c.put(from, pts)
+	}
+	c.Tree.Add(p)
 	if first {
 		c.console(from, dev, rule)
 	}
@@ -370,6 +382,7 @@ func (c *Compilation) generate(target string) (string, error) {
 // passwd returns an /etc/passwd with root, the task's user and nobody.
 func (c *Compilation) passwd() string {
 	home := c.Host.Home
+	// getpwuid(3) must find a home, because shells and many libraries fail without one.
 	if home == "" {
 		home = "/"
 	}
@@ -401,6 +414,7 @@ const resolvFile = "/etc/resolv.conf"
 const maxResolv = 64 << 10
 
 // resolvConf returns the host's resolv.conf, or a text that names no server if the sandbox has a network of its own.
+// The text is copied, because the host's file is often a link into /run, which the sandbox does not show.
 func (c *Compilation) resolvConf() (string, error) {
 	if c.OwnNet {
 		return "# no network\n", nil

@@ -84,6 +84,7 @@ import (
 	"cordon/sandbox/internal/cache"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
@@ -121,8 +122,10 @@ type Request struct {
 	// Searching, unless nil, is called during the search of what is bound, with the number of names so far. Its error
 	// ends the search.
 	Searching func(names int) error
-	Two       bool // the search may take a second thread: walk.Tree
-	Exposed   bool // for tests: do not conceal a joining program from the processes inside
+	// Recall, unless nil, returns what searches with the same key have found: search.Search.
+	Recall  func(key string, keep func(name []byte, kind uint8) bool) *walk.Memory
+	Two     bool // the search may take a second thread: walk.Tree
+	Exposed bool // for tests: do not conceal a joining program from the processes inside
 }
 
 // StdinOwner returns the user id whose regular file on standard input the task opens again, or -1 if the task opens

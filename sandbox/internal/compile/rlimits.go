@@ -80,7 +80,8 @@ func (c *Compilation) checkCore() {
 	}
 }
 
-// setRlimit sets both the soft and the hard limit to a value.
+// setRlimit sets both the soft and the hard limit to a value. The unit is that of getrlimit(2): bytes, seconds, or a
+// number.
 func (c *Compilation) setRlimit(from plan.From, resource, value uint64) {
 	// EPERM means that the hard limit is already lower: raising it needs CAP_SYS_RESOURCE on the host. The lower limit
 	// stays.
@@ -97,7 +98,9 @@ func RlimitNumber(name string) (uint64, bool) {
 	return 0, false
 }
 
-// lacking records a missing layer if the profile permits that it is missing. Otherwise it returns an error.
+// lacking records a missing layer if the profile permits that it is missing. Otherwise it returns an error. why says
+// what this host lacks, instead what restricts the program all the same ("" for nothing), where the line of the profile
+// that asks for the layer, and remedy what the user can do.
 func (c *Compilation) lacking(layer policy.Layer, why, instead, where, remedy string) error {
 	missing, err := c.Without(layer, why, instead, where, remedy)
 	c.Missing = append(c.Missing, missing...)
@@ -186,7 +189,8 @@ var Endings = [...]struct{ Limit, key, flag string }{
 	{report.LimitFileSize, "limits.rlimits.fsize", "--rlimit fsize=SIZE"},
 }
 
-// CPURlimit returns the lower of the profile's two limits of processor time: the rlimit cpu, and limits.cpu-time.
+// CPURlimit returns the lower of the profile's two limits of processor time: the rlimit cpu, and limits.cpu-time. ok is
+// false if the profile sets neither.
 func (c *Compilation) CPURlimit() (limit time.Duration, ok bool) {
 	// A time.Duration cannot hold every rlimit. A longer time counts as no limit.
 	if r := c.Rlimit("cpu"); r != nil && r.Value < uint64(time.Duration(1<<62)/time.Second) {
@@ -234,7 +238,8 @@ func (c *Compilation) LimitRule(limit string) (rule, flag string) {
 	return rule, flag
 }
 
-// limitValue returns a limit as the profile may write it, or "" if the profile does not set it.
+// limitValue returns a limit as the profile may write it, or "" if the profile does not set it. limit is one of the
+// names of package report, such as report.LimitOOM.
 func limitValue(l *policy.Limits, limit string) string {
 	switch {
 	case limit == report.LimitOOM && l.Memory.Set:
@@ -286,7 +291,8 @@ func (c *Compilation) adjust() error {
 	return nil
 }
 
-// writeFile writes a short text to one of the child's own files in the host's /proc.
+// writeFile writes a short text to one of the child's own files in the host's /proc. The launch fails if the kernel
+// refuses the text.
 func (c *Compilation) writeFile(from plan.From, name, text string) {
 	dir, path := c.ownProc(name)
 	c.do(from,
@@ -296,7 +302,8 @@ func (c *Compilation) writeFile(from plan.From, name, text string) {
 }
 
 // lackLandlock says what this kernel's Landlock lacks, if the profile allows that. Otherwise it returns an error. It
-// takes the scopes from the ruleset if the kernel does not know them.
+// takes the scopes from the ruleset if the kernel does not know them. With nest only the scopes can be lost, because
+// the ruleset has no rights over files.
 func (c *Compilation) lackLandlock() error {
 	if c.Host.LandlockABI < scopeABI {
 		defer func() { c.Land.Scoped = 0 }()

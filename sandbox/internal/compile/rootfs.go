@@ -166,7 +166,8 @@ func (c *Compilation) copyMounts(from plan.From, to plan.Reg, dir plan.Arg, path
 	c.do(from, plan.Clone(dir, path, flags).Into(to).OrElse(gone), set)
 }
 
-// tmpfs makes a detached tmpfs. size 0 means the kernel's default, which is half of the memory.
+// tmpfs makes a detached tmpfs. size 0 means the kernel's default, which is half of the memory. mode is octal digits,
+// and size is in bytes.
 func (c *Compilation) tmpfs(from plan.From, to plan.Reg, mode string, size int64, attrs uint64) {
 	fsfd := plan.R(plan.FS)
 	c.do(from, plan.FsopenStep("tmpfs").Into(plan.FS), plan.FsString(fsfd, "mode", mode))
@@ -184,7 +185,8 @@ func (c *Compilation) tmpfs(from plan.From, to plan.Reg, mode string, size int64
 // fsmount finishes a file system context: fsconfig(2), fsmount(2), since Linux 5.2.
 func (c *Compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
 	fsfd := plan.R(plan.FS)
-	c.do(from, plan.FsCreate(fsfd), plan.FsmountStep(fsfd, attrs).Into(to), plan.CloseStep(fsfd))
+	c.do(from, plan.FsCreate(fsfd), plan.FsmountStep(fsfd, attrs).Into(to))
+	c.leave(from, fsfd, 0)
 }
 
 // attach mounts a detached mount on a target inside the new root. The kernel resolves the target to a descriptor once,
@@ -205,7 +207,7 @@ func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep
 			plan.CloseStep(plan.R(plan.Target)))
 	}
 	if !keep {
-		c.do(from, plan.CloseStep(mount))
+		c.leave(from, mount, 0)
 	}
 }
 
@@ -260,6 +262,7 @@ func (c *Compilation) make(from plan.From, p *picture.Part, target string, dir b
 	return nil
 }
 
+// kindOf names what a target is, for an error.
 func kindOf(dir bool) string {
 	if dir {
 		return "a directory"
@@ -322,6 +325,7 @@ func (c *Compilation) expand(p string) (string, error) {
 	return paths.Clean(p), nil
 }
 
+// errNoHome is the cause of an error about a path that begins with "~".
 var errNoHome = errors.New("no home: HOME is not set, not absolute, or /, and the password database has none")
 
 // hostSource is expand for a path that is opened on the host. It follows a symbolic link right below "/", such as /bin,

@@ -38,7 +38,8 @@ func (c *Compilation) seccomp() error {
 }
 
 // taskFilter returns the task's encoded filter. If the launcher contains a prebuilt one for this profile, it returns
-// that; otherwise it compiles one.
+// that; otherwise it compiles one. The text has eight bytes for each instruction, as SECCOMP_SET_MODE_FILTER reads
+// them: see filter.Encode.
 func (c *Compilation) taskFilter() (string, error) {
 	own := c.execCall()
 	if own == plan.Execve { // otherwise the filter contains a random number that is used once
@@ -75,7 +76,8 @@ func (c *Compilation) listenWith(why, from plan.From, insns string) {
 	c.do(from, plan.SetFilter(uint64(c.Host.NotifyFlags), insns))
 }
 
-// FindArch finds the architecture for which the filters are compiled.
+// FindArch finds the architecture for which the filters are compiled. The error is an UnsupportedError on a machine
+// without a table of system calls.
 func (c *Compilation) FindArch() error {
 	var ok bool
 	if c.Arch, ok = filter.ParseArch(runtime.GOARCH); !ok {
@@ -158,6 +160,7 @@ func (c *Compilation) noListener() string {
 	if c.Host.NotifyFlags == 0 {
 		return cmp.Or(c.Host.NotifyWhy, "no listener for denied calls")
 	}
+	// A program that may open no further descriptor still starts; only its denied calls are not listed.
 	for _, r := range c.Profile.Limits.Rlimits {
 		// The limit is one more than the highest number of a descriptor (getrlimit(2)).
 		if r.Name == "nofile" && r.Value <= c.FirstFD() {
@@ -195,6 +198,7 @@ func (c *Compilation) KillHints() []report.Hint {
 	if err != nil {
 		return []report.Hint{foreign}
 	}
+	// Without a rule and a default that kill, only the architecture can be the reason.
 	calls, rule := c.killers()
 	byDefault := kills(spec.Default) || kills(spec.Unknown)
 	if len(calls) == 0 && !byDefault {
@@ -272,8 +276,9 @@ type placeCall struct {
 	errno unix.Errno
 }
 
-// placeCalls are these calls but socket(2): System V IPC and message queues, io_uring, which opens sockets too, and what
-// acts on any process of the same user by its number, which no rule of Landlock asks about.
+// placeCalls are these calls but socket(2): System V IPC and message queues, io_uring, which opens sockets too, and
+// what acts on any process of the same user by its number, which no rule of Landlock asks about. In other sandboxes
+// namespaces keep these calls inside.
 func (c *Compilation) placeCalls() []placeCall {
 	one := func(name string, nr, arg uint32, expr string) placeCall {
 		return placeCall{name: name, nr: nr, expr: expr, args: [2]uint32{arg}, count: 1, errno: unix.EPERM}
@@ -296,6 +301,8 @@ func (c *Compilation) placeCalls() []placeCall {
 		{"mq_open", unix.SYS_MQ_OPEN}, {"mq_unlink", unix.SYS_MQ_UNLINK}} {
 		list = append(list, placeCall{name: x.name, nr: x.nr, errno: unix.ENOSYS})
 	}
+	// A socket is checked by two things: may the program use a network, and does Landlock know named sockets? If both
+	// hold, every family is allowed.
 	socket := placeCall{name: "socket", nr: unix.SYS_SOCKET, errno: unix.EAFNOSUPPORT}
 	switch none := c.Profile.Network.Mode == policy.NetworkNone; {
 	case none && c.LandlockResolves():
@@ -333,7 +340,8 @@ func (c *Compilation) placeFilter() error {
 }
 
 // placeProgram is placeFilter's program. A call of another architecture, or of x32, passes to the profile's filter,
-// which kills it.
+// which kills it. The arguments begin at offset 16 of struct seccomp_data, and have 8 bytes each, of which the program
+// compares the low half.
 func (c *Compilation) placeProgram() []filter.Insn {
 	const (
 		load  = 0x20 // BPF_LD | BPF_W | BPF_ABS
@@ -380,6 +388,7 @@ func (c *Compilation) PlaceCalls() (rules []filter.Rule) {
 			add(p.name, p.expr, denied)
 		}
 	}
+	// No filter sees the arguments of a multiplexer, which are in memory.
 	add("socketcall", "errno(ENOSYS)", filter.Action{})
 	add("ipc", "errno(ENOSYS)", filter.Action{})
 	return rules

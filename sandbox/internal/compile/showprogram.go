@@ -38,7 +38,8 @@ const (
 )
 
 // bindProgram binds one file of the host that the profile's mounts do not show. It changes neither a root directory nor
-// a running sandbox: there the program must already exist.
+// a running sandbox: there the program must already exist. name is the program as it was typed, and path its absolute
+// path. The error is a LookupError, with the exit code of env(1).
 func (c *Compilation) bindProgram(name, path string, by namedBy) error {
 	notFound := &fail.LookupError{Name: name, Why: "no such file", Code: 127}
 	if c.Profile.Root.Kind == policy.RootDir {
@@ -63,6 +64,8 @@ func (c *Compilation) bindProgram(name, path string, by namedBy) error {
 	if err != nil {
 		return err
 	}
+	// The file appears under the name by which it was found, so that a program that looks at its own path finds what it
+	// expects.
 	from := own("command")
 	target, err := c.place(from, path, false)
 	if err != nil {
@@ -75,7 +78,8 @@ func (c *Compilation) bindProgram(name, path string, by namedBy) error {
 	return nil
 }
 
-// mayShow returns the path of a program on the host, without links, if the program may be bound.
+// mayShow returns the path of a program on the host, without links, if the program may be bound. Otherwise the error
+// says which of the three conditions above is not met.
 func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
 	real, err := c.withoutPlanted(name, path)
 	if err != nil {
@@ -96,7 +100,7 @@ func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
 }
 
 // withoutPlanted resolves a path on the host as the kernel does, but follows only links of the system. Any other link
-// is an error, because a task could have made it.
+// is an error, because a task could have made it. path is absolute. The result is the path that no link remains in.
 func (c *Compilation) withoutPlanted(name, path string) (string, error) {
 	done, rest := "", path[1:]
 	for links := 0; rest != ""; {
@@ -130,6 +134,7 @@ func (c *Compilation) withoutPlanted(name, path string) (string, error) {
 		if !c.ofSystem(paths.Clean(done + "/")) {
 			return "", plantedError(name, path, next)
 		}
+		// An absolute link starts again at the root, and a relative one at the directory of the link.
 		if strings.HasPrefix(text, "/") {
 			done = ""
 		}

@@ -34,7 +34,9 @@ const (
 // CoveredSocket is the What of a mount that hides a socket.
 const CoveredSocket = "a socket of the host that no bind names, and covered"
 
-// CoverSockets hides the host's sockets that the sandbox would show, by mounts over them.
+// CoverSockets hides the host's sockets that the sandbox would show, by mounts over them. It must come after all
+// mounts, because it covers what these show. If the host's sockets cannot be listed, that is a note and no error: the
+// walk below still finds the sockets in writable directories.
 func (c *Compilation) CoverSockets() error {
 	if c.AsItIs() || c.LandlockResolves() || !c.Tree.ShowsHost() {
 		return nil
@@ -43,6 +45,7 @@ func (c *Compilation) CoverSockets() error {
 	if err != nil { // a proc file system without this file: subset=pid
 		c.note("the host's sockets cannot be listed, and are not covered unless they lie in a writable directory: /proc/net/unix: " + fail.Bare(err).Error())
 	}
+	// A socket that only the walk finds is covered if somebody may listen at it.
 	for _, name := range c.walkForSockets() {
 		if slices.Contains(names, name) || c.listens(name) {
 			names = append(names, name)
@@ -58,7 +61,8 @@ func (c *Compilation) CoverSockets() error {
 	return nil
 }
 
-// LandlockResolves reports whether Landlock restricts to which named sockets the task may connect.
+// LandlockResolves reports whether Landlock restricts to which named sockets the task may connect. Then no socket needs
+// a cover, and a socket that appears later is out of reach too.
 func (c *Compilation) LandlockResolves() bool {
 	return !c.Profile.Landlock.Off && !c.Profile.Nest && c.Host.LandlockABI >= resolveUnixABI
 }
@@ -71,7 +75,9 @@ func (c *Compilation) listens(path string) bool {
 	return !ok || l.Listens(path)
 }
 
-// coverSocket hides a socket of the host at every path at which the sandbox shows it.
+// coverSocket hides a socket of the host at every path at which the sandbox shows it. host is the socket's path on the
+// host, without links. A socket that has disappeared meanwhile is no error, and neither is a path that no longer leads
+// to a socket.
 func (c *Compilation) coverSocket(windows []window, host string) error {
 	views, err := c.places(windows, host)
 	if err != nil || len(views) == 0 {
@@ -94,7 +100,7 @@ func (c *Compilation) coverSocket(windows []window, host string) error {
 	return nil
 }
 
-// SocketsBy says how the sockets were found.
+// SocketsBy says how the sockets were found. The report shows it as the source of SocketsText.
 func (c *Compilation) SocketsBy() string {
 	if c.noDiag {
 		return "/proc/net/unix alone; sock_diag is refused, so one that was renamed is not known"
@@ -102,7 +108,8 @@ func (c *Compilation) SocketsBy() string {
 	return "sock_diag, /proc/net/unix"
 }
 
-// boundSockets lists the sockets of the launcher's network namespace that have a path.
+// boundSockets lists the sockets of the launcher's network namespace that have a path. Sockets of other network
+// namespaces are not in the list, although a path may lead to them: walkForSockets finds some of these.
 func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 	if diag, ok := c.launcherFiles().(interface {
 		Sockets() ([]host.BoundSocket, error)
@@ -136,6 +143,8 @@ func (c *Compilation) namedSockets() ([]string, error) {
 		return nil, err
 	}
 	var names []string
+	// A socket's name is the path that its server passed to bind(2), as the server saw it: it can be relative, lie in
+	// another mount namespace, or be a name that the file no longer has.
 	for _, s := range list {
 		if isControl(s) {
 			continue
@@ -179,7 +188,7 @@ func (c *Compilation) hasInode(path string, ino uint32) bool {
 
 // shownDevices lists the file systems that the sandbox shows in part: those of the sources of its mounts, and those
 // that the host has mounted below these. namedSockets ignores renamed sockets on other file systems, because the task
-// cannot reach them.
+// cannot reach them. The keys have the form of deviceText.
 func (c *Compilation) shownDevices() (map[string]bool, error) {
 	table, err := c.mountsOfHost()
 	if err != nil {
@@ -214,13 +223,14 @@ func isControl(s host.BoundSocket) bool {
 }
 
 // searchSockets searches the host's directories that the sandbox shows for sockets that are not at their paths. It
-// stops after maxSearched names. The sockets that it has not found stay in c.lost.
+// stops after maxSearched names. The sockets that it has not found stay in c.lost. The result has paths of the host.
 func (c *Compilation) searchSockets() (found []string) {
 	var dirs []string // paths in the sandbox
 	for _, w := range c.windows() {
 		dirs = append(dirs, w.target)
 	}
 	for looks := 0; len(dirs) > 0 && len(c.lost) > 0 && looks < maxSearched; dirs = dirs[1:] {
+		// The search goes by paths of the sandbox, so that it enters only what the task can reach.
 		dir := c.Tree.HostPath(dirs[0])
 		if dir == "" || slices.Contains(picture.QuietDirs[:], dir) {
 			continue
@@ -243,7 +253,8 @@ func (c *Compilation) searchSockets() (found []string) {
 }
 
 // isLost reports whether a file is a socket in c.lost, and removes that socket from c.lost. It compares only inode
-// numbers, so a file with the same number on another file system counts too.
+// numbers, so a file with the same number on another file system counts too. A wrong match does no harm: it only ends
+// the search for one socket too early, and the file that is covered is a socket as well.
 func (c *Compilation) isLost(path string) bool {
 	n := len(c.lost)
 	c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return c.hasInode(path, s.Ino) })
@@ -252,7 +263,8 @@ func (c *Compilation) isLost(path string) bool {
 
 // walkForSockets looks for sockets in the writable binds that /proc/net/unix does not name, because they belong to
 // another network namespace, or were bound by a relative name, or renamed. It stops after socketLooks entries of each
-// bind, unless the search for the hide rules or for repositories has been through the bind and has seen them all.
+// bind, unless the search for the hide rules or for repositories has been through the bind and has seen them all. The
+// paths are those of the host.
 func (c *Compilation) walkForSockets() (found []string) {
 	whole := map[string]bool{}
 	if c.searched != nil {
@@ -263,6 +275,7 @@ func (c *Compilation) walkForSockets() (found []string) {
 		if !p.HostsWrites() || c.Tree.At(p.Target) != p || whole[p.Target] {
 			continue
 		}
+		// Breadth first: a socket is more likely near the top of a directory.
 		looks, dirs := 0, []string{p.Source}
 		for len(dirs) > 0 && looks < socketLooks {
 			dir := dirs[0]
@@ -313,7 +326,8 @@ func (c *Compilation) SocketsText() string {
 }
 
 // undone reports that a bind of the working directory replaces an empty directory of the profile by the host's. If that
-// directory is /run, which contains the sockets of the whole session, undone refuses.
+// directory is /run, which contains the sockets of the whole session, undone refuses. A profile that makes /tmp empty
+// is undone by a working directory of /tmp, for example.
 func (c *Compilation) undone() error {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
@@ -332,7 +346,8 @@ func (c *Compilation) undone() error {
 	return nil
 }
 
-// uncovers lists the empty directories of the profile that a later mount replaces by the host's.
+// uncovers lists the empty directories of the profile that a later mount replaces by the host's. later is the index of
+// that mount among the parts of the tree.
 func (c *Compilation) uncovers(later int) (list []string) {
 	p := &c.Tree.Parts[later]
 	for i := range later {
@@ -348,7 +363,8 @@ func (c *Compilation) uncovers(later int) (list []string) {
 // runtimeDir reports whether a directory is /run, or the session directory of a user in it, or lies between the two.
 func runtimeDir(dir string) bool {
 	// /var/run is another name of /run. A directory further down, such as /run/user/1000/app, is not refused, because
-	// it does not contain the sockets of the whole session.
+	// it does not contain the sockets of the whole session. The number of slashes tells /run/user/1000 from a directory
+	// below it.
 	dir = strings.TrimPrefix(dir, "/var")
 	rest, ok := strings.CutPrefix(dir, "/run")
 	if !ok || rest != "" && rest[0] != '/' {
@@ -360,7 +376,8 @@ func runtimeDir(dir string) bool {
 
 // landSockets lets the task connect to the sockets that a bind names, and to sockets on the sandbox's own file systems.
 // A program that joins the sandbox needs these rules, because other processes have made the sockets. A Landlock rule
-// also covers the mounts below its path, so a file system with a directory of the host below it gets no rule.
+// also covers the mounts below its path, so a file system with a directory of the host below it gets no rule. A kernel
+// without that right gets the covers of CoverSockets instead.
 func (c *Compilation) landSockets(from plan.From) {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
@@ -373,7 +390,7 @@ func (c *Compilation) landSockets(from plan.From) {
 	}
 }
 
-// namedSocket reports whether a mount shows a single socket of the host.
+// namedSocket reports whether a mount shows a single socket of the host. Only a bind of the profile can name one.
 func (c *Compilation) namedSocket(p *picture.Part) bool {
 	if !p.File || p.Source == "" {
 		return false

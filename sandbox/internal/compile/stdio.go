@@ -82,7 +82,8 @@ func (c *Compilation) GivesPipes() bool {
 }
 
 // Lent reports whether the task reads from a pipe of its own in place of a standard file that is a pipe. The owner of a
-// pipe can open both ends of it: see Copied.
+// pipe can open both ends of it: see Copied. The launcher then passes on only what the task reads: see stdin.go of
+// internal/launch.
 func (c *Compilation) Lent(number int) bool {
 	return number == 0 && c.Req.Stdio[0].Pipe && !c.Brokered(0) && !c.AsItIs()
 }
@@ -108,7 +109,8 @@ func (c *Compilation) Copied(number int) bool {
 // MsgStdin carries the descriptor of the task's standard input to the launcher.
 const MsgStdin = 'S'
 
-// settleStdin decides whether the task opens its standard input again.
+// settleStdin decides whether the task opens its standard input again. A program that joins, or is observed, keeps the
+// caller's descriptor. So does a task in another mount namespace, where the path may mean another file.
 func (c *Compilation) settleStdin() error {
 	f := c.Req.Stdio[0].Regular
 	if f == nil || c.Into != nil || c.Observed() || c.Joined(unix.CLONE_NEWNS) != nil {
@@ -155,11 +157,13 @@ func (c *Compilation) allowStdin() {
 // idmapped bind of the file is mounted on that name.
 
 // OutputFile reports whether a standard file is a named file that the task writes, and that the task gets unchanged.
+// number is 1 or 2; standard input is never one.
 func (c *Compilation) OutputFile(number int) bool {
 	return number > 0 && c.Req.Stdio[number].Written && !c.Copied(number) && !c.Brokered(number) && !c.Withheld(number)
 }
 
-// outputPaths returns the paths of the caller's output files.
+// outputPaths returns the paths of the caller's output files. Output without a path, such as a deleted file, is not in
+// the list.
 func (c *Compilation) outputPaths() (list []string) {
 	for i := range c.Req.Stdio {
 		if f := &c.Req.Stdio[i]; c.OutputFile(i) && f.Path != "" {
@@ -229,7 +233,8 @@ func (c *Compilation) Reopened(number int) bool { return number == 0 && c.Stdin 
 
 // withoutJobserver removes from a variable such as MAKEFLAGS the jobserver of a make outside, which the task cannot
 // use: descriptors that the task does not get, or a named pipe that it does not see. The number of jobs stays, so a
-// make inside has a jobserver of its own. Variables of the makefile follow after "--", and stay.
+// make inside has a jobserver of its own. Variables of the makefile follow after "--", and stay. name is the variable's
+// name, and entry its value. The result is entry if nothing has to be removed.
 func (c *Compilation) withoutJobserver(name, entry string) string {
 	flags, vars, _ := strings.Cut(entry, " -- ")
 	cut := false
@@ -257,7 +262,8 @@ func (c *Compilation) withoutJobserver(name, entry string) string {
 	return flags
 }
 
-// hasJobserver reports whether the task gets the descriptors or the named pipe of a jobserver.
+// hasJobserver reports whether the task gets the descriptors or the named pipe of a jobserver. value is what follows
+// --jobserver-auth=: "R,W" for two descriptors, or "fifo:PATH" for a pipe, as make(1) writes it.
 func (c *Compilation) hasJobserver(value string) bool {
 	if file, ok := strings.CutPrefix(value, "fifo:"); ok {
 		inside, err := c.Tree.Resolve(paths.Clean(file))
@@ -295,7 +301,8 @@ func (c *Compilation) Brokered(number int) bool {
 	return c.Req.Terminal || c.Profile.TTY == policy.TTYBroker && c.Req.Stdio[number].Terminal
 }
 
-// findTerminal decides whether the task gets a terminal, and from which devpts.
+// findTerminal decides whether the task gets a terminal, and from which devpts. In place that is the host's, because
+// nothing can be mounted. It is an error to record a terminal that the task does not have.
 func (c *Compilation) findTerminal() error {
 	for i := range c.Req.Stdio {
 		c.OwnTTY = c.OwnTTY || c.Brokered(i)
@@ -305,14 +312,15 @@ func (c *Compilation) findTerminal() error {
 			Hint: "use --tty broker if stdin, stdout or stderr is a terminal; -t always gives it one"}
 	}
 	for i := range c.Profile.Mounts {
-		if m := &c.Profile.Mounts[i]; c.OwnTTY && m.Kind == policy.MountDev {
+		if m := &c.Profile.Mounts[i]; c.OwnTTY && !c.InPlace() && m.Kind == policy.MountDev {
 			c.OwnPts, c.devTarget = true, paths.Clean(m.Target)
 		}
 	}
 	return nil
 }
 
-// terminal makes the task's terminal. It comes before the fork, because init leads the terminal's session.
+// terminal makes the task's terminal. It comes before the fork, because init leads the terminal's session. After it the
+// child leads a session, and the terminal is its controlling one.
 func (c *Compilation) terminal() error {
 	if !c.OwnTTY {
 		return nil
@@ -339,7 +347,8 @@ func (c *Compilation) terminal() error {
 
 // openTerminal opens a terminal, and sends its master to the launcher. The terminal belongs to a new devpts, which
 // stays detached until /dev is made, or to the devpts of the sandbox that is joined. A descriptor can be sent only by a
-// known number, so the master briefly takes one of the numbers that the terminal gets later.
+// known number, so the master briefly takes one of the numbers that the terminal gets later. from is the line of the
+// profile that asks for the terminal.
 func (c *Compilation) openTerminal(from plan.From) {
 	master, number := plan.R(plan.Master), c.terminalFD()
 	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
@@ -371,7 +380,8 @@ func (c *Compilation) terminalFD() uint64 {
 }
 
 // jobControl puts the task into a process group of its own, in the foreground of its terminal. The kernel sends SIGTTOU
-// to a background process that does this; that signal is blocked here, like every signal of the child.
+// to a background process that does this; that signal is blocked here, like every signal of the child. The task calls
+// it, and not init.
 func (c *Compilation) jobControl() {
 	c.do(c.scalar("tty"), plan.NewGroup(), plan.Foreground(plan.Number(c.terminalFD())))
 }
@@ -385,4 +395,43 @@ func (c *Compilation) console(from plan.From, target string, rule policy.Pos) {
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), "console", fromFD),
 		plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, "console"), File: true, Write: true, What: aDevice, Rule: rule})
+}
+
+// leftOpen bounds how many descriptors the task leaves open for the close_range(2) before execve, which takes one call
+// for all. leastNofile is the hard limit of descriptors from which it does so.
+const leftOpen, leastNofile = 128, 4096
+
+// leaves reports whether the task may leave one more descriptor open. All of them are close-on-exec, and init closes its
+// copies before it reaps. They lead to nothing but mounts that the task sees.
+func (c *Compilation) leaves() bool {
+	return c.left < leftOpen && c.Host.NofileMax >= leastNofile && c.Into == nil && !c.InPlace()
+}
+
+// leave ends the use of a descriptor, which must be close-on-exec. gone is the error to tolerate if there may be none.
+func (c *Compilation) leave(from plan.From, fd plan.Arg, gone plan.Errno) {
+	if c.leaves() {
+		c.left++
+		return
+	}
+	c.do(from, plan.CloseStep(fd).OrElse(gone))
+}
+
+// keeper returns a register for a mount that the task may write, so that a Landlock rule can use its descriptor, or Tree
+// if none is left.
+func (c *Compilation) keeper() plan.Reg {
+	if c.kept == plan.KeptRegs || !c.leaves() || c.Profile.Landlock.Off || c.Profile.Nest || c.Host.LandlockABI == 0 {
+		return plan.Tree
+	}
+	c.left++
+	c.kept++
+	return plan.Kept + plan.Reg(c.kept) - 1
+}
+
+// put ends the use of a mount that keeper has given a register. It returns the register if the descriptor stays open.
+func (c *Compilation) put(from plan.From, r plan.Reg) plan.Reg {
+	if r == plan.Tree {
+		c.leave(from, plan.R(r), 0)
+		return plan.NoReg
+	}
+	return r
 }

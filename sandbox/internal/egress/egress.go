@@ -37,7 +37,20 @@ type Config struct {
 	Relay  int // the listening socket
 	Naming int // the socket for datagrams to port 53
 	Nft    int // a socket of netfilter in the sandbox's network
+
+	Publish    []Published
+	Seed       int                // a fresh socket of TCP in the sandbox's network; -1 if nothing is published
+	Disconnect func(fd int) error // makes a connected socket of TCP a fresh one
 }
+
+// Published is a published port, and its rule for a report.
+type Published struct {
+	endpoint.Publish
+	Rule string
+}
+
+// relayPort is the port of the sandbox at which the relay's socket is.
+const relayPort = 1
 
 // Set is a pair of sets in the sandbox's kernel: the addresses of names of which these ports are allowed. IPv6 may be
 // "".
@@ -61,6 +74,8 @@ type Server struct {
 	log      flowLog
 	most     int
 	lookups  chan struct{}
+	minter   minter
+	ports    []*port
 
 	mu     sync.Mutex
 	flows  map[*flow]struct{}
@@ -85,6 +100,10 @@ func Start(cfg Config) (*Server, error) {
 	go s.acceptLoop()
 	go s.namingLoop()
 	go s.sweepLoop()
+	s.serve.Add(len(s.ports))
+	for _, p := range s.ports {
+		go s.publishLoop(p)
+	}
 	return s, nil
 }
 
@@ -105,6 +124,9 @@ func (s *Server) open() error {
 	relay, naming := os.NewFile(uintptr(s.Relay), "relay"), os.NewFile(uintptr(s.Naming), "naming")
 	defer relay.Close()
 	defer naming.Close()
+	if err := s.minter.open(&s.Config); err != nil {
+		return err
+	}
 	l, err := net.FileListener(relay)
 	if err != nil {
 		return err
@@ -120,7 +142,7 @@ func (s *Server) open() error {
 	if s.naming, ok = c.(*net.UDPConn); !ok {
 		return errors.New("the name server's socket is not one of UDP")
 	}
-	return nil
+	return s.listen()
 }
 
 func (s *Server) close() {
@@ -131,6 +153,10 @@ func (s *Server) close() {
 	if s.naming != nil {
 		s.naming.Close()
 	}
+	for _, p := range s.ports {
+		p.listener.Close()
+	}
+	s.minter.close()
 }
 
 // Stop ends the server and returns the log. The sandbox has ended, so nothing more comes from it; Stop waits a moment
@@ -139,9 +165,12 @@ func (s *Server) Stop() *report.Network {
 	s.mu.Lock()
 	s.ending = true
 	for f := range s.flows {
-		f.clientGone()
+		f.sandboxGone()
 	}
 	s.mu.Unlock()
+	for _, p := range s.ports {
+		p.listener.Close()
+	}
 	s.refusedByKernel()
 	s.awaitFlows(drainTime)
 	s.close()
@@ -186,6 +215,9 @@ func (s *Server) acceptLoop() {
 				return
 			case <-time.After(10 * time.Millisecond):
 			}
+			continue
+		}
+		if s.minter.takes(c, localOf(c)) {
 			continue
 		}
 		f := &flow{client: c, began: time.Now()}

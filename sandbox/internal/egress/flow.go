@@ -18,9 +18,12 @@ import (
 // flow is one connection of the sandbox.
 type flow struct {
 	client *net.TCPConn
-	began  time.Time
-	last   atomic.Int64 // the time of the last byte, in nanoseconds
-	half   atomic.Bool  // one side sends no more
+
+	published bool // the client is outside, and the server is the sandbox's program
+
+	began time.Time
+	last  atomic.Int64 // the time of the last byte, in nanoseconds
+	half  atomic.Bool  // one side sends no more
 
 	mu     sync.Mutex
 	server *net.TCPConn // nil before it is connected
@@ -48,20 +51,32 @@ func (f *flow) connect(c *net.TCPConn) bool {
 		return false
 	}
 	f.server = c
-	if f.gone {
+	if f.gone && !f.published {
 		_ = c.CloseRead() // an error means that it has ended
 	}
 	return true
 }
 
-// clientGone says that the sandbox has ended. What it has sent is still passed on.
-func (f *flow) clientGone() {
+// sandboxGone says that the sandbox has ended. What it has sent is still passed on.
+func (f *flow) sandboxGone() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.gone = true
-	if f.server != nil {
+	switch {
+	case f.published && f.server == nil:
+		f.end()
+	case f.published:
+		_ = f.client.CloseRead() // an error means that it has ended
+	case f.server != nil:
 		_ = f.server.CloseRead()
 	}
+}
+
+// alive reports whether nobody has ended the flow.
+func (f *flow) alive() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.ended
 }
 
 // refuse ends the flow so that the program sees a reset, and not the end of an answer.
@@ -71,6 +86,11 @@ func (f *flow) refuse() { reset(f.client) }
 func (f *flow) abort() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.end()
+}
+
+// end is abort. f.mu must be held.
+func (f *flow) end() {
 	if f.ended {
 		return
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // keep opens the descriptors through which other programs can join the sandbox later (cordon exec). It runs while the
-// task waits before its execve.
+// task waits before its execve. Without Cmd.Keep it does nothing.
 func (p *Process) keep() error {
 	if !p.Cmd.Keep {
 		return nil
@@ -35,6 +35,8 @@ func (p *Process) keep() error {
 		return err
 	}
 	c := p.Comp
+	// A joining launcher needs these values too: it compiles its own plan from the profile, the ids and the environment
+	// of this sandbox.
 	a.Caller, a.Profile, a.Cwd, a.Home = c.Host.UID, c.Profile, c.Host.Cwd, c.Host.Home
 	a.Workdir, a.Env = c.Workdir, c.Program.Env
 	a.NewUser, a.UID, a.GID = c.IDs.NewUser, c.IDs.InUID, c.IDs.InGID
@@ -64,7 +66,8 @@ func (p *Process) keepGroupFiles(a *attach.Attached) error {
 	return nil
 }
 
-// keepFile keeps a descriptor that the child has sent, for programs that join later.
+// keepFile keeps a descriptor that the child has sent, for programs that join later. fd is negative if the child's
+// message had no descriptor, which ends the launch.
 func (p *Process) keepFile(name string, fd int) error {
 	if fd < 0 {
 		return &fail.Error{Op: "keep the sandbox for exec", Err: errors.New("the " + name + " did not arrive")}
@@ -77,7 +80,7 @@ func (p *Process) keepFile(name string, fd int) error {
 }
 
 // Attach returns the data that a launcher needs to join this sandbox. It shares the descriptors of the sandbox's own
-// launcher.
+// launcher. The error is ErrSandboxEnded if init has ended.
 func (p *Process) Attach() (*attach.Attached, error) {
 	if p.kept == nil {
 		return nil, &fail.Error{Op: "attach", Err: errors.New("the sandbox was not started with a name"), Hint: "start it with cordon run --name NAME"}
@@ -95,6 +98,8 @@ func (p *Process) Attach() (*attach.Attached, error) {
 		a.Files = append(a.Files, name)
 	}
 	slices.Sort(a.Files)
+	// The program that joins must get this very filter. Its launcher compares the one that it compiles, and refuses if
+	// they differ: another version of cordon may compile another filter.
 	prog, err := p.Comp.PlainFilter()
 	if err != nil {
 		return nil, err
@@ -135,12 +140,14 @@ func (p *Process) frozen() bool {
 			return true
 		}
 	}
+	// Without a freezer, cordon pause has sent SIGSTOP, and the task's state is T: proc_pid_stat(5).
 	text, err := proc.ReadSome("/proc/"+strconv.Itoa(p.Task)+"/stat", 512)
 	name := strings.LastIndex(string(text), ") ") // the task's name in parentheses may itself contain one
 	return err == nil && name >= 0 && strings.HasPrefix(string(text)[name+2:], "T")
 }
 
-// Share returns a copy of the data and its descriptors, for a caller of the library.
+// Share returns a copy of the data and its descriptors, for a caller of the library. It may be called on any thread.
+// The caller closes the copy.
 func (p *Process) Share() (*attach.Attached, error) {
 	p.Mu.Lock()
 	// The lock keeps release from closing the descriptors meanwhile.

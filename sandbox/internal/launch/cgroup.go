@@ -15,7 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// makeGroups chooses the sandbox's control groups and makes them. It records a failure in its result.
+// makeGroups chooses the sandbox's control groups and makes them. It records a failure in its result. It comes before
+// the compilation, because the plan depends on the outcome: without a group rlimits stand in, if the profile permits
+// that.
 func (p *Process) makeGroups() *compile.Groups {
 	g := compile.ChooseGroups(p.Cmd.Profile, p.Cmd.Host)
 	if g.Choice == nil {
@@ -27,6 +29,7 @@ func (p *Process) makeGroups() *compile.Groups {
 	}
 	if made := p.Cgroup; err != nil {
 		p.Cgroup = nil
+		// No group at all, and not because a limit's file is missing: then every limit lacks its group.
 		if made == nil || len(made.Lacking) == 0 {
 			g.Fail(p.Cmd.Profile, err)
 			return g
@@ -98,7 +101,8 @@ func (p *Process) choice() *cgroup.Choice {
 	return p.groups.Choice
 }
 
-// checkGroups reads every limit back from the control groups, and checks that the task is in them.
+// checkGroups reads every limit back from the control groups, and checks that the task is in them. The error names the
+// first limit whose value differs from the profile's.
 func (p *Process) checkGroups() error {
 	if p.choice() == nil {
 		return nil
@@ -125,6 +129,7 @@ func (p *Process) guardDevices() error {
 		return nil
 	}
 	list, guarded := p.Comp.Devices()
+	// A bind of the host's whole /dev shows every device, so there is nothing to deny.
 	if !guarded {
 		return nil
 	}
@@ -167,9 +172,9 @@ func (p *Process) removeGroups() {
 // file would be idmapped, but devtmpfs cannot be. So the launcher makes nodes of the same numbers on a tmpfs of its
 // own, and gives the task those that belong to the caller.
 
-// openDevices makes a detached mount of a device, or of a directory of devices. A launcher that may make no nodes,
-// or a kernel before Linux 6.15, which clones no part of a detached mount, gets a plain bind: then the task has the
-// rights of its own id.
+// openDevices makes a detached mount of a device, or of a directory of devices. A launcher that may make no nodes, or a
+// kernel before Linux 6.15, which clones no part of a detached mount, gets a plain bind: then the task has the rights
+// of its own id. It returns a descriptor of the mount, which the caller closes.
 func (p *Process) openDevices(s *compile.Source) (int, error) {
 	path, err := walk.NoLinks(s.Path, walk.OpenAny)
 	if err != nil {
@@ -213,6 +218,7 @@ func newTmpfs() (int, error) {
 		return -1, err
 	}
 	defer unix.Close(fs)
+	// Nodes take next to no space.
 	for _, option := range [...][2]string{{"mode", "755"}, {"size", "1m"}} {
 		if err := unix.FsconfigSetString(fs, option[0], option[1]); err != nil {
 			return -1, err
@@ -254,7 +260,8 @@ func (p *Process) copyNode(from int, name string, to int, as string, budget *int
 	return nil
 }
 
-// copyNodes copies a directory.
+// copyNodes copies a directory. It opens source and copy without following links. The copy gets its owner and its mode
+// at the end, when it is complete.
 func (p *Process) copyNodes(from int, name string, to int, as string, st *unix.Stat_t, budget *int) error {
 	if name == "" {
 		name = "."
@@ -295,6 +302,7 @@ func (p *Process) copyNodes(from int, name string, to int, as string, st *unix.S
 func (p *Process) ownLike(dir int, name string, st *unix.Stat_t) error {
 	id, h := &p.Comp.IDs, p.Comp.Host
 	uid, gid := int(st.Uid), int(st.Gid)
+	// Other owners stay. To the task they appear as nobody, and their nodes open only if the mode lets everybody.
 	if uid == h.UID {
 		uid = id.OutUID
 	}

@@ -20,31 +20,47 @@ import (
 
 // Command describes a program to run in a sandbox, as the launcher needs it. The fields are those of sandbox.Cmd.
 type Command struct {
+	// Profile says what the sandbox is like, Host what this machine can do. Args[0] is the program's name or path. Env
+	// has NAME=VALUE; nil means the caller's environment, from which the profile then chooses.
 	Profile *policy.Profile
 	Host    *host.Host
 	Args    []string
 	Env     []string
 
-	Stdio      [3]*os.File // standard input, output and error; nil means /dev/null
+	Stdio [3]*os.File // standard input, output and error; nil means /dev/null
+	// ExtraFiles become descriptors 3, 4 and so on of the task, as in exec.Cmd. The launcher duplicates all files, and
+	// never closes the caller's.
 	ExtraFiles []*os.File
 
+	// Terminal asks for a terminal of the task's own even if Stdio has none. RecordTTY, if not nil, gets what that
+	// terminal shows.
 	Terminal  bool
 	RecordTTY io.Writer
-	Keep      bool // keep the descriptors that other programs need to join the sandbox
-	Into      *attach.Attached
-	Dir       string
+	// Keep and Into are the two sides of cordon exec: a sandbox that others may join, and the sandbox that this program
+	// joins. Dir is the working directory of a program that joins; "" means the sandbox's.
+	Keep bool // keep the descriptors that other programs need to join the sandbox
+	Into *attach.Attached
+	Dir  string
 
+	// KillAfter is the time between SIGTERM and SIGKILL; 0 means the default of grace.
 	KillAfter time.Duration
 	WaitDelay time.Duration // how long the launcher waits for slow readers of copied output; 0 means for ever
-	State     *state.Entry
-	Profiles  []ledger.Text
-	Search    []string
+	// State is the sandbox's entry in the state directory; nil if other commands need not find the sandbox.
+	State *state.Entry
+	// Profiles are the texts from which the profile was made, and Search the directories in which cordon looks for
+	// profiles. No task may change them, because they decide what the next run allows.
+	Profiles []ledger.Text
+	Search   []string
+	// Exclusive says that the process exists only for this run, as the command's does: it may stop itself with the
+	// task, take over signals, and leave its memory to the kernel at the end.
 	Exclusive bool
 	Brief     bool
-	Note      func(text string)
-	Missing   func(report.Missing)
-	Progress  func(names int)
-	Observer  Observer
+	// Note, Missing and Progress tell the caller of surprises, of missing layers, and of a search that takes long,
+	// before the program runs. Each may be nil. Observer records or audits the program instead of a filter that denies.
+	Note     func(text string)
+	Missing  func(report.Missing)
+	Progress func(names int)
+	Observer Observer
 
 	WhyInPlace string // why the host makes no namespaces, if the profile permits that; see WithoutNamespaces
 
@@ -55,8 +71,11 @@ type Command struct {
 	Ran                func() // called when the program runs, before the launcher reads anything back
 }
 
-// Request describes the command as data for the compiler. It examines the command's files now.
+// Request describes the command as data for the compiler. It examines the command's files now. The compiler never sees
+// a descriptor, so that the same request always gives the same plan.
 func (c *Command) Request() *compile.Request {
+	// Only stdin of the task's own user is opened again read-only: see host.DescribeStdin. A program that joins a
+	// sandbox, or is recorded, keeps the caller's descriptor.
 	owner := -1
 	if c.Into == nil && c.Observer == nil {
 		owner = compile.StdinOwner(c.Profile, c.Host)
@@ -81,6 +100,7 @@ func (c *Command) nonce() (nonce uint64, err error) {
 	if c.Into == nil && c.Observer == nil && c.Profile.Syscalls.Exec != policy.ExecOnce {
 		return 0, nil
 	}
+	// 0 means "no nonce", so it is drawn again.
 	for nonce == 0 {
 		if nonce, err = child.Random(); err != nil {
 			return 0, &fail.Error{Op: "getrandom", Err: err}

@@ -39,7 +39,7 @@ var Operations = [...]Operation{
 	{"attach", (*Process).attachAsked},
 }
 
-// control is the launcher's side of the control socket.
+// control is the launcher's side of the control socket. It exists while the sandbox is listed by cordon ps.
 type control struct {
 	listener int
 	proof    int // a descriptor of the launcher's user namespace, which proves who answers: see internal/state
@@ -55,6 +55,7 @@ type controlClient struct {
 // ServeControl begins to listen at the control socket, in the sandbox's state directory. It reaches the directory
 // through a descriptor, because the directory's path can be longer than a socket's address may be.
 func (p *Process) ServeControl(dir *os.Root) error {
+	// A sandbox that no command could reach is not started.
 	fail := func(err error) error { return &fail.Error{Op: "control socket", Err: err} }
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -159,7 +160,8 @@ func (p *Process) serveClient(c *controlClient) {
 	}
 }
 
-// Do runs the operation that a packet names.
+// Do runs the operation that a packet names. The packet comes from a process of the same user or of root, but may still
+// be malformed. An error becomes the reply.
 func (p *Process) Do(packet []byte) (value any, fds []int, err error) {
 	var r state.Request
 	if err := json.Unmarshal(packet, &r); err != nil {
@@ -188,6 +190,7 @@ func Answer(fd, proof int, value any, fds []int, err error) bool {
 		return false
 	}
 	b, err := json.Marshal(r)
+	// The kernel would refuse a larger packet, or more descriptors: unix(7), SCM_MAX_FD.
 	if err != nil || len(b) > state.MaxPacket || len(fds) > state.MaxRights {
 		return false
 	}
@@ -222,7 +225,7 @@ func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 	return nil, nil, err
 }
 
-// logAsked tells a client how much of the output the log has lost.
+// logAsked tells a client how much of the output the log has lost. cordon inspect shows the answer.
 func (p *Process) logAsked(json.RawMessage) (any, []int, error) {
 	var s state.LogState
 	if l := p.Cmd.State.Log(); l != nil {

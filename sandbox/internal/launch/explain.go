@@ -15,18 +15,22 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// explain adds the cause to the error of a failed launch, if the host is the cause. Otherwise it returns err.
+// explain adds the cause to the error of a failed launch, if the host is the cause. Otherwise it returns err. The error
+// of a step of the child has its cause already: see because.
 func (p *Process) explain(err error) error {
 	var e *fail.Error
 	switch h := cause.This(); {
 	// These errors name their cause already.
 	case errors.As(err, new(*fail.UnsupportedError)), errors.As(err, new(*fail.SignalError)), err == ErrEnded:
 		return err
+	// A missing file below /proc is seldom the file's fault: /proc is not mounted, or shows another pid namespace.
 	case errors.Is(err, unix.ENOENT) && strings.Contains(err.Error(), "/proc/"):
 		if c, ok := h.Proc(); ok {
 			return unsupported(policy.LayerMount, err, "", c)
 		}
 	case !errors.As(err, &e):
+	// The launcher makes only calls that every supported kernel has. So ENOSYS comes from a filter, as of a container
+	// runtime, and so does EPERM for a call that checks no rights.
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM) && (refusable(e.Op) || h.Filtered() && strings.HasPrefix(e.Op, "open_tree")):
 		return unsupported(policy.LayerSeccomp, err, "", h.Denied(fail.Errno(err)))
 	}
@@ -80,10 +84,13 @@ func (p *Process) CloneError(err error) error {
 	case unix.EAGAIN:
 		failed.Hint = "the limit of processes is reached: ulimit -u, or pids.max of the cgroup"
 		return failed
+	// These errors come from the new namespaces or from a filter: a limit in /proc/sys/user is reached (ENOSPC), user
+	// namespaces are forbidden (EPERM), or the kernel or a filter lacks clone3 (ENOSYS).
 	case unix.ENOSPC, unix.EPERM, unix.EACCES, unix.ENOSYS, unix.EINVAL:
 	default:
 		return failed
 	}
+	// A limit of zero in /proc/sys/user is certain. The general cause is only likely, so it comes last.
 	if c, k := h.ZeroLimit(flags); k != nil {
 		return unsupported(k.Layer, failed, "", c)
 	}
@@ -103,6 +110,7 @@ func (p *Process) because(s *plan.Step, e *fail.StepError) error {
 	if c, none := h.Proc(); none && e.Errno == unix.ENOENT && strings.Contains(e.Step, "/proc/") {
 		return lacking(policy.LayerMount, c)
 	}
+	// Any other errno is about the step's object, such as a missing path, and the step itself names that.
 	denied := e.Errno == unix.EPERM || e.Errno == unix.EACCES || e.Errno == unix.ENOSYS
 	switch {
 	case s.Call == plan.Unshare:

@@ -62,7 +62,8 @@ func (s *FileSet) CloseAll() {
 	s.closed = true
 }
 
-// openResources opens the joined namespaces, the terminal, the control groups and the standard files.
+// openResources opens the joined namespaces, the terminal, the control groups and the standard files. It runs before
+// the clone, so that the child inherits the descriptors.
 func (p *Process) openResources() error {
 	if err := p.openJoins(); err != nil {
 		return err
@@ -104,7 +105,7 @@ func (p *Process) openResources() error {
 
 // openStdio adds a standard file for the task: the caller's file, or /dev/null if it is nil. If the profile withholds a
 // terminal, the task gets /dev/null to read, or a pipe that the launcher copies from. Output with a limit also goes
-// through a pipe.
+// through a pipe. i is 0, 1 or 2.
 func (p *Process) openStdio(i int, f *os.File) error {
 	name := compile.StdioNames[i]
 	switch {
@@ -132,6 +133,7 @@ func (p *Process) sendSources() error {
 	if err != nil {
 		return err
 	}
+	// All sources of a phase share one mapping, because making it may cost a fork.
 	defer release()
 	for ; p.sent < len(p.Comp.Sources); p.sent++ {
 		s := &p.Comp.Sources[p.sent]
@@ -193,7 +195,8 @@ func openDetached(s *compile.Source, userns int) (int, error) {
 	return detach(s, path, userns)
 }
 
-// detach makes a detached mount of the file or directory that the descriptor path refers to.
+// detach makes a detached mount of the file or directory that the descriptor path refers to. A detached mount is
+// visible nowhere until the child attaches it with move_mount(2): open_tree(2), Linux 5.2.
 func detach(s *compile.Source, path, userns int) (int, error) {
 	fd, err := unix.OpenTree(path, "", compile.CloneTree|unix.AT_EMPTY_PATH)
 	if err != nil {
@@ -304,7 +307,8 @@ func (p *Process) holderMapping() (fd int, release func(), err error) {
 	return openUserNS(dir)
 }
 
-// writeMaps maps the child's ids from outside. It uses newuidmap(1) if the caller may not write the map itself.
+// writeMaps maps the child's ids from outside. It uses newuidmap(1) if the caller may not write the map itself. The
+// child waits meanwhile, because without a map it has no id.
 func (p *Process) writeMaps() error {
 	id := &p.Comp.IDs
 	dir := "/proc/" + strconv.Itoa(p.PID)
@@ -331,7 +335,8 @@ func (p *Process) writeMaps() error {
 	return p.writeMap(dir+"/gid_map", strings.Join(gids, "\n"))
 }
 
-// helperMaps runs newuidmap(1) or newgidmap(1), which are setuid programs.
+// helperMaps runs newuidmap(1) or newgidmap(1), which are setuid programs. An ordinary user may map only the own id.
+// These programs check the user's ranges and write the map with their privilege.
 func helperMaps(name string, pid int, maps []string) error {
 	out, err := helper.Run(name, append([]string{strconv.Itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...)
 	if err != nil {
@@ -350,7 +355,8 @@ func (p *Process) writeMap(path, text string) error {
 	return err
 }
 
-// writeText writes a text to a file of the kernel, in a single call.
+// writeText writes a text to a file of the kernel, in a single call. The kernel parses such a file by writes, so a text
+// in two writes would be two commands.
 func writeText(path, text string) error {
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

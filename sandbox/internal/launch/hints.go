@@ -16,6 +16,7 @@ import (
 
 // hints adds advice to the report of a failed run.
 func (p *Process) hints() {
+	// A program that succeeded needs no advice, and a limit has a line of its own.
 	r := &p.Report
 	if r.Exit == 0 || r.Limit != "" {
 		return
@@ -35,6 +36,7 @@ func (p *Process) hints() {
 		}
 		return
 	}
+	// A network with a list has its own report of what it refused.
 	if p.Comp.Egress == nil && p.unrouted() > 0 {
 		r.Hints = append(r.Hints, report.Hint{Text: "the program tried to reach a network, and the profile gives it none", Rule: p.Comp.Profile.Source("network"), Flag: "--net host"})
 	}
@@ -45,6 +47,8 @@ func (p *Process) hints() {
 	if h, ok := p.Comp.HintAbove(p.Cmd.Args); ok {
 		r.Hints = append(r.Hints, h)
 	}
+	// First the arguments: a path that the user typed is the most likely cause. Then the program's own messages, which
+	// name other paths.
 	for i := range p.Cmd.Args[1:] {
 		if h, ok := p.Comp.HintFor(p.Cmd.Args, i+1); ok {
 			r.Hints = append(r.Hints, h)
@@ -62,7 +66,8 @@ func (p *Process) hints() {
 
 // complaint is a path that the program could not open or create, according to the program's own message.
 type complaint struct {
-	path  string
+	path string
+	// write says that the program wanted to write, because the message is EROFS.
 	write bool
 }
 
@@ -88,6 +93,8 @@ func complaints(text string) (list []complaint) {
 			if len(list) == maxComplaints {
 				return list
 			}
+			// A word is taken for a path only if it has a slash or a dot. The lookup in the tree rejects everything
+			// else.
 			c := complaint{strings.TrimRight(word, "."), write}
 			if strings.ContainsAny(c.path, "/.") {
 				list = append(list, c)
@@ -132,7 +139,8 @@ func (p *Process) unrouted() int {
 	return snmp(buf[:n], "Ip:", "OutNoRoutes") + snmp(buf[:n], "Udp:", "NoPorts")
 }
 
-// snmp returns a counter of /proc/net/snmp, which has a line of names and a line of values for each protocol.
+// snmp returns a counter of /proc/net/snmp, which has a line of names and a line of values for each protocol. It
+// returns 0 if the counter is missing.
 func snmp(text []byte, proto, name string) int {
 	var names [][]byte
 	for line := range bytes.Lines(text) {
@@ -154,7 +162,8 @@ func snmp(text []byte, proto, name string) int {
 	return 0
 }
 
-// stepHint returns advice for a step that failed, or "".
+// stepHint returns advice for a step that failed, or "". call is the name of the system call. ELOOP, ENOSYS and EPERM
+// mean much the same for many calls; any other errno is explained only for a call where its cause is known.
 func stepHint(call string, errno unix.Errno) string {
 	switch {
 	case errno == unix.ELOOP:

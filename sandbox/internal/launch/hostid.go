@@ -52,8 +52,9 @@ func (p *Process) drawTaskID() (int, error) {
 		Hint: "--host-user caller runs the task as root"}
 }
 
-// openTaskIDs opens the file of locks. It returns -1 if it cannot; then only chance keeps the ids of two sandboxes
-// apart.
+// openTaskIDs opens the file of locks in the state directory state, and makes it if it does not exist. It does not
+// follow a link, and does not wait for a fifo. It returns -1 if it cannot; then only chance keeps the ids of two
+// sandboxes apart.
 func openTaskIDs(state string) int {
 	if state == "" {
 		return -1
@@ -93,10 +94,12 @@ func (p *Process) checkIDs() error {
 	return nil
 }
 
-// credentials holds a thread's user and group ids: real, effective, saved, and the id for file accesses.
+// credentials holds a thread's user and group ids: real, effective, saved, and the id for file accesses. The order is
+// that of proc_pid_status(5).
 type credentials struct{ uid, gid [4]int }
 
-// threadCredentials returns the ids of the calling thread.
+// threadCredentials returns the ids of the calling thread. A thread of a Go program can differ from the others if
+// somebody has called setresuid(2) without the runtime.
 func threadCredentials() (c credentials) {
 	c.uid[0], c.uid[1], c.uid[2] = unix.Getresuid()
 	c.gid[0], c.gid[1], c.gid[2] = unix.Getresgid()
@@ -219,7 +222,7 @@ func (p *Process) checkPrivate() error {
 }
 
 // samePrivate returns an error if a mount in the sandbox does not show the directory that its source names on the host,
-// or if that directory is no longer private.
+// or if that directory is no longer private. root is a descriptor of the task's root directory.
 func samePrivate(root int, part *picture.Part) error {
 	how := walk.OpenDir
 	if part.File { // one name of a root file system that is bound name by name

@@ -22,7 +22,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// openJoins opens the namespaces that the sandbox joins.
+// openJoins opens the namespaces that the sandbox joins. They stay open until the child has its own copies.
 func (p *Process) openJoins() error {
 	for i := range p.Comp.Joins {
 		j := &p.Comp.Joins[i]
@@ -43,7 +43,8 @@ func (p *Process) openJoins() error {
 	return nil
 }
 
-// enterJoined moves the launcher's thread into the joined namespaces, unless the child enters them itself.
+// enterJoined moves the launcher's thread into the joined namespaces, unless the child enters them itself. The thread
+// stays locked to this goroutine, so no other goroutine runs in these namespaces.
 func (p *Process) enterJoined() error {
 	if p.Comp.Staged() {
 		return nil
@@ -56,7 +57,8 @@ func (p *Process) enterJoined() error {
 	return nil
 }
 
-// adopt finds the process that the first child has forked in its place. That process is init from here on.
+// adopt finds the process that the first child has forked in its place. That process is init from here on. It does
+// nothing if no second fork has happened.
 func (p *Process) adopt() error {
 	next := int(p.Image.Page().Next)
 	if next == 0 || next == p.PID {
@@ -168,7 +170,8 @@ func (p *Process) joined() {
 	}
 }
 
-// sandboxEnds reports whether the joined sandbox has ended or is about to. Its init ends after its other processes.
+// sandboxEnds reports whether the joined sandbox has ended or is about to. Its init ends after its other processes. It
+// is false for a sandbox of its own.
 func (p *Process) sandboxEnds() bool {
 	if p.sandbox < 0 {
 		return false
@@ -240,7 +243,8 @@ func (p *Process) checkEntered(dir string) error {
 			continue
 		}
 		// The child has chosen the pid and time namespaces of its future children, so the links are pid_for_children
-		// and time_for_children.
+		// and time_for_children. Equal numbers are proof: the kernel gives a number to no second namespace while the
+		// first one lives, and the launcher's descriptors keep it alive.
 		its, err := proc.Readlink(dir + "/ns/" + k.Children)
 		if err != nil {
 			return &fail.Error{Op: "read back the namespaces", Err: err}
@@ -353,7 +357,9 @@ func fourTimes(id int) string {
 	return text + "\t" + text + "\t" + text + "\t" + text
 }
 
-// checkFilters makes sure that the program has one filter more than the launcher: Linux 5.9 and newer count them.
+// checkFilters makes sure that the program has one filter more than the launcher: Linux 5.9 and newer count them. Only
+// a program that joins needs this check: it inherits the filters of its launcher, so Seccomp=2 alone would not prove
+// that its own filter is there.
 func (p *Process) checkFilters(status []byte) error {
 	got := proc.StatusField(status, "Seccomp_filters")
 	if p.Comp.Into == nil || got == "absent" {

@@ -135,7 +135,7 @@ func (p *Process) compile() (err error) {
 		r.Groups = p.groups
 	}
 	r.MakeCaches = p.makeCaches
-	r.Searching, r.Two = p.searched, p.Cmd.Exclusive
+	r.Searching, r.Two, r.Recall = p.searched, p.Cmd.Exclusive, p.recall
 	defer p.endSearch()
 	for c, err := range compile.Parts(p.Cmd.Profile, p.Cmd.Host, r) {
 		if err == nil {

@@ -16,10 +16,13 @@ import (
 	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/ledger"
 	"cordon/sandbox/report"
 )
 
-// exceeded ends the sandbox because a limit was reached. The report names the first limit for which it is called.
+// exceeded ends the sandbox because a limit was reached. The report names the first limit for which it is called. A
+// limit that is reached later may be a consequence of the first. A sandbox that has already ended is not killed again.
 func (p *Process) exceeded(limit string) {
 	if p.limit == "" {
 		p.limit = limit
@@ -62,7 +65,8 @@ func (p *Process) counted(controller string) bool {
 }
 
 // checkCrowd checks whether the number of processes and threads has reached its limit. It cannot tell whether another
-// fork was refused, so it only reports this, and ends nothing.
+// fork was refused, so it only reports this, and ends nothing. It stops looking once the limit was reached, because one
+// observation is enough for the report.
 func (p *Process) checkCrowd() {
 	if p.gone { // another process may have init's number by now
 		return
@@ -237,7 +241,7 @@ func (p *Process) Outside(limit string, s *cgroup.Stats) bool {
 	return false
 }
 
-// stopWatching ends what keepLimits has begun to watch.
+// stopWatching ends what keepLimits has begun to watch. It may be called at any time, also if nothing is watched.
 func (p *Process) stopWatching() {
 	for _, fd := range p.watched {
 		p.Unwatch(fd)
@@ -287,13 +291,14 @@ func (p *Process) fileTooLarge() bool {
 	return p.Report.Signal == "SIGXFSZ" || p.Report.Exit == 128+int(unix.SIGXFSZ) && p.Comp.Rlimit("fsize") != nil
 }
 
-// outOfCPU reports whether RLIMIT_CPU ended the task, with SIGXCPU or SIGKILL. For SIGKILL only the used time tells.
+// outOfCPU reports whether RLIMIT_CPU ended the task, with SIGXCPU or SIGKILL. For SIGKILL only the used time tells. If
+// the launcher itself has ended the run, SIGKILL proves nothing.
 func (p *Process) outOfCPU() bool {
 	if p.Report.Signal == "SIGXCPU" {
 		return true
 	}
 	// For this limit the kernel counts in ticks. On a busy machine that count differs by up to a quarter from the time
-	// that the kernel reports.
+	// that the kernel reports. RLIMIT_CPU counts whole seconds.
 	limit, ok := p.Comp.CPURlimit()
 	return ok && p.Report.Signal == "SIGKILL" && p.limit == "" && p.Report.User+p.Report.System >= limit-limit/4
 }
@@ -336,6 +341,24 @@ type searching struct {
 	look  time.Duration // when signals are looked at again, in terms of took
 	tell  time.Duration // when progress is reported again
 	told  bool
+
+	memory *walk.Memory // what the search knows of directories; or nil
+	key    string       // under which it is stored
+}
+
+// recall returns what earlier searches of the same directories by the same rules have found.
+func (p *Process) recall(key string, keep func(name []byte, kind uint8) bool) *walk.Memory {
+	s := &p.search
+	s.key = key
+	s.memory = &walk.Memory{Keep: keep, Load: func() []byte { return ledger.Memory(p.records(), key, walk.MaxMemory) }}
+	return s.memory
+}
+
+// keepSearch stores what this run's searches have found. If that fails, the next search takes longer.
+func (p *Process) keepSearch() {
+	if b := p.search.memory.Stored(); b != nil {
+		_ = ledger.KeepMemory(p.records(), p.search.key, b)
+	}
 }
 
 // searched is called during a search with the number of names so far, which is 0 at its start. It returns an error if a
@@ -368,7 +391,8 @@ func (p *Process) searched(names int) error {
 	return nil
 }
 
-// endSearch tells the caller that the last search is over.
+// endSearch tells the caller that the last search is over. -1 means the end. A caller that was told nothing gets no end
+// either.
 func (p *Process) endSearch() {
 	if p.search.told {
 		p.search.told = false

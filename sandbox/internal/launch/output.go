@@ -26,6 +26,7 @@ func (p *Process) keepOutputLimit() error {
 	}
 	err := p.beginCopying()
 	if err == nil {
+		// The meter counts bytes of both streams together.
 		p.output, err = output.NewMeter(limit.V)
 	}
 	if err != nil {
@@ -40,6 +41,7 @@ func (p *Process) watchOutput() {
 	if p.output == nil {
 		return
 	}
+	// Over is an eventfd. The relay that passes the limit writes to it, and cuts the output off at the same byte.
 	p.Watch(p.output.Over, unix.POLLIN, func(int16) {
 		p.Unwatch(p.output.Over)
 		p.exceeded(report.LimitOutput)
@@ -77,6 +79,7 @@ func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
 		return nil, &fail.Error{Op: "pipe", Err: err}
 	}
+	// In is the task's end, Out the launcher's.
 	r := &output.Relay{Name: name, In: ends[1], Out: ends[0], Meter: p.output}
 	// Messages come on stderr, or on stdout if the caller's stderr is the same file: see relayStdio.
 	r.Keep = name == compile.StdioNames[2] || SameFile(p.Cmd.Stdio[1], p.Cmd.Stdio[2])
@@ -112,7 +115,8 @@ func (p *Process) relayStdio(i int, f *os.File) error {
 	return p.files.Dup(compile.StdioNames[i], r.In)
 }
 
-// messages returns the end of what the task has written to stderr, if the launcher copies it.
+// messages returns the end of what the task has written to stderr, if the launcher copies it. The text feeds the hints;
+// nothing else depends on it.
 func (p *Process) messages() []byte {
 	if p.copying == nil {
 		return nil
@@ -125,8 +129,10 @@ func (p *Process) messages() []byte {
 	return nil
 }
 
-// SameFile reports whether two files are one: the same pipe, socket or device, or the same opened file. A regular
-// file that is opened twice is two files, because each has its own position: kcmp(2).
+// SameFile reports whether two files are one: the same pipe, socket or device, or the same opened file. A regular file
+// that is opened twice is two files, because each has its own position: kcmp(2). If kcmp(2) fails, as under a
+// container's filter, two regular files count as different. Then each gets a pipe of its own, and only the order of
+// their output may suffer.
 func SameFile(a, b *os.File) bool {
 	if a == nil || b == nil {
 		return false
@@ -158,6 +164,7 @@ func (p *Process) Drain() {
 	// The launcher closes its own writing ends, because otherwise the relays would never see the end of a pipe.
 	c.CloseIn()
 	loop.Tell(c.Ended)
+	// A run that was cut short must end in bounded time, even if its reader hangs.
 	if p.limit != "" || p.Status.Signal() == unix.SIGKILL {
 		p.At(time.Now().Add(p.grace()), func() { loop.Tell(c.Quit) })
 	}
@@ -179,7 +186,7 @@ func (p *Process) Drain() {
 	}
 }
 
-// StopCopying ends the relays, whatever is left in the pipes.
+// StopCopying ends the relays, whatever is left in the pipes. It may be called more than once.
 func (p *Process) StopCopying() {
 	if p.output != nil {
 		p.Unwatch(p.output.Over)
@@ -189,13 +196,15 @@ func (p *Process) StopCopying() {
 		p.copying = nil
 		p.Mu.Unlock()
 		c.CloseIn()
+		// Ended lets the relays empty the pipes, Quit ends them even then.
 		loop.Tell(c.Ended)
 		loop.Tell(c.Quit)
 		c.Leave()
 	}
 }
 
-// giveUp ends the wait for slow readers if sig is meant to end the program. p.Mu must be held.
+// giveUp ends the wait for slow readers if sig is meant to end the program. p.Mu must be held. The user who sends such
+// a signal wants the end now, and not after the last byte.
 func (p *Process) giveUp(sig syscall.Signal) {
 	if p.copying != nil && ends(sig) {
 		loop.Tell(p.copying.Quit)

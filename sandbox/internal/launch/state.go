@@ -3,6 +3,8 @@ package launch
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"cordon/sandbox/caches"
 	"cordon/sandbox/internal/cache"
 	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/state"
 	"cordon/sandbox/ledger"
 	"cordon/sandbox/report"
@@ -53,6 +56,8 @@ func (p *Process) keepGroup() error {
 	}
 	place := p.Cgroup.Place
 	e.State.Cgroup = &place
+	// The state is written before the child enters the groups. A command that later finds the lock free reads the paths
+	// here, and removes the groups.
 	if err := state.Save(e); err != nil {
 		return &fail.Error{Op: "keep the state", Err: phrase.Cause(err)}
 	}
@@ -86,19 +91,30 @@ func (p *Process) recordWrites() (err error) {
 	if p.Comp.Into != nil {
 		return nil
 	}
-	paths := p.Comp.Writes()
-	if len(paths) == 0 {
+	writes := p.Comp.Writes()
+	if len(writes) == 0 {
 		return nil
 	}
+	// hidden lists directories that this sandbox can neither see nor replace although it can write around them. The
+	// record names them, so that other commands do not refuse them.
 	places := p.records()
 	var hidden []string
-	if dirs := p.Comp.Host.StateDirs(); len(dirs) > 1 { // no sandbox can write the default directory
-		hidden = dirs[:1]
+	if h := p.Comp.Host; len(h.StateDirs()) > 1 || h.StateInRecords() { // no sandbox can write the default directory
+		hidden = []string{h.State}
+		if real, err := filepath.EvalSymlinks(h.State); err == nil && real != h.State { // a home may be a link
+			hidden = append(hidden, real)
+		}
 	}
 	if dir := p.Comp.Caches.Shielded; dir != "" {
 		hidden = append(hidden[:len(hidden):len(hidden)], dir)
 	}
-	p.writes, err = ledger.Begin(places, paths, p.Cmd.Profiles, hidden...)
+	for _, place := range places { // hidden by compile's guardOwn
+		within := func(path string) bool { return paths.Below(place.MemoryPath(), path) }
+		if !p.Comp.AsItIs() && slices.ContainsFunc(writes, within) {
+			hidden = append(hidden[:len(hidden):len(hidden)], place.MemoryPath())
+		}
+	}
+	p.writes, err = ledger.Begin(places, writes, p.Cmd.Profiles, hidden...)
 	var known *ledger.Error
 	if errors.As(err, &known) {
 		return &fail.Error{Op: known.Op, Err: known.Err, Hint: known.Hint}
@@ -120,6 +136,7 @@ func (p *Process) makeCaches(s *cache.Set) ([]string, error) { return caches.Mak
 // reportCaches lists the caches in the report.
 func (p *Process) reportCaches() {
 	s := p.Comp.Caches.Set
+	// A profile without caches, or without a known tool, has no entry.
 	if s == nil || len(s.Tools) == 0 {
 		return
 	}
@@ -174,6 +191,7 @@ func (p *Process) lookForRepositories() {
 	if s == nil {
 		return
 	}
+	// The search is the second of this run. Its time is reported together with the first, because both cost the user.
 	begun := time.Now()
 	found, complete := s.Appeared()
 	p.search.took += time.Since(begun)

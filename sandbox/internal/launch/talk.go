@@ -16,7 +16,8 @@ import (
 	"cordon/sandbox/internal/state"
 )
 
-// converse answers the child's messages until execve has closed the last copy of the child's socket.
+// converse answers the child's messages until execve has closed the last copy of the child's socket. Each message is
+// one byte, with a descriptor at most. The order of the messages is that of the plan; package compile names them.
 func (p *Process) converse() error {
 	var init, task bool
 	for {
@@ -48,7 +49,7 @@ func (p *Process) converse() error {
 	}
 }
 
-// hear handles one message of the child.
+// hear handles one message of the child. An error ends the launch.
 func (p *Process) hear(m *child.Message) (err error) {
 	switch m.Byte {
 	case compile.MsgBegin: // the namespaces are complete by now, and nothing of the program has run
@@ -66,8 +67,10 @@ func (p *Process) hear(m *child.Message) (err error) {
 		if err = p.checkMounts(); err == nil {
 			err = p.guardDevices()
 		}
+	// Landlock's ruleset, so that cordon exec can enforce the same one.
 	case compile.MsgRules:
 		err = p.keepFile(attach.FileRuleset, m.File)
+	// The task opens its own status if the launcher may not: see Compilation.HandsStatus.
 	case compile.MsgStatus:
 		p.statusFD = m.File
 	case compile.MsgTask: // the last message before the filter: the task waits, so that the launcher can open its files
@@ -83,19 +86,22 @@ func (p *Process) hear(m *child.Message) (err error) {
 		if err == nil {
 			err = p.ready()
 		}
+	// The files that only the task could open: stdin as a read-only file, the terminal of the sandbox's own devpts, and
+	// the filter's listener.
 	case compile.MsgStdin:
 		err = p.keepStdin(m.File)
 	case compile.MsgTerminal:
 		err = p.terminal.Take(m.File)
 	case compile.MsgReady:
 		p.listen(m.File)
-	case compile.MsgRoute, compile.MsgNft, compile.MsgRelay, compile.MsgNaming:
+	case compile.MsgRoute, compile.MsgNft, compile.MsgRelay, compile.MsgNaming, compile.MsgSeed:
 		p.network.take(m.Byte, m.File)
 	}
 	return err
 }
 
-// Send tells the child to continue, and sends the descriptors for which it waits.
+// Send tells the child to continue, and sends the descriptors for which it waits. rights is an encoded control message
+// of unix(7), or nil. Send does not wait for the child to read.
 func (p *Process) Send(rights []byte) error {
 	for {
 		switch err := unix.Sendmsg(p.Link, []byte{1}, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err {
@@ -115,7 +121,8 @@ func (p *Process) Send(rights []byte) error {
 }
 
 // taskSeen opens a pidfd of the task before the task runs the program, so that its pid cannot belong to another
-// process.
+// process. pid is the number in the launcher's pid namespace, which the kernel has put into the message
+// (SCM_CREDENTIALS).
 func (p *Process) taskSeen(pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -148,7 +155,8 @@ func (p *Process) atProgram() bool {
 }
 
 // dying reports whether somebody has killed init or the task. It waits a moment, because the kernel closes a process's
-// descriptors a moment before it reports the end.
+// descriptors a moment before it reports the end. 100 ms are far more than the kernel needs, and too short for a user
+// to notice.
 func (p *Process) dying() bool {
 	return state.EndsWithin(100*time.Millisecond, p.pidfd, p.Taskfd)
 }

@@ -50,6 +50,7 @@ func (p *Process) checkMounts() error {
 	if err != nil {
 		return err
 	}
+	// A directory without its overlay is weaker, but not what the profile forbids: the report says so.
 	p.missing = append(p.missing, compile.NotStill(bare)...)
 	if err := p.checkPrivate(); err != nil {
 		return err
@@ -124,12 +125,15 @@ func (g *guards) restored() (n int) {
 	return n
 }
 
-// enforced adds to the report what the kernel says about a layer, and the file in which it says so.
+// enforced adds to the report what the kernel says about a layer, and the file in which it says so. Only what was read
+// back may be added.
 func (p *Process) enforced(layer policy.Layer, found, where string) {
 	p.Report.Enforced = append(p.Report.Enforced, report.Enforced{Layer: layer, Found: found, Where: where})
 }
 
-// checkNamespaces compares the task's namespaces with the launcher's, or with those that it was to join.
+// checkNamespaces compares the task's namespaces with the launcher's, or with those that it was to join. A namespace
+// that the plan makes must differ from the launcher's; otherwise a layer that the report calls enforced would be the
+// host's.
 func (p *Process) checkNamespaces() error {
 	dir := "/proc/" + strconv.Itoa(p.Task)
 	if err := p.compareNamespaces(dir); err != nil {
@@ -147,7 +151,7 @@ func (p *Process) checkNamespaces() error {
 }
 
 // compareNamespaces compares the namespaces of every kind in two directories of proc_pid_ns(5). It opens each directory
-// once.
+// once. A kind that the profile shares with the host is not compared.
 func (p *Process) compareNamespaces(dir string) error {
 	var at [2]int
 	for i, path := range [...]string{dir + "/ns", "/proc/self/ns"} {
@@ -180,6 +184,7 @@ func (p *Process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 	if err != nil {
 		return &fail.Error{Op: "read back the namespaces", Err: err}
 	}
+	// The links have the form "net:[4026531840]". Two links with the same text mean the same namespace: namespaces(7).
 	own, err := proc.ReadlinkAt(at[1], name)
 	if err != nil {
 		return &fail.Error{Op: "read back the namespaces", Err: err}
@@ -235,6 +240,7 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 			bare = append(bare, part.Source)
 		}
 	}
+	// So far no mount was too much. Now none may be missing: a hiding mount that is not there would show a secret.
 	for i := range t.Parts {
 		p := &t.Parts[i]
 		if t.At(p.Target) == p && !p.Absent && !p.Fleeting && visible[p.Target] == "" {
@@ -277,12 +283,14 @@ func (p *Process) confirm() error {
 }
 
 // checkTask reads back what the program runs with. If somebody has killed the program before, it reports that: see
-// killedWithin.
+// killedWithin. Every layer that it finds as the profile wants it is added to the report; the first that differs is the
+// error.
 func (p *Process) checkTask() error {
 	if p.Reaped { // the task has been reaped, so its pid may be another process's
 		p.unread()
 		return nil
 	}
+	// A task may end, or be killed, at any time. Only if its status cannot be read although it lives, the launch fails.
 	text, err := p.statusBehindExec()
 	switch {
 	case err == nil:
@@ -316,7 +324,8 @@ func (p *Process) statusBehindExec() ([]byte, error) {
 }
 
 // taskStatus reads the task's /proc/PID/status. The file stays open, because a /proc with hidepid may hide the task
-// from its launcher later: for example if the caller cannot read the program's file (proc(5), execve(2)).
+// from its launcher later: for example if the caller cannot read the program's file (proc(5), execve(2)). The format is
+// that of proc_pid_status(5).
 func (p *Process) taskStatus() ([]byte, error) {
 	path := "/proc/" + strconv.Itoa(p.Task) + "/status"
 	if p.statusFD >= 0 {
@@ -343,6 +352,7 @@ func (p *Process) checkStatus(text []byte) error {
 		key, want string
 		layer     policy.Layer
 	}
+	// The keys of proc_pid_status(5), in the order of the report. Seccomp is 2 for SECCOMP_MODE_FILTER.
 	fields := [...]field{
 		{"CapBnd", proc.Hex16(c.Keep), policy.LayerCaps},
 		{"CapPrm", proc.Hex16(c.HeldCaps()), policy.LayerCaps},

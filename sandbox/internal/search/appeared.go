@@ -13,8 +13,8 @@ import (
 )
 
 // Repositories lists the repositories of git in directories of the host and below them: everything that is named .git,
-// and bare repositories. two is walk.Tree's Two. complete is false if a directory could not be read, or there were more than MaxNames names.
-func Repositories(files host.Files, dirs []string, two bool) (found []string, complete bool) {
+// and bare repositories. two is walk.Tree's Two, and m a memory of a Search, or nil. complete is false if a directory could not be read, or there were more than MaxNames names.
+func Repositories(files host.Files, dirs []string, two bool, m *walk.Memory) (found []string, complete bool) {
 	r := &repositories{files: files, complete: true}
 	walker, ok := files.(interface{ Walk(t *walk.Tree) error })
 	if !ok {
@@ -24,7 +24,7 @@ func Repositories(files host.Files, dirs []string, two bool) (found []string, co
 		return r.found, r.complete
 	}
 	var all []*repositories
-	t := &walk.Tree{Two: two, Max: MaxNames, New: func() walk.Visitor {
+	t := &walk.Tree{Two: two, Max: MaxNames, Memory: m, New: func() walk.Visitor {
 		v := &repositories{complete: true}
 		all = append(all, v)
 		return v

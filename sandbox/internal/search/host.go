@@ -2,6 +2,9 @@ package search
 
 import (
 	"bytes"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/walk"
@@ -10,7 +13,7 @@ import (
 // walk searches the directories that are left, on the host.
 func (s *Search) walk() {
 	var all []*visitor
-	t := &walk.Tree{Two: s.Two, Step: s.step(), Inodes: s.Inodes != nil, New: func() walk.Visitor {
+	t := &walk.Tree{Two: s.Two, Step: s.step(), Inodes: s.Inodes != nil, Memory: s.memory(), Every: everyName, New: func() walk.Visitor {
 		v := &visitor{s: s}
 		all = append(all, v)
 		return v
@@ -25,8 +28,8 @@ func (s *Search) walk() {
 	err := s.walker().Walk(t)
 	for _, v := range all {
 		s.hits = append(s.hits, v.hits...)
-		s.Names += v.names
 	}
+	s.Names += t.Names
 	if err == walk.ErrTooMany {
 		s.Names = max(s.Names, MaxNames+1)
 	} else if err != nil {
@@ -37,6 +40,32 @@ func (s *Search) walk() {
 			s.again(r.dir, r.u, r.err)
 		}
 	}
+}
+
+// everyName reports whether any name in a directory may match: a rule has begun above it.
+func everyName(state any) bool { return len(state.(*under).begun) > 0 }
+
+// memory returns what searches by the same rules have found in directories, or nil.
+func (s *Search) memory() *walk.Memory {
+	if s.Recall == nil || s.Inodes != nil {
+		return nil
+	}
+	var key strings.Builder
+	for _, names := range s.Rules {
+		key.WriteString(strings.Join(names, "/"))
+		key.WriteByte(0)
+	}
+	for _, u := range s.roots {
+		key.WriteString(u.host)
+		key.WriteByte(0)
+	}
+	s.Memory = s.Recall(key.String(), s.matters)
+	return s.Memory
+}
+
+// matters reports whether a name that is not a directory's can matter to this search or to one for repositories.
+func (s *Search) matters(name []byte, kind uint8) bool {
+	return kind == unix.DT_SOCK || len(name) <= longestPart && isPart(name) || bytes.HasPrefix(name, []byte("config")) || s.first.has(name)
 }
 
 // step returns Step for the host's walk, which counts its own names.
@@ -52,7 +81,6 @@ func (s *Search) step() func(names int) error {
 type visitor struct {
 	s       *Search
 	parts   GitParts
-	names   int
 	hits    []hit
 	refused []refused
 }
@@ -67,7 +95,6 @@ type refused struct {
 // Visit matches one name.
 func (v *visitor) Visit(in *walk.Place, e *walk.Entry) (into bool, state any) {
 	u := in.State.(*under)
-	v.names++
 	is := aFile
 	switch {
 	case e.IsDir():

@@ -72,5 +72,14 @@ func (p *GitParts) See(name string) {
 	}
 }
 
+// isPart reports whether a name is .git, or one that [GitParts.See] knows.
+func isPart(name []byte) bool {
+	switch string(name) {
+	case ".git", "HEAD", "objects", "refs", "commondir":
+		return true
+	}
+	return false
+}
+
 // Whole reports whether git takes a directory with these names for a repository, which includes bare ones.
 func (p *GitParts) Whole() bool { return p.head && (p.common || p.objects && p.refs) }

@@ -35,14 +35,17 @@ type Search struct {
 	// Inodes, unless nil, makes the search look for files with these numbers instead. It finds them all, and some others.
 	Inodes map[uint64]bool
 	Step   func(names int) error // as walk.Tree's; first with 0, when the search begins
+	// Recall, unless nil, returns the memory with a key, which keeps the names that keep wants.
+	Recall func(key string, keep func(name []byte, kind uint8) bool) *walk.Memory
 
 	Found   []Match
-	Gits    []string // everything that is named .git or is a bare repository, except what lies in a .git
-	Configs []string // files in a .git that may be configurations of git
-	Closed  []string // directories that cannot be listed, or lie too deep
-	Sockets []string // of the host, as paths of the host
-	Files   []string // with Inodes: what may have one of these numbers
-	Names   int      // number of names that have been looked at
+	Gits    []string     // everything that is named .git or is a bare repository, except what lies in a .git
+	Configs []string     // files in a .git that may be configurations of git
+	Closed  []string     // directories that cannot be listed, or lie too deep
+	Sockets []string     // of the host, as paths of the host
+	Files   []string     // with Inodes: what may have one of these numbers
+	Names   int          // number of names that have been looked at
+	Memory  *walk.Memory // what Recall has returned; or nil
 
 	extra   picture.Extras
 	special map[string]bool // directories with something of the launcher's in them, or further down

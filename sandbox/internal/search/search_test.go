@@ -184,14 +184,14 @@ func TestInodes(t *testing.T) {
 // TestRepositories finds repositories by both ways.
 func TestRepositories(t *testing.T) {
 	dir := plant(t)
-	fast, whole := Repositories(host.OSFiles{}, []string{dir}, true)
-	slow, wholeSlow := Repositories(byName{host.OSFiles{}}, []string{dir}, true)
+	fast, whole := Repositories(host.OSFiles{}, []string{dir}, true, nil)
+	slow, wholeSlow := Repositories(byName{host.OSFiles{}}, []string{dir}, true, nil)
 	slices.Sort(fast)
 	slices.Sort(slow)
 	if !whole || !wholeSlow || len(slow) == 0 || !slices.Equal(fast, slow) {
 		t.Errorf("%v %v\n%v, not\n%v", whole, wholeSlow, fast, slow)
 	}
-	if _, whole := Repositories(host.OSFiles{}, []string{dir + "/none"}, true); !whole {
+	if _, whole := Repositories(host.OSFiles{}, []string{dir + "/none"}, true, nil); !whole {
 		t.Error("a directory that is gone counts as one that cannot be read")
 	}
 }

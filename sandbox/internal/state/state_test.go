@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -375,9 +376,18 @@ func TestStatePath(t *testing.T) {
 		}
 		return
 	}
-	for dir, want := range map[string]string{"/x/y/": "/x/y/cordon", "relative": ""} {
-		if p := host.StatePath(func(string) string { return dir }); p != want {
-			t.Errorf("%s: %s", dir, p)
+	own := t.TempDir()
+	for _, tt := range []struct{ runtime, state, want string }{
+		{own + "/", "", own + "/cordon"}, {own, "/x", own + "/cordon"},
+		{"relative", own, own + "/cordon/sandboxes"}, {"/none/such", own, own + "/cordon/sandboxes"},
+		{"/usr", own, own + "/cordon/sandboxes"}, // another user's
+	} {
+		if _, err := os.Stat("/run/user/" + strconv.Itoa(os.Getuid())); err == nil && tt.runtime != own && tt.runtime != own+"/" {
+			continue
+		}
+		env := map[string]string{"XDG_RUNTIME_DIR": tt.runtime, "XDG_STATE_HOME": tt.state}
+		if p := host.StatePath(func(name string) string { return env[name] }); p != tt.want {
+			t.Errorf("%q, %q: %s, want %s", tt.runtime, tt.state, p, tt.want)
 		}
 	}
 }

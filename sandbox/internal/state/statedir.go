@@ -35,10 +35,13 @@ type StateDir struct {
 // write to it.
 func OpenStateDir(path string) (*StateDir, error) {
 	if path == "" {
-		return nil, &fail.Error{Op: "state directory", Err: errors.New("XDG_RUNTIME_DIR is not set to an absolute path, and there is no /run/user/" + strconv.Itoa(os.Getuid())), Hint: host.RuntimeDirRemedy}
+		return nil, &fail.Error{Op: "state directory", Err: errors.New("there is no place for it: no XDG_RUNTIME_DIR or /run/user/" + strconv.Itoa(os.Getuid()) + " and no home directory of yours"), Hint: host.RuntimeDirRemedy}
 	}
 	failed := func(err error, hint string) (*StateDir, error) {
 		return nil, &fail.Error{Op: "state directory " + strconv.Quote(path), Err: err, Hint: hint}
+	}
+	if err := host.MakeStateRecords(path); err != nil {
+		return failed(err, host.RuntimeDirRemedy)
 	}
 	parent, err := os.Stat(filepath.Dir(path))
 	if err != nil {

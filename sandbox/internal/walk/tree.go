@@ -31,6 +31,14 @@ type Tree struct {
 	// Inodes says that the visitor needs Entry.Inode.
 	Inodes bool
 	Max    int // the walk ends with ErrTooMany after more names; 0 for no bound
+	// Memory, unless nil, spares a walk of many directories the listing of those that have not changed. Visit does not see
+	// their names that Memory.Keep does not want. A walk with Inodes has no use for it.
+	Memory *Memory
+	// Every, unless nil, reports whether the visitor must see every name in a directory with this State. Several threads
+	// call it.
+	Every func(state any) bool
+
+	Names int // set by Run: the number of names in the directories that were visited
 }
 
 // ErrTooMany ends a walk that has seen more than Tree.Max names.
@@ -121,6 +129,7 @@ func (t *Tree) Run() error {
 	}
 	w.run()
 	w.others.Wait()
+	t.Names = int(p.names.Load())
 	return p.err
 }
 
@@ -132,10 +141,12 @@ type worker struct {
 	jobs    []job
 	buf     []byte
 	dirs    int
+	recall  recall
 	others  sync.WaitGroup
 }
 
 func (w *worker) run() {
+	defer w.recall.end()
 	for w.next() {
 		j := w.jobs[len(w.jobs)-1]
 		w.jobs = w.jobs[:len(w.jobs)-1]
@@ -148,7 +159,17 @@ func (w *worker) run() {
 		if w.first && w.dirs%stepEvery == 0 {
 			w.step()
 		}
+		if w.first && w.dirs == alone {
+			w.remember()
+		}
 		w.share()
+	}
+}
+
+// remember begins to use the memory.
+func (w *worker) remember() {
+	if !w.t.Inodes && w.t.Memory.begin() {
+		w.recall = recall{m: w.t.Memory, devices: map[uint64]bool{}}
 	}
 }
 
@@ -183,6 +204,9 @@ func (w *worker) share() {
 		w.busy++
 		w.mu.Unlock()
 		helper := &worker{pool: w.pool, visitor: w.t.New(), buf: make([]byte, firstRead)}
+		if w.recall.m != nil {
+			helper.recall = recall{m: w.recall.m, devices: map[uint64]bool{}}
+		}
 		w.others.Go(helper.run)
 		return
 	}
@@ -240,20 +264,29 @@ func (w *worker) next() bool {
 // read reads one directory whole, and then shows its entries to the visitor. So nothing is seen twice if reading fails
 // and the visitor turns to another way.
 func (w *worker) read(j *job) {
+	every := w.t.Every != nil && w.t.Every(j.State)
+	if !every {
+		if l := w.recall.leaf(j); l != nil {
+			j.above.leave()
+			w.showKept(j, l)
+			w.visitor.Leave(&j.Place)
+			return
+		}
+	}
 	fd, err := w.open(j)
 	j.above.leave()
 	if err != nil {
 		w.visitor.Refused(j.Place, err)
 		return
 	}
-	n, err := w.fill(fd)
-	if err != nil {
+	from := len(w.jobs)
+	if l := w.recall.known(fd); l != nil && !every {
+		w.showKept(j, l)
+	} else if err := w.list(fd, j); err != nil {
 		unix.Close(fd)
 		w.visitor.Refused(j.Place, err)
 		return
 	}
-	from := len(w.jobs)
-	w.show(fd, j, w.buf[:n])
 	children := w.jobs[from:]
 	w.visitor.Leave(&j.Place)
 	if len(children) == 0 || j.depth >= heldDepth {
@@ -267,18 +300,32 @@ func (w *worker) read(j *job) {
 	}
 }
 
+// list lists an open directory, and shows its entries to the visitor.
+func (w *worker) list(fd int, j *job) error {
+	n, err := w.fill(fd)
+	if err != nil {
+		return err
+	}
+	w.recall.unchanged(fd)
+	w.show(fd, j, w.buf[:n])
+	return nil
+}
+
 func (w *worker) open(j *job) (fd int, err error) {
 	for {
 		if j.above == nil {
 			fd, err = NoLinks(j.Path, openTree)
 		} else {
-			fd, err = unix.Openat(j.above.fd, j.Path[strings.LastIndexByte(j.Path, '/')+1:], openTree, 0)
+			fd, err = unix.Openat(j.above.fd, lastName(j.Path), openTree, 0)
 		}
 		if err != unix.EINTR {
 			return fd, err
 		}
 	}
 }
+
+// lastName returns the last name of an absolute path.
+func lastName(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
 // fill reads a directory into the buffer, which grows as it must.
 func (w *worker) fill(fd int) (n int, err error) {
@@ -322,13 +369,40 @@ func (w *worker) show(fd int, j *job, b []byte) {
 		if !known {
 			e.Inode = 0
 		}
-		if e.Type == unix.DT_UNKNOWN && !ask(fd, &e) {
-			continue
+		if e.Type == unix.DT_UNKNOWN {
+			w.recall.keeps = false // what it is can change without the directory
+			if !ask(fd, &e) {
+				continue
+			}
 		}
-		if into, state := w.visitor.Visit(&j.Place, &e); into && e.IsDir() {
-			w.jobs = append(w.jobs, job{Place: Place{below(j.Path, e.Name), state}, depth: j.depth + 1})
-		}
+		w.recall.note(&e)
+		w.visit(j, &e)
 	}
+	w.recall.done(names)
+	w.count(names)
+}
+
+// showKept shows the entries of a directory that the memory knows.
+func (w *worker) showKept(j *job, l *listed) {
+	for kept := l.kept; len(kept) > 0; {
+		var e Entry
+		if e, kept = nextKept(kept); kept == nil {
+			break // impossible: hasDir has checked the form
+		}
+		w.visit(j, &e)
+	}
+	w.count(l.names)
+}
+
+// visit shows one entry to the visitor, and makes a job of a directory that the visitor enters.
+func (w *worker) visit(j *job, e *Entry) {
+	if into, state := w.visitor.Visit(&j.Place, e); into && e.IsDir() {
+		w.jobs = append(w.jobs, job{Place: Place{below(j.Path, e.Name), state}, depth: j.depth + 1})
+	}
+}
+
+// count counts names, and ends the walk if there are too many.
+func (w *worker) count(names int) {
 	if total := w.names.Add(int64(names)); w.t.Max > 0 && total > int64(w.t.Max) {
 		w.end(ErrTooMany)
 	}
