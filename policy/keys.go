@@ -99,6 +99,7 @@ var (
 	tlsWords       = []string{"any", "require-name"}
 	ttyWords       = []string{"none", "inherit", "broker"}
 	execWords      = []string{"any", "once"}
+	initWords      = []string{"own", "none"}
 	gitWords       = []string{"free", "protect"}
 	cacheWords     = []string{"off", "project", "overlay"}
 	denialWords    = []string{"silent", "report"}

@@ -279,4 +279,9 @@ var processKeys = []key[Profile]{
 			"proc(5).",
 		flags: []flag{{"oom-score-adj", "N", "how readily the kernel kills the task if memory runs out, -1000 to 1000"}}},
 		at: func(p *Profile) any { return &p.Process.OOMScoreAdj }},
+	{spec: spec{name: "init", typ: tWord, words: initWords, def: "own", example: "none",
+		doc: "What is pid 1 inside: `own` is a process of cordon's that reaps, `none` the program itself. " +
+			"See [pid 1](#pid-1).",
+		flags: []flag{{"init", "own|none", "what is pid 1 inside: cordon's own process, or the program itself (none)"}}},
+		at: func(p *Profile) any { return &p.Process.Init }},
 }

@@ -249,3 +249,12 @@ func compare(a, b string) int {
 	}
 	return 0
 }
+
+// Init says what is pid 1 of the sandbox's pid namespace.
+type Init string
+
+// The values of Init.
+const (
+	InitOwn  Init = ""     // a process of the launcher's, which reaps
+	InitNone Init = "none" // the program
+)

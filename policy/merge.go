@@ -98,6 +98,8 @@ func unset(ptr any) bool {
 		return *p == ""
 	case *Exec:
 		return *p == ""
+	case *Init:
+		return *p == ""
 	case *HostUser:
 		return *p == ""
 	case *Enter:

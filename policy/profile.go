@@ -374,6 +374,7 @@ type Process struct {
 	Umask       Opt[uint32]
 	Nice        Opt[int] // -20..19
 	OOMScoreAdj Opt[int] // -1000..1000
+	Init        Init
 }
 
 // TTY says what happens to a terminal on stdin, stdout or stderr.

@@ -35,6 +35,8 @@ func (k *spec) set(ptr any, s string) *fault {
 		return setWord(k, p, s)
 	case *Exec:
 		return setWord(k, p, s)
+	case *Init:
+		return setWord(k, p, s)
 	case *HostUser:
 		return setWord(k, p, s)
 	case *Enter:
@@ -308,6 +310,8 @@ func (k *spec) value(ptr any) (text string, unset bool) {
 		return k.wordText(string(*p))
 	case *Exec:
 		return k.wordText(string(*p))
+	case *Init:
+		return k.wordText(string(*p))
 	case *HostUser:
 		return k.wordText(string(*p))
 	case *Enter:
@@ -387,6 +391,8 @@ func copyScalar(dst, src any) {
 		*d = *src.(*CacheMode)
 	case *Exec:
 		*d = *src.(*Exec)
+	case *Init:
+		*d = *src.(*Init)
 	case *HostUser:
 		*d = *src.(*HostUser)
 	case *Enter:

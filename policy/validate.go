@@ -113,6 +113,13 @@ func (v *validator) scalars() {
 	if t := v.p.Namespaces.Time; !t.New && (t.Monotonic != 0 || t.Boottime != 0) {
 		v.fail(v.from("namespaces.time"), "namespaces.time", "offsets need a new namespace", "")
 	}
+	if n := &v.p.Namespaces; v.p.Process.Init == InitNone && (n.None || n.PID.Mode != NSNew) {
+		hint := "leave out namespaces.pid: new is the default"
+		if n.None {
+			hint = "leave out namespaces: none (--in-place)"
+		}
+		v.fail(v.from("process.init"), "process.init", "none makes the program pid 1 of a pid namespace of its own, and this profile has none", hint)
+	}
 	if m := v.p.Process.Umask; m.Set && m.V > 0o777 {
 		v.fail(v.from("process.umask"), "process.umask", Quote(FormatPerm(m.V))+" is not a umask", `such as "0022"`)
 	}

@@ -136,6 +136,15 @@ func OwnedFork() Step {
 	return step(Fork, num(CloneFlags, cloneFiles|cloneParentSetTID), Arg{Kind: Null}, Arg{Kind: Owner})
 }
 
+// First makes a Fork step also give the task a pid namespace of its own, below that of the old process: the task is pid 1
+// there. The words of the page that hold the task's pid hold 1 from the beginning, because the old process sees another.
+func (s Step) First() Step {
+	return step(Fork, num(CloneFlags, s.Args[0].Int&^(cloneParentSetTID|cloneChildSetTID)|CloneNewPID))
+}
+
+// CloneNewPID is CLONE_NEWPID.
+const CloneNewPID = 0x20000000
+
 // WithSelf makes a Fork step also store the task's pid, as the task sees it, in another word of the page. The owner
 // word cannot serve for this, because it is a futex whose value changes.
 func (s Step) WithSelf() Step {

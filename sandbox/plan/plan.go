@@ -5,6 +5,8 @@
 // from an earlier step, which is its result, through a register.
 package plan
 
+import "strconv"
+
 // Plan lists all system calls between clone and exec.
 type Plan struct {
 	Clone uint64   // CLONE_* flags of clone3(2), without the exit signal; with CLONE_INTO_CGROUP, the file "cgroup" is the group
@@ -51,13 +53,22 @@ const (
 	Top     // "/", if a path is opened component by component
 	Between // a directory in such a path
 	Input   // a file that becomes standard input
-	NumRegs
+	Kept    // the first of KeptRegs registers for mounts that a later step needs
+	NumRegs = Kept + KeptRegs
 )
+
+// KeptRegs is the number of registers from Kept on.
+const KeptRegs = 16
 
 var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc", "pts", "master", "slave", "program",
 	"top", "between", "input"}
 
-func (r Reg) String() string { return "%" + regNames[r] }
+func (r Reg) String() string {
+	if r >= Kept && r < NumRegs {
+		return "%kept" + strconv.Itoa(int(r-Kept))
+	}
+	return "%" + regNames[r]
+}
 
 // Arg is one argument. Data is memory that the kernel reads: a path, a buffer, or a structure in its C layout.
 type Arg struct {
@@ -121,6 +132,7 @@ const (
 	CapHeader   // struct __user_cap_header_struct
 	CapData     // struct __user_cap_data_struct[2]
 	Rlimit64    // struct rlimit64
+	Timespec    // struct timespec
 	Ifreq       // struct ifreq
 	RulesetAttr // struct landlock_ruleset_attr
 	Sigset      // kernel sigset_t
@@ -174,6 +186,7 @@ const (
 	EROFS      Errno = 30
 	ENOSYS     Errno = 38
 	EOPNOTSUPP Errno = 95
+	ETIMEDOUT  Errno = 110
 )
 
 // From is the line of the profile or the flag that has caused a step. The zero value means that the launcher itself

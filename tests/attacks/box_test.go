@@ -36,6 +36,15 @@ func accounts() []account {
 	return []account{{"user", os.Getuid(), os.Getgid()}}
 }
 
+// accountsOnce are the accounts, without the ordinary user if a run of that user's own follows.
+func accountsOnce() []account {
+	all := accounts()
+	if os.Getenv("CORDON_USER_FOLLOWS") != "" {
+		return all[:1]
+	}
+	return all
+}
+
 // site is the part of the host that belongs to one account: a working directory with the probe in it, a home with
 // secrets, and a root file system.
 type site struct {

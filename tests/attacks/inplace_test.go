@@ -32,7 +32,7 @@ func TestInPlace(t *testing.T) {
 				if !slices.Contains(on, profile) {
 					continue
 				}
-				for _, who := range accounts() {
+				for _, who := range accountsOnce() {
 					o := attempt(a.run, newBox(t, profile, who).inPlace())
 					t.Logf("in %s as %s: %s %s", profile, who.name, o.state, o.detail)
 					if o.state != "blocked" && o.state != "absent" && !refusedInPlace(o) {

@@ -19,7 +19,7 @@ func TestNestMatrix(t *testing.T) {
 			continue // row 60 names a Landlock rule for a file, which is an error with nest
 		}
 		t.Run(label(a), func(t *testing.T) {
-			for _, who := range accounts() {
+			for _, who := range accountsOnce() {
 				o := attempt(a.run, newBox(t, "default", who).with("--nest"))
 				if o.state == "escaped" { // what cannot be tried here is TestMatrix's to say
 					t.Errorf("as %s: %s %s", who.name, o.state, o.detail)

@@ -59,11 +59,14 @@ func TestPlanIsWhatHappens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			work, err := os.MkdirTemp(dir, "run-")
-			for _, own := range []string{"/.config/cordon/profiles", "/.local/state/cordon"} { // or the run makes them first
+			for _, own := range []string{"/.config/cordon/profiles", "/.local/state/cordon", "/.cache/cordon"} { // or the run makes them first
 				err = errors.Join(err, os.MkdirAll(work+".home"+own, 0o700))
 			}
 			if err != nil {
 				t.Fatal(err)
+			}
+			if name == "build" { // the first run makes the caches
+				runCordon(t, work, append([]string{base + "/bin/cordon", "run"}, args...))
 			}
 			comparePlan(t, work, args)
 		})

@@ -36,6 +36,7 @@ type landRule struct {
 	Access uint64
 	file   bool
 	from   plan.From
+	fd     plan.Reg // holds a descriptor of Path; 0 if none does
 }
 
 // Groups of Landlock rights. downgrade removes the rights that an ABI does not know.
@@ -117,7 +118,9 @@ func (c *Compilation) LandlockRules() error {
 
 // signalsInit reports whether the task could signal init, which is outside of the task's domain and has the task's id, if
 // the scope did not prevent it.
-func (c *Compilation) signalsInit() bool { return c.Land.Scoped&ScopeSignal != 0 && c.OwnsPID() }
+func (c *Compilation) signalsInit() bool {
+	return c.Land.Scoped&ScopeSignal != 0 && c.OwnsPID() && !c.First()
+}
 
 // LandlockTried says what showed that Landlock is in force, and how: see landlockEnforce.
 func (c *Compilation) LandlockTried() (found, by string) {
@@ -213,7 +216,7 @@ func (c *Compilation) deriveRules() {
 			}
 		// A list of the profile does not take away the devices and terminals of the sandbox's /dev.
 		case p.Write && (!l.Write.Set || p.What == aDevice || p.What == "devpts"):
-			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landWrite, file: p.File, from: derived})
+			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landWrite, file: p.File, from: derived, fd: p.FD})
 		}
 	}
 	if c.LandlockResolves() {
@@ -255,10 +258,14 @@ func (c *Compilation) allowBeneath(r *landRule) {
 	if access == 0 {
 		return
 	}
+	// No mount lies on that of the descriptor, and none appears there: deriveRules has looked.
+	if r.fd != plan.NoReg {
+		c.do(r.from, plan.AllowBeneath(plan.R(plan.Ruleset), r.fd, access))
+		return
+	}
 	c.openInside(r.from, r.Path, walk.OpenAny, plan.Target)
-	c.do(r.from,
-		plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, access),
-		plan.CloseStep(plan.R(plan.Target)))
+	c.do(r.from, plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, access))
+	c.leave(r.from, plan.R(plan.Target), 0)
 }
 
 // landlockEnforce restricts the task, and then proves it by an open that no rule allows: the scratch file system, which

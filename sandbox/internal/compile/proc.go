@@ -1,8 +1,8 @@
 package compile
 
-// This file plans /proc, /dev and generated files: proc(5). By default it hides and protects the paths of the OCI
-// runtime specification (runtime-spec, config-linux.md; Docker and runc use the same lists). hidepid by name needs
-// Linux 5.8.
+// This file adds the steps to the plan that set up /proc (see proc(5)) and /dev, and the contents of the files in /etc
+// that cordon makes for the sandbox, such as /etc/passwd. By default it hides and protects the paths of the OCI runtime
+// specification (runtime-spec, config-linux.md; Docker and runc use the same lists). hidepid by name needs Linux 5.8.
 
 import (
 	"bytes"
@@ -63,7 +63,7 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	for _, name := range masked {
 		c.mask(from, target, name, m.Pos)
 	}
-	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
+	c.leave(from, plan.R(plan.Proc), 0)
 	return nil
 }
 
@@ -133,9 +133,8 @@ func (c *Compilation) procReadOnly(from plan.From, target, name string, rule pol
 	// and the mount.
 	tree := plan.R(plan.Tree)
 	c.copyMounts(from, plan.Tree, plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW, picture.AttrRO, 0, plan.ENOENT)
-	c.do(from,
-		plan.Move(tree, plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
-		plan.CloseStep(tree).OrElse(plan.EBADF))
+	c.do(from, plan.Move(tree, plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT).OrElse(plan.EBADF))
+	c.leave(from, tree, plan.EBADF)
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: "/proc/" + name, Absent: true, What: "read-only part of proc", Rule: rule})
 }
 
@@ -151,9 +150,8 @@ func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos)
 	} else {
 		c.copyMounts(from, plan.Tree, plan.CWD, "/dev/null", cloneOne|unix.AT_SYMLINK_NOFOLLOW, attrs, 0, 0)
 	}
-	c.do(from,
-		plan.Move(plan.R(plan.Tree), plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
-		plan.CloseStep(plan.R(plan.Tree)))
+	c.do(from, plan.Move(plan.R(plan.Tree), plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT))
+	c.leave(from, plan.R(plan.Tree), 0)
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: !dir, Opaque: true, Absent: true, What: "masked", Rule: rule})
 }
 
@@ -217,10 +215,11 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	}
 	c.devpts(from, target, m.Pos)
 	// /dev/shm is a tmpfs of the sandbox's own, because processes share memory there: shm_open(3).
-	c.tmpfs(from, plan.Tree, "1777", 0, picture.AttrBase|picture.AttrNoExec)
-	c.do(from, plan.Move(plan.R(plan.Tree), devfd, "shm", fromFD), plan.CloseStep(plan.R(plan.Tree)))
-	c.Tree.Add(picture.Part{Target: paths.Join(target, "shm"), Write: true, Noexec: true, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
-	c.do(from, plan.CloseStep(devfd))
+	to := c.keeper()
+	c.tmpfs(from, to, "1777", 0, picture.AttrBase|picture.AttrNoExec)
+	c.do(from, plan.Move(plan.R(to), devfd, "shm", fromFD))
+	c.Tree.Add(picture.Part{Target: paths.Join(target, "shm"), Write: true, Noexec: true, FD: c.put(from, to), Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
+	c.leave(from, devfd, 0)
 	return nil
 }
 
@@ -237,11 +236,10 @@ func (c *Compilation) devNode(from plan.From, target, name, source string, major
 		return c.noDevice(source+" is not the device that it should be", rule)
 	}
 	c.do(from, plan.MkfileStep(plan.R(plan.Dev), name, 0o444))
-	c.copyMounts(from, plan.Tree, plan.CWD, source, cloneOne|unix.AT_SYMLINK_NOFOLLOW, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec, unix.MS_PRIVATE, 0)
-	c.do(from,
-		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD),
-		plan.CloseStep(plan.R(plan.Tree)))
-	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: source, File: true, Write: true, What: aDevice, Rule: rule})
+	to := c.keeper()
+	c.copyMounts(from, to, plan.CWD, source, cloneOne|unix.AT_SYMLINK_NOFOLLOW, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec, unix.MS_PRIVATE, 0)
+	c.do(from, plan.Move(plan.R(to), plan.R(plan.Dev), name, fromFD))
+	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: source, File: true, Write: true, What: aDevice, FD: c.put(from, to), Rule: rule})
 	return nil
 }
 
@@ -313,14 +311,21 @@ func (c *Compilation) noDevice(why string, rule policy.Pos) error {
 func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
 	// The instance of the task's own terminal is made before the mounts and can be shown once. A profile with a second
 	// /dev gets a new instance there.
-	pts, first := plan.Tree, c.OwnPts && !c.shownPts
+	p := picture.Part{Target: paths.Join(dev, "pts"), Write: true, What: "devpts", Rule: rule}
+	pts, first := plan.Pts, c.OwnPts && !c.shownPts
 	if first {
-		pts, c.shownPts = plan.Pts, true
+		c.shownPts = true
 	} else {
+		pts = c.keeper()
 		c.newDevpts(from, pts)
 	}
-	c.do(from, plan.Move(plan.R(pts), plan.R(plan.Dev), "pts", fromFD), plan.CloseStep(plan.R(pts)))
-	c.Tree.Add(picture.Part{Target: paths.Join(dev, "pts"), Write: true, What: "devpts", Rule: rule})
+	c.do(from, plan.Move(plan.R(pts), plan.R(plan.Dev), "pts", fromFD))
+	if first {
+		c.do(from, plan.CloseStep(plan.R(pts)))
+	} else {
+		p.FD = c.put(from, pts)
+	}
+	c.Tree.Add(p)
 	if first {
 		c.console(from, dev, rule)
 	}

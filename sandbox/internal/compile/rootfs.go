@@ -185,7 +185,8 @@ func (c *Compilation) tmpfs(from plan.From, to plan.Reg, mode string, size int64
 // fsmount finishes a file system context: fsconfig(2), fsmount(2), since Linux 5.2.
 func (c *Compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
 	fsfd := plan.R(plan.FS)
-	c.do(from, plan.FsCreate(fsfd), plan.FsmountStep(fsfd, attrs).Into(to), plan.CloseStep(fsfd))
+	c.do(from, plan.FsCreate(fsfd), plan.FsmountStep(fsfd, attrs).Into(to))
+	c.leave(from, fsfd, 0)
 }
 
 // attach mounts a detached mount on a target inside the new root. The kernel resolves the target to a descriptor once,
@@ -206,7 +207,7 @@ func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep
 			plan.CloseStep(plan.R(plan.Target)))
 	}
 	if !keep {
-		c.do(from, plan.CloseStep(mount))
+		c.leave(from, mount, 0)
 	}
 }
 

@@ -262,7 +262,8 @@ func (c *Compilation) withoutJobserver(name, entry string) string {
 	return flags
 }
 
-// hasJobserver reports whether the task gets the descriptors or the named pipe of a jobserver.
+// hasJobserver reports whether the task gets the descriptors or the named pipe of a jobserver. value is what follows
+// --jobserver-auth=: "R,W" for two descriptors, or "fifo:PATH" for a pipe, as make(1) writes it.
 func (c *Compilation) hasJobserver(value string) bool {
 	if file, ok := strings.CutPrefix(value, "fifo:"); ok {
 		inside, err := c.Tree.Resolve(paths.Clean(file))
@@ -346,7 +347,8 @@ func (c *Compilation) terminal() error {
 
 // openTerminal opens a terminal, and sends its master to the launcher. The terminal belongs to a new devpts, which
 // stays detached until /dev is made, or to the devpts of the sandbox that is joined. A descriptor can be sent only by a
-// known number, so the master briefly takes one of the numbers that the terminal gets later.
+// known number, so the master briefly takes one of the numbers that the terminal gets later. from is the line of the
+// profile that asks for the terminal.
 func (c *Compilation) openTerminal(from plan.From) {
 	master, number := plan.R(plan.Master), c.terminalFD()
 	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
@@ -393,4 +395,43 @@ func (c *Compilation) console(from plan.From, target string, rule policy.Pos) {
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), "console", fromFD),
 		plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, "console"), File: true, Write: true, What: aDevice, Rule: rule})
+}
+
+// leftOpen bounds how many descriptors the task leaves open for the close_range(2) before execve, which takes one call
+// for all. leastNofile is the hard limit of descriptors from which it does so.
+const leftOpen, leastNofile = 128, 4096
+
+// leaves reports whether the task may leave one more descriptor open. All of them are close-on-exec, and init closes its
+// copies before it reaps. They lead to nothing but mounts that the task sees.
+func (c *Compilation) leaves() bool {
+	return c.left < leftOpen && c.Host.NofileMax >= leastNofile && c.Into == nil && !c.InPlace()
+}
+
+// leave ends the use of a descriptor, which must be close-on-exec. gone is the error to tolerate if there may be none.
+func (c *Compilation) leave(from plan.From, fd plan.Arg, gone plan.Errno) {
+	if c.leaves() {
+		c.left++
+		return
+	}
+	c.do(from, plan.CloseStep(fd).OrElse(gone))
+}
+
+// keeper returns a register for a mount that the task may write, so that a Landlock rule can use its descriptor, or Tree
+// if none is left.
+func (c *Compilation) keeper() plan.Reg {
+	if c.kept == plan.KeptRegs || !c.leaves() || c.Profile.Landlock.Off || c.Profile.Nest || c.Host.LandlockABI == 0 {
+		return plan.Tree
+	}
+	c.left++
+	c.kept++
+	return plan.Kept + plan.Reg(c.kept) - 1
+}
+
+// put ends the use of a mount that keeper has given a register. It returns the register if the descriptor stays open.
+func (c *Compilation) put(from plan.From, r plan.Reg) plan.Reg {
+	if r == plan.Tree {
+		c.leave(from, plan.R(r), 0)
+		return plan.NoReg
+	}
+	return r
 }

@@ -11,6 +11,7 @@ import (
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/plan"
 )
 
 const (
@@ -73,6 +74,7 @@ type Part struct {
 	Behind   string          // the path of the host that it hides or protects; "" without a guard
 	What     string          // for messages: "the host's tree"
 	Rule     policy.Pos
+	FD       plan.Reg // holds a descriptor of the mount; 0 if none does
 }
 
 // Node is a file, a directory or a symbolic link that the launcher made.
