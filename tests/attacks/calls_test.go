@@ -17,7 +17,7 @@ func each(door string, calls []call) func(*box) outcome {
 			if door == "int80" {
 				nr = c.i386
 			}
-			if nr == 0 {
+			if nr == 0 || door == "call" && b.nests() && slices.Contains(nestCalls, c.name) {
 				continue
 			}
 			o := b.attack(append([]string{door, c.name, strconv.Itoa(nr)}, c.args...)...)

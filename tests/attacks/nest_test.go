@@ -12,6 +12,19 @@ import (
 var nestOpens = []string{"read kcore, keys, timer_list, firmware", "clone, unshare with every namespace flag", "clone3 with every namespace flag, and none",
 	"open_tree, move_mount, fsopen, …, mount_setattr", "the same with CAP_SYS_ADMIN in the sandbox", "read /proc/locks, which shows other sandboxes' locks"}
 
+// nestCalls are the calls that a launcher inside makes, so a sandbox with nest allows them: docs/profile.md lists them.
+var nestCalls = append(names(newMounts), "mount", "umount2", "pivot_root", "unshare", "setns", "sethostname")
+
+func names(calls []call) (list []string) {
+	for _, c := range calls {
+		list = append(list, c.name)
+	}
+	return list
+}
+
+// nests reports whether the sandbox has nest: true.
+func (b *box) nests() bool { return slices.Contains(b.flags, "--nest") }
+
 // TestNestMatrix runs the attacks of the table in a sandbox with nest: true.
 func TestNestMatrix(t *testing.T) {
 	for _, a := range attacks() {
