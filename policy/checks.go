@@ -103,6 +103,16 @@ func checkEndpoint(s string, deny bool) *fault {
 		read = endpoint.ParseDeny
 	}
 	_, err := read(s)
+	return endpointFault(err)
+}
+
+// checkPublish reports why a text is no item of network.publish.
+func checkPublish(s string) *fault {
+	_, err := endpoint.ParsePublish(s)
+	return endpointFault(err)
+}
+
+func endpointFault(err error) *fault {
 	var wrong *endpoint.ParseError
 	if errors.As(err, &wrong) {
 		return bad(wrong.Msg, wrong.Hint)

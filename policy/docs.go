@@ -41,7 +41,7 @@ var typeNames = [...]string{
 	tPerm: "mode", tID: "id", tPath: "path", tSource: "host path", tUpper: "upper", tLink: "link text",
 	tContent: "content", tHostname: "host name", tNamespace: "namespace", tTime: "time namespace",
 	tPattern: "pattern", tEnvPattern: "variable", tEnvName: "variable name", tCapability: "capability",
-	tArch: "architecture", tCall: "system call", tAction: "action", tRule: "rule", tEndpoint: "endpoint",
+	tArch: "architecture", tCall: "system call", tAction: "action", tRule: "rule", tEndpoint: "endpoint", tPublish: "published port",
 	tRlimit: "rlimit", tRlimitName: "rlimit name", tMount: "mount", tLayer: "layer", tCPUSet: "processors",
 	tCgroup: "cgroup", tIOMax: "io limit",
 }

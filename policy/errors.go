@@ -91,7 +91,7 @@ func (p Pos) at(col int) string {
 	return s
 }
 
-// maxExcerpt is how many characters of an offending line an error shows.
+// maxExcerpt is the number of characters of an offending line that an error shows.
 const maxExcerpt = 160
 
 func writeExcerpt(b *strings.Builder, line string, col int) {

@@ -33,7 +33,10 @@ var setters = [...]setter{
 	{"rule", ruleFlag}, {"landlock", landlockFlag}, {"no-landlock", landlockFlag}, {"io", ioFlag},
 	{"in-place", inPlaceFlag},
 	{"hugetlb", hugetlbFlag}, {"rlimit", rlimitFlag}, {"remove", removeFlag}, {"volume", volumeFlag}, {"user", userFlag},
-	{"cap-drop", capDropFlag},
+	{"cap-drop", capDropFlag}, {"setenv", setenvFlag}, {"init", initFlag},
+	{"read-only", otherWord}, {"share-net", otherWord}, {"as-pid-1", otherWord}, {"die-with-parent", otherWord}, {"unshare-net", otherWord},
+	{"unshare-all", otherWord}, {"unshare-user", otherWord}, {"unshare-pid", otherWord}, {"unshare-ipc", otherWord},
+	{"unshare-uts", otherWord}, {"unshare-cgroup", otherWord},
 }
 
 // more lists the flags that do not belong to a single key.
@@ -51,6 +54,17 @@ var more = [...]Flag{
 	{Name: "ulimit", Arg: "NAME=VALUE", Key: "limits.rlimits", For: "rlimit"},
 	{Name: "setenv", Arg: "NAME=VALUE", Key: "env.set", For: "env"},
 	{Name: "chdir", Arg: "PATH", Key: "process.workdir", For: "workdir"},
+	{Name: "read-only", Key: "root.mode", For: "root-mode"},
+	{Name: "share-net", Key: "network", For: "net"},
+	{Name: "unshare-net", Key: "network", For: "net"},
+	{Name: "unshare-all", Key: "namespaces", For: "ns"},
+	{Name: "unshare-user", Key: "namespaces.user", For: "ns"},
+	{Name: "unshare-pid", Key: "namespaces.pid", For: "ns"},
+	{Name: "unshare-ipc", Key: "namespaces.ipc", For: "ns"},
+	{Name: "unshare-uts", Key: "namespaces.uts", For: "ns"},
+	{Name: "unshare-cgroup", Key: "namespaces.cgroup", For: "ns"},
+	{Name: "die-with-parent", Key: "namespaces", For: "ns"},
+	{Name: "as-pid-1", Key: "process.init", For: "init"},
 }
 
 // shortOf returns the one-letter form that other tools give to a flag, or "".
@@ -60,6 +74,8 @@ func shortOf(name string) string {
 		return "e"
 	case "workdir":
 		return "w"
+	case "memory":
+		return "m"
 	}
 	return ""
 }
@@ -189,7 +205,7 @@ func (p *Profile) addTo(k *key[Profile], path, value string, at Pos) *fault {
 		return f
 	}
 	switch k.typ {
-	case tEndpoint:
+	case tEndpoint, tPublish:
 		p.Network.Mode = NetworkAllow
 		p.mark("network", at)
 	case tArch, tWord, tPath:

@@ -59,15 +59,18 @@ func tmpfsFlag(p *Profile, v string, at Pos) *fault {
 		return f
 	}
 	if given {
-		if f := into(&m.Size, typedSize(size), (&spec{min: minMemory}).size); f != nil {
+		if f := m.tmpfsOptions(size); f != nil {
 			return f
 		}
 	}
 	return p.addMount(m)
 }
 
-// mountFlag parses an item of mounts:, written as in a profile.
+// mountFlag parses an item of mounts:, written as in a profile, or as docker(1) has it.
 func mountFlag(p *Profile, v string, at Pos) *fault {
+	if !strings.HasPrefix(v, "{") && strings.Contains(v, "=") {
+		return typedMount(p, v, at)
+	}
 	d, f := flow(v)
 	if f != nil {
 		return f
@@ -132,7 +135,7 @@ func netFlag(p *Profile, v string, at Pos) *fault {
 		}
 		return bad(Quote(v)+" is not a network", hint)
 	}
-	p.Network, p.Namespaces.Net = Network{Mode: net}, ns
+	p.Network.Mode, p.Namespaces.Net = net, ns // a list of other flags stays, and contradicts
 	p.mark("network", at)
 	p.mark("namespaces.net", at)
 	return nil

@@ -38,6 +38,7 @@ const (
 	tAction                // allow, errno(NAME), kill, log
 	tRule                  // a system call and its condition
 	tEndpoint              // host:port
+	tPublish               // address:port:port
 	tRlimit                // an rlimit's value
 	tRlimitName            // an rlimit's name
 	tCPUSet                // numbers of processors
@@ -78,7 +79,7 @@ type key[T any] struct {
 	keys []key[T] // the keys of a section
 }
 
-// form is one of the shapes that a mapping may have. Its first key tells which.
+// form is one of the shapes that a mapping may have. The first key of the mapping tells its form.
 type form[T any] struct {
 	kind string
 	doc  string
@@ -95,8 +96,10 @@ var (
 	hostUserWords  = []string{"auto", "caller"}
 	networkWords   = []string{"none", "host"}
 	interfaceWords = []string{"eth0", "none"}
+	tlsWords       = []string{"any", "require-name"}
 	ttyWords       = []string{"none", "inherit", "broker"}
 	execWords      = []string{"any", "once"}
+	initWords      = []string{"own", "none"}
 	gitWords       = []string{"free", "protect"}
 	cacheWords     = []string{"off", "project", "overlay"}
 	denialWords    = []string{"silent", "report"}
@@ -137,7 +140,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Root }},
 	{spec: spec{name: "mounts", typ: tMount, list: true, def: "[]", example: "[{bind: ., mode: rw}]",
 		doc: "What cordon mounts or creates in the tree, in this order. A later mount covers an earlier " +
-			"one at the same path.",
+			"mount at the same path.",
 		flags: []flag{
 			{"rw", "PATH[:TARGET]", "bind PATH of the host, writable"},
 			{"ro", "PATH[:TARGET]", "bind PATH of the host, read-only"},
@@ -162,7 +165,7 @@ var language = []key[Profile]{
 			{"in-place", "", "make no namespace: confine the program where it is, as far as Landlock and seccomp can"},
 			{"ns", "none|KIND=new|host|PATH", "use a new namespace, the host's namespace, or the namespace at PATH; none means --in-place"},
 		},
-		doc: "For each kind of namespace: a new one, the host's, or one to join. `none`: no new namespaces (docs/in-place.md)."},
+		doc: "For each kind: a new namespace, the host's, or a namespace to join. `none`: no new namespaces (docs/in-place.md)."},
 		at: func(p *Profile) any { return &p.Namespaces }, keys: namespaceKeys},
 	{spec: spec{name: "user",
 		doc: "The task's user and group ids, inside the sandbox and on the host."},

@@ -73,7 +73,7 @@ var envKeys = []key[Profile]{
 var capabilityKeys = []key[Profile]{
 	{spec: spec{name: "keep", typ: tCapability, list: true, def: "[]", example: "[NET_BIND_SERVICE]",
 		doc: "Capabilities that the task keeps, in its bounding, permitted and effective sets. It loses " +
-			"all others.",
+			"all other capabilities.",
 		flags: []flag{{"cap", "NAME", "keep a capability"}}},
 		at: func(p *Profile) any { return &p.Capabilities.Keep }},
 	{spec: spec{name: "ambient", typ: tCapability, list: true, def: "[]", example: "[NET_BIND_SERVICE]",
@@ -167,6 +167,16 @@ var networkKeys = []key[Profile]{
 			"every port. No later profile and no flag takes an item away.",
 		flags: []flag{{"net-deny", "HOST[:PORT]", "never let the sandbox's own network reach HOST"}}},
 		at: func(p *Profile) any { return &p.Network.Deny }},
+	{spec: spec{name: "publish", typ: tPublish, list: true, example: `["127.0.0.1:8080:8000"]`,
+		doc: "Ports of the host that lead to ports of the sandbox: `ADDRESS:PORT:INSIDE`, `PORT:INSIDE` or `PORT`. " +
+			"Without an address only programs of the host itself can connect.",
+		flags: []flag{{"publish", "[ADDRESS:]PORT[:INSIDE]", "let connections to PORT of the host arrive at INSIDE"}}},
+		at: func(p *Profile) any { return &p.Network.Publish }},
+	{spec: spec{name: "tls", typ: tWord, words: tlsWords, def: "any", example: "require-name",
+		doc: "A connection of TLS to an address that a name has opened must ask for an allowed name of that address. " +
+			"`any`: or for none. `require-name`: for one, that is not encrypted.",
+		flags: []flag{{"net-tls", "any|require-name", "whether a connection of TLS must say which name it is for"}}},
+		at: func(p *Profile) any { return &p.Network.TLS }},
 	{spec: spec{name: "interface", typ: tWord, words: interfaceWords, def: "eth0", example: "none",
 		doc: "`eth0`: an interface with an address of IPv4 and of IPv6, for programs that look for one. `none`: " +
 			"the loopback device alone, which saves a moment of the launch.",
@@ -176,8 +186,8 @@ var networkKeys = []key[Profile]{
 
 var limitKeys = []key[Profile]{
 	{spec: spec{name: "memory", typ: tSize, min: minMemory, def: "none", example: "2GiB",
-		doc: "Memory of the whole sandbox. The page cache of its files and the kernel's memory for it " +
-			"count too.",
+		doc: "Memory of the whole sandbox. This includes the page cache of its files, and the kernel's " +
+			"memory for it.",
 		flags: []flag{{"memory", "SIZE", "limit the memory of the whole sandbox"}}},
 		at: func(p *Profile) any { return &p.Limits.Memory }},
 	{spec: spec{name: "memory-high", typ: tSize, min: minMemory, def: "none", example: "1GiB",
@@ -199,7 +209,7 @@ var limitKeys = []key[Profile]{
 		flags: []flag{{"cpus", "N", "limit the processors: 1.5 is one and a half"}}},
 		at: func(p *Profile) any { return &p.Limits.CPUs }},
 	{spec: spec{name: "cpu-weight", typ: tInt, min: 1, max: 10000, def: "100", example: "50",
-		doc:   "Share of the processors when others want them too. Other cgroups have 100.",
+		doc:   "Share of the processors when other cgroups want them too; these have 100.",
 		flags: []flag{{"cpu-weight", "N", "weight of the sandbox when processors are short, 1 to 10000; other cgroups have 100"}}},
 		at: func(p *Profile) any { return &p.Limits.CPUWeight }},
 	{spec: spec{name: "cpuset", typ: tCPUSet, def: "all", example: `"0-3,6"`,
@@ -216,7 +226,7 @@ var limitKeys = []key[Profile]{
 		flags: []flag{{"io", "PATH:KEY=N[,…]", "limit rbps, wbps, riops, wiops of the disk of PATH"}}},
 		at: func(p *Profile) any { return &p.Limits.IO }},
 	{spec: spec{name: "io-weight", typ: tInt, min: 1, max: 10000, def: "100", example: "50",
-		doc:   "Share of the disks when others want them too. Other cgroups have 100.",
+		doc:   "Share of the disks when other cgroups want them too; these have 100.",
 		flags: []flag{{"io-weight", "N", "weight of the sandbox when disks are busy, 1 to 10000; other cgroups have 100"}}},
 		at: func(p *Profile) any { return &p.Limits.IOWeight }},
 	{spec: spec{name: "hugetlb", typ: tSize, dict: tSize, def: "{}", example: "{2MiB: 64MiB}",
@@ -269,4 +279,9 @@ var processKeys = []key[Profile]{
 			"proc(5).",
 		flags: []flag{{"oom-score-adj", "N", "how readily the kernel kills the task if memory runs out, -1000 to 1000"}}},
 		at: func(p *Profile) any { return &p.Process.OOMScoreAdj }},
+	{spec: spec{name: "init", typ: tWord, words: initWords, def: "own", example: "none",
+		doc: "What is pid 1 inside: `own` is a process of cordon's that reaps, `none` the program itself. " +
+			"See [pid 1](#pid-1).",
+		flags: []flag{{"init", "own|none", "what is pid 1 inside: cordon's own process, or the program itself (none)"}}},
+		at: func(p *Profile) any { return &p.Process.Init }},
 }

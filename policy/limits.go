@@ -101,8 +101,8 @@ func setSorted[T any, K cmp.Ordered](list []T, x T, key func(*T) K) []T {
 	return slices.Insert(list, i, x)
 }
 
-// mergeIO adds the limits of a disk to those that the list has for the same path. Of two limits of one kind the later
-// one holds.
+// mergeIO adds the limits of a disk to those that the list has for the same path. If both limit the same thing, the
+// later limit holds.
 func mergeIO(list []IOMax, m IOMax) []IOMax {
 	if i, found := slices.BinarySearchFunc(list, m.Path, func(x IOMax, path string) int { return cmp.Compare(x.Path, path) }); found {
 		for j, n := range list[i].fields() {
@@ -249,3 +249,12 @@ func compare(a, b string) int {
 	}
 	return 0
 }
+
+// Init says what is pid 1 of the sandbox's pid namespace.
+type Init string
+
+// The values of Init.
+const (
+	InitOwn  Init = ""     // a process of the launcher's, which reaps
+	InitNone Init = "none" // the program
+)

@@ -86,6 +86,8 @@ func unset(ptr any) bool {
 		return !*p
 	case *NetworkInterface:
 		return *p == ""
+	case *NetworkTLS:
+		return *p == ""
 	case *Git:
 		return *p == ""
 	case *TTY:
@@ -95,6 +97,8 @@ func unset(ptr any) bool {
 	case *CacheMode:
 		return *p == ""
 	case *Exec:
+		return *p == ""
+	case *Init:
 		return *p == ""
 	case *HostUser:
 		return *p == ""
@@ -222,8 +226,8 @@ func (p *Profile) mergeLandlock(over *Profile) {
 	l.Scope = concatOpt(l.Scope, o.Scope)
 }
 
-// mergeNetwork replaces base's mode with over's mode. If both are lists of endpoints, it appends over's list. Denied
-// endpoints are only ever added.
+// mergeNetwork replaces base's mode with over's mode. If both are lists of endpoints, it appends over's list. A denied
+// endpoint is never removed.
 func (p *Profile) mergeNetwork(over *Profile) {
 	n, o := &p.Network, over.Network
 	n.Deny = concat(n.Deny, o.Deny)
@@ -231,9 +235,9 @@ func (p *Profile) mergeNetwork(over *Profile) {
 		return
 	}
 	if n.Mode == NetworkAllow && o.Mode == NetworkAllow {
-		o.Allow = concat(n.Allow, o.Allow)
+		o.Allow, o.Publish = concat(n.Allow, o.Allow), concat(n.Publish, o.Publish)
 	}
-	n.Mode, n.Allow = o.Mode, o.Allow
+	n.Mode, n.Allow, n.Publish = o.Mode, o.Allow, o.Publish
 }
 
 // mergeSources returns the sources of base and over, sorted by path. If both have a path, that of over counts. Sources

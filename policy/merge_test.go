@@ -64,6 +64,8 @@ func TestMerge(t *testing.T) {
 		{"network's word over a list", "network: {allow: [\"a:1\"]}\n", "network: host\n", "network: host # over:1\n"},
 		{"denied endpoints stay", "network: {deny: [\"a:1\"]}\n", "network: {allow: [\"b:2\"], deny: [\"c:3\"]}\n",
 			"network:\n  allow:\n    - b:2 # over:1\n  deny:\n    - a:1 # base:1\n    - c:3 # over:1\n"},
+		{"published ports append", "network: {publish: [\"1:2\"]}\n", "network: {publish: [\"3:4\"]}\n",
+			"network:\n  publish:\n    - \"1:2\" # base:1\n    - \"3:4\" # over:1\n"},
 		{"network lists append", "network: {allow: [\"a:1\"]}\n", "network: {allow: [\"b:2\"]}\n",
 			"network:\n  allow:\n    - a:1 # base:1\n    - b:2 # over:1\n"},
 		{"rlimits merge by name", "limits: {rlimits: {nofile: 1, core: 0}}\n", "limits: {rlimits: {nofile: 2, nproc: 3}}\n",

@@ -265,7 +265,7 @@ func TestParseErrors(t *testing.T) {
 		{"deny only grows", "syscalls: {deny: [{remove: ptrace}]}\n", `f:1:19: syscalls.deny: it only grows: nothing can be removed; do not extend the profile that denies it`},
 		{"remove in the wrong place", "env: {keep: [{remove: A}]}\n", `f:1:14: env.keep: remove is a key of the section`},
 		{"remove in one place: a section that has its own", "remove: {env: [LANG]}\n", `f:1:10: remove: "env" takes away by itself; write env: {remove: [...]}`},
-		{"remove where nothing is", "process: {remove: [nice]}\n", `f:1:11: process: unknown key "remove"; there is workdir, umask, nice, oom-score-adj`},
+		{"remove where nothing is", "process: {remove: [nice]}\n", `f:1:11: process: unknown key "remove"; there is workdir, umask, nice, oom-score-adj, init`},
 		{"anchor", "name: &a x\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted: "&a"; to share settings use extends`},
 		{"alias", "name: *a\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted: "*a"; to share settings use extends`},
 		{"merge key", "<<: {}\n", `f:1:1: merge keys are not allowed; use extends`},

@@ -32,7 +32,7 @@ type Profile struct {
 	Git          Git
 	Cache        Cache
 	Nest         bool           // another launcher can make a sandbox inside: user namespaces and mounts
-	Missing      []MissingLayer // layers that this host may lack; the report lists those that it does
+	Missing      []MissingLayer // layers that this host may lack; the report lists the layers that it does lack
 
 	Remove  []Removal // what Merge removes from the profiles that this one extends; empty in an effective profile
 	Sources []Source  // sorted by Path
@@ -287,8 +287,13 @@ type Network struct {
 	Mode      NetworkMode
 	Allow     []NetworkItem
 	Deny      []NetworkItem // wins over Allow; a profile can add to it, and take nothing away
+	Publish   []NetworkItem // ports of the host that lead into the sandbox
 	Interface NetworkInterface
+	TLS       NetworkTLS
 }
+
+// NetworkTLS says what a connection of TLS to an address that a name has opened must say.
+type NetworkTLS string
 
 // NetworkInterface is the network interface that a sandbox with an allow-list has besides its loopback.
 type NetworkInterface string
@@ -296,6 +301,9 @@ type NetworkInterface string
 const (
 	InterfaceEth0 NetworkInterface = ""
 	InterfaceNone NetworkInterface = "none"
+
+	TLSAny         NetworkTLS = "" // an allowed name of the address, or none
+	TLSRequireName NetworkTLS = "require-name"
 )
 
 // NetworkItem is a rule of package endpoint.
@@ -366,6 +374,7 @@ type Process struct {
 	Umask       Opt[uint32]
 	Nice        Opt[int] // -20..19
 	OOMScoreAdj Opt[int] // -1000..1000
+	Init        Init
 }
 
 // TTY says what happens to a terminal on stdin, stdout or stderr.

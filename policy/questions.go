@@ -1,6 +1,6 @@
 package policy
 
-// This file answers questions about a profile that more than one package asks.
+// This file answers questions about a profile that several packages ask.
 
 import "strings"
 
@@ -21,7 +21,8 @@ func (e *Env) Keeps(name string) bool {
 	return false
 }
 
-// CacheMode reports how the task has caches, and whether it has any. A list of tools alone asks for caches of the project's own.
+// CacheMode returns where the task's caches are kept, and whether the task has any. If the profile only lists tools,
+// the caches are the project's own.
 func (p *Profile) CacheMode() (mode CacheMode, on bool) {
 	mode = p.Cache.Mode
 	if mode == CacheOff && p.Cache.Tools.Set && !p.has("cache", "mode") {

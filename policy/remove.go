@@ -138,7 +138,8 @@ func (p *Profile) lift(x Hide) bool {
 	return found
 }
 
-// drop removes the items for which f is true. It makes a new list, because others may share the memory of the old one.
+// drop removes the items for which f is true. It makes a new list, because other profiles may share the memory of the
+// old list.
 func drop[T any](list *[]T, f func(T) bool) bool {
 	if !slices.ContainsFunc(*list, f) {
 		return false
@@ -158,7 +159,7 @@ func (l *Landlock) remove(v string) bool {
 	return drop(&l.Scope.V, func(s string) bool { return s == v }) || found
 }
 
-// removeCache takes a tool away from those that have caches, which are all unless the profile lists them.
+// removeCache removes a tool from the list of tools that have caches. Without a list all tools have caches.
 func (p *Profile) removeCache(name string) bool {
 	tools := Opt[[]string]{Set: true, V: p.CacheTools()}
 	mode, on := p.CacheMode()

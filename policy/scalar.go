@@ -25,6 +25,8 @@ func (k *spec) set(ptr any, s string) *fault {
 		return setWord(k, p, s)
 	case *NetworkInterface:
 		return setWord(k, p, s)
+	case *NetworkTLS:
+		return setWord(k, p, s)
 	case *Git:
 		return setWord(k, p, s)
 	case *OnDenial:
@@ -32,6 +34,8 @@ func (k *spec) set(ptr any, s string) *fault {
 	case *CacheMode:
 		return setWord(k, p, s)
 	case *Exec:
+		return setWord(k, p, s)
+	case *Init:
 		return setWord(k, p, s)
 	case *HostUser:
 		return setWord(k, p, s)
@@ -223,6 +227,8 @@ func (k *spec) check(s string) *fault {
 		return checkAction(s)
 	case tEndpoint:
 		return checkEndpoint(s, k.name == "deny")
+	case tPublish:
+		return checkPublish(s)
 	case tCPUSet:
 		return checkCPUSet(s)
 	case tCgroup:
@@ -292,6 +298,8 @@ func (k *spec) value(ptr any) (text string, unset bool) {
 		return k.words[0], true
 	case *NetworkInterface:
 		return k.wordText(string(*p))
+	case *NetworkTLS:
+		return k.wordText(string(*p))
 	case *Git:
 		return k.wordText(string(*p))
 	case *TTY:
@@ -301,6 +309,8 @@ func (k *spec) value(ptr any) (text string, unset bool) {
 	case *CacheMode:
 		return k.wordText(string(*p))
 	case *Exec:
+		return k.wordText(string(*p))
+	case *Init:
 		return k.wordText(string(*p))
 	case *HostUser:
 		return k.wordText(string(*p))
@@ -369,6 +379,8 @@ func copyScalar(dst, src any) {
 		*d = *src.(*bool)
 	case *NetworkInterface:
 		*d = *src.(*NetworkInterface)
+	case *NetworkTLS:
+		*d = *src.(*NetworkTLS)
 	case *Git:
 		*d = *src.(*Git)
 	case *TTY:
@@ -379,6 +391,8 @@ func copyScalar(dst, src any) {
 		*d = *src.(*CacheMode)
 	case *Exec:
 		*d = *src.(*Exec)
+	case *Init:
+		*d = *src.(*Init)
 	case *HostUser:
 		*d = *src.(*HostUser)
 	case *Enter:

@@ -305,7 +305,7 @@ func (d *decoder) hugetlb(n *yaml.Node, out *[]Hugetlb, path string) {
 	})
 }
 
-// This part is about sandboxes that others can be nested in.
+// The functions below are about sandboxes inside which a launcher can make further sandboxes.
 
 // NestCalls are the calls that a launcher inside makes and that the shipped profiles deny: user_namespaces(7),
 // mount_namespaces(7), mount(2), fsopen(2), setns(2), sethostname(2). clone3 is among them because a filter cannot see its
@@ -324,8 +324,9 @@ func (p *Profile) SectionFilter() (filter.Spec, error) {
 	return spec, err
 }
 
-// BareProc reports whether the mounts of proc have no masks because of nest. The kernel lets a user namespace mount proc
-// if it sees any that nothing covers. So as soon as the profile says itself what one of them masks, none is bare.
+// BareProc reports whether the mounts of proc have no masks because of nest. The kernel lets a user namespace mount
+// proc if it sees a mount of proc in which nothing else is mounted. If the profile itself says what a mount of proc
+// masks, BareProc returns false.
 func (p *Profile) BareProc() bool {
 	return p.Nest && !slices.ContainsFunc(p.Mounts, func(m Mount) bool { return m.Kind == MountProc && (m.Mask.Set || m.ReadOnly.Set) })
 }

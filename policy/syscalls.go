@@ -228,8 +228,8 @@ const (
 	always
 )
 
-// whenPasses says for which arguments a call is allowed, and which line prevents others. from is "" if only the default
-// action does.
+// whenPasses says for which arguments a call is allowed, and which line denies the call with other arguments. from is
+// "" if only the default action denies it.
 func whenPasses(spec *filter.Spec, call string) (p passes, from string) {
 	for _, x := range spec.Deny {
 		if filter.Names(x.Name, call) {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -153,5 +154,139 @@ func capDropFlag(p *Profile, v string, at Pos) *fault {
 		}
 	}
 	p.Remove = append(p.Remove, Removal{Section: "capabilities", Value: name, Pos: at})
+	return nil
+}
+
+// otherWords are the flags of other tools that take no value, and what each says in a profile: a key and its value.
+var otherWords = [...]struct{ flag, key, value string }{
+	{"--read-only", "root.mode", "ro"},
+	{"--as-pid-1", "process.init", "none"},
+	{"--unshare-user", "namespaces.user", "new"},
+	{"--unshare-pid", "namespaces.pid", "new"},
+	{"--unshare-ipc", "namespaces.ipc", "new"},
+	{"--unshare-uts", "namespaces.uts", "new"},
+	{"--unshare-cgroup", "namespaces.cgroup", "new"},
+}
+
+// otherWord sets the key of such a flag.
+func otherWord(p *Profile, v string, at Pos) *fault {
+	flag, _, _ := strings.Cut(at.Flag, " ")
+	switch {
+	case v != "true" && flag == "--read-only":
+		return bad("--read-only takes no value here", "--ro "+v+" shows a path read-only")
+	case v != "true":
+		return bad(flag+" takes no value", "")
+	case flag == "--die-with-parent": // a sandbox always does
+		return nil
+	case flag == "--share-net":
+		return netFlag(p, "host", at)
+	case flag == "--unshare-net":
+		return netFlag(p, "none", at)
+	}
+	for _, w := range otherWords {
+		if flag != w.flag && (flag != "--unshare-all" || !strings.HasPrefix(w.flag, "--unshare-")) {
+			continue
+		}
+		if f := setKey(p, w.key, w.value, at); f != nil {
+			return f
+		}
+	}
+	if flag == "--unshare-all" {
+		return netFlag(p, "none", at)
+	}
+	return nil
+}
+
+// setenvFlag reads NAME=VALUE. Other tools take the value as the next word, which would be the command here.
+func setenvFlag(p *Profile, v string, at Pos) *fault {
+	if !strings.Contains(v, "=") {
+		return bad(Quote(v)+" has no value", "--env "+v+"=VALUE, in one word")
+	}
+	return envFlag(p, v, at)
+}
+
+// initFlag sets process.init.
+func initFlag(p *Profile, v string, at Pos) *fault {
+	if !slices.Contains(initWords, v) {
+		return bad(Quote(v)+" is not known here", "there is always an init; --init none makes the program itself pid 1")
+	}
+	return setKey(p, "process.init", v, at)
+}
+
+// tmpfsOptions reads SIZE, or OPTION,… as mount(8) has them. The mount never has devices or set-id programs.
+func (m *Mount) tmpfsOptions(text string) *fault {
+	sized := spec{min: minMemory}
+	if text == "" || text[0] >= '0' && text[0] <= '9' {
+		return into(&m.Size, typedSize(text), sized.size)
+	}
+	for o := range strings.SplitSeq(text, ",") {
+		name, value, _ := strings.Cut(o, "=")
+		switch name {
+		case "rw", "nosuid", "nodev", "exec":
+		case "size", "tmpfs-size":
+			if f := into(&m.Size, typedSize(value), sized.size); f != nil {
+				return f
+			}
+		case "mode", "tmpfs-mode":
+			if f := some(&m.Perm, value, parsePerm); f != nil {
+				return f
+			}
+		default:
+			return bad(Quote(o)+" is no option of a tmpfs here", "size=SIZE and mode=MODE are; --mount '{tmpfs: "+m.Target+", …}' says all else")
+		}
+	}
+	return nil
+}
+
+// typedMount reads a mount as docker(1) writes it: type=bind,source=PATH,target=PATH,readonly. As there, a bind without
+// an option is writable.
+func typedMount(p *Profile, v string, at Pos) *fault {
+	m := Mount{Kind: MountBind, Write: true, Pos: at}
+	var options []string
+	for part := range strings.SplitSeq(v, ",") {
+		name, value, _ := strings.Cut(part, "=")
+		var f *fault
+		switch name {
+		case "type":
+			f = m.typedKind(value)
+		case "source", "src":
+			f = setPath(&m.Source, fromCommandLine(value))
+		case "target", "destination", "dst":
+			f = setPath(&m.Target, fromCommandLine(value))
+		case "readonly", "ro":
+			m.Write = value == "false" || value == "0"
+		case "tmpfs-size", "tmpfs-mode", "size", "mode":
+			options = append(options, part)
+		case "bind-propagation", "consistency", "relabel", "rw":
+		default:
+			f = bad(Quote(part)+" is not known here", "--mount '{bind: SOURCE, target: TARGET, mode: rw}' is the form of a profile")
+		}
+		if f != nil {
+			return f
+		}
+	}
+	if m.Kind == MountTmpfs {
+		m.Write = false
+		if len(options) > 0 {
+			if f := m.tmpfsOptions(strings.Join(options, ",")); f != nil {
+				return f
+			}
+		}
+	}
+	return p.addMount(m)
+}
+
+// typedKind reads the type of such a mount.
+func (m *Mount) typedKind(kind string) *fault {
+	switch kind {
+	case "bind":
+		m.Kind = MountBind
+	case "tmpfs":
+		m.Kind = MountTmpfs
+	case "volume":
+		return bad("there are no named volumes", "type=bind,source=PATH,target=PATH")
+	default:
+		return bad(Quote(kind)+" is no type of a mount here", "type=bind and type=tmpfs are")
+	}
 	return nil
 }

@@ -113,6 +113,13 @@ func (v *validator) scalars() {
 	if t := v.p.Namespaces.Time; !t.New && (t.Monotonic != 0 || t.Boottime != 0) {
 		v.fail(v.from("namespaces.time"), "namespaces.time", "offsets need a new namespace", "")
 	}
+	if n := &v.p.Namespaces; v.p.Process.Init == InitNone && (n.None || n.PID.Mode != NSNew) {
+		hint := "leave out namespaces.pid: new is the default"
+		if n.None {
+			hint = "leave out namespaces: none (--in-place)"
+		}
+		v.fail(v.from("process.init"), "process.init", "none makes the program pid 1 of a pid namespace of its own, and this profile has none", hint)
+	}
 	if m := v.p.Process.Umask; m.Set && m.V > 0o777 {
 		v.fail(v.from("process.umask"), "process.umask", Quote(FormatPerm(m.V))+" is not a umask", `such as "0022"`)
 	}
@@ -274,8 +281,17 @@ func (v *validator) network() {
 	if n := &v.p.Network; n.Interface != InterfaceEth0 && n.Mode != NetworkAllow {
 		v.fail(v.from("network.interface"), "network.interface", "only a network with a list has an interface of its own", "name what may be reached: network: {allow: [...]}")
 	}
+	if n := &v.p.Network; n.TLS != TLSAny && n.Mode != NetworkAllow {
+		v.fail(v.from("network.tls"), "network.tls", "only a network with a list looks at TLS", "name what may be reached: network: {allow: [...]}")
+	}
 	switch v.p.Network.Mode {
+	case NetworkNone:
+		v.unlisted("none")
+		if net.Mode == NSHost {
+			v.fail(at, "namespaces.net", "host, but network is none", "write network: host")
+		}
 	case NetworkHost:
+		v.unlisted("host")
 		if deny := v.p.Network.Deny; len(deny) > 0 {
 			v.fail(v.from("network"), "network", "host, but network.deny names "+Quote(deny[0].Endpoint)+", which only an allow-list can hold to",
 				"name what may be reached: network: {allow: [...]}")
@@ -283,14 +299,23 @@ func (v *validator) network() {
 		if net.Mode == NSJoin || net.Mode == NSNew && said {
 			v.fail(v.from("network"), "network", "host, but namespaces.net is not the host's", "drop one of them; the other is in "+Quote(at.Short()))
 		}
-	case NetworkNone:
-		if net.Mode == NSHost {
-			v.fail(at, "namespaces.net", "host, but network is none", "write network: host")
-		}
 	case NetworkAllow:
 		v.endpoints(net, at)
 	default:
 		v.fail(v.from("network"), "network", Quote(string(v.p.Network.Mode))+" is not known here", "none or host")
+	}
+}
+
+// unlisted refuses lists, which flags can give besides a word for the network.
+func (v *validator) unlisted(mode string) {
+	n := &v.p.Network
+	for _, list := range [...]struct {
+		name  string
+		items []NetworkItem
+	}{{"allow", n.Allow}, {"publish", n.Publish}} {
+		if len(list.items) > 0 {
+			v.fail(list.items[0].Pos, "network."+list.name, Quote(list.items[0].Endpoint)+", but network is "+mode, "drop one of the two")
+		}
 	}
 }
 
@@ -305,9 +330,38 @@ func (v *validator) endpoints(net Namespace, at Pos) {
 	}
 	check(v, "network.allow", n.Allow, func(x NetworkItem) (*fault, Pos) { return checkEndpoint(x.Endpoint, false), x.Pos })
 	check(v, "network.deny", n.Deny, func(x NetworkItem) (*fault, Pos) { return checkEndpoint(x.Endpoint, true), x.Pos })
+	check(v, "network.publish", n.Publish, func(x NetworkItem) (*fault, Pos) { return checkPublish(x.Endpoint), x.Pos })
+	v.published()
 	if len(n.Allow)+len(n.Deny) > maxEndpoints {
 		v.fail(v.from("network"), "network", "more than "+strconv.Itoa(maxEndpoints)+" rules", "name ranges and *.NAME instead of single hosts")
 	}
+}
+
+// maxPublished bounds the published ports, for each of which the launcher listens.
+const maxPublished = 256
+
+// published checks that no port of the host is published twice.
+func (v *validator) published() {
+	list := v.p.Network.Published()
+	if len(list) > maxPublished {
+		v.fail(v.from("network"), "network.publish", "more than "+strconv.Itoa(maxPublished)+" ports", "")
+	}
+	for i := range list {
+		first := slices.IndexFunc(list, func(x endpoint.Publish) bool { return x.Host == list[i].Host })
+		if first < i && list[first].Port != list[i].Port {
+			at := v.p.Network.Publish[first].Pos
+			v.fail(v.p.Network.Publish[i].Pos, phrase.Index("network.publish", i), list[i].Host.String()+" leads to two ports", "drop one of them; the other is in "+Quote(at.Short()))
+		}
+	}
+}
+
+// Published returns the published ports of the section. They have been validated.
+func (n *Network) Published() (list []endpoint.Publish) {
+	for i := range n.Publish {
+		p, _ := endpoint.ParsePublish(n.Publish[i].Endpoint)
+		list = append(list, p)
+	}
+	return list
 }
 
 // Rules returns the rules of the section. They have been validated.

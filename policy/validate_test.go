@@ -29,6 +29,8 @@ func TestValidate(t *testing.T) {
 		{"umask", "process: {umask: \"1777\"}\n", []string{`f:1:18: process.umask: "1777" is not a umask; such as "0022"`}},
 		{"rw and overlay", "root: {dir: /r, mode: rw, overlay: tmp}\n", []string{`f:1:23: root: mode: rw and an overlay together; with an overlay the directory itself stays as it is`}},
 		{"network list", "network: {allow: [\"a:1\"], deny: [\":22\"], interface: none}\n", nil},
+		{"published", "network: {publish: [\"8080:80\", \"127.0.0.1:8080:80\"]}\n", nil},
+		{"published twice", "network: {publish: [\"8080:80\", \"127.0.0.1:8080:81\"]}\n", []string{`f:1:32: network.publish[1]: 127.0.0.1:8080 leads to two ports; drop one of them; the other is in "f:1"`}},
 		{"network list, net joined", "network: {allow: [\"a:1\"]}\nnamespaces: {net: /n}\n", []string{`f:1:10: network: a list, but namespaces.net is not new; drop one of them; the other is in "f:2"`}},
 		{"tty broker", "tty: broker\n", nil},
 		{"output", "limits: {output: 1MiB}\n", nil},

@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// TestOwnTerminal gives a program a terminal that nobody types at: of the sandbox's own devpts, also for one that joins.
-// What it writes there is counted like any other output.
+// TestOwnTerminal gives a program a terminal of the sandbox's own devpts at which nobody types, also for a program that
+// joins. The launcher must count what the program writes there like any other output.
 func TestOwnTerminal(t *testing.T) {
 	before := look(t)
 	for _, tt := range []struct {
@@ -38,7 +38,7 @@ func TestOwnTerminal(t *testing.T) {
 	asUserToo(t)
 }
 
-// checkTerminalText looks at what a program said of its terminal.
+// checkTerminalText checks what a program has printed about its terminal.
 func checkTerminalText(t *testing.T, text, want string, report *report.Report, limit string) {
 	t.Helper()
 	if !strings.HasPrefix(text, want) || report.Limit != limit {

@@ -23,7 +23,7 @@ import (
 
 func set(n int64) policy.Opt[int64] { return policy.Opt[int64]{Set: true, V: n} }
 
-// grouped is a shell in groups of its own. Where this machine cannot give this user any, the test is skipped.
+// grouped returns a shell in cgroups of its own. If this user cannot have cgroups on this machine, it skips the test.
 func grouped(t testing.TB, script string, change ...func(*policy.Profile)) *Cmd {
 	t.Helper()
 	c, err := mayBeGrouped(t, script, change...)
@@ -33,7 +33,7 @@ func grouped(t testing.TB, script string, change ...func(*policy.Profile)) *Cmd 
 	return c
 }
 
-// mayBeGrouped is grouped with the reason instead of a skip.
+// mayBeGrouped is grouped, but returns the reason instead of skipping the test.
 func mayBeGrouped(t testing.TB, script string, change ...func(*policy.Profile)) (*Cmd, error) {
 	t.Helper()
 	c := shell(t, script)
@@ -49,7 +49,7 @@ func mayBeGrouped(t testing.TB, script string, change ...func(*policy.Profile)) 
 	return c, nil
 }
 
-// running starts a command that reads its standard input, and gives what ends it.
+// running starts a command that reads its standard input, and returns a function that ends the command.
 func running(t testing.TB, c *Cmd) (end func() *report.Report) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -74,8 +74,8 @@ func running(t testing.TB, c *Cmd) (end func() *report.Report) {
 	}
 }
 
-// groupsOf are the directories of a process's groups that are a sandbox's, as /proc and the mount table have them: by
-// controller, "" being v2.
+// groupsOf returns the directories of a process's cgroups that belong to a sandbox, as /proc and the mount table show
+// them, by controller; "" means v2.
 func groupsOf(t testing.TB, pid int) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
@@ -111,14 +111,14 @@ func file(t testing.TB, path string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// groupOf is the group of a sandbox that runs; its end takes the group away.
+// groupOf makes the cgroup of a sandbox that runs. The end of the sandbox removes it.
 func groupOf(c *Cmd) *cgroup.Group {
 	c.proc.Mu.Lock()
 	defer c.proc.Mu.Unlock()
 	return c.proc.Cgroup
 }
 
-// TestGroups holds the kernel's files against what was asked for, while the sandbox runs and after.
+// TestGroups compares the kernel's files with the requested limits, while the sandbox runs and after its end.
 func TestGroups(t *testing.T) {
 	c := grouped(t, "cat /proc/self/cgroup; read x", func(p *policy.Profile) {
 		p.Limits.CPUs, p.Limits.CPUWeight, p.Limits.CPUSet = policy.Opt[float64]{Set: true, V: 1.5}, set(50), "0"
@@ -181,7 +181,7 @@ func TestGroups(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestGroupsBound runs into each limit. That what is stopped works without is shown first.
+// TestGroupsBound runs into each limit. It first shows that the same program works without the limit.
 func TestGroupsBound(t *testing.T) {
 	const buffer = "dd if=/dev/zero of=/dev/null bs=100M count=1 2>/dev/null && echo enough"
 	const forks = `i=0; while [ $i -lt 20 ]; do sleep 30 & i=$((i+1)); done; echo $i; kill $(jobs -p) 2>/dev/null; exit 0`
@@ -433,7 +433,7 @@ func TestDevicesAreGuarded(t *testing.T) {
 	}
 }
 
-// disks are the block devices of this machine, as mknod(1) names them.
+// disks returns the block devices of this machine, as mknod(1) names them.
 func disks(t testing.TB) (list []string) {
 	t.Helper()
 	files, err := filepath.Glob("/sys/block/*/dev")
@@ -446,7 +446,8 @@ func disks(t testing.TB) (list []string) {
 	return list
 }
 
-// TestGroupsMayBeMissing: what cannot be had is listed, each limit for itself, and rlimits stand in.
+// TestGroupsMayBeMissing checks that the report lists each limit that cannot be enforced, and that rlimits replace
+// these limits.
 func TestGroupsMayBeMissing(t *testing.T) {
 	c := shell(t, "ulimit -d; ulimit -u 2>/dev/null")
 	c.Profile.Limits.Memory, c.Profile.Limits.PIDs, c.Profile.Limits.CPUs = set(64<<20), set(40), policy.Opt[float64]{Set: true, V: 1}
@@ -492,7 +493,8 @@ func TestGroupsThatCannotBe(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestGroupsOfOneName: the second of a name is refused, and the first stays.
+// TestGroupsOfOneName makes cgroups with the same name twice. The second attempt is refused, and the first cgroups
+// stay.
 func TestGroupsOfOneName(t *testing.T) {
 	grouped(t, "exit 0")
 	l, err := cgroup.Read(host.OSFiles{})
@@ -519,7 +521,7 @@ func TestGroupsOfOneName(t *testing.T) {
 	}
 }
 
-// TestGroupsBoundDisks holds what the kernel has of a disk's limits against what was asked for.
+// TestGroupsBoundDisks compares the kernel's limits of a disk with the requested limits.
 func TestGroupsBoundDisks(t *testing.T) {
 	c := grouped(t, "read x", func(p *policy.Profile) {
 		for _, name := range []string{"vda", "sda", "nvme0n1"} {
@@ -548,7 +550,7 @@ func TestGroupsBoundDisks(t *testing.T) {
 	}
 }
 
-// ownGroups are the groups of this process's sandboxes, anywhere in the trees.
+// ownGroups returns the cgroups of this process's sandboxes, anywhere in the trees.
 func ownGroups(t testing.TB) string {
 	t.Helper()
 	var list []string

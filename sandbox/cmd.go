@@ -28,8 +28,8 @@ type Cmd struct {
 	Profile *policy.Profile
 	// Args holds the program's name and arguments. Start looks up a name without a slash in PATH, inside the sandbox.
 	Args []string
-	// Env holds the variables from which Profile.Env selects, each NAME=VALUE. Of two with one name the last counts.
-	// nil means os.Environ().
+	// Env holds the variables from which Profile.Env selects, each NAME=VALUE. If a name occurs twice, its last value
+	// is used. nil means os.Environ().
 	Env []string
 	// Dir is the working directory, a path inside the sandbox. "" means the directory of the profile, or of Into.
 	Dir string
@@ -37,8 +37,8 @@ type Cmd struct {
 	// Stdin is what the program reads. The program gets an *os.File as it is. A goroutine copies any other reader
 	// into a pipe, and Wait waits for that goroutine. nil means /dev/null.
 	Stdin io.Reader
-	// Stdout and Stderr receive what the program writes. The program gets an *os.File as it is. Any other writer gets
-	// a pipe and a goroutine; if both fields are equal, they share one. nil means /dev/null.
+	// Stdout and Stderr receive what the program writes. The program gets an *os.File as it is. Any other writer gets a
+	// pipe and a goroutine; if both fields are equal, they share one pipe. nil means /dev/null.
 	Stdout, Stderr io.Writer
 	// ExtraFiles are further files: entry i becomes descriptor 3+i. All other descriptors are closed. Each file,
 	// standard or extra, must be a regular file, a pipe, a socket, a terminal, or a device like /dev/null. Start
@@ -93,7 +93,7 @@ type Cmd struct {
 	// more rights than the task.
 	Exclusive bool
 	// Brief says that nobody reads what the run has used. The report then has only those counters of the run's groups
-	// that show whether a limit was reached. If one was, the report has all of them.
+	// that show whether a limit was reached. If a limit was reached, the report has all counters.
 	Brief bool
 	// Note, unless nil, is called with each of Report.Notes before the program runs.
 	Note func(text string)
@@ -106,7 +106,7 @@ type Cmd struct {
 	// Observer, unless nil, watches the task. The profile's system call filter does not confine the task then.
 	Observer Observer
 
-	failStep, failInit int // for tests: number of the step that fails, from 1: one of the child and task, one of init
+	failStep, failInit int // for tests: the numbers of the steps that fail, from 1: a step of the child or task, and a step of init
 
 	exposed bool   // for tests: a joining program is not hidden from processes inside, and is run by its path
 	hold    func() // for tests: called while the program waits before its filter is in place

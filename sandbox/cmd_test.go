@@ -24,7 +24,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// described is a command as data.
+// described returns the description of a command as data.
 func described(c *Cmd) *compile.Request {
 	r, err := c.request(c.profile(), sandboxtest.FakeUser())
 	if err != nil {
@@ -33,7 +33,7 @@ func described(c *Cmd) *compile.Request {
 	return r
 }
 
-// processOf is a launcher's process of which nothing is started.
+// processOf returns the launcher's process of a command, before anything is started.
 func processOf(t testing.TB, c *Cmd) *launch.Process {
 	t.Helper()
 	h, err := host.Probe()
@@ -65,8 +65,8 @@ func wait(c *Cmd) (*report.Report, error) {
 	return c.Report, nil
 }
 
-// shell is a command of the shell in the default profile, but for its working directory, which a test of an ordinary
-// user may not have.
+// shell returns a command of the shell in the default profile. It has a different working directory, because an
+// ordinary user's test may not have this one.
 func shell(t testing.TB, script string) *Cmd {
 	t.Helper()
 	return &Cmd{Profile: sandboxtest.Shipped(t, "default"), Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}}
@@ -119,7 +119,7 @@ func TestRunReports(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestMisuse says so where a Cmd is used in another order than Start, Wait.
+// TestMisuse checks the errors for a Cmd that is used in an order other than Start, Wait.
 func TestMisuse(t *testing.T) {
 	c := shell(t, "exit 4")
 	if _, err := wait(c); err == nil || err.Error() != "wait: not started" {
@@ -145,7 +145,7 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
-// TestWaitAfterFailure must not wait for what never ran.
+// TestWaitAfterFailure checks that Wait does not wait for a program that never ran.
 func TestWaitAfterFailure(t *testing.T) {
 	c := shell(t, "true")
 	c.failStep = 1
@@ -233,8 +233,8 @@ func TestOtherGoroutines(t *testing.T) {
 	}
 }
 
-// endAtEveryMoment launches and ends sandboxes, each a step later than the last, until some were ended during the launch and
-// some behind it. end reports whether the launch was ended, and not the program.
+// endAtEveryMoment launches and ends sandboxes, each a step later than the one before, until some ended during the
+// launch and some after it. end reports whether it ended the launch, and not the program.
 func endAtEveryMoment(t *testing.T, step time.Duration, end func(p *launch.Process, after time.Duration) (launch bool)) {
 	t.Helper()
 	before := look(t)
@@ -258,8 +258,8 @@ func endAtEveryMoment(t *testing.T, step time.Duration, end func(p *launch.Proce
 	unchanged(t, before)
 }
 
-// TestSignalDuringLaunch sends a signal at every moment of a launch: it ends the launch, and that is the error, or the
-// program.
+// TestSignalDuringLaunch sends a signal at every moment of a launch. The signal must end either the launch, with an
+// error, or the program.
 func TestSignalDuringLaunch(t *testing.T) {
 	endAtEveryMoment(t, 200*time.Microsecond, func(p *launch.Process, after time.Duration) (launch bool) {
 		go func() {
@@ -285,8 +285,8 @@ func TestSignalDuringLaunch(t *testing.T) {
 	})
 }
 
-// TestKilledDuringLaunch kills init at every moment from the task's first word on. The error says so, and nothing of what
-// that leads to.
+// TestKilledDuringLaunch kills init at every moment after the task's first message. The error must say so, and not name
+// a consequence of it.
 func TestKilledDuringLaunch(t *testing.T) {
 	endAtEveryMoment(t, 100*time.Microsecond, func(p *launch.Process, after time.Duration) (launchValue bool) {
 		go func() {
@@ -320,7 +320,7 @@ func must(n int, err error) int {
 	return n
 }
 
-// TestDiesWithWait ends what the program has left behind.
+// TestDiesWithWait checks that Wait kills the processes that the program has left behind.
 func TestDiesWithWait(t *testing.T) {
 	before := look(t)
 	began := time.Now()
@@ -523,7 +523,8 @@ func TestManyDescriptors(t *testing.T) {
 	}
 }
 
-// TestSignalMask undoes what a launcher has blocked. What it was started to ignore the task ignores, as under nohup(1).
+// TestSignalMask checks that the task has no blocked signals, whatever the launcher has blocked. A signal that the
+// launcher ignored at its start stays ignored in the task, as under nohup(1).
 func TestSignalMask(t *testing.T) {
 	text, _ := output(t, shell(t, "sed -nE 's/^Sig(Blk|Ign):.//p' /proc/self/status"))
 	blocked, ignored, _ := strings.Cut(strings.TrimSpace(text), "\n")

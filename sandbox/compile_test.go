@@ -13,7 +13,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// describe writes every part of an error, with its type, on a line each.
+// describe returns every part of an error, with its type, each on a line.
 func describe(err error) string {
 	var unsupported *UnsupportedError
 	var lookup *LookupError
@@ -31,7 +31,7 @@ func describe(err error) string {
 	return fmt.Sprintf("%T: %v", err, err)
 }
 
-// TestCompileErrors holds the whole of what is said where nothing is run.
+// TestCompileErrors checks the whole text of the errors for commands of which nothing is run.
 func TestCompileErrors(t *testing.T) {
 	tests := []struct {
 		name string
@@ -322,8 +322,8 @@ func TestCompileErrors(t *testing.T) {
 	}
 }
 
-// TestKeyring: a sandbox leaves the user's session keyring where a call could reach it, and takes none of the user's keys
-// where none can.
+// TestKeyring checks that a sandbox whose filter allows keyctl(2) leaves the user's session keyring, and that it keeps
+// the keyring if no call can reach it.
 func TestKeyring(t *testing.T) {
 	for _, denied := range []bool{false, true} {
 		p := sandboxtest.HostRoot()

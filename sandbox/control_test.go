@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// entryOf is an entry in a state directory of its own.
+// entryOf makes an entry in a new state directory.
 func entryOf(t *testing.T) *statedir.Entry {
 	t.Helper()
 	parent := t.TempDir()
@@ -39,7 +39,7 @@ func entryOf(t *testing.T) *statedir.Entry {
 	return e
 }
 
-// served is a launcher's loop with a control socket, and nothing else.
+// served is a launcher that only runs its loop with a control socket.
 func served(t *testing.T) (*statedir.Entry, *launch.Process) {
 	t.Helper()
 	e := entryOf(t)
@@ -103,7 +103,7 @@ func TestControl(t *testing.T) {
 	_ = p
 }
 
-// TestControlHostileClients: none of them keeps the launcher from answering the next.
+// TestControlHostileClients checks that no hostile client keeps the launcher from answering the next client.
 func TestControlHostileClients(t *testing.T) {
 	e, p := served(t)
 	dial := func() int {
@@ -167,7 +167,7 @@ func TestControlHostileClients(t *testing.T) {
 	_ = p
 }
 
-// TestAnswer hands descriptors over, as many as there are, and with an error none.
+// TestAnswer passes all descriptors of a reply, and none with an error.
 func TestAnswer(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -214,7 +214,7 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// FuzzRequest: whatever a client sends is answered.
+// FuzzRequest checks that the launcher answers every request, whatever the client sends.
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte(`{"op":"signal","args":{"signal":15}}`))
 	f.Add([]byte(`{"op":"log"}`))

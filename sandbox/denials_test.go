@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/internal/why"
 )
 
-// reporting is a compilation of which only the filter matters.
+// reporting returns a compilation of which only the filter matters.
 func reporting(t *testing.T, p *policy.Profile) *compile.Compilation {
 	t.Helper()
 	c := &compile.Compilation{Profile: p, Host: sandboxtest.FakeUser(), Req: &compile.Request{Args: []string{"true"}}, Arch: filter.AMD64}
@@ -28,7 +28,7 @@ func reporting(t *testing.T, p *policy.Profile) *compile.Compilation {
 	return c
 }
 
-// deniedCall is a call by its name.
+// deniedCall returns a denied call by its name.
 func deniedCall(t *testing.T, call string, args ...uint64) *filter.Data {
 	t.Helper()
 	nr, ok := filter.Number(filter.AMD64, call)
@@ -72,7 +72,7 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// TestCountBound has kinds without end and memory that ends.
+// TestCountBound counts more kinds of calls than the memory has room for.
 func TestCountBound(t *testing.T) {
 	d := launch.Denials{Comp: reporting(t, &policy.Profile{OnDenial: policy.DenialReport})}
 	for i := range uint64(3 * launch.MaxDenials) {
@@ -83,7 +83,7 @@ func TestCountBound(t *testing.T) {
 	}
 }
 
-// TestNoListener reports nothing where the listener could not have its number, and says so.
+// TestNoListener checks that nothing is reported, and that the report says so, if the listener cannot have its number.
 func TestNoListener(t *testing.T) {
 	for _, tt := range []struct {
 		nofile  uint64
@@ -102,7 +102,8 @@ func TestNoListener(t *testing.T) {
 	}
 }
 
-// TestBlame names what denies a call, and a remedy; a remedy that is flags is tried.
+// TestBlame checks that the report names what denies a call, and a remedy. If the remedy consists of flags, it tries
+// them.
 func TestBlame(t *testing.T) {
 	at := func(line int) policy.Pos { return policy.Pos{File: "p.yaml", Line: line} }
 	p := &policy.Profile{OnDenial: policy.DenialReport, Sources: []policy.Source{{Path: "syscalls.default", Pos: at(1)}, {Path: "syscalls.exec", Pos: at(9)}},
@@ -129,7 +130,7 @@ func TestBlame(t *testing.T) {
 	}
 }
 
-// deniesMkdir runs a script whose new directories are denied.
+// deniesMkdir runs a script under a filter that denies mkdir.
 func deniesMkdir(t *testing.T, script string) *Cmd {
 	t.Helper()
 	c := shell(t, script)
@@ -165,7 +166,8 @@ func TestDenialsSilent(t *testing.T) {
 	}
 }
 
-// TestListenerGone denies what nobody is left to answer: the kernel says ENOSYS, and never makes the call.
+// TestListenerGone checks the answer to a denied call when no launcher is left: the kernel returns ENOSYS, and never
+// makes the call.
 func TestListenerGone(t *testing.T) {
 	c := deniesMkdir(t, "sleep 0.3; mkdir /tmp/a; mkdir /tmp/b; ls /tmp")
 	r, w, err := os.Pipe()
@@ -191,7 +193,7 @@ func TestListenerGone(t *testing.T) {
 	}
 }
 
-// TestDenialsEnd ends tasks that do nothing but make denied calls, in several processes, by the clock.
+// TestDenialsEnd checks that the time limit ends tasks that only make denied calls, in several processes.
 func TestDenialsEnd(t *testing.T) {
 	c := deniesMkdir(t, "trap '' TERM; for i in 1 2 3 4; do while :; do mkdir /tmp/a 2>/dev/null; done & done; wait")
 	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 300 * time.Millisecond}

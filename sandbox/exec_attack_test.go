@@ -27,7 +27,7 @@ import (
 // TestMain's program is the attacker, too, when it is run inside with this variable.
 const attackVariable = "CORDON_TEST_ATTACK"
 
-// attackExe is its value where the launcher's file itself is what was run.
+// attackExe is the value of that variable if the launcher's own file was run.
 const attackExe = "exe"
 
 // TestExecAttacker is no test: it is what runs inside. It tries over and over to get hold of every process that it sees but
@@ -137,8 +137,8 @@ func opens(path string) bool {
 	return err == nil
 }
 
-// attacked is a sandbox with the attacker in it, who may trace and has no Landlock in the way. Lines of what it says arrive
-// until it ends.
+// attacked starts a sandbox in which the attacker runs. The attacker may trace, and no Landlock rule stops it. lines
+// returns what it has printed since the last call.
 func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, ask io.Writer, lines func() []string) {
 	t.Helper()
 	c := &Cmd{Profile: sandboxtest.Shipped(t, "default"), Args: []string{testBinary(t), "-test.run=^TestExecAttacker$"}, Attachable: true}
@@ -205,7 +205,7 @@ func scans(t *testing.T, ask io.Writer, lines func() []string) (all []string) {
 	}
 }
 
-// attackCases are sandboxes whose tasks may do more or less to others.
+// attackCases are sandboxes whose tasks have different rights over each other.
 func attackCases() map[string]func(*policy.Profile) {
 	return map[string]func(*policy.Profile){
 		"plain": func(p *policy.Profile) { p.User.Host = policy.HostCaller },

@@ -24,7 +24,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// joinable is a sandbox that can be joined. It ends with the test.
+// joinable returns a sandbox that can be joined. It ends with the test.
 func joinable(t testing.TB, c *Cmd) (*Cmd, *Attached) {
 	t.Helper()
 	c.Attachable = true
@@ -46,7 +46,7 @@ func joinable(t testing.TB, c *Cmd) (*Cmd, *Attached) {
 	return c, a
 }
 
-// linger is a script that says that it runs, and ends with its input.
+// linger is a script that prints a line and ends when its input ends.
 const linger = "echo ready; exec cat"
 
 // idle starts a command whose input does not end before the returned pipe is closed, and returns what it says, too.
@@ -71,7 +71,7 @@ func idle(t testing.TB, c *Cmd) (in, out *os.File) {
 	return in, out
 }
 
-// inside runs a script in a sandbox that runs.
+// inside runs a script in a running sandbox.
 func inside(t testing.TB, a *Attached, script string) (string, *report.Report) {
 	t.Helper()
 	return output(t, &Cmd{Into: a, Args: []string{"sh", "-c", script}})
@@ -146,7 +146,7 @@ func execCases(t *testing.T) map[string]*Cmd {
 	return cases
 }
 
-// busyboxRoot is a root file system.
+// busyboxRoot makes a root file system.
 func busyboxRoot(t testing.TB) string {
 	t.Helper()
 	dir := publicDir(t)
@@ -194,7 +194,7 @@ func TestExecIsTheSame(t *testing.T) {
 	asUserToo(t)
 }
 
-// same compares what the kernel says of two tasks.
+// same compares what the kernel says about two tasks.
 func same(t *testing.T, task, newcomer int) {
 	t.Helper()
 	dirs := [2]string{fmt.Sprint("/proc/", task), fmt.Sprint("/proc/", newcomer)}

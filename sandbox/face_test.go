@@ -27,12 +27,12 @@ var errBad = errors.New("bad")
 func (badReader) Read([]byte) (int, error)  { return 0, errBad }
 func (badReader) Write([]byte) (int, error) { return 0, errBad }
 
-// blocked never has anything to read.
+// blocked is a reader that never returns anything.
 type blocked struct{ until chan struct{} }
 
 func (b blocked) Read([]byte) (int, error) { <-b.until; return 0, io.EOF }
 
-// uncomparable is a writer that == panics on.
+// uncomparable is a writer whose comparison with == panics.
 type uncomparable struct{ w []io.Writer }
 
 func (u uncomparable) Write(p []byte) (int, error) { return u.w[0].Write(p) }
@@ -304,7 +304,7 @@ func TestWaitDelay(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestProcess signals and kills.
+// TestProcess signals and kills the process of a command.
 func TestProcess(t *testing.T) {
 	c := shell(t, "trap 'exit 7' USR1; echo ready; while :; do sleep 0.01; done")
 	ready(t, c, func() {})
@@ -344,7 +344,7 @@ type other struct{}
 func (other) String() string { return "other" }
 func (other) Signal()        {}
 
-// TestExitError tells every end that is a bad one.
+// TestExitError checks that every bad end of a program is an ExitError.
 func TestExitError(t *testing.T) {
 	c := shell(t, "trap 'exit 0' TERM; sleep 100 & wait")
 	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 200 * time.Millisecond}
@@ -379,7 +379,7 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// TestFace holds what is small: String, Environ and Dir.
+// TestFace checks String, Environ and Dir.
 func TestFace(t *testing.T) {
 	p := sandboxtest.Shipped(t, "default")
 	c := Command(p, "env")

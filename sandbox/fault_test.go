@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// faultPlans are commands whose plans, together, hold every kind of step.
+// faultPlans returns commands whose plans together contain every kind of step.
 func faultPlans(t *testing.T) map[string]func() *Cmd {
 	rootfs := publicDir(t)
 	for _, d := range []string{"bin", "dev", "etc", "proc", "sys", "tmp"} {
@@ -162,8 +162,8 @@ func TestFaultOfInit(t *testing.T) {
 	}
 }
 
-// failAt launches with a step that fails. Init's last steps come behind its word to the launcher, so that the program
-// may be running when they fail; it is then killed with init, and the report says by what.
+// failAt launches with a step that fails. init executes its last steps after its message to the launcher, so the
+// program may run when they fail. Then it is killed with init, and the report says by what.
 func failAt(t *testing.T, c *Cmd, pl *plan.Plan, i int) error {
 	t.Helper()
 	if c.failStep = i + 1; i >= len(pl.Steps) {
@@ -186,7 +186,8 @@ func failAt(t *testing.T, c *Cmd, pl *plan.Plan, i int) error {
 
 var errKilledLater = errors.New("killed after the program was run")
 
-// wantFault judges the error of step i. Behind a filter a call that does not exist may end the process instead.
+// wantFault checks the error of step i. After a filter is installed, a call that does not exist may end the process
+// instead.
 func wantFault(t *testing.T, pl *plan.Plan, i int, s plan.Step, err error) {
 	t.Helper()
 	var step *StepError

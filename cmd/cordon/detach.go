@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/policy/phrase"
 	"cordon/sandbox"
 	"cordon/sandbox/host"
 	"cordon/sandbox/report"
@@ -120,7 +119,7 @@ func (u *ui) detach(f *runFlags) error {
 	})
 	w.Close()
 	if err != nil {
-		return &cliError{err: errors.New("detach: " + phrase.Cause(err).Error())}
+		return &cliError{err: because("detach", err)}
 	}
 	id, err := io.ReadAll(r)
 	if err == nil && len(id) > 0 {

@@ -34,8 +34,8 @@ func newExec(u *ui) *cobra.Command {
 			"sandbox's ids, capabilities, filter, Landlock rules, limits and environment. The program ends when this command or the\n" +
 			"sandbox ends; processes that it leaves in the background belong to the sandbox. The sandbox's time limit holds for the\n" +
 			"program too. cordon counts the program's output separately from the sandbox's output.\n\n" +
-			"cordon looks the program up inside the sandbox. Other programs in the sandbox can reach the files on its standard\n" +
-			"input, output and error, through /proc/PID/fd. Only the user who started a sandbox can join it.",
+			"cordon looks the program up inside the sandbox. Through /proc/PID/fd, other programs in the sandbox can open the\n" +
+			"files that you give to this program as standard input, output or error. Only the user who started a sandbox can join it.",
 		Example: "  cordon run --detach --name dev -p build -- sleep 1h\n" +
 			"  cordon exec dev -- make test\n" +
 			"  cordon exec -w /tmp -e DEBUG=1 dev sh",

@@ -66,6 +66,10 @@ func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
 	if !u.lean || occurs("--trust", u.args) {
 		fs.BoolVar(&f.trust, "trust", false, "use profiles even if a program in a sandbox may have written them; see cordon profile trust")
 	}
+	if occurs("--env-file", u.args) {
+		fs.Var((*envFile)(&f.fields), "env-file", "")
+		_ = fs.MarkHidden("env-file")
+	}
 	for d := range policy.AllFlags {
 		if !u.lean || occurs("--"+d.Name, u.args) || d.Short != "" && occursShort(d.Short, u.args) {
 			addField(c, f, &d)

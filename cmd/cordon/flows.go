@@ -72,6 +72,8 @@ func flowTarget(f *report.Flow) string {
 	switch {
 	case f.Proto == "name":
 		return "name " + clean(f.Name) + phrase.Prefixed(" → ", address)
+	case f.Proto == "published":
+		return "publish " + address + port
 	case f.Proto == "udp":
 		return "send to " + address + port
 	case f.Name != "":

@@ -110,7 +110,7 @@ func readRecording(facts *learn.Facts, file string) error {
 	if file != "-" {
 		r, err := openInput(file)
 		if err != nil {
-			return &cliError{err: errors.New("learn: " + strconv.Quote(file) + ": " + phrase.Cause(err).Error())}
+			return &cliError{err: because("learn: "+strconv.Quote(file), err)}
 		}
 		defer r.Close()
 		in, name = r, file
@@ -133,7 +133,7 @@ func (f *learnFlags) existing() ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, &cliError{err: errors.New("learn: " + strconv.Quote(f.out) + ": " + phrase.Cause(err).Error()), hint: hint(err)}
+		return nil, &cliError{err: because("learn: "+strconv.Quote(f.out), err), hint: hint(err)}
 	case len(strings.TrimSpace(string(text))) == 0:
 		return nil, nil
 	}

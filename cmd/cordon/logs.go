@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
-	"cordon/policy/phrase"
 	"cordon/sandbox/statedir"
 )
 
@@ -107,41 +107,93 @@ type logPrinter struct {
 	open  bool // the last printed line is not finished
 }
 
-// logLine is a line of one stream of the log or, with --json, a record.
-type logLine struct {
-	rec  *statedir.LogRecord
-	data []byte
+// lineCount numbers the lines of a log. A line may be in several records, between which are records of other streams.
+type lineCount struct {
+	begun int            // number of lines that have begun
+	open  map[string]int // maps a stream to the number of its unfinished line
 }
 
-// head prints the existing records, or with --tail their last lines.
+// number returns the number of the line that a piece of a stream belongs to.
+func (c *lineCount) number(stream string, piece []byte) int {
+	n, found := c.open[stream]
+	if !found {
+		n = c.begun
+		c.begun++
+		c.open[stream] = n
+	}
+	if piece[len(piece)-1] == '\n' {
+		delete(c.open, stream)
+	}
+	return n
+}
+
+// logPlace is a record, and how many records and lines come before it.
+type logPlace struct {
+	at      statedir.LogMark
+	records int
+	lines   lineCount
+}
+
+// head prints the existing records, or with --tail their last lines. Lines can be long, so none is kept: head first
+// looks where the last lines begin, and then reads again from there.
 func (p *logPrinter) head(r *statedir.LogReader) error {
 	if p.flags.tail < 0 {
 		return p.rest(r)
 	}
-	var last []logLine
-	open := map[string]int{} // maps a stream to the number of its unfinished line
-	dropped := 0
-	err := p.each(r, func(rec *statedir.LogRecord, line []byte) error {
+	defer r.Forget()
+	first, now, err := p.findTail(r)
+	if err != nil || first == nil {
+		return err
+	}
+	if err := r.Back(first.at); err != nil {
+		return err
+	}
+	from, left := now.lines.begun-p.flags.tail, now.records-first.records
+	for lines := first.lines; left > 0 && err == nil; left-- {
+		var rec *statedir.LogRecord
+		var line []byte
+		if rec, line, err = p.next(r); err != nil {
+			break
+		}
 		for _, piece := range p.pieces(rec, line) {
-			if at, found := open[rec.Stream]; found && at >= dropped {
-				last[at-dropped].data = append(last[at-dropped].data, piece...)
-			} else {
-				last = append(last, logLine{rec, bytes.Clone(piece)})
-				open[rec.Stream] = dropped + len(last) - 1
-			}
-			if piece[len(piece)-1] == '\n' {
-				delete(open, rec.Stream)
+			if lines.number(rec.Stream, piece) >= from && err == nil {
+				err = p.print(rec, piece)
 			}
 		}
-		if n := len(last) - p.flags.tail; n > 0 {
-			last, dropped = last[n:], dropped+n
-		}
+	}
+	if err == io.EOF { // the launcher has removed the oldest file meanwhile
 		return nil
-	})
-	for i := 0; i < len(last) && err == nil; i++ {
-		err = p.print(last[i].rec, last[i].data)
 	}
 	return err
+}
+
+// findTail reads the log to its end. It returns the record in which the first of the last lines begins, or nil if there
+// is no such line, and the end.
+func (p *logPrinter) findTail(r *statedir.LogReader) (first *logPlace, now logPlace, err error) {
+	now.lines.open = map[string]int{}
+	var last []*logPlace // of each of the last lines, in order
+	for {
+		here := logPlace{r.Mark(), now.records, lineCount{now.lines.begun, maps.Clone(now.lines.open)}}
+		rec, line, err := p.next(r)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, now, err
+		}
+		now.records++
+		for _, piece := range p.pieces(rec, line) {
+			now.lines.number(rec.Stream, piece)
+		}
+		for range now.lines.begun - here.lines.begun {
+			last = append(last, &here)
+		}
+		last = last[max(0, len(last)-p.flags.tail):]
+	}
+	if len(last) == 0 {
+		return nil, now, nil
+	}
+	return last[0], now, nil
 }
 
 // rest prints the records that have arrived so far.
@@ -159,15 +211,25 @@ func (p *logPrinter) rest(r *statedir.LogReader) error {
 // each calls do for every record that is not older than --since.
 func (p *logPrinter) each(r *statedir.LogReader, do func(rec *statedir.LogRecord, line []byte) error) error {
 	for {
-		rec, line, err := r.Next()
+		rec, line, err := p.next(r)
 		if err == io.EOF {
 			return nil
 		}
-		if err == nil && !rec.Time.Before(p.flags.since) {
+		if err == nil {
 			err = do(rec, line)
 		}
 		if err != nil {
 			return err
+		}
+	}
+}
+
+// next returns the next record that is not older than --since.
+func (p *logPrinter) next(r *statedir.LogReader) (*statedir.LogRecord, []byte, error) {
+	for {
+		rec, line, err := r.Next()
+		if err != nil || !rec.Time.Before(p.flags.since) {
+			return rec, line, err
 		}
 	}
 }
@@ -198,7 +260,7 @@ func (p *logPrinter) print(rec *statedir.LogRecord, data []byte) error {
 		data = onTerminal(data)
 	}
 	if _, err := to.Write(data); err != nil {
-		return &cliError{err: errors.New("write the log: " + phrase.Cause(err).Error())}
+		return &cliError{err: because("write the log", err)}
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
-	"cordon/policy/phrase"
 )
 
 func newProfileFmt(u *ui) *cobra.Command {
@@ -43,7 +42,7 @@ func (u *ui) format(path string, write, diff bool) error {
 	}
 	old, err := read(path, maxProfile)
 	if err != nil {
-		return &cliError{err: errors.New("profile fmt: " + strconv.Quote(path) + ": " + phrase.Cause(err).Error()), hint: hint(err)}
+		return &cliError{err: because("profile fmt: "+strconv.Quote(path), err), hint: hint(err)}
 	}
 	text, err := policy.Format(path, old)
 	if err != nil {

@@ -171,7 +171,7 @@ func kernelOf(given string) (k convert.Kernel, err error) {
 }
 
 func convertError(command, file string, err error) error {
-	return &cliError{err: errors.New("profile " + command + ": " + strconv.Quote(file) + ": " + phrase.Cause(err).Error())}
+	return &cliError{err: because("profile "+command+": "+strconv.Quote(file), err)}
 }
 
 // converted prints how the rules were converted, and writes the result, unless something is lost and --lossy is

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/policy/phrase"
 	"cordon/profiles"
 )
 
@@ -81,7 +80,7 @@ func newProfileFile(name string, extends []string) (string, error) {
 }
 
 func newError(path string, err error) error {
-	e := &cliError{err: errors.New("profile new: " + strconv.Quote(path) + ": " + phrase.Cause(err).Error()), hint: plantedHint(err)}
+	e := &cliError{err: because("profile new: "+strconv.Quote(path), err), hint: plantedHint(err)}
 	if errors.Is(err, fs.ErrExist) {
 		e.hint = "choose another name; a profile is never overwritten"
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
-	"cordon/policy/phrase"
 	"cordon/policy/recording"
 	"cordon/sandbox"
 	"cordon/sandbox/record"
@@ -218,7 +217,7 @@ func (s *session) write(last bool) (*recording.Recording, error) {
 		rec = sum
 	}
 	if err := s.out.put(func(w io.Writer) error { return rec.Write(w) }, last); err != nil {
-		return nil, &cliError{err: errors.New("recording " + strconv.Quote(s.out.path) + ": " + phrase.Cause(err).Error()),
+		return nil, &cliError{err: because("recording "+strconv.Quote(s.out.path), err),
 			hint: "an earlier recording, if there was one, is unchanged"}
 	}
 	return rec, nil

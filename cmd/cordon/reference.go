@@ -55,11 +55,11 @@ type gap struct {
 func referencePath() (string, error) {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		return "", &cliError{err: errors.New("reference: /proc/self/exe: " + phrase.Cause(err).Error())}
+		return "", &cliError{err: because("reference: /proc/self/exe", err)}
 	}
 	path := filepath.Join(filepath.Dir(self), referenceName)
 	if err := ownProgram(path); err != nil {
-		return "", &cliError{err: errors.New("reference: " + path + ": " + phrase.Cause(err).Error()),
+		return "", &cliError{err: because("reference: "+path, err),
 			hint: "install gcc, pkg-config and libseccomp's headers (apt-get install gcc pkg-config libseccomp-dev), run make build, and put cordon-reference in the directory of cordon"}
 	}
 	return path, nil

@@ -320,7 +320,7 @@ func outputHint(flag string) string {
 }
 
 func (r *reportFile) error(err error) *cliError {
-	return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + phrase.Cause(err).Error())}
+	return &cliError{err: because(r.what+" "+strconv.Quote(r.path), err)}
 }
 
 // tryWrite checks that a file can be created and written in the directory. It uses a file without a name or, without

@@ -21,8 +21,9 @@ func newStats(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stats [flags] [SANDBOX...]",
 		Short: "Show what running sandboxes use, in a table that stays up to date",
-		Long: "Show what running sandboxes use: the sandboxes that you name, or all. On a terminal, cordon updates the table in place\n" +
-			"until you press Ctrl-C or these sandboxes have ended. Otherwise it prints a table at every interval.\n\n" +
+		Long: "Show how much memory, processor time and disk running sandboxes use. Name sandboxes, or see all.\n" +
+			"On a terminal, cordon updates the table in place until you press Ctrl-C or these sandboxes have ended. If the output is\n" +
+			"not a terminal, cordon prints a table at every interval.\n\n" +
 			"The figures come from the sandbox's cgroup. A sandbox without a cgroup is marked with *, and its figures are sums over\n" +
 			"its processes: shared memory counts several times, and the time of processes that have ended does not count.",
 		DisableFlagsInUseLine: true,

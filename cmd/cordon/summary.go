@@ -248,7 +248,7 @@ func (r *reportFile) add(text string) error {
 		err = r.appendTo(text)
 	}
 	if err != nil {
-		return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + phrase.Cause(err).Error())}
+		return &cliError{err: because(r.what+" "+strconv.Quote(r.path), err)}
 	}
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
-	"cordon/policy/phrase"
 	"cordon/sandbox"
 	"cordon/sandbox/report"
 	"cordon/sandbox/statedir"
@@ -211,7 +210,10 @@ func exitCode(err error) int {
 }
 
 // hint returns the advice that goes with an error.
-func hint(err error) string {
+func hint(err error) string { return scarceHint(err, ownHint(err)) }
+
+// ownHint returns the advice that an error contains.
+func ownHint(err error) string {
 	var (
 		c *cliError
 		l *sandbox.LookupError
@@ -269,7 +271,7 @@ func (u *ui) raw(line string) { _, _ = io.WriteString(u.err, line+"\n") }
 // write writes data to stdout. It returns an error, for example if the disk is full or the pipe is closed.
 func (u *ui) write(data string) error {
 	if _, err := io.WriteString(u.out, data); err != nil {
-		return &cliError{err: errors.New("stdout: " + phrase.Cause(err).Error())}
+		return &cliError{err: because("stdout", err)}
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func readLast() (*lastRun, error) {
 		err = os.Chdir(l.Cwd)
 	}
 	if err != nil {
-		return nil, &cliError{err: errors.New("why --last: " + phrase.Cause(err).Error())}
+		return nil, &cliError{err: because("why --last", err)}
 	}
 	return &l, nil
 }

@@ -6,6 +6,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 )
 
 // ownWords replaces another tool's command by the command that means the same here.
@@ -219,4 +221,37 @@ func (v timeValue) Set(s string) error {
 		*v.d = d
 	}
 	return err
+}
+
+// envFile is the flag --env-file of docker(1). Each line of the file is a value of --env, unless it is empty or begins
+// with #.
+type envFile []fieldValue
+
+func (e *envFile) String() string { return "" }
+
+func (e *envFile) Type() string { return "FILE" }
+
+// maxEnvFile is the largest file of variables, in bytes. execve(2) takes less.
+const maxEnvFile = 2 << 20
+
+func (e *envFile) Set(file string) error {
+	in, err := openInput(file)
+	if err != nil {
+		return phrase.Cause(err)
+	}
+	defer in.Close()
+	text, err := io.ReadAll(io.LimitReader(in, maxEnvFile+1))
+	if err == nil && len(text) > maxEnvFile {
+		err = errors.New("it has more than 2 MiB")
+	}
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\r\n")
+		if strings.TrimSpace(line) != "" && line[0] != '#' {
+			*e = append(*e, fieldValue{"env", line})
+		}
+	}
+	return nil
 }

@@ -31,21 +31,23 @@ func TestGuessedWords(t *testing.T) {
 		{"profile delete", "cordon profile ls"},
 		{"run -v /src:/dst ls", "--rw /src:/dst"},
 		{"run -v ~/x:/dst:ro ls", "--ro"},
-		{"run -p 80:8080 nginx", "nothing is published"},
-		{"run -m 1g true", "--memory"},
+		{"run -p 80:8080 nginx", "--publish 8080:80 publishes"},
 		{"run --privileged true", "--cap"},
-		{"run --read-only true", "--root-mode"},
+		{"run --read-only=/x true", "--ro /x"},
 		{"run --entrypoint=sh x", "after --"},
-		{"run --env-file f x", "--env"},
+		{"run --setenv A B x", "--env A=VALUE"},
+		{"run --mount type=volume,src=v,dst=/v x", "type=bind"},
+		{"run --init -- x", "--init takes a value"},
+		{"run --init yes x", "--init none"},
+		{"run --restart=always x", "systemd"},
+		{"run --dbus-user=none x", "--rw"},
+		{"run --join=x y", "cordon exec"},
 		{"run --device=/dev/kvm x", "--rw /dev/NAME"},
 		{"run --shm-size 1g x", "--tmpfs /dev/shm"},
 		{"run --cpu-shares 2 x", "--cpu-weight"},
 		{"run --tty -- ls", "--tty takes a value"},
 		{"run --bind /a /b x", "--rw SOURCE:TARGET"},
 		{"run --ro-bind /a /b x", "--ro SOURCE:TARGET"},
-		{"run --unshare-all x", "--net"},
-		{"run --share-net x", "--net host"},
-		{"run --die-with-parent x", "always"},
 		{"run --clearenv x", "--keep-env"},
 		{"run --unsetenv A x", "--remove env=NAME"},
 		{"run --private=/x y", "--tmpfs"},
@@ -74,7 +76,7 @@ func TestGuessedWords(t *testing.T) {
 
 // Nothing that is hinted at is missing: every flag that a hint begins with exists.
 func TestHintsNameFlags(t *testing.T) {
-	known := map[string]bool{"--verbose": true, "--kill-after": true, "--": true}
+	known := map[string]bool{"--verbose": true, "--kill-after": true, "--": true, "--name": true, "--report": true, "--log-max-size": true, "--log-files": true}
 	for f := range policy.AllFlags {
 		known["--"+f.Name] = true
 	}

@@ -264,6 +264,7 @@ func (d *differ) network() {
 	if x <= 1 && y <= 1 {
 		d.set("network.allow", Widens, endpoints(d.a.Network.Allow), endpoints(d.b.Network.Allow))
 	}
+	d.set("network.publish", Widens, endpoints(d.a.Network.Publish), endpoints(d.b.Network.Publish))
 	d.set("network.deny", Narrows, endpoints(d.a.Network.Deny), endpoints(d.b.Network.Deny))
 }
 

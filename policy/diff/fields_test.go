@@ -25,7 +25,7 @@ env: {keep: [A], set: {B: c}}
 capabilities: {keep: [CHOWN], ambient: [CHOWN]}
 syscalls: {default: kill, unknown: kill, arches: [i386], allow: [read, write, mmap], deny: [write], rules: [{socket: family == AF_UNIX, else: errno(EAFNOSUPPORT)}], exec: once}
 landlock: {read: [/r], write: [/r], execute: [/r], scope: [signal]}
-network: {allow: ["a:1"], deny: ["b:2"], interface: none}
+network: {allow: ["a:1"], deny: ["b:2"], publish: ["8080:80"], tls: require-name, interface: none}
 limits: {memory: 2GiB, memory-high: 1GiB, swap: 1GiB, oom-group: true, cpus: 2, cpu-weight: 5, cpuset: "1", pids: 5, io: {/d: "rbps=1 wbps=1 riops=1 wiops=1"},
   io-weight: 5, hugetlb: {2MiB: 2MiB}, cgroup: /c, wall: 5s, cpu-time: 5s, output: 5MiB, rlimits: {nofile: 5}}
 process: {workdir: /w, umask: "0022", nice: 5, oom-score-adj: 5}

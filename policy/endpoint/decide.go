@@ -250,6 +250,13 @@ func (r *Rule) Named() bool {
 	return b != nil && r.Prefix.Bits() >= int(b.bits)
 }
 
+// Reaches reports whether a block of special addresses lies within a rule of Allow that does not cover it.
+func (p *Policy) Reaches(block netip.Prefix) bool {
+	return slices.ContainsFunc(p.Allow, func(r Rule) bool {
+		return r.Kind == Any || r.Kind == Range && !r.Named() && r.Prefix.Overlaps(block)
+	})
+}
+
 // Exactly reports whether a rule allows a port of this one address, and not only of a range with it.
 func (p *Policy) Exactly(a netip.Addr, proto Proto, port uint16) bool {
 	return slices.ContainsFunc(p.Allow, func(r Rule) bool {

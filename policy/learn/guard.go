@@ -119,7 +119,8 @@ func (s *secrets) tilde(rest string) (is, holds bool) {
 	return false, false
 }
 
-// refuse returns the reason why learn does not allow a path by itself, or "" if it does.
+// refuse returns the reason why learn does not allow a path unless the caller grants it, or "" if learn allows it
+// without a grant.
 func (f *files) refuse(p *Path) string {
 	socket := p.Access&recording.Connect != 0 || p.Type == recording.TypeSocket
 	name, gives := lint.SocketAt(p.Path)

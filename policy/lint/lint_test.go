@@ -127,6 +127,8 @@ func TestLint(t *testing.T) {
 		{"CL038", "network: {allow: [\"*.github.io\"]}", 1, "network: {allow: [\"me.github.io\"]}"},
 		{"CL038", "network: {allow: [\"0.0.0.0/0:80\"]}", 1, "network: {deny: [\"0.0.0.0/0\"]}"},
 		{"CL039", "network: {allow: [\"169.254.169.254:80\"]}", 1, "network: {allow: [\"169.254.169.254:80\"], deny: [\"169.254.0.0/16\"]}"},
+		{"CL040", "network: {publish: [\"0.0.0.0:80:80\"]}", 1, "network: {publish: [\"8080:80\"]}"},
+		{"CL040", "network:\n  publish: [\"[::]:80:80\"]", 2, "network: {publish: [\"[::1]:80:80\", \"192.0.2.1:80:80\"]}"},
 		{"CL039", "network: {allow: [\"fd00::/8:80\"]}", 1, "network: {allow: [\"fc00::/64:80\", \":80\"]}"},
 		{"CL036", "process: {umask: \"0000\"}\nmounts: [{bind: ., mode: rw}]", 1, "process: {umask: \"0002\"}\nmounts: [{bind: ., mode: ro}]"},
 		{"CL037", "version: 1\ncache: overlay", 2, "cache: project"},

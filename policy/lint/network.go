@@ -66,3 +66,18 @@ func (l *linter) metadata() {
 		}
 	}
 }
+
+// publishedToAll finds ports that are published on every address of the host.
+func (l *linter) publishedToAll() {
+	for i, p := range l.p.Network.Published() {
+		if p.Host.Addr().IsUnspecified() {
+			l.say(l.p.Network.Publish[i].Pos, "network.publish["+strconv.Itoa(i)+"]: "+p.Text+" listens on every address of the host")
+		}
+	}
+}
+
+func (l *linter) hostNetwork() {
+	if l.p.Network.Mode == policy.NetworkHost {
+		l.say(l.p.Source("network"), "network: it is the host's")
+	}
+}

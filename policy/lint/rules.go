@@ -226,6 +226,11 @@ var rules = [...]Rule{
 		Why:   "The metadata service of a cloud gives whoever asks the machine's credentials.",
 		Fix:   "leave the range out, or network: {deny: [\"169.254.169.254\"]}",
 		find:  func(l *linter) { l.metadata() }},
+	{Code: "CL040", Name: "published-to-all", Level: LevelWarning,
+		About: "a port of the sandbox is published on every address of the host",
+		Why:   "Everybody who reaches the machine reaches the program, past a firewall that only guards what the host itself serves.",
+		Fix:   "name the address: network: {publish: [\"127.0.0.1:8080:8000\"]}",
+		find:  func(l *linter) { l.publishedToAll() }},
 }
 
 func (l *linter) defaultAllow() {
@@ -256,12 +261,6 @@ func (l *linter) networkCapabilities() {
 		if c.Name == "NET_ADMIN" || c.Name == "NET_RAW" {
 			l.say(c.Pos, "capabilities: "+c.Name+" is kept in the host's network")
 		}
-	}
-}
-
-func (l *linter) hostNetwork() {
-	if l.p.Network.Mode == policy.NetworkHost {
-		l.say(l.p.Source("network"), "network: it is the host's")
 	}
 }
 

@@ -20,9 +20,9 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// Root returns the caller's directory of all caches, without links above it: cordon in $XDG_CACHE_HOME, or in
-// ~/.cache. A home of another user does not count, because sudo may leave HOME as it is. Root returns "" if there is no
-// such directory.
+// Root returns the caller's directory of all caches, without links above it: cordon in $XDG_CACHE_HOME, or in ~/.cache.
+// Root does not use the home of another user, because sudo may leave HOME as it is. Root returns "" if there is no such
+// directory.
 func Root() string {
 	base := paths.Home(os.Getenv("XDG_CACHE_HOME"))
 	if base == "" {
@@ -56,8 +56,9 @@ const tagSuffix = ".project"
 
 const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
-// Make makes the directories of a run, and refuses what somebody else or a task may have put in their place. It
-// returns lines about caches that do not begin with the caller's own. The error is a [NoneError] if there can be none.
+// Make makes the directories of a run, and refuses what somebody else or a task may have put in their place. It returns
+// lines for the user about caches that do not start as a copy of the caller's own cache. The error is a [NoneError] if
+// there can be none.
 func Make(s *cache.Set, records []ledger.Place) (notes []string, err error) {
 	root, err := openRoot(s.Root, true)
 	if err != nil {
@@ -133,8 +134,8 @@ func openRoot(root string, makeIt bool) (int, error) {
 	return fd, nil
 }
 
-// ownDir opens a directory of the caller's below another one, and makes it if it is missing. If closed is set, it
-// ends what others may do there.
+// ownDir opens a directory of the caller's below another one, and makes it if it is missing. If closed is set, it takes
+// away the rights of other users there.
 func ownDir(dir int, name, path string, closed bool) (int, error) {
 	err := unix.Mkdirat(dir, name, 0o700)
 	if err != nil && err != unix.EEXIST {

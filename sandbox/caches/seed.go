@@ -13,8 +13,8 @@ import (
 	"cordon/sandbox/internal/cache"
 )
 
-// What is copied of one tool's cache, at most. A larger cache is not copied at all, because a copy takes the time of a
-// launch, and the disk, for each project.
+// The most that seed copies of one tool's cache. A larger cache is not copied at all, because a copy takes the time of
+// a launch, and the disk, for each project.
 const (
 	maxSeedBytes = 512 << 20
 	maxSeedFiles = 50000

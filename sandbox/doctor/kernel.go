@@ -129,10 +129,10 @@ func probeLandlock(m *Machine) Finding {
 	return fine("ABI " + strconv.Itoa(abi) + ": " + landlockAdds(1, abi))
 }
 
-// landlockInPlace is the first ABI of Landlock that serves without namespaces: it has a right to truncate files.
+// landlockInPlace is the first ABI of Landlock that is enough for a program in place: it has a right to truncate files.
 const landlockInPlace = 3
 
-// inPlaceLine is what doctor offers where no namespace can be made.
+// inPlaceLine is the advice that doctor gives if no namespace can be made.
 const inPlaceLine = "cordon run --in-place -- CMD"
 
 // probeInPlace looks for what a program needs that runs in place: Landlock, and the list of a process's children.
@@ -149,7 +149,7 @@ func probeInPlace(m *Machine) Finding {
 	return fine("Landlock ABI " + strconv.Itoa(int(v)) + "; " + inPlaceLine)
 }
 
-// orInPlace adds to a finding about namespaces what runs without them, where that can be done.
+// orInPlace adds to a finding about namespaces the advice to run programs in place, if this machine can do that.
 func (m *Machine) orInPlace(f Finding) Finding {
 	if probeInPlace(m).State == OutcomeOK {
 		f.Remedy += "; or, without namespaces: " + inPlaceLine

@@ -189,8 +189,9 @@ func Try(p *policy.Profile, args ...string) error {
 	return err
 }
 
-// TryReport is Try, and returns what the launcher has to say about a sandbox that started: what it lacks, and the ways on
-// that the launcher took. The report is nil if the run has not ended five seconds after its start.
+// TryReport is Try, and returns what the launcher has to say about a sandbox that started: which layers it lacks, and
+// what the launcher did instead of operations that the host refuses. The report is nil if the run has not ended five
+// seconds after its start.
 func TryReport(p *policy.Profile, args ...string) (*report.Report, error) {
 	h, err := host.Probe()
 	if err != nil {

@@ -54,6 +54,7 @@ type Host struct {
 	NotifyFlags uint32 `json:"notify_flags"` // flags of seccomp(2) for a filter with a listener; 0 if none is possible
 	NotifyWhy   string `json:"notify_why,omitempty"`
 	NoOpenat2   bool   `json:"no_openat2,omitempty"`        // openat2(2) is refused: paths are opened component by component
+	NoClone3    bool   `json:"no_clone3,omitempty"`         // clone3(2) is refused: the child is made by clone(2)
 	NoTreeAttr  bool   `json:"no_open_tree_attr,omitempty"` // open_tree_attr(2) is refused, although Linux 6.15 has it
 	Files       Files  `json:"-"`
 
@@ -131,6 +132,7 @@ func Probe() (*Host, error) {
 	h.CoreZero = lim.Max == 0
 	h.NotifyFlags, h.NotifyWhy = ProbeListener()
 	h.NoOpenat2 = walk.Refused()
+	h.NoClone3 = refusesClone3()
 	h.NoTreeAttr = h.Since(6, 15) && refusesTreeAttr()
 	h.State = StatePath(os.Getenv)
 	if text, err := proc.Read(passwd.File, passwd.MaxSize); err == nil {
@@ -149,6 +151,13 @@ func Probe() (*Host, error) {
 // newer than they are.
 func refusesTreeAttr() bool {
 	_, _, e := unix.RawSyscall(unix.SYS_OPEN_TREE_ATTR, ^uintptr(0), 0, 0)
+	return e == unix.ENOSYS || e == unix.EPERM
+}
+
+// refusesClone3 reports whether a filter around the launcher refuses clone3(2). Filters cannot see its flags, so many
+// refuse the call as a whole, and expect clone(2) instead. The kernel itself answers EINVAL to a struct of size 0.
+func refusesClone3() bool {
+	_, _, e := unix.RawSyscall(unix.SYS_CLONE3, 0, 0, 0)
 	return e == unix.ENOSYS || e == unix.EPERM
 }
 
@@ -192,7 +201,7 @@ func Release(s string) (v [2]int) {
 }
 
 // lastCap returns the largest capability that the kernel knows. prctl(2) with PR_CAPBSET_READ fails for an unknown
-// one.
+// capability.
 func lastCap() (int, error) {
 	has := func(n int) bool {
 		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)

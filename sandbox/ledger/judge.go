@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// slack is how far two clocks may differ before one of them counts as set.
+// slack is the largest difference between two clocks at which the ledger still assumes that nobody has set one of them.
 const slack = int64(50 * time.Millisecond)
 
 // Finding is the reason why a task may have written a file.

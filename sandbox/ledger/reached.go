@@ -15,8 +15,8 @@ import (
 // it, and did not hide it. The content of such a directory cannot be trusted.
 func Reached(places []Place, dir string) error { return reached(places, dir, true) }
 
-// ReachedFromAbove is like [Reached], but a run that could only write a part of the directory does not count. It serves
-// for a directory whose parts are meant for tasks.
+// ReachedFromAbove is like [Reached], but ignores a run that could write only a part of the directory. It serves for a
+// directory whose parts are meant for tasks.
 func ReachedFromAbove(places []Place, dir string) error { return reached(places, dir, false) }
 
 func reached(places []Place, dir string, parts bool) error {

@@ -77,8 +77,8 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	return text, w.steps, nil
 }
 
-// OthersWrite tells which user besides root can write a directory or replace it, or "" if none can. For a directory
-// that does not exist, it examines those above.
+// OthersWrite tells which user besides root can write a directory or replace it, or "" if none can. If the directory
+// does not exist, it examines the directories above.
 func OthersWrite(dir string) string {
 	w := &walk{}
 	defer w.close()

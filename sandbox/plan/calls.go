@@ -88,8 +88,8 @@ func (c Call) String() string { return callNames[c] }
 // Into returns the step with r as the register (descriptor slot) that gets its result.
 func (s Step) Into(r Reg) Step { s.To = r; return s }
 
-// OrElse returns the step with an error that counts as success. A step has at most two of them, each at most 255.
-// An error of 0 changes nothing.
+// OrElse returns the step with an error that counts as success. A step has at most two such errors, each with a number
+// of at most 255. An error of 0 changes nothing.
 func (s Step) OrElse(e Errno) Step {
 	if e != 0 {
 		s.Or = s.Or<<8 | e
@@ -127,7 +127,7 @@ func step(c Call, args ...Arg) Step {
 // Plan.Init, and then only reaps. Both share their descriptor table until one of them gets its own.
 func ForkStep() Step { return step(Fork, num(CloneFlags, cloneFiles)) }
 
-// Apart returns a Fork step whose processes have tables of descriptors of their own from the beginning.
+// Apart returns a Fork step whose two processes have separate descriptor tables from the beginning.
 func (s Step) Apart() Step { s.Args[0].Int &^= cloneFiles; return s }
 
 // OwnedFork is ForkStep, and also stores the task's pid, as both processes see it, in the owner word of the shared
@@ -136,8 +136,17 @@ func OwnedFork() Step {
 	return step(Fork, num(CloneFlags, cloneFiles|cloneParentSetTID), Arg{Kind: Null}, Arg{Kind: Owner})
 }
 
+// First makes a Fork step also give the task a pid namespace of its own, below that of the old process: the task is pid 1
+// there. The words of the page that hold the task's pid hold 1 from the beginning, because the old process sees another.
+func (s Step) First() Step {
+	return step(Fork, num(CloneFlags, s.Args[0].Int&^(cloneParentSetTID|cloneChildSetTID)|CloneNewPID))
+}
+
+// CloneNewPID is CLONE_NEWPID.
+const CloneNewPID = 0x20000000
+
 // WithSelf makes a Fork step also store the task's pid, as the task sees it, in another word of the page. The owner
-// word will not do, because it is a futex, and changes.
+// word cannot serve for this, because it is a futex whose value changes.
 func (s Step) WithSelf() Step {
 	s.N, s.Args[0].Int, s.Args[3] = 4, s.Args[0].Int|cloneChildSetTID, Arg{Kind: Self}
 	for i := 1; i < 3; i++ {

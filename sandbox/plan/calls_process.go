@@ -112,6 +112,19 @@ func MarkOwner() Step {
 	return step(Futex, word, num(FutexOp, futexWakeOp), num(Int, 0), num(Int, 0), word, num(Hex, orShifted|oneBit))
 }
 
+// AnnounceOwner is MarkOwner that also wakes the process that waits in AwaitMark.
+func AnnounceOwner() Step {
+	s := MarkOwner()
+	s.Args[2].Int = 1
+	return s
+}
+
+// AwaitMark returns a step that calls futex(2) with FUTEX_WAIT. It sleeps until a task with the given pid has executed
+// AnnounceOwner, at most 10 s, and then fails with ETIMEDOUT. EAGAIN means that the task has done so already.
+func AwaitMark(pid uint64) Step {
+	return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexWait), num(Hex, pid), mem(Timespec, string(le64(le64(make([]byte, 0, 16), 10), 0))))
+}
+
 // SleepForOwner returns a step that calls futex(2) with FUTEX_WAIT. It sleeps until the event of AwaitOwner. EAGAIN
 // means that the word does not belong to a task with the given pid that has executed MarkOwner.
 func SleepForOwner(pid uint64) Step {
@@ -155,6 +168,6 @@ func ExecFile(file Arg, args, env string, nonce uint64) Step {
 
 const atEmptyPath = 0x1000 // AT_EMPTY_PATH
 
-// MaySignal returns a step that asks with signal 0 whether the process may signal another one: kill(2). If it may, the
-// step fails with EPIPE.
+// MaySignal returns a step that asks with signal 0 whether the process may signal a second process: kill(2). If it may,
+// the step fails with EPIPE.
 func MaySignal(pid uint64) Step { return step(Kill, num(Int, pid), num(Int, 0)) }

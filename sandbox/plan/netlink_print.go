@@ -39,7 +39,7 @@ func messageText(typ uint16, body []byte) string {
 	return ""
 }
 
-func nftText(typ uint16, a map[uint16][]byte) string {
+func nftText(typ uint16, a attributes) string {
 	table := "inet " + cstr(a[1])
 	switch typ {
 	case nftNewTable:
@@ -56,7 +56,11 @@ func nftText(typ uint16, a map[uint16][]byte) string {
 	case nftNewRule:
 		return "nft add rule " + table + " " + cstr(a[2]) + " " + exprsText(a[4])
 	case nftNewElem, nftDelElem:
-		return map[uint16]string{nftNewElem: "nft add element ", nftDelElem: "nft delete element "}[typ] + table + " " + cstr(a[2])
+		verb := "nft add element "
+		if typ == nftDelElem {
+			verb = "nft delete element "
+		}
+		return verb + table + " " + cstr(a[2])
 	}
 	return ""
 }
@@ -76,20 +80,20 @@ func exprsText(b []byte) string {
 	return strings.Join(r.out, " ")
 }
 
-func (r *ruleText) add(name string, a map[uint16][]byte) {
+func (r *ruleText) add(name string, a attributes) {
 	field := ""
 	if len(r.fields) > 0 {
 		field = r.fields[len(r.fields)-1]
 	}
 	switch name {
 	case "meta":
-		r.fields = append(r.fields, map[uint32]string{metaOifname: "oifname", metaNfproto: "meta nfproto", metaL4proto: "meta l4proto"}[number(a[2])])
+		r.fields = append(r.fields, word(number(a[2]), named{metaOifname, "oifname"}, named{metaNfproto, "meta nfproto"}, named{metaL4proto, "meta l4proto"}))
 	case exprField:
 		r.fields = append(r.fields, fieldText(number(a[2]), number(a[3]), number(a[4])))
 	case "bitwise":
 		r.fields = append(r.fields, field+" & "+valueText(field, attrs(a[4])[dataValue]))
 	case "cmp":
-		op := map[uint32]string{cmpEQ: "", cmpNE: "!= ", cmpLTE: "<= ", cmpGTE: ">= "}[number(a[2])]
+		op := word(number(a[2]), named{cmpNE, "!= "}, named{cmpLTE, "<= "}, named{cmpGTE, ">= "})
 		r.out = append(r.out, field+" "+op+valueText(field, attrs(a[3])[dataValue]))
 		return // the value stays in the register
 	case "lookup":
@@ -101,18 +105,21 @@ func (r *ruleText) add(name string, a map[uint16][]byte) {
 	case "reject":
 		how := "tcp reset"
 		if number(a[1]) == rejectICMPX {
-			how = "icmpx " + map[string]string{"\x00": "no-route", "\x03": "admin-prohibited"}[string(a[2])]
+			how = "icmpx no-route"
+			if string(a[2]) == string(rune(icmpxAdmin)) {
+				how = "icmpx admin-prohibited"
+			}
 		}
 		r.out = append(r.out, "reject with "+how)
 	case "tproxy":
-		r.out = append(r.out, "tproxy"+map[uint32]string{nfIPv4: " ip"}[number(a[1])]+" to :"+field)
+		r.out = append(r.out, "tproxy"+word(number(a[1]), named{nfIPv4, " ip"})+" to :"+field)
 	default:
 		r.out = append(r.out, name)
 	}
 }
 
 // immediate prints a verdict, or keeps the value of a register.
-func (r *ruleText) immediate(data map[uint16][]byte) {
+func (r *ruleText) immediate(data attributes) {
 	if v := data[dataValue]; v != nil {
 		r.fields = append(r.fields, valueText("th dport", v))
 		return
@@ -155,17 +162,40 @@ func valueText(field string, b []byte) string {
 	case len(b) == 0:
 		return "?"
 	case field == "meta nfproto":
-		return map[byte]string{nfIPv4: "ipv4", nfIPv6: "ipv6"}[b[0]]
+		return word(uint32(b[0]), named{nfIPv4, "ipv4"}, named{nfIPv6, "ipv6"})
 	case field == "meta l4proto":
-		return map[byte]string{protoTCP: "tcp", protoUDP: "udp"}[b[0]]
+		return word(uint32(b[0]), named{protoTCP, "tcp"}, named{protoUDP, "udp"})
 	}
 	return "0x" + hex.EncodeToString(b)
 }
 
-func attrs(b []byte) map[uint16][]byte {
-	m := map[uint16][]byte{}
-	eachAttr(b, func(typ uint16, data []byte) { m[typ] = data })
-	return m
+// attributes are those of one message or attribute, by type. Higher types are of no use here.
+type attributes [20][]byte
+
+// attrs runs for every expression of every launch: no map, nothing that is allocated.
+func attrs(b []byte) (a attributes) {
+	eachAttr(b, func(typ uint16, data []byte) {
+		if int(typ) < len(a) {
+			a[typ] = data
+		}
+	})
+	return a
+}
+
+// named is a number and its word.
+type named struct {
+	number uint32
+	word   string
+}
+
+// word returns the word of a number, or "".
+func word(n uint32, list ...named) string {
+	for _, x := range list {
+		if x.number == n {
+			return x.word
+		}
+	}
+	return ""
 }
 
 func cstr(b []byte) string {

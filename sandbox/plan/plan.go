@@ -81,8 +81,8 @@ type Arg struct {
 // Kind says what an argument is, and so how it is passed and printed.
 type Kind uint8
 
-// A Kind of the first group is passed as a number, one of the second as a pointer to Data, and one of the third as its
-// comment says.
+// Arguments of the first group of kinds are passed as numbers, those of the second group as pointers to Data, and those
+// of the third group as the comments say.
 const (
 	Int Kind = iota // decimal
 	Hex
@@ -132,6 +132,7 @@ const (
 	CapHeader   // struct __user_cap_header_struct
 	CapData     // struct __user_cap_data_struct[2]
 	Rlimit64    // struct rlimit64
+	Timespec    // struct timespec
 	Ifreq       // struct ifreq
 	RulesetAttr // struct landlock_ruleset_attr
 	Sigset      // kernel sigset_t
@@ -185,6 +186,7 @@ const (
 	EROFS      Errno = 30
 	ENOSYS     Errno = 38
 	EOPNOTSUPP Errno = 95
+	ETIMEDOUT  Errno = 110
 )
 
 // From is the line of the profile or the flag that has caused a step. The zero value means that the launcher itself

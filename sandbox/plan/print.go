@@ -123,6 +123,9 @@ func (a Arg) appendStruct(b []byte) []byte {
 	case Rlimit64:
 		b = appendRlim(append(b, "{rlim_cur="...), word(0))
 		b = appendRlim(append(b, ", rlim_max="...), word(8))
+	case Timespec:
+		b = strconv.AppendUint(append(b, "{tv_sec="...), word(0), 10)
+		b = strconv.AppendUint(append(b, ", tv_nsec="...), word(8), 10)
 	case Ifreq:
 		name, _, _ := strings.Cut(a.Data[:16], "\x00")
 		b = appendQuoted(append(b, "{ifr_name="...), name)

@@ -112,7 +112,7 @@ func (b *bpf) join(p *statedir.Process) (added int) {
 	return len(keys)
 }
 
-// lose counts something that the recording lacks.
+// lose counts an event that the recording lacks.
 func (b *bpf) lose(what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -78,7 +78,7 @@ func (b *bpf) called(exe uint32, f callFact, value []byte) {
 	b.failed[f] = failed
 }
 
-// readCounts reads how often each recorded thing happened.
+// readCounts reads how often each recorded event happened.
 func (b *bpf) readCounts() {
 	value := make([]byte, 8)
 	for f, hashes := range b.hashes {

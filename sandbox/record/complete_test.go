@@ -152,8 +152,8 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
-// bench is where a workload runs: a working directory that the ordinary user that root becomes inside may write, and the
-// directory above for the trace.
+// bench holds the directories of one workload, which runs in work. If root runs the test, the workload runs as an ordinary
+// user, who may write to work. The trace goes to dir, the parent of work.
 type bench struct {
 	*workload
 	dir, work string

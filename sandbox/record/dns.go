@@ -37,7 +37,8 @@ func (g *gather) answered(exe int, message []byte) {
 }
 
 // namer returns a function that finds the name for an address: the name for which the same program has received the
-// address. If it has not, it is the name for which other programs have, if that is the same for all of them.
+// address. If this program has not received the address, it is the name for which other programs have received it, if
+// all of them have the same name.
 func (g *gather) namer() func(exe int, addr string) string {
 	others := map[netip.Addr]string{}
 	for k, name := range g.lookups {

@@ -2,7 +2,7 @@ package record
 
 // This file builds the eBPF programs of the bpf back end. They examine a system call when it ends (sys_exit). By then
 // the kernel has read the memory to which the call's pointers lead, so the programs can read it without a page fault,
-// and the result is known. exit and exit_group never end; the end of the task stands for them.
+// and the result is known. exit and exit_group never return, so the programs count them when the task ends.
 //
 // A program works in two steps. First it counts the call, with the arguments that matter, in a map. For most calls that
 // is all. For a call about a file or an address, it then computes a hash of everything that the call is about. If the

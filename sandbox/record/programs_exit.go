@@ -142,7 +142,8 @@ func (g *generator) plain() {
 	g.label("keyed")
 }
 
-// plainExes is how many executables have counters in the array of plain. Calls of others are counted in a hash.
+// plainExes is the number of executables that have counters in the array of plain. The calls of further executables are
+// counted in a hash.
 const plainExes = 64
 
 // count makes the call's key and counts it.

@@ -12,7 +12,7 @@ type Network struct {
 // end.
 type Flow struct {
 	Time     string      `json:"time"`  // of the first, as in RFC 3339
-	Proto    string      `json:"proto"` // "tcp", "udp", or "name" for a question about a name
+	Proto    string      `json:"proto"` // "tcp", "udp", "name" for a question about a name, or "published" for connections to a port of the host
 	Name     string      `json:"name,omitempty"`
 	Address  string      `json:"address,omitempty"`
 	Port     int         `json:"port,omitempty"`

@@ -51,7 +51,7 @@ type Report struct {
 // its child died of the signal.
 type Break uint8
 
-// The values of Break. Zero means that there was no such SIGINT; one from inside the sandbox does not count.
+// The values of Break. Zero means that there was no such SIGINT; a SIGINT from inside the sandbox does not count.
 const (
 	_           Break = iota
 	BreakSent         // the launcher got the signal, and so did the processes that the sender meant
@@ -70,7 +70,7 @@ type Missing struct {
 	Layer   policy.Layer `json:"layer"`
 	Why     string       `json:"why"`
 	Instead string       `json:"instead,omitempty"` // what replaces the layer: "RLIMIT_DATA, for each process"
-	Usual   bool         `json:"-"`                 // Instead restricts all that Layer would: the command shows it once a day, or with -v
+	Usual   bool         `json:"-"`                 // Instead restricts all that Layer would: the command shows this entry once a day, or with -v
 }
 
 // Way is an operation that the host refuses to the launcher, with what the launcher did instead to the same effect.

@@ -31,6 +31,9 @@ const MinLogSize = state.MinLogSize
 // LogReader reads a log, from the oldest record on and across all of its files, while the launcher still writes it.
 type LogReader = state.LogReader
 
+// LogMark is a place between two records of a log, to which a LogReader can return.
+type LogMark = state.LogMark
+
 // LogRecord is a line of the log, in JSON. It contains the output that the launcher has read at once.
 type LogRecord = state.LogRecord
 

@@ -15,7 +15,8 @@ import (
 
 // Row 1, 2 and 7 on a host that refuses openat2(2), where paths are opened name by name; row 41: bits that work on the host.
 
-// writing are the profiles in which the task writes a tree of the host; bits makes those do it that do not by themselves.
+// writing lists the profiles in which the task writes a tree of the host. The other profiles get such a tree by flags:
+// see bits.
 var writing = []string{"default", "build", "agent", "net-client", "container"}
 
 func bitsAttacks() []attack {
@@ -39,7 +40,7 @@ func bitsAttacks() []attack {
 	}
 }
 
-// withoutOpenat2 tries an attack on a launcher whose host refuses openat2, as in a container or in a sandbox.
+// withoutOpenat2 tries an attack on a launcher whose host refuses openat2(2), as a container or an outer sandbox does.
 func withoutOpenat2(run func(*box) outcome) func(*box) outcome {
 	return func(b *box) outcome {
 		return run(b.wrapped(probeBin, "pre", "refuse="+strconv.Itoa(unix.SYS_OPENAT2), "--"))
@@ -54,7 +55,8 @@ func foreign(run func(*box) outcome) func(*box) outcome {
 	return func(b *box) outcome { return run(b.using("syscalls:\n  arches: [native, i386, x32]\n")) }
 }
 
-// bits runs one kind of attempts twice in a directory that the task may write, and looks at what is there afterwards.
+// bits runs one kind of attempts twice in a directory that the task may write, and then looks for set-id bits and
+// capabilities there.
 func bits(kind string) func(*box) outcome {
 	return func(b *box) outcome {
 		box, dir, inside := b.bitsBox(b.scratch("bits"))
@@ -67,7 +69,8 @@ func bits(kind string) func(*box) outcome {
 	}
 }
 
-// bitsBox is the box with a writable directory that others can reach, and in it the program that makes the attempts.
+// bitsBox returns a box whose writable directory other users can reach. The directory contains the program that makes
+// the attempts.
 func (b *box) bitsBox(dir string) (box *box, outside, inside string) {
 	b.t.Helper()
 	var err error
@@ -103,7 +106,7 @@ func (b *box) leaveBits(kind, dir, inside string) outcome {
 	return blocked("no file with bits")
 }
 
-// withRights are the files in a tree that give rights to whoever runs them.
+// withRights lists the files in a tree that give rights to whoever runs them.
 func withRights(dir string) (found []string) {
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -160,8 +163,8 @@ func notPrivate(b *box) outcome {
 	return blocked("only while it is private")
 }
 
-// shownElsewhere starts a task in a private root file system that a mount shows at a path where everybody can go: the root
-// itself, what is above it, or a part of it.
+// shownElsewhere starts a task in a private root file system that a second mount shows at a path where everybody can
+// go. The second mount shows the root itself, a directory above it, or a part of it.
 func shownElsewhere(b *box) outcome {
 	if b.who.uid != 0 {
 		return absent("an ordinary user mounts nothing")

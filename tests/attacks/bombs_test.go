@@ -12,17 +12,19 @@ import (
 
 // Rows 31 and 32: who takes more than there is.
 
-// codes are the launcher's exit codes for limits.
+// codes has the launcher's exit code for each limit.
 var codes = map[string]int{"oom": 137, "pids": 137, "output": 137, "cpu-time": 124, "timeout": 124, "file-size": 153}
 
-// ungrouped reports whether a run went without the cgroup that was asked for; refused, whether it did not begin for that.
+// ungrouped reports whether a run went on without the requested cgroup. refused says that the run did not start for
+// this reason.
 func ungrouped(r result) bool { return strings.Contains(r.err, "cordon: missing: cgroup") }
 func refused(r result) bool {
 	return r.code == 125 && strings.Contains(r.err, "cordon: error: cgroup: ")
 }
 
-// bomb wants the sandbox to be ended for a limit, by its name; or, where that is "", the bomb to be refused what it takes.
-// An ordinary user without a cgroup has rlimits, which refuse, and some things that nothing bounds.
+// bomb runs a program that takes a resource without end. It checks that the limit with the given name ends the sandbox
+// or, if the name is "", that the kernel refuses the resource to the program. For an ordinary user without a cgroup,
+// rlimits refuse the resource, and nothing bounds some resources.
 func bomb(kind string, amount int64, limit string, flags ...string) func(*box) outcome {
 	return func(b *box) outcome {
 		began := time.Now()
@@ -52,7 +54,7 @@ func bomb(kind string, amount int64, limit string, flags ...string) func(*box) o
 	}
 }
 
-// said is what the bomb itself has said.
+// said returns what the bomb itself has printed.
 func said(text string) (state, detail string) {
 	for line := range strings.Lines(text) {
 		state, detail, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -63,7 +65,8 @@ func said(text string) (state, detail string) {
 	return "", ""
 }
 
-// bareBomb shows that nothing stops it. Its amount bounds it, and a shell's limits do besides.
+// bareBomb shows that nothing stops the bomb without a sandbox. Only the bomb's own argument, and the limits of a
+// shell, bound what it takes.
 func bareBomb(kind string, amount int64) func(*box) outcome {
 	return func(b *box) outcome {
 		r := b.wrapped("timeout", "-s", "KILL", "25", "sh", "-c", `ulimit -v 2000000; ulimit -l 65536 2>/dev/null; exec "$@"`, "sh").run("./bomb", kind, fmt.Sprint(amount))
@@ -75,7 +78,7 @@ func bareBomb(kind string, amount int64) func(*box) outcome {
 	}
 }
 
-// reportedOOM: what is killed for memory is the sandbox, all of it, and the launcher is there to say so.
+// reportedOOM checks that lack of memory ends the whole sandbox, and that the launcher survives and reports it.
 func reportedOOM(b *box) outcome {
 	file := filepath.Join(b.scratch("report"), "r.json")
 	r := b.with("--memory", "48MiB", "--report", file).run("./bomb", "memory", "268435456")
@@ -100,7 +103,8 @@ func reportedOOM(b *box) outcome {
 	return blocked("reported")
 }
 
-// stoppedTimeout stops the sandbox's processes from outside, by a signal or by their cgroup: SIGKILL ends them all the same.
+// stoppedTimeout stops the sandbox's processes from outside, by a signal or by their cgroup, and checks that SIGKILL
+// ends them all the same.
 func stoppedTimeout(how string) func(*box) outcome {
 	return func(b *box) outcome {
 		began := time.Now()
@@ -139,7 +143,7 @@ func stoppedTimeout(how string) func(*box) outcome {
 	}
 }
 
-// freeze freezes the group of a process, if the sandbox has one.
+// freeze freezes the cgroup of a process, if the sandbox has a cgroup.
 func freeze(pid int) (bool, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {

@@ -19,16 +19,16 @@ import (
 	"time"
 )
 
-// account is who runs the launcher.
+// account is a user who runs the launcher.
 type account struct {
 	name     string
 	uid, gid int
 }
 
-// ordinary has no entry in /etc/passwd and needs none.
+// ordinary is the user id of the ordinary user. It has no entry in /etc/passwd and needs none.
 var ordinary = account{"user", 65533, 65533}
 
-// accounts are root and an ordinary user, or the one who runs the test.
+// accounts returns root and an ordinary user if root runs the test, and otherwise only the user who runs it.
 func accounts() []account {
 	if os.Getuid() == 0 {
 		return []account{{"root", 0, 0}, ordinary}
@@ -36,8 +36,17 @@ func accounts() []account {
 	return []account{{"user", os.Getuid(), os.Getgid()}}
 }
 
+// accountsOnce are the accounts, without the ordinary user if a run of that user's own follows.
+func accountsOnce() []account {
+	all := accounts()
+	if os.Getenv("CORDON_USER_FOLLOWS") != "" {
+		return all[:1]
+	}
+	return all
+}
+
 // site is the part of the host that belongs to one account: a working directory with the probe in it, a home with
-// secrets, a root file system.
+// secrets, and a root file system.
 type site struct {
 	dir    string // holds all of it
 	work   string
@@ -115,7 +124,7 @@ func startVictim(s *site, who account) (int, error) {
 	return c.Process.Pid, nil
 }
 
-// victims are killed at the end.
+// victims holds the processes of the accounts outside of every sandbox. They are killed at the end of the tests.
 var victims []*exec.Cmd
 
 func endVictims() {
@@ -133,7 +142,7 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, b, 0o755)
 }
 
-// give makes everything below dir who's.
+// give makes the account who the owner of everything in dir.
 func give(dir string, who account) error {
 	if os.Getuid() != 0 {
 		return nil
@@ -150,7 +159,8 @@ func credential(who account) *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(who.uid), Gid: uint32(who.gid)}
 }
 
-// box is one way to run a program: bare, in a sandbox from a profile, or in the peer's.
+// box is one way to run a program: without a sandbox, in a sandbox of cordon from a profile, or in a sandbox of the
+// peer, bubblewrap.
 type box struct {
 	t       testing.TB
 	profile string // "" bare, "bwrap" the peer
@@ -178,7 +188,7 @@ func (b *box) with(flags ...string) *box {
 	return &c
 }
 
-// since reports whether the kernel is that version or newer.
+// since reports whether the kernel has the given version or a later one.
 func since(major, minor int) bool {
 	var uts syscall.Utsname
 	var release []byte
@@ -198,7 +208,7 @@ func (b *box) wrapped(wrap ...string) *box {
 	return &c
 }
 
-// using is the box with a profile of its own: the shipped one and what yaml adds to it.
+// using returns a box whose profile is the shipped profile with the additions in yaml.
 func (b *box) using(yaml string) *box {
 	b.t.Helper()
 	c := *b
@@ -215,7 +225,7 @@ func (b *box) using(yaml string) *box {
 	return &c
 }
 
-// scratch is a new directory of the account's, outside its working directory and its home.
+// scratch makes a new directory of the account, outside of its working directory and its home.
 func (b *box) scratch(name string) string {
 	b.t.Helper()
 	dir, err := os.MkdirTemp(b.site.dir, name+"-")
@@ -232,7 +242,7 @@ func (b *box) bare() bool { return b.profile == "" }
 
 func (b *box) onRootfs() bool { return b.profile == "container" }
 
-// program is the probe's path inside.
+// program returns the probe's path inside the box.
 func (b *box) program() string {
 	if b.onRootfs() {
 		return "/probe"
@@ -240,7 +250,7 @@ func (b *box) program() string {
 	return "./probe"
 }
 
-// argv is the command line that runs args in the box.
+// argv returns the command line that runs args in the box.
 func (b *box) argv(args []string) []string {
 	switch {
 	case b.bare():
@@ -270,7 +280,7 @@ func bwrapArgs(s *site) []string {
 		"--tmpfs", "/tmp", "--tmpfs", s.home, "--chdir", s.work}
 }
 
-// environ is small and fixed but for the secret that must not leak.
+// environ returns a small, fixed environment. It contains a secret, which must not leak into the sandbox.
 func (b *box) environ() []string {
 	return append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + b.site.home, "LANG=C.UTF-8",
 		"SECRET=" + b.site.mark}, b.env...)
@@ -288,7 +298,7 @@ func (b *box) command(ctx context.Context, args ...string) *exec.Cmd {
 	return c
 }
 
-// result is how a program in a box ended.
+// result says how a program in a box ended.
 type result struct {
 	out, err string
 	code     int // as a shell shows it: 128+n for a signal
@@ -325,7 +335,7 @@ func exitCode(c *exec.Cmd) int {
 	return ws.ExitStatus()
 }
 
-// running is a program in a box that has said "ready".
+// running is a program in a box that has printed "ready".
 type running struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
@@ -358,7 +368,7 @@ func (b *box) start(args ...string) *running {
 	return r
 }
 
-// attempt runs an attack; one that cannot go on panics with its outcome.
+// attempt runs an attack. An attack that cannot go on panics with its outcome, which attempt returns.
 func attempt(run func(*box) outcome, b *box) (o outcome) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -372,14 +382,14 @@ func attempt(run func(*box) outcome, b *box) (o outcome) {
 	return run(b)
 }
 
-// end lets the program go and waits for the launcher.
+// end lets the program continue, and waits for the launcher.
 func (r *running) end() {
 	r.stdin.Close()
 	<-r.ended
 	r.stop()
 }
 
-// lines collects output and closes found once a line says what is waited for.
+// lines collects output, and closes found as soon as a line contains the expected text.
 type lines struct {
 	mu    sync.Mutex
 	buf   bytes.Buffer
@@ -406,7 +416,7 @@ func (l *lines) String() string {
 	return l.buf.String()
 }
 
-// outcome is what became of an attack.
+// outcome says what became of an attack.
 type outcome struct {
 	state  string // blocked, escaped, broken (it could not be tried), absent (this host has no such thing)
 	detail string
@@ -425,7 +435,8 @@ func absent(format string, args ...any) outcome {
 	return outcome{"absent", fmt.Sprintf(format, args...)}
 }
 
-// outcomeOf reads the probe's answer. No answer after "trying" is an answer if the filter killed it.
+// outcomeOf reads the probe's answer. If the probe prints "trying" and then nothing, that counts as an answer if the
+// filter has killed it.
 func outcomeOf(r result) outcome {
 	for _, line := range strings.Split(r.out, "\n") {
 		state, detail, _ := strings.Cut(line, " ")
@@ -445,7 +456,7 @@ func firstLines(s string, n int) string {
 	return strings.Join(l[:min(n, len(l))], " | ")
 }
 
-// expand fills in what an attack cannot know beforehand.
+// expand replaces the parts of an attack's arguments that are known only at run time.
 func (b *box) expand(args []string) []string {
 	init := "1"
 	if b.bare() {
@@ -460,14 +471,15 @@ func (b *box) expand(args []string) []string {
 	return out
 }
 
-// kram is a mark written backwards: the probe looks for it, and its own command line must not hold it.
+// kram returns the site's mark written backwards. The probe looks for the mark, and its own command line must not
+// contain it.
 func kram(mark string) string {
 	b := []byte(mark)
 	slices.Reverse(b)
 	return string(b)
 }
 
-// attack runs the probe in the box.
+// attack runs the probe with these arguments in the box, and returns the outcome.
 func (b *box) attack(args ...string) outcome {
 	return outcomeOf(b.run(append([]string{b.program()}, b.expand(args)...)...))
 }

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// each tries every call by one door: call, int80 or x32. On a host without that door there is nothing to try.
+// each tries every call of a list through one entry of the kernel: call, int80 or x32. On a host without that entry
+// there is nothing to try.
 func each(door string, calls []call) func(*box) outcome {
 	return func(b *box) outcome {
 		answers := map[string]int{}
@@ -16,7 +17,7 @@ func each(door string, calls []call) func(*box) outcome {
 			if door == "int80" {
 				nr = c.i386
 			}
-			if nr == 0 {
+			if nr == 0 || door == "call" && b.nests() && slices.Contains(nestCalls, c.name) {
 				continue
 			}
 			o := b.attack(append([]string{door, c.name, strconv.Itoa(nr)}, c.args...)...)
@@ -37,7 +38,7 @@ func each(door string, calls []call) func(*box) outcome {
 	}
 }
 
-// noSuchThing are a kernel's answers to a call, or a kind of socket, that it does not have.
+// noSuchThing lists the errors by which a kernel says that it lacks a call or a kind of socket.
 var noSuchThing = []string{"ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EOPNOTSUPP"}
 
 func eachBare(answers map[string]int, n int) outcome {
@@ -47,7 +48,7 @@ func eachBare(answers map[string]int, n int) outcome {
 	return escaped("%d reached the kernel, %d are not in this kernel", n-answers["absent"], answers["absent"])
 }
 
-// most is the commonest answer, and the others.
+// most returns the most frequent answer, and lists the other answers.
 func most(answers map[string]int) string {
 	best := ""
 	for errno, n := range answers {
@@ -64,7 +65,8 @@ func most(answers map[string]int) string {
 	return fmt.Sprintf("%s ×%d%s", best, answers[best], rest)
 }
 
-// clone3: a filter cannot see its flags, so it must say ENOSYS for libc to fall back, or kill.
+// clone3 checks the answer to clone3(2). A filter cannot see its flags, so it must answer ENOSYS, so that libc uses
+// clone(2), or kill.
 func clone3(b *box) outcome {
 	for _, c := range clone3Calls() {
 		o := b.attack(append([]string{"call", c.name, strconv.Itoa(c.nr)}, c.args...)...)
@@ -79,7 +81,7 @@ func clone3(b *box) outcome {
 	return blocked("ENOSYS")
 }
 
-// unknownNumbers: ENOSYS, so that programs fall back.
+// unknownNumbers checks that unknown numbers get ENOSYS, so that programs use another call.
 func unknownNumbers(b *box) outcome {
 	for _, nr := range holes {
 		o := b.attack("nr", nr)
@@ -91,13 +93,15 @@ func unknownNumbers(b *box) outcome {
 	return blocked("ENOSYS")
 }
 
-// isX32 says whether bit 30 is set, by which x86-64 tells x32 calls; they are refused as what they are.
+// isX32 reports whether bit 30 of a call number is set, which marks an x32 call on x86-64. The filter must refuse such
+// calls as x32 calls.
 func isX32(nr string) bool {
 	n, err := strconv.ParseInt(nr, 0, 64)
 	return err == nil && uint32(n)&0x40000000 != 0
 }
 
-// unknownByFilter asks for another errno than the kernel's own, to see who answers.
+// unknownByFilter asks for an errno that the kernel itself would not return, so that the test sees whether the filter
+// answers.
 func unknownByFilter(b *box) outcome {
 	box := b.using("syscalls: {unknown: errno(EXDEV)}\n")
 	for _, nr := range holes {

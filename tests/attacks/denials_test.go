@@ -59,8 +59,12 @@ var unprintable = regexp.MustCompile(`[\x00-\x09\x0b-\x1f\x7f]`)
 // hostileReport makes a denied mount whose arguments contain the escape sequence that clears a terminal, and checks
 // that the report escapes it.
 func hostileReport(b *box) outcome {
-	r := b.with("-v").run(b.program(), "call", "mount", strconv.Itoa(unix.SYS_MOUNT), "s:\x1b[2J\r\nroot#", "s:/a\"b\\", "0", "0", "0")
-	if !strings.Contains(r.err, `cordon: denied: mount("\x1b[2J\r\nroot#"`) || unprintable.MatchString(r.err) {
+	name, nr := "mount", unix.SYS_MOUNT
+	if b.nests() {
+		name, nr = "add_key", unix.SYS_ADD_KEY
+	}
+	r := b.with("-v").run(b.program(), "call", name, strconv.Itoa(nr), "s:\x1b[2J\r\nroot#", "s:/a\"b\\", "0", "0", "0")
+	if !strings.Contains(r.err, "cordon: denied: "+name+`("\x1b[2J\r\nroot#"`) || unprintable.MatchString(r.err) {
 		return escaped("%q", r.err)
 	}
 	return blocked("escaped")
@@ -69,7 +73,11 @@ func hostileReport(b *box) outcome {
 // floodedReport makes 300 different denied calls, and checks that the report lists 20 of them and counts the rest in
 // one line.
 func floodedReport(b *box) outcome {
-	r := b.with("-v").run("/bin/sh", "-c", "i=0; while [ $i -lt 300 ]; do "+b.program()+" call unshare "+strconv.Itoa(unix.SYS_UNSHARE)+" $i >/dev/null; i=$((i+1)); done")
+	name, nr := "unshare", unix.SYS_UNSHARE
+	if b.nests() {
+		name, nr = "bpf", unix.SYS_BPF
+	}
+	r := b.with("-v").run("/bin/sh", "-c", "i=0; while [ $i -lt 300 ]; do "+b.program()+" call "+name+" "+strconv.Itoa(nr)+" $i >/dev/null; i=$((i+1)); done")
 	lines := strings.Count(r.err, "cordon: denied: ")
 	if r.code != 0 || lines != 21 || !strings.Contains(r.err, "cordon: denied: 280 more calls, of other kinds; --report FILE lists 256") {
 		return escaped("exit %d, %d lines: %s", r.code, lines, firstLines(r.err[strings.LastIndex(r.err[:max(0, len(r.err)-1)], "\n")+1:], 1))

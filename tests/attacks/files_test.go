@@ -16,7 +16,7 @@ import (
 
 // Rows 1, 2: symbolic links.
 
-// outside is a directory that no sandbox may touch; unchanged says whether one did.
+// outside is a directory that no sandbox may touch. Its method unchanged reports whether a sandbox has touched it.
 type outside struct {
 	dir    string
 	before string
@@ -35,7 +35,7 @@ func (b *box) outside() outside {
 
 func (o outside) changed() bool { return listing(o.dir) != o.before }
 
-// listing is a tree as text: names, types, modes, sizes, times of change.
+// listing describes a tree as text: names, types, modes, sizes and change times.
 func listing(dir string) string {
 	var l strings.Builder
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -52,7 +52,8 @@ func listing(dir string) string {
 	return l.String()
 }
 
-// links are what a task may leave in a directory for the next launch: the text, and where below it the outside is.
+// links lists what a task may leave in a directory for the next launch: the text of a link, and where below the link's
+// target the outside is.
 func links(out string) [][2]string {
 	return [][2]string{
 		{out, "/made"},
@@ -68,7 +69,7 @@ func links(out string) [][2]string {
 	}
 }
 
-// kinds are mounts by which a target is made.
+// kinds lists the mounts for which a launcher makes a target.
 var kinds = []string{"tmpfs: %s", "dir: %s", "file: %s, content: x", "symlink: %s, to: /etc/passwd", "bind: %s, target: %s", "proc: %s", "dev: %s"}
 
 func mountLine(kind, target, source string) string {
@@ -78,7 +79,7 @@ func mountLine(kind, target, source string) string {
 	return fmt.Sprintf(kind, target)
 }
 
-// plantedTarget mounts through links that a former task left in a writable directory, or in the root file system.
+// plantedTarget mounts through links that an earlier task has left in a writable directory, or in the root file system.
 func plantedTarget(b *box) outcome {
 	out := b.outside()
 	refused, contained := 0, 0
@@ -117,7 +118,7 @@ func (b *box) mountThrough(link [2]string, kind string, out outside) result {
 	return box.wrapped(probeBin, "pre", "open=/", "--").run(box.program(), "nr", "1000")
 }
 
-// withRootfs is the box on a root file system of its own, made in dir.
+// withRootfs returns the box with a root file system of its own, made in dir.
 func (b *box) withRootfs(dir string) *box {
 	b.t.Helper()
 	if err := errors.Join(makeRootfs(dir), give(dir, b.who)); err != nil {
@@ -128,7 +129,7 @@ func (b *box) withRootfs(dir string) *box {
 	return &c
 }
 
-// followLink is what a launcher does that trusts paths.
+// followLink does what a careless launcher would do: it follows the link.
 func followLink(b *box) outcome {
 	out, plant := b.outside(), b.scratch("plant")
 	if err := os.Symlink(out.dir, plant+"/l"); err != nil {
@@ -141,12 +142,12 @@ func followLink(b *box) outcome {
 	return blocked("mkdir: %s", r.err)
 }
 
-// plantedSource: a task replaces a writable directory by a link; the next launch binds that directory by name.
+// plantedSource lets a task replace a writable directory by a link. The next launch binds that directory by name.
 func plantedSource(b *box) outcome {
 	return b.plantedAt(func(plant string) string { return plant + "/sub" }, func(plant, out string) error { return os.Symlink(out, plant+"/sub") })
 }
 
-// plantedParent is the same with the link one level higher.
+// plantedParent is plantedSource for a link in place of the parent directory.
 func plantedParent(b *box) outcome {
 	return b.plantedAt(func(plant string) string { return plant + "/sub/below" }, func(plant, out string) error { return os.Symlink(out, plant+"/sub") })
 }
@@ -181,7 +182,7 @@ func followSource(b *box) outcome {
 
 // Row 3: read-only means read-only.
 
-// walk tries to create a file at every mount point; what the profile gives to the task is left out.
+// walk tries to create a file at every mount point, except for those that the profile lets the task write.
 func walk(b *box) outcome {
 	args := []string{"walk", "{devs}"}
 	if b.profile == "build" {
@@ -193,7 +194,7 @@ func walk(b *box) outcome {
 	return b.attack(args...)
 }
 
-// caches are the directories of the sandbox's own caches, which a first run makes.
+// caches returns the directories of the sandbox's own caches, which it lets a first run make.
 func (b *box) caches() []string {
 	b.run("true")
 	list, err := filepath.Glob(b.site.home + "/.cache/cordon/" + filepath.Base(b.site.work) + "-*")
@@ -203,7 +204,7 @@ func (b *box) caches() []string {
 	return slices.DeleteFunc(list, func(path string) bool { return strings.HasSuffix(path, ".project") })
 }
 
-// ownTrees are the mount points of a writable root file system that is the task's own.
+// ownTrees lists the mount points of a writable root file system that belongs to the task.
 func (b *box) ownTrees() []string { return nil }
 
 func remountWithCap(b *box) outcome { return b.with("--cap", "SYS_ADMIN").attack("remount") }
@@ -212,8 +213,8 @@ func withCap(name string, run func(*box) outcome) func(*box) outcome {
 	return func(b *box) outcome { return run(b.with("--cap", name)) }
 }
 
-// mountTable reads the task's mount table from outside: what comes from the host is read-only and nosuid, but for
-// what the profile gives to the task.
+// mountTable reads the task's mount table from outside. Every mount of the host's files must be read-only and nosuid,
+// except where the profile lets the task write.
 func mountTable(b *box) outcome {
 	run := b.start(b.program(), "wait", b.site.mark)
 	defer run.end()
@@ -241,14 +242,14 @@ func mountTable(b *box) outcome {
 	return blocked("%d mounts", len(all))
 }
 
-// deviceNode says whether a mount is one of the host's harmless devices.
+// deviceNode reports whether a mount shows one of the host's harmless devices.
 func deviceNode(m mountinfo) bool {
 	return m.fstype == "devtmpfs" && slices.Contains([]string{"/null", "/zero", "/full", "/random", "/urandom", "/tty"}, m.root)
 }
 
 // Row 4: setuid and file capabilities.
 
-// setuid makes a copy of the probe in dir that runs as root for everyone who runs it.
+// setuid makes a copy of the probe in dir. Everyone who runs the copy would run it as root.
 func setuid(dir string) error {
 	path := dir + "/setuid"
 	return errors.Join(copyFile(probeBin, path), os.Chown(path, 0, 0), os.Chmod(path, 0o755|os.ModeSetuid|os.ModeSetgid))
@@ -259,7 +260,7 @@ func filecaps(dir string) error {
 	return errors.Join(copyFile(probeBin, path), build("setcap", "cap_sys_admin,cap_dac_override+ep", path))
 }
 
-// gains runs the program name in the box and says whether it gained anything over the probe.
+// gains runs the program name in the box, and reports whether it has more rights than the probe itself.
 func (b *box) gains(name string, make func(dir string) error) outcome {
 	if os.Getuid() != 0 {
 		return absent("only root can make one")
@@ -336,7 +337,7 @@ mknod "$1/zero" c 1 5; chmod 666 "$1/zero"; chown -hR "$2:$2" "$1"; dir=$1; user
 	return blocked("EACCES ELOOP EACCES")
 }
 
-// plain runs a program as the one who runs the test.
+// plain runs a program as the user who runs the test, without a sandbox.
 func (b *box) plain(name string, args ...string) result {
 	c := exec.Command(name, args...)
 	c.Dir, c.Env = b.site.work, b.environ()
@@ -348,10 +349,11 @@ func (b *box) plain(name string, args ...string) result {
 
 func keptFlags(b *box) outcome { return b.flagged("nosuid,nodev,noexec,nosymfollow", true) }
 
-// lostFlags: without the flags the same program runs.
+// lostFlags shows that the same program runs if the mount lacks the flags.
 func lostFlags(b *box) outcome { return b.flagged("suid,dev,exec", false) }
 
-// propagated: a mount that the host makes later, below a bound directory, does not arrive with more rights.
+// propagated checks that a mount that the host makes later below a bound directory does not appear in the sandbox with
+// more rights.
 func propagated(b *box) outcome {
 	if os.Getuid() != 0 {
 		return absent("only root can make the mount")
@@ -425,7 +427,8 @@ func difference(before, after string) string {
 	return strings.Join(l, "\n")
 }
 
-// ghosts: two sandboxes at once, whose mount points do not exist on the host, leave none there.
+// ghosts starts two sandboxes at once whose mount points do not exist on the host, and checks that no mount point
+// remains on the host.
 func ghosts(b *box) outcome {
 	dir := b.scratch("ghosts")
 	before := listing(dir)
@@ -444,7 +447,7 @@ func ghosts(b *box) outcome {
 	return blocked("exit %d, nothing left", a.code)
 }
 
-// generated: the files that the launcher makes are not made in the root file system.
+// generated checks that the launcher does not write its generated files into the root file system.
 func generated(b *box) outcome {
 	root := b.scratch("root")
 	box := b.withRootfs(root)
@@ -468,7 +471,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// swappedSource: while sandboxes start, the directory that they bind is swapped for a link to another (CVE-2024-42472,
+// swappedSource swaps a bound directory for a link to another directory while sandboxes start (CVE-2024-42472,
 // CVE-2026-34078).
 func swappedSource(b *box) outcome {
 	plant, out := b.scratch("plant"), b.outside()

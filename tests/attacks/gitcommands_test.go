@@ -6,12 +6,12 @@ import (
 
 // Row 44: commands and further files that git's configuration names, and the secrets in it.
 
-// swap is what a task does to a program x of the tree.
+// swap is the script by which a task replaces the program x of the tree.
 func swap(x string) string {
 	return "rm -f " + x + "; mv " + x + " gone; mkdir -p $(dirname " + x + "); cp evil " + x + "; chmod 755 " + x + "; ls " + x
 }
 
-// fsmonitor writes a configuration that runs $D/pwn.
+// fsmonitor is a script that writes a configuration in which git runs $D/pwn.
 const fsmonitor = `printf '[core]\n\tfsmonitor=%s/pwn\n' $D `
 
 var gitCommands = []gitTrick{
@@ -82,7 +82,7 @@ var gitCommands = []gitTrick{
 		use: "git status; cd ..; git status; cd pop; git -c user.name=a -c user.email=b commit --allow-empty -m x"},
 }
 
-// A gitSecret is something in git's files that opens something.
+// A gitSecret is a secret in git's files, such as a password in an address.
 type gitSecret struct {
 	name string
 	make string // in the repository

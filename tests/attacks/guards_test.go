@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// guardAttacks take the mounts away that hide or protect something: the kernel detaches a mount if somebody in another mount
-// namespace renames a file over its mount point, and moves it along with a renamed one.
+// guardAttacks returns attacks that remove the mounts that hide or protect a file. The kernel detaches a mount if
+// somebody in another mount namespace renames a file over its mount point, and moves the mount if somebody renames the
+// mount point.
 func guardAttacks() []attack {
 	const control = "it takes a launcher that does not watch its mounts"
 	mv := []string{"mv", "new", "thing"}
@@ -40,13 +41,13 @@ var (
 	protected = guardedThing{func(path string) []string { return []string{"--ro", path} }, "if (: >>thing) 2>/dev/null; then echo open; else echo closed; fi"}
 )
 
-// openIf is the command that looks whether one of some files can be read.
+// openIf returns the command that tests whether one of several files can be read.
 func openIf(names string) string {
 	return "at=closed; for f in " + names + "; do if cat $f >/dev/null 2>&1; then at=open; fi; done; echo $at"
 }
 
-// replaced guards a file in a directory that the task may write, and lets a second sandbox replace the file. The guard must
-// come back within the test's patience, and stay.
+// replaced guards a file in a directory that the task may write, and lets a second sandbox replace the file. The guard
+// must come back soon, and stay.
 func replaced(g guardedThing, change []string) func(*box) outcome {
 	return func(b *box) outcome {
 		dir := b.scratch("guarded")
@@ -92,7 +93,7 @@ func (r *running) ask() string {
 	panic(broken("no answer"))
 }
 
-// askUntil asks until the answer is the one given, for a while, and returns the last answer.
+// askUntil asks repeatedly until the answer is the expected one or the time is over, and returns the last answer.
 func (r *running) askUntil(want string) (answer string) {
 	for range 200 {
 		if answer = r.ask(); answer == want {

@@ -32,7 +32,7 @@ var guestBin = sync.OnceValues(func() (string, error) {
 	return bin, build("gcc", "-O1", "-Wall", "-Werror", "-static", "-o", bin, filepath.Join("testdata", "guest.c"))
 })
 
-// guest returns the path, inside, of the program that stands for the task.
+// guest returns the path, inside, of the program that plays the task.
 func (b *box) guest() string {
 	b.t.Helper()
 	bin, err := guestBin()
@@ -52,8 +52,8 @@ func (b *box) guest() string {
 	return "./guest"
 }
 
-// plants are what a task may leave in the working directory, by which the next run would show it a file of the home: a shell
-// command, what is typed then, and what stands first in PATH.
+// plants lists what a task may leave in the working directory so that the next run shows it a file of the home. Each
+// entry has a shell command, the command line of the next run, and the first directory of PATH.
 var plants = []struct{ plant, typed, path string }{
 	{"ln -s SECRET l", "./l", ""},
 	{"ln -s KEYS d", "./d/secret", ""},
@@ -72,7 +72,7 @@ var plants = []struct{ plant, typed, path string }{
 	{"x=a; for i in 1 2 3 4 5; do echo '#!WORK/'$i >$x; chmod 755 $x; x=$i; done; echo '#!SECRET' >5; mv a x", "./x", ""},
 }
 
-// plantedPrograms lets one run plant, and looks at what the next shows.
+// plantedPrograms lets one run leave such files, and checks what the next run shows.
 func plantedPrograms(b *box) outcome { return b.tryPlants(true) }
 
 func plantsBare(b *box) outcome { return b.tryPlants(false) }
@@ -127,7 +127,7 @@ func injectStdin(b *box) outcome {
 	return outcomeOf(result{out: out.String(), code: code})
 }
 
-// drinkStdout runs a task behind another writer of one pipe.
+// drinkStdout runs a task after another writer of one pipe.
 func drinkStdout(b *box) outcome {
 	r, w := b.pipe("unread\n")
 	code := b.onFiles(nil, w, w, "drink")
@@ -145,7 +145,7 @@ func drinkStdout(b *box) outcome {
 	return outcomeOf(result{out: string(all), code: code})
 }
 
-// pipe returns a pipe of the account's with a text in it.
+// pipe returns a pipe that belongs to the account and contains a text.
 func (b *box) pipe(text string) (r, w *os.File) {
 	b.t.Helper()
 	r, w, err := os.Pipe()
@@ -162,7 +162,7 @@ func (b *box) pipe(text string) (r, w *os.File) {
 	return r, w
 }
 
-// onFiles runs the guest with standard files of the test's, and returns its exit code.
+// onFiles runs the guest with standard files of the test, and returns the guest's exit code.
 func (b *box) onFiles(in *os.File, out, errs io.Writer, verb string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -184,7 +184,8 @@ func nonblocking(f *os.File) bool {
 	return flags&unix.O_NONBLOCK != 0
 }
 
-// grabKeys runs a task in the background of a script that asks for a line.
+// grabKeys runs a task in the background of a script that asks for a line, and tests whether the task reads the typed
+// line.
 func grabKeys(b *box) outcome {
 	master, slave, err := openTerminal(b.who)
 	if err != nil {
@@ -213,7 +214,7 @@ func grabKeys(b *box) outcome {
 	return o
 }
 
-// openTerminal opens a terminal of the account's.
+// openTerminal opens a terminal that belongs to the account.
 func openTerminal(who account) (master, slave *os.File, err error) {
 	if master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
 		return nil, nil, err
@@ -232,7 +233,8 @@ func openTerminal(who account) (master, slave *os.File, err error) {
 	return master, slave, err
 }
 
-// askControl lets a sandbox write the runtime directory that another sandbox of the user was started with.
+// askControl starts a sandbox of the same user that may write the runtime directory of a second sandbox, and asks the
+// second sandbox's launcher from inside.
 func askControl(b *box) outcome {
 	if b.who.uid == 0 {
 		return blocked("root's is always /run/cordon, which no sandbox sees")

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// helperAttacks are on what the launcher runs and asks for its own needs.
+// helperAttacks returns the attacks on the programs that the launcher runs and the files that it reads for its own
+// needs.
 func helperAttacks() []attack {
 	on := []string{"default", "build", "container"}
 	return []attack{
@@ -21,8 +22,8 @@ func helperAttacks() []attack {
 	}
 }
 
-// mountedIDs runs a command as the account where subuid(5) and subgid(5) are others and passwd(5) knows the account. It does
-// so in a mount namespace of its own, so that the machine's files stay as they are.
+// mountedIDs runs a command as the account, with other files in place of subuid(5), subgid(5) and passwd(5). It uses a
+// mount namespace of its own, so that the machine's files stay as they are.
 func (b *box) mountedIDs(ids string, env []string, args ...string) (string, error) {
 	dir := b.scratch("ids")
 	id := strconv.Itoa(b.who.uid)
@@ -40,7 +41,7 @@ func (b *box) mountedIDs(ids string, env []string, args ...string) (string, erro
 	return string(out), err
 }
 
-// plant makes helpers of the launcher's that say that they ran.
+// plant makes false helper programs of the launcher, which report that they ran.
 func (b *box) plant() (dir, hit string, err error) {
 	dir = b.scratch("planted")
 	hit = filepath.Join(dir, "hit")
@@ -78,7 +79,7 @@ func (b *box) planted(env ...string) outcome {
 	return blocked("the system's own ran")
 }
 
-// plantedBare is a launcher that looks in PATH.
+// plantedBare does what a launcher would do that looks for its helpers in PATH.
 func plantedBare(b *box) outcome {
 	dir, hit, err := b.plant()
 	if err != nil {
@@ -108,7 +109,7 @@ func otherRanges(b *box) outcome {
 	return blocked("its own ranges")
 }
 
-// coreLimit asks for the one limit that keeps the kernel from starting the program that core_pattern may name.
+// coreLimit tries to set the one limit that lets the kernel start the program in core_pattern.
 func coreLimit(b *box) outcome {
 	r := b.run("cat", "/proc/self/limits")
 	for line := range strings.Lines(r.out) {
@@ -124,13 +125,13 @@ func coreLimit(b *box) outcome {
 	return broken("%d %s%s", r.code, r.out, r.err)
 }
 
-// coreBare is a limit of 0, as a shell sets it.
+// coreBare shows the attack with a limit of 0, as a shell sets it.
 func coreBare(b *box) outcome {
 	b.wrap = []string{"prlimit", "--core=0"}
 	return coreLimit(b)
 }
 
-// systemWorkdir reads a file that root alone may read, from the directory that it is in.
+// systemWorkdir starts in a directory of the system and reads a file there that only root may read.
 func systemWorkdir(b *box) outcome {
 	if b.who.uid != 0 {
 		return absent("an ordinary user's task has the user's rights")
@@ -151,7 +152,7 @@ func systemWorkdir(b *box) outcome {
 	return blocked("EACCES")
 }
 
-// rootsFile is a file below /etc that root alone may read, and that no profile hides.
+// rootsFile returns a file below /etc that only root may read, and that no profile hides.
 func rootsFile() (found string) {
 	_ = filepath.WalkDir("/etc", func(path string, e os.DirEntry, err error) error {
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 
 // Row 43: hidden means the thing, not its name. Row 42: what a task does to it for the next run.
 
-// A secret is a way to hide something and a way to read it all the same.
+// A secret is a way to hide something, and a way to read it all the same.
 type secret struct {
 	name  string
 	on    []string
@@ -135,8 +135,8 @@ func (s secret) attack(b *box) outcome {
 	return blocked("EACCES")
 }
 
-// leftLinks lets a task leave links that match a rule of the next run. They must neither stop that run, nor hide from it
-// what the task could not write.
+// leftLinks lets a task leave links that match a hide rule of the next run. The links must neither stop that run, nor
+// hide from it a file that the task could not write.
 func leftLinks(b *box) outcome {
 	dir, err := visible(b, "mkdir -p home/proj own; echo x >own/f; chmod 755 home own")
 	if err != nil {
@@ -161,7 +161,7 @@ func leftLinks(b *box) outcome {
 	return blocked("the next run starts, sees everything, and says so")
 }
 
-// foreignDir starts in a directory that holds one which the task cannot read.
+// foreignDir starts in a directory that contains a directory which the task cannot read.
 func foreignDir(b *box) outcome {
 	if os.Getuid() != 0 {
 		return absent("only root can make a directory of somebody else's")
@@ -188,7 +188,7 @@ func foreignDir(b *box) outcome {
 	})
 }
 
-// insisting is the box for root, who has to insist on a working directory outside of homes.
+// insisting returns the box with the flags that root needs for a working directory outside of homes.
 func (b *box) insisting() *box {
 	if b.who.uid != 0 || b.profile == "default" {
 		return b
@@ -196,7 +196,7 @@ func (b *box) insisting() *box {
 	return b.with("--rw", ".")
 }
 
-// visible makes a tree of the account's in a directory that no profile covers.
+// visible makes a tree of the account in a directory that no profile covers.
 func visible(b *box, script string) (string, error) {
 	dir, err := scratch.Dir("/var/lib", "attacks")
 	if err != nil {
@@ -216,14 +216,14 @@ func visible(b *box, script string) (string, error) {
 	return dir, give(dir, b.who)
 }
 
-// plainIn runs a script in a directory as the one who runs the test.
+// plainIn runs a script in a directory as the user who runs the test, without a sandbox.
 func (b *box) plainIn(dir, script string) result {
 	return b.plain("sh", "-c", "set -e; cd "+dir+"; "+script)
 }
 
 // Row 44: what git runs outside of what a task has left.
 
-// A gitTrick makes git, used outside in the repository of the working directory, run a program of the task's.
+// A gitTrick makes git, when it is used outside in the repository of the working directory, run a program of the task.
 type gitTrick struct {
 	name string
 	make string   // what is in the repository beforehand
@@ -239,7 +239,7 @@ type gitTrick struct {
 // evil makes a repository in . whose configuration runs $D/pwn.
 const evil = `{ mkdir -p .git/objects .git/refs; echo ref: refs/heads/x >.git/HEAD; printf '[core]\n\trepositoryformatversion=0\n\tfsmonitor=%s/pwn\n' $D >.git/config; }`
 
-// plantEvil makes a program that says that it ran.
+// plantEvil makes a program that reports that it ran.
 const plantEvil = `printf '#!/bin/sh\necho x >>$D/pwned\n' >evil; chmod 755 evil; `
 
 var gitTricks = []gitTrick{
@@ -261,8 +261,8 @@ git -c protocol.file.allow=always submodule -q add $D/lib pop; git -c protocol.f
 git commit -qm s; git submodule -q deinit -f empty
 git init -q nested; mkdir hooks; echo >more; git config core.hooksPath hooks; git config include.path ../more`
 
-// gitTask makes a tree with gitSetup's repositories and what a script adds, and returns it with a box in one of its
-// directories, "outer" if none is named. It panics with the outcome if the tree cannot be made.
+// gitTask makes a tree with gitSetup's repositories and the changes of a script. It returns the tree with a box that
+// works in one of its directories, "outer" by default. If it cannot make the tree, it panics with the outcome.
 func (b *box) gitTask(script, where string, env []string) (dir string, task box) {
 	if os.Getuid() != 0 {
 		panic(absent("only root can make a tree that every profile shows"))

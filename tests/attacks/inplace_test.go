@@ -6,17 +6,18 @@ import (
 	"testing"
 )
 
-// inPlace is the box without namespaces.
+// inPlace returns the box without namespaces.
 func (b *box) inPlace() *box {
 	c := *b
 	c.place = true
 	return &c
 }
 
-// placeProfiles are the profiles that run in place.
+// placeProfiles lists the profiles that can run in place.
 var placeProfiles = []string{"default", "strict"}
 
-// TestInPlace runs the matrix's attacks in place, in the profiles that claim to stop them, but for those of notInPlace.
+// TestInPlace runs the attacks of the matrix in place, in the profiles that claim to stop them, except for those in
+// notInPlace.
 func TestInPlace(t *testing.T) {
 	for _, a := range attacks() {
 		on := a.on
@@ -31,7 +32,7 @@ func TestInPlace(t *testing.T) {
 				if !slices.Contains(on, profile) {
 					continue
 				}
-				for _, who := range accounts() {
+				for _, who := range accountsOnce() {
 					o := attempt(a.run, newBox(t, profile, who).inPlace())
 					t.Logf("in %s as %s: %s %s", profile, who.name, o.state, o.detail)
 					if o.state != "blocked" && o.state != "absent" && !refusedInPlace(o) {
@@ -43,16 +44,16 @@ func TestInPlace(t *testing.T) {
 	}
 }
 
-// refusedInPlace reports whether an attack could not be tried because the launch was refused: what the profile or the
-// flags ask for takes a mount or a user namespace.
+// refusedInPlace reports whether an attack could not be tried because cordon refused the launch: the profile or the
+// flags need a mount or a user namespace.
 func refusedInPlace(o outcome) bool {
 	return o.state == "broken" && strings.Contains(o.detail, "cordon: error: ") &&
 		(strings.Contains(o.detail, "in place ") || strings.Contains(o.detail, "Landlock cannot keep an entry "))
 }
 
-// notInPlace are the attacks that are about what a run in place does not have, and why.
+// notInPlace lists the attacks on something that a run in place does not have, with the reason.
 var notInPlace = map[string]string{
-	// docs/in-place.md lists these under what does not hold: TestNotHeldInPlace.
+	// docs/in-place.md lists these under "What is weaker": TestNotHeldInPlace.
 	"write the working directory":                               "its owner can change its mode",
 	"write the program's own file":                              "its owner can change its mode",
 	"write the binary behind an exe link":                       "the same file, busy: ETXTBSY comes before Landlock is asked",

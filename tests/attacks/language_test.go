@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// languageAttacks make what a profile says mean nothing, or its opposite, without a word.
+// languageAttacks returns profiles whose text seems to protect something and does not, or does the opposite, without a
+// warning.
 func languageAttacks() []attack {
 	return []attack{
 		{60, "a profile whose YAML two readers understand differently", "launcher", brokenProfiles, onTree, noControl("a launcher that reads it has no sandbox to compare with")},
@@ -15,8 +16,8 @@ func languageAttacks() []attack {
 	}
 }
 
-// guarding are ways to write that a directory is to be read-only which not every reader of YAML understands alike. What
-// follows is the profile's mounts; DIR is the directory.
+// guarding lists ways to write in YAML that a directory is read-only, which some readers of YAML understand
+// differently. The profile's mounts follow; DIR stands for the directory.
 var guarding = []string{
 	"mounts: [{bind: WORK, mode: rw}, {bind: DIR mode: ro, optional: true}]\n",
 	"mounts: [{bind: WORK, mode: rw}, {bind: DIR mode ro, optional: true}]\n",
@@ -34,7 +35,8 @@ var guarding = []string{
 	"mounts: [{bind: WORK, mode: rw}]\n---\nhide: [DIR]\n",
 }
 
-// brokenProfiles runs under each of them, twice: it is refused, or the directory stays as it is.
+// brokenProfiles runs under each of these profiles, twice. The launch must be refused, or the directory must stay as it
+// is.
 func brokenProfiles(b *box) outcome {
 	for _, text := range guarding {
 		work := b.scratch("work")
@@ -59,7 +61,7 @@ func brokenProfiles(b *box) outcome {
 	return blocked("refused, with the place")
 }
 
-// idle are flags whose value the kernel, or the launcher, could not do.
+// idle lists flags whose value the kernel or the launcher could not put into effect.
 var idle = [][]string{
 	{"--tmpfs", "/tmp:0"}, {"--mount", "{tmpfs: /tmp, size: 0}"}, {"--rule", "getuid: errno(0)"}, {"--syscall-default", "errno(0)"},
 	{"--syscall-unknown", "errno(512)"}, {"--keep-env", "A_[XY]*"}, {"--keep-env", "A?"}, {"--rlimit", "rss=1MiB"}, {"--rlimit", "locks=1"},
@@ -86,7 +88,7 @@ func idleValues(b *box) outcome {
 	return blocked("refused, or missing")
 }
 
-// wider are pairs of which the second lets more happen.
+// wider lists pairs of profiles of which the second allows more.
 var wider = [][2]string{
 	{"mounts: [{tmpfs: /tmp, noexec: true}]", "mounts: [{tmpfs: /tmp}]"}, {"user: {uid: 1000}", "user: {uid: 0}"},
 	{"root: {host: ro}", "root: {host: ro, enter: chroot}"}, {"version: 1", "env: {set: {LD_PRELOAD: /tmp/x.so}}"},

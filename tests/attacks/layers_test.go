@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// open is a profile without a filter: everything else is as in default.
+// open is a profile without a filter. Everything else in it is as in the profile default.
 const open = `version: 1
 name: open
 root: {host: ro}
@@ -21,7 +21,7 @@ syscalls: {default: allow, unknown: allow, arches: [%s]}
 missing: [cgroup, landlock]
 `
 
-// unfiltered is the box with the profile open.
+// unfiltered returns the box with the profile open.
 func (b *box) unfiltered(arches string) *box {
 	b.t.Helper()
 	c := *b
@@ -38,8 +38,8 @@ func (b *box) unfiltered(arches string) *box {
 	return &c
 }
 
-// TestLayers takes one layer away from the sandbox: the attack that it stops gets through, so it is that layer that
-// stops it, and nothing that merely happens to be in the way.
+// TestLayers switches off one layer of the sandbox, and checks that the attack that this layer stops now succeeds. This
+// shows that this layer stops the attack, and not another layer by chance.
 func TestLayers(t *testing.T) {
 	own := []call{
 		{"unshare NEWUSER", unix.SYS_UNSHARE, 310, []string{"0x10000000"}},
@@ -78,7 +78,7 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// reach wants every call to get to the kernel.
+// reach checks that every call gets to the kernel.
 func (b *box) reach(door string, calls []call) outcome {
 	for _, c := range calls {
 		nr := c.nr

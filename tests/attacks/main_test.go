@@ -79,14 +79,14 @@ func setUp(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// binary is a copy of the binary under attack, so that a test that damages it damages nothing else.
+// binary makes a copy of the binary under attack, so that a test that damages the copy damages nothing else.
 func binary() (string, error) {
 	to := filepath.Join(base, "cordon")
 	if from := os.Getenv("CORDON_BIN"); from != "" {
 		return to, build("install", "-m", "755", from, to)
 	}
 	os.Setenv("CGO_ENABLED", "0") // as it is shipped: static
-	return to, build("go", "build", "-o", to, "../../cmd/cordon")
+	return to, build("go", "build", "-ldflags", "-E cordon/sandbox/internal/child.entry", "-o", to, "../../cmd/cordon")
 }
 
 func build(name string, args ...string) error {

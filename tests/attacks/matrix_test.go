@@ -18,7 +18,7 @@ type attack struct {
 	control control
 }
 
-// control says how the attack is shown to work where nothing stops it.
+// control says how a row shows that its attack succeeds if nothing stops it.
 type control struct {
 	who  []string           // accounts that have to succeed without a sandbox
 	run  func(*box) outcome // in place of the attack itself
@@ -31,15 +31,15 @@ var (
 	asUser = control{who: []string{"user"}}
 )
 
-// shows is a control of its own.
+// shows returns a control that runs f in place of the attack.
 func shows(run func(*box) outcome) control {
 	return control{who: []string{"root", "user"}, run: run}
 }
 
-// noControl: the attack cannot be shown to work; says why.
+// noControl returns a control for an attack that cannot be shown to succeed, with the reason.
 func noControl(why string) control { return control{none: why} }
 
-// shipped are the profiles under attack.
+// shipped lists the shipped profiles under attack.
 var shipped = []string{"default", "build", "strict", "container"}
 
 // columns of the matrix are these, and those that only the bombs are tried on.
@@ -77,7 +77,7 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// matrixText is the matrix for docs/attacks.md.
+// matrixText formats the matrix for docs/attacks.md.
 func matrixText(cells map[string]string) string {
 	var b strings.Builder
 	b.WriteString("# The attacks\n\n" +
@@ -100,7 +100,8 @@ func matrixText(cells map[string]string) string {
 	return b.String()
 }
 
-// TestControls runs every attack without a sandbox: it has to succeed, or its row in the matrix proves nothing.
+// TestControls runs every attack without a sandbox, where it must succeed. Otherwise its row in the matrix would prove
+// nothing.
 func TestControls(t *testing.T) {
 	for _, a := range attacks() {
 		if a.control.none != "" {
@@ -127,7 +128,8 @@ func TestControls(t *testing.T) {
 
 func label(a attack) string { return fmt.Sprintf("%02d %s", a.row, a.name) }
 
-// printMatrix prints, for every attack and profile, what stopped it; two answers where root and user differ.
+// printMatrix prints, for every attack and profile, what stopped the attack. If root and the ordinary user had
+// different results, it prints both.
 func printMatrix(cells map[string]string) {
 	fmt.Printf("\n%-56s %-12s", "attack", "layer")
 	for _, p := range columns {
@@ -168,7 +170,8 @@ func cell(cells map[string]string, key string) string {
 	return strings.Join(answers, "/")
 }
 
-// printPeer runs the probes, not the scenarios, under another sandbox. It is a comparison and never fails.
+// printPeer runs the probes, but not the scenarios, under another program that makes sandboxes. This is a comparison,
+// and never fails.
 func printPeer(t *testing.T, peer string) {
 	fmt.Printf("\n%-56s %-10s %s\n", "attack", "as", peer)
 	for _, a := range attacks() {

@@ -15,7 +15,7 @@ func openAttacks() []attack {
 	}
 }
 
-// someoneReads makes a FIFO, waits for a reader until run ends, and reports whether there was one.
+// someoneReads makes a FIFO, and reports whether somebody opens it for reading before run ends.
 func (b *box) someoneReads(path string, run func() result) outcome {
 	if err := os.RemoveAll(path); err != nil {
 		return broken("%v", err)
@@ -49,7 +49,7 @@ func (b *box) someoneReads(path string, run func() result) outcome {
 	return blocked("exit %d", r.code)
 }
 
-// waiting puts a FIFO at a name of the root file system, and runs a program that leads to it.
+// waiting puts a FIFO at a name in the root file system, and runs a program that leads to this name.
 func waiting(name, program, script string) func(*box) outcome {
 	return func(b *box) outcome {
 		root := b.scratch("rootfs")

@@ -22,13 +22,13 @@ func outputAttacks() []attack {
 	}
 }
 
-// outputCommands are the commands that write a file, with FILE for its name.
+// outputCommands lists the commands that write a file. FILE stands for the file's name.
 var outputCommands = []string{
 	"run --report FILE -- true", "run --summary-file FILE -- true", "run -t --record-tty FILE -- true", "filter dump -o FILE",
 	"profile import --lossy -o FILE ../docker.json", "record -o FILE -- true", "audit -o FILE -- true",
 }
 
-// plantedOutput lets a task plant something and has the launcher write there.
+// plantedOutput lets a task plant something, and then lets the launcher write a file there.
 func plantedOutput(script string, names ...string) func(*box) outcome {
 	return func(b *box) outcome {
 		dir, out := b.scratch("project"), b.outside()
@@ -60,7 +60,7 @@ func plantedOutput(script string, names ...string) func(*box) outcome {
 	}
 }
 
-// barePlanted is the same with a program that writes where the path leads.
+// barePlanted does the same with a program that follows the path as it is.
 func barePlanted(b *box) outcome {
 	dir, out := b.scratch("project"), b.outside()
 	if err := os.Symlink(out.dir, dir+"/dir"); err != nil {
@@ -74,7 +74,7 @@ func barePlanted(b *box) outcome {
 	return escaped("written")
 }
 
-// launcher runs a command of the launcher's, in the working directory of the box.
+// launcher runs a command of cordon, in the working directory of the box.
 func (b *box) launcher(command string) (string, int) {
 	c := exec.Command("timeout", append([]string{"10", cordonBin}, strings.Fields(command)...)...)
 	c.Dir, c.Env = b.dir, b.environ()
@@ -123,7 +123,7 @@ func staleReport(b *box) outcome {
 	return blocked("its own report")
 }
 
-// movedReport lets a task move the directory of a report and forge one at its path.
+// movedReport lets a task move the directory of a report away and put a forged report at its path.
 func movedReport(b *box) outcome {
 	box := *b
 	box.dir = b.scratch("project")
@@ -146,7 +146,7 @@ func movedReport(b *box) outcome {
 	return blocked("an error")
 }
 
-// othersLink has root write below a link that another user has made.
+// othersLink lets root write a file below a link that another user has made.
 func othersLink(b *box) outcome {
 	if b.who.uid != 0 {
 		return absent("only root is asked")

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// onTree are the profiles that show the host's tree and run a shell.
+// onTree lists the profiles that show the host's tree and can run a shell.
 var onTree = []string{"default", "build", "agent"}
 
 func overlayAttacks() []attack {
@@ -19,7 +19,7 @@ func overlayAttacks() []attack {
 	}
 }
 
-// layer is an overlay with a directory that keeps its changes, in a writable part.
+// layer is an overlay whose directory keeps the changes, in a part of the tree that the task may write.
 type layer struct {
 	box          *box
 	plant, lower string
@@ -37,7 +37,7 @@ func (b *box) layer() layer {
 
 func (l layer) dir() string { return l.plant + "/above/layer" }
 
-// writes reads and writes through the overlay; what comes of the outside is an escape.
+// writes reads and writes through the overlay. If it reads a file of the outside, that is an escape.
 func (l layer) writes() outcome {
 	r := l.box.run("sh", "-c", "cd "+l.lower+" && { cat file; echo x >made; mkdir -p made.d; cat made; }")
 	switch {
@@ -53,13 +53,13 @@ func (l layer) writes() outcome {
 	return blocked("it wrote its own layer")
 }
 
-// swaps are what a task may have left of the layer's directory: names below the plant that become links to the outside.
-// The kernel wants upper and work on one mount, so work leads to a directory beside.
+// swaps lists what a task may have done to the layer's directory: names below it that become links to the outside. The
+// kernel requires upper and work on one mount, so work leads to a directory beside upper's.
 var swaps = [][]string{
 	{"above/layer"}, {"above"}, {"above/layer/upper"}, {"above/layer/work"}, {"above/layer/upper", "above/layer/work"},
 }
 
-// plantedLayer launches over each of them, with absolute and relative links.
+// plantedLayer launches with each of these changes, with absolute and with relative links.
 func plantedLayer(b *box) outcome {
 	for _, names := range swaps {
 		for _, relative := range []bool{false, true} {
@@ -100,7 +100,8 @@ func (l layer) link(name, to string, relative bool) error {
 	return give(l.plant, l.box.who)
 }
 
-// turnedLayer lets a task do it, in a sandbox with the overlay; then the next one must find the layer as it was.
+// turnedLayer lets a task make these changes in a sandbox with the overlay. The next sandbox must find the layer
+// unchanged.
 func turnedLayer(b *box) outcome {
 	l := b.layer()
 	for range 2 {
@@ -148,7 +149,7 @@ func foreignLayer(b *box) outcome {
 	return blocked("refused: %s", firstLines(r.err, 1))
 }
 
-// keptThrice launches three times with the same directory, and what one left the next one has.
+// keptThrice launches three times with the same directory. Each launch must find what the launch before it has written.
 func keptThrice(b *box) outcome {
 	keeps := b.scratch("keeps")
 	c := b.with("--overlay", keeps)

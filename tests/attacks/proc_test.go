@@ -13,13 +13,13 @@ import (
 
 // Row 7: root file systems whose /proc, /dev, /etc are not what they seem.
 
-// fake is a way to prepare a root file system; out is the directory it points at.
+// fake is a way to prepare a root file system. out is the directory to which it points.
 type fake struct {
 	name string
 	make func(root, out string) error
 }
 
-// replace puts a link in the place of a directory of the root.
+// replace puts a link in place of a directory of the root.
 func replace(name string) func(root, out string) error {
 	return func(root, out string) error {
 		return errors.Join(os.RemoveAll(root+"/"+name), os.Symlink(out, root+"/"+name))
@@ -68,7 +68,8 @@ var fakes = []fake{
 	}},
 }
 
-// fakeTrees: nothing is written where the links lead, nothing in the root either, and a task that runs has real procfs.
+// fakeTrees checks that the launcher writes nothing where the links lead, and nothing in the root either, and that a
+// task that runs has a real procfs.
 func fakeTrees(b *box) outcome {
 	refused := 0
 	for _, f := range fakes {
@@ -96,7 +97,7 @@ func fakeTrees(b *box) outcome {
 	return blocked("%d trees, %d refused", len(fakes), refused)
 }
 
-// swapping exchanges each pair of paths again and again, until the function that it returns is called.
+// swapping exchanges the two paths of each pair repeatedly, until the caller calls the function that it returns.
 func swapping(pairs ...[2]string) (end func()) {
 	stop, done := make(chan bool), make(chan bool)
 	go func() {
@@ -115,7 +116,7 @@ func swapping(pairs ...[2]string) (end func()) {
 	return func() { close(stop); <-done }
 }
 
-// swappedNodes: while sandboxes start, /dev/null and /proc of their root are swapped for links and back
+// swappedNodes swaps /dev/null and /proc of a root file system for links and back while sandboxes start
 // (CVE-2025-31133, CVE-2019-19921).
 func swappedNodes(b *box) outcome {
 	out, root := b.outside(), b.scratch("root")
@@ -146,7 +147,7 @@ func swappedNodes(b *box) outcome {
 
 // Row 8: the launcher's own binary.
 
-// unharmed says whether the launcher's binary is what it was, and whether its code ran in the sandbox.
+// unharmed reports whether the launcher's binary is unchanged, and whether its code ran in the sandbox.
 func (b *box) unharmed(r result, before []byte) outcome {
 	after, err := os.ReadFile(cordonBin)
 	if err != nil || !bytes.Equal(before, after) {
@@ -161,10 +162,10 @@ func (b *box) unharmed(r result, before []byte) outcome {
 	return broken("exit %d: %s%s", r.code, r.out, r.err)
 }
 
-// launcherSpoke says whether the launcher's help is on stdout.
+// launcherSpoke reports whether stdout contains the launcher's help text.
 func launcherSpoke(r result) bool { return strings.Contains(r.out, "cordon run ") }
 
-// selfAsProgram: on the way to execve, /proc/self/exe is the launcher.
+// selfAsProgram executes /proc/self/exe, which is the launcher until execve has finished.
 func selfAsProgram(b *box) outcome {
 	before, err := os.ReadFile(cordonBin)
 	if err != nil {
@@ -183,7 +184,7 @@ func selfAsProgram(b *box) outcome {
 	return blocked("refused")
 }
 
-// selfAsInterpreter is the same through a script (CVE-2019-5736).
+// selfAsInterpreter does the same through the first line of a script (CVE-2019-5736).
 func selfAsInterpreter(b *box) outcome {
 	before, err := os.ReadFile(cordonBin)
 	if err != nil {
@@ -200,13 +201,13 @@ func selfAsInterpreter(b *box) outcome {
 	return blocked("refused")
 }
 
-// writeScript replaces the file, so that one that was run before is no obstacle.
+// writeScript replaces the file, so that it works even if the earlier script is still running.
 func writeScript(path, text string) error {
 	os.Remove(path)
 	return os.WriteFile(path, []byte(text), 0o755)
 }
 
-// selfBare: to the kernel the interpreter is the image that calls execve.
+// selfBare shows that the kernel resolves such an interpreter to the program that calls execve.
 func selfBare(b *box) outcome {
 	if err := writeScript(b.site.work+"/self", "#!/proc/self/exe ids\n"); err != nil {
 		return broken("%v", err)
@@ -218,7 +219,7 @@ func selfBare(b *box) outcome {
 	return broken("%s%s", r.out, r.err)
 }
 
-// withLoader writes a copy of the dynamic probe whose ELF interpreter is another.
+// withLoader writes a copy of the dynamically linked probe that names a different ELF interpreter.
 func withLoader(path, loader string) error {
 	image, err := os.ReadFile(dynamicBin)
 	if err != nil {
@@ -262,7 +263,7 @@ func loaderBare(b *box) outcome {
 
 // Row 9: descriptors and directories outside the root.
 
-// secretPath is a hidden file's path without the slash in front.
+// secretPath is the path of a hidden file without its leading slash.
 func (b *box) secretPath() string { return b.site.home[1:] + "/.ssh/id_ed25519" }
 
 func upwards(b *box) outcome {
@@ -277,7 +278,7 @@ func upwardsWithOpen(b *box) outcome {
 	return b.wrapped(probeBin, "pre", "open=/", "--").attack("up", b.secretPath())
 }
 
-// workdirOutside: a working directory named by a descriptor of the launcher (CVE-2024-21626).
+// workdirOutside names the working directory by a descriptor of the launcher (CVE-2024-21626).
 func workdirOutside(b *box) outcome {
 	for _, dir := range []string{"/proc/self/fd/3", "/proc/self/fd/7", "/proc/self/fd/8", "/proc/self/cwd", "/proc/1/cwd", "/proc/self/root", "/proc/1/root"} {
 		box := b.wrapped(probeBin, "pre", "open=/", "--").with("--workdir", dir)
@@ -296,7 +297,8 @@ func workdirOutside(b *box) outcome {
 	return blocked("refused, or inside")
 }
 
-// cwdRemoved: the launcher's working directory is gone; it says so, or there is no way out of the one inside.
+// cwdRemoved removes the launcher's working directory. The launcher must say so, or the task's working directory must
+// not lead outside.
 func cwdRemoved(b *box) outcome {
 	r := b.wrapped(probeBin, "pre", "cwd-removed", "--").run(b.expand([]string{b.program(), "up", b.secretPath()})...)
 	if r.code == 125 && strings.Contains(r.err, "cordon: error: ") {
@@ -305,14 +307,16 @@ func cwdRemoved(b *box) outcome {
 	return outcomeOf(r)
 }
 
-// commandLineSeen: init is a fork of the launcher, whose command line names paths of the host.
+// commandLineSeen looks at the command line of init. init is a fork of the launcher, whose command line names paths of
+// the host.
 func commandLineSeen(b *box) outcome {
 	mark := b.newMark("LINE")
 	return b.with("--env", "NOTE="+mark).attack("grep", kram(mark), "/proc/1/cmdline", "/proc/1/environ", "/proc/1/comm")
 }
 
-// swappedScript: between the launcher's look at a script and the kernel's, its interpreter becomes the launcher. That
-// nobody can prevent who looks first; its image then runs confined like any program, alone, and its file stays as it is.
+// swappedScript replaces a script's interpreter by the launcher between the launcher's check and the kernel's lookup.
+// No launcher that checks first can prevent this. The launcher's image then runs confined like any program, and its
+// file must not change.
 func swappedScript(b *box) outcome {
 	before, err := os.ReadFile(cordonBin)
 	good, evil := b.site.work+"/swapped", b.site.work+"/swapped.evil"
@@ -339,8 +343,8 @@ func swappedScript(b *box) outcome {
 	return blocked("refused %d, ran inside %d", refused, spoke)
 }
 
-// stdioDirectory: a directory of the host as a standard descriptor is a way round the root; the launcher refuses it, or
-// the task does not get it.
+// stdioDirectory passes a directory of the host as a standard descriptor, which would lead around the root. The
+// launcher must refuse it, or the task must not get it.
 func stdioDirectory(b *box) outcome {
 	for _, mode := range []string{"stdin=/", "stderr=/", "stdin=" + b.site.home} {
 		path := b.secretPath()
@@ -358,7 +362,7 @@ func stdioDirectory(b *box) outcome {
 	return blocked("refused, or not passed on")
 }
 
-// stdinReopened: a file that was opened for reading is not to be written through /proc/self/fd/0.
+// stdinReopened tries to write, through /proc/self/fd/0, a file that the caller has opened for reading.
 func stdinReopened(b *box) outcome {
 	file := b.scratch("stdin") + "/file"
 	if err := errors.Join(os.WriteFile(file, []byte("x"), 0o644), os.Chown(file, b.who.uid, b.who.gid)); err != nil {

@@ -14,8 +14,8 @@ import (
 
 // Row 15: descriptors.
 
-// heldDescriptors looks at /proc/PID/fd of the task and of init: the task has the stdio it was given, init has nothing
-// of the host's files but that.
+// heldDescriptors looks at /proc/PID/fd of the task and of init. The task must have only the standard files that it was
+// given, and init no other file of the host.
 func heldDescriptors(b *box) outcome {
 	run := b.wrapped(probeBin, "pre", "open=/", "--").start(b.program(), "wait", b.site.mark)
 	defer run.end()
@@ -52,7 +52,7 @@ func (b *box) newMark(what string) string {
 	return fmt.Sprintf("%s%d%s%s%d", what, os.Getpid(), b.profile, b.who.name, time.Now().UnixNano())
 }
 
-// lingers leaves a process behind and ends as how says.
+// lingers leaves a process behind, and ends in the way that how says.
 func lingers(how string) func(*box) outcome {
 	return func(b *box) outcome {
 		mark := b.newMark("LINGER")
@@ -64,7 +64,7 @@ func lingers(how string) func(*box) outcome {
 	}
 }
 
-// lingered: where the profile lets nobody fork, the first fork is the end of it.
+// lingered checks that nothing is left. If the profile forbids fork, the first fork ends the attack.
 func (b *box) lingered(r result) outcome {
 	if !strings.Contains(r.out, "ready") {
 		if b.profile == "strict" && strings.Contains(r.out, "trying") {
@@ -104,7 +104,7 @@ func lingersTimeout(b *box) outcome {
 	return b.lingered(r)
 }
 
-// orphans: without a sandbox the process stays.
+// orphans shows that the process stays alive without a sandbox.
 func orphans(b *box) outcome {
 	mark := b.newMark("ORPHAN")
 	r := b.run("./probe", "linger", mark, "exit")
@@ -121,7 +121,7 @@ func orphans(b *box) outcome {
 	return escaped("%d left", len(left))
 }
 
-// victimBare is a process of the account's that may be killed.
+// victimBare starts a process of the account that may be killed.
 func (b *box) victimBare() (*exec.Cmd, error) {
 	c := exec.Command("sleep", "60")
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: credential(b.who)}
@@ -162,8 +162,9 @@ func signalVictim(b *box) outcome {
 
 // Row 17: odd ways to be started.
 
-// closedStdio starts the launcher with every combination of 0, 1, 2 closed. The task must get descriptors that are
-// open and harmless, never one that the launcher opened for itself; or there is a clear refusal.
+// closedStdio starts the launcher with each combination of the descriptors 0, 1 and 2 closed. The task must get
+// descriptors that are open and harmless, and never a descriptor that the launcher has opened for itself. Otherwise the
+// launcher must refuse with a clear error.
 func closedStdio(b *box) outcome {
 	for set := 1; set < 8; set++ {
 		wrap := []string{probeBin, "pre"}
@@ -244,7 +245,7 @@ func hugeStrings(b *box) outcome {
 	return blocked("exit 0")
 }
 
-// tightLimits starts the launcher with little; it works or says why not, and leaves nothing behind.
+// tightLimits starts the launcher with low limits. The launcher must work, or say why not and leave nothing behind.
 func tightLimits(b *box) outcome {
 	for _, mode := range []string{"nofile=3", "nofile=4", "nofile=8", "nofile=16", "nofile=64", "fsize=0", "core=0"} {
 		mark := b.newMark("TIGHT")
@@ -265,8 +266,8 @@ func tightLimits(b *box) outcome {
 
 // Row 18.
 
-// outsideReads: to another process of the same user, the launcher and init are closed: the kernel gives the files of
-// a process that cannot be dumped to root.
+// outsideReads checks that another process of the same user cannot read the launcher and init: the kernel gives the
+// files of a process that is not dumpable to root.
 func outsideReads(b *box) outcome {
 	run := b.start(b.program(), "wait", b.site.mark)
 	defer run.end()
@@ -292,7 +293,8 @@ var poison = []string{"LD_PRELOAD=/none/MARK.so", "LD_LIBRARY_PATH=/none/MARK", 
 	"PERL5OPT=-MMARK", "NODE_OPTIONS=--MARK", "GIT_SSH_COMMAND=MARK", "AWS_SECRET_ACCESS_KEY=MARK", "SSH_AUTH_SOCK=/none/MARK",
 	"DBUS_SESSION_BUS_ADDRESS=unix:path=/none/MARK", "GODEBUG=MARK=1", "=MARK=1"}
 
-// environment: of everything that was set for the launcher, nothing is seen inside that was not kept by name.
+// environment checks that the task sees none of the launcher's variables, except for those that the profile keeps by
+// name.
 func environment(b *box) outcome {
 	box := *b
 	for _, v := range poison {
@@ -305,7 +307,7 @@ func environment(b *box) outcome {
 	return outcomeOf(r)
 }
 
-// preloadLib is a library that leaves a file where it is loaded.
+// preloadLib is a library that leaves a file when it is loaded.
 func (b *box) preloadLib(hit string) (string, error) {
 	dir := b.site.work // which is seen inside
 	source := fmt.Sprintf("#include <fcntl.h>\n__attribute__((constructor)) static void f(void) { open(%q, O_CREAT | O_WRONLY, 0600); }\n", hit)
@@ -348,8 +350,9 @@ func preloadBare(b *box) outcome {
 
 // Row 27: what the kernel says.
 
-// granted are the capabilities that a profile keeps; every other profile keeps none. Docker's are CHOWN, DAC_OVERRIDE,
-// FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP.
+// granted has the capabilities that a profile keeps; every profile not in it keeps none. Docker's are CHOWN,
+// DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD,
+// AUDIT_WRITE and SETFCAP.
 var granted = map[string]string{"container": "00000000a80425fb"}
 
 const none = "0000000000000000"
@@ -403,7 +406,7 @@ func hasState(name string, pid int, bounding, permitted string) error {
 	return errors.Join(errs...)
 }
 
-// hasIDs: the task is not the host's root, and an ordinary user's task is that user.
+// hasIDs checks that the task is not the host's root, and that an ordinary user's task has that user's id.
 func (b *box) hasIDs(task int) error {
 	st, err := status(task)
 	if err != nil {

@@ -24,13 +24,13 @@ func status(pid int) (map[string]string, error) {
 	return m, nil
 }
 
-// namespace is the identity of a namespace, "mnt:[4026531841]".
+// namespace returns the identity of a namespace, such as "mnt:[4026531841]".
 func namespace(pid int, kind string) string {
 	s, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
 	return s
 }
 
-// processes are all that are alive.
+// processes returns all processes that are alive.
 func processes() []int {
 	d, err := os.Open("/proc")
 	if err != nil {
@@ -62,7 +62,7 @@ func parentOf(pid int) int {
 	return p
 }
 
-// below are the descendants of a process, parents first.
+// below returns the descendants of a process, parents first.
 func below(pid int) []int {
 	tree := []int{pid}
 	for i := 0; i < len(tree); i++ {
@@ -75,8 +75,7 @@ func below(pid int) []int {
 	return tree[1:]
 }
 
-// initAndTask finds a running sandbox's processes: init has the number 1 inside, the task is the one that runs the
-// probe.
+// initAndTask finds the processes of a running sandbox: init has the number 1 inside, and the task runs the probe.
 func initAndTask(launcher int) (init, task int) {
 	for _, p := range below(launcher) {
 		st, err := status(p)
@@ -94,8 +93,8 @@ func initAndTask(launcher int) (init, task int) {
 	return init, task
 }
 
-// traces are processes with mark in the command line: the task and what it started, and launcher and init, whose
-// command line it is part of, too.
+// traces returns the processes whose command line contains mark: the task and what it started. It also finds launcher
+// and init, because the command of the task is part of their command line.
 func traces(mark string) []string {
 	var found []string
 	for _, p := range processes() {
@@ -106,7 +105,7 @@ func traces(mark string) []string {
 	return found
 }
 
-// gone waits until no trace is left. The kernel needs a moment to take a pid namespace down.
+// gone waits until no such process is left. The kernel needs a moment to end a pid namespace.
 func gone(mark string) []string {
 	var left []string
 	for i := 0; i < 100; i++ {
@@ -143,7 +142,7 @@ func (m mountinfo) has(option string) bool {
 	return slices.Contains(strings.Split(m.options, ","), option)
 }
 
-// hostDevices is ",MAJOR:MINOR,…," of every file system of the host.
+// hostDevices returns the devices of the host's file systems, as ",MAJOR:MINOR,…,".
 func hostDevices() string {
 	all, _ := mounts("self")
 	var b strings.Builder

@@ -66,7 +66,7 @@ func longArguments(b *box) outcome {
 	return blocked("bounded")
 }
 
-// recorded records a process as root for a moment.
+// recorded records a process as root for a moment, and checks how much memory the recorder takes.
 func (b *box) recorded(pid int) outcome {
 	file := filepath.Join(b.scratch("recording"), "r.jsonl")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -92,7 +92,7 @@ func (b *box) recorded(pid int) outcome {
 	return blocked("bounded")
 }
 
-// longBare reads what the kernel gives, as a careless reader would.
+// longBare reads everything that the kernel gives, as a careless reader would.
 func longBare(b *box) outcome {
 	victim, err := b.long(64 << 20)
 	if err != nil {

@@ -38,8 +38,9 @@ func (b *box) remains() (lines []string) {
 	return append(lines, home...)
 }
 
-// leftOf is what is there that was not there before, once the kernel has had time to clear up. Whoever else works on the
-// machine makes files, mounts and cgroups, too: own are the lines that name the launchers, or what belongs to the test.
+// leftOf returns what exists now and did not exist before, after the kernel has had time to clean up. Other programs of
+// the machine make files, mounts and cgroups too. So only lines that own recognizes count: they name the launchers, or
+// belong to the test.
 func (b *box) leftOf(before []string, pids []int) (own, all []string) {
 	for end := time.Now().Add(3 * time.Second * time.Duration(slow)); ; time.Sleep(50 * time.Millisecond) {
 		own, all = nil, nil
@@ -59,8 +60,8 @@ func (b *box) leftOf(before []string, pids []int) (own, all []string) {
 	}
 }
 
-// killedLauncher kills the launcher at moments of its life, spread over 20 ms of a usual machine. What has appeared and
-// is not known to be the launchers' is somebody else's unless it happens again.
+// killedLauncher kills the launcher at moments that are spread over the first 20 ms of its life on a usual machine. If
+// something appeared that is not known to be a launcher's, the test blames another program, unless it appears again.
 func killedLauncher(b *box) outcome {
 	mark := fmt.Sprintf("KILLED%d%s%s", os.Getpid(), b.profile, b.who.name)
 	b.run(b.program(), "fds", "3") // the first launch makes the record of what sandboxes could write
@@ -80,7 +81,8 @@ func killedLauncher(b *box) outcome {
 	}
 }
 
-// killAtMoments kills launchers, each a little later than the one before it, and says how many programs had started.
+// killAtMoments kills several launchers, each a little later than the one before, and returns how many programs had
+// started.
 func (b *box) killAtMoments(mark string) (started int, pids []int, o *outcome) {
 	fail := func(o outcome) (int, []int, *outcome) { return 0, nil, &o }
 	step := 20 * time.Millisecond * time.Duration(slow) / time.Duration(moments)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rightsAttacks are on who the task is, and on what it may ask the kernel for.
+// rightsAttacks returns the attacks on the task's identity, and on what the task may ask the kernel for.
 func rightsAttacks() []attack {
 	none := noControl("the rows above show it")
 	lockless := []string{"strict", "judge"}
@@ -40,10 +40,10 @@ func rightsAttacks() []attack {
 	}
 }
 
-// dockers are the capabilities that Docker gives a container.
+// dockers has the capabilities that Docker gives a container.
 const dockers = "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap"
 
-// without runs a program with other capabilities.
+// without returns the beginning of a command line that runs a program with these capabilities.
 func without(caps string) []string {
 	return []string{"setpriv", "--bounding-set", caps, "--inh-caps", caps, "--"}
 }
@@ -52,8 +52,8 @@ func behindUID(b *box) outcome {
 	return rootOutside(without("-sys_admin")...)(b.with("--uid", "1000", "--gid", "1000"))
 }
 
-// rootOutside starts the launcher by a program that leaves it root in name: the task must be somebody else outside, or not
-// be started.
+// rootOutside starts the launcher through a program that leaves it root only in name. The task must have another id on
+// the host, or cordon must refuse the launch.
 func rootOutside(wrap ...string) func(*box) outcome {
 	return func(b *box) outcome {
 		if b.who.uid != 0 {
@@ -77,7 +77,7 @@ func rootOutside(wrap ...string) func(*box) outcome {
 	}
 }
 
-// bareRoot shows that a program which is started so is root outside, and reads what only root may read.
+// bareRoot shows that a program that is started in this way is root on the host, and can read what only root may read.
 func bareRoot(wrap ...string) control {
 	run := func(b *box) outcome {
 		file := b.scratch("secret") + "/key"
@@ -96,8 +96,8 @@ func bareRoot(wrap ...string) control {
 
 var deniedCount = regexp.MustCompile(`denied: .* ×(\d+) `)
 
-// endlessDenials are answered at a bounded rate after the first 65,536, because nobody charges the sandbox for the
-// launcher's time.
+// endlessDenials makes denied calls without end. The launcher must answer them at a bounded rate after the first
+// 65,536, because the kernel does not charge the sandbox for the launcher's time.
 func endlessDenials(b *box) outcome {
 	const seconds = 6
 	began := time.Now()
@@ -119,7 +119,8 @@ func endlessDenials(b *box) outcome {
 
 // Row 51.
 
-// withRanges runs a program where /etc/subuid and /etc/subgid have a range for root; no other mount namespace sees it.
+// withRanges runs a program in a mount namespace in which /etc/subuid and /etc/subgid have a range for root. No other
+// mount namespace sees these files.
 const withRanges = `mount --make-rprivate / && mount --bind "$0" /etc/subuid && mount --bind "$0" /etc/subgid && exec "$@"`
 
 func (b *box) ranged() *box {
@@ -152,7 +153,7 @@ func droppedJoined(b *box) outcome {
 	return outcomeOf(c.run(cordonBin, "exec", "dropped", b.program(), "dropped", "33"))
 }
 
-// droppedBare has the secure bit under which a change of ids takes nothing away.
+// droppedBare sets the secure bit with which a change of ids removes no capability.
 func droppedBare(b *box) outcome {
 	return b.wrapped("setpriv", "--securebits", "+no_setuid_fixup", "--").attack("dropped", "33")
 }
@@ -180,7 +181,7 @@ var protocols = []call{
 	{"socketpair INET", unix.SYS_SOCKETPAIR, 360, []string{"2", "1", "262", "b:8"}},
 }
 
-// pairs reach every local datagram socket.
+// pairs tries to reach every local datagram socket.
 var pairs = []call{
 	{"socketpair of datagrams", unix.SYS_SOCKETPAIR, 360, []string{"1", "2", "0", "b:8"}},
 	{"socketpair of datagrams, with flags", unix.SYS_SOCKETPAIR, 360, []string{"1", "0x80802", "0", "b:8"}},
@@ -192,7 +193,7 @@ var lineDiscipline = []call{
 	{"ioctl TIOCSETD, high bits", unix.SYS_IOCTL, 54, []string{"0", "0x100005423", "b:4"}},
 }
 
-// selfFilters ask for a mode that does not exist.
+// selfFilters asks for a filter mode that does not exist.
 var selfFilters = []call{
 	{"prctl PR_SET_SECCOMP", unix.SYS_PRCTL, 172, []string{"22", "99", "0"}},
 	{"prctl PR_SET_SECCOMP, high bits", unix.SYS_PRCTL, 172, []string{"0x100000016", "99", "0"}},
@@ -203,7 +204,7 @@ func selfFiltered(b *box) outcome {
 	return each("call", selfFilters)(b.with("--deny-syscall", "seccomp"))
 }
 
-// limitsOfInit reads one, where it is let through.
+// limitsOfInit reads a limit of init, if the sandbox permits the call.
 var limitsOfInit = []call{{"prlimit64", unix.SYS_PRLIMIT64, 340, []string{"1", "4", "0", "b:16"}}}
 
 func confined(b *box) outcome { return b.with("--tmpfs", "/tmp").attack("confine", "/tmp") }
@@ -224,7 +225,7 @@ var locks = []call{
 	{"fcntl F_OFD_GETLK", unix.SYS_FCNTL, 55, []string{"0", "36", "b:32"}},
 }
 
-// locksSeen looks for a lock that is held outside.
+// locksSeen looks for a lock that a process outside holds.
 func locksSeen(b *box) outcome {
 	f, err := os.Create(b.scratch("lock") + "/file")
 	if err != nil {

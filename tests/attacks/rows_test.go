@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// try is an attack by the probe.
+// try returns an attack by the probe.
 func try(args ...string) func(*box) outcome {
 	return func(b *box) outcome { return b.attack(args...) }
 }
 
-// under is try with the launcher started by "probe pre", in the environment that the modes describe.
+// under is try with a launcher that "probe pre" starts, in the environment that the modes describe.
 func under(modes []string, args ...string) func(*box) outcome {
 	return func(b *box) outcome {
 		wrap := append([]string{probeBin, "pre"}, modes...)
@@ -20,13 +20,13 @@ func under(modes []string, args ...string) func(*box) outcome {
 	}
 }
 
-// hostRoot are the profiles that show the host's tree.
+// hostRoot lists the profiles that show the host's tree.
 var hostRoot = []string{"default", "build"}
 
-// bounded are the profiles that a machine is to survive whatever runs in them.
+// bounded lists the profiles that the machine must survive, whatever runs in them.
 var bounded = []string{"default", "build", "agent", "judge"}
 
-// narrow are the profiles that allow less than Docker does.
+// narrow lists the profiles that allow less than Docker does.
 var narrow = []string{"default", "build", "strict"}
 
 func attacks() []attack {
@@ -50,8 +50,8 @@ func attacks() []attack {
 	return all
 }
 
-// bombAttacks take more than there is for them. Where a profile has no limit of its own a flag sets one: what is tried is that
-// it holds, is named, and that nothing else is hurt.
+// bombAttacks returns the attacks that take a resource without end. If a profile has no limit for it, a flag sets one.
+// The tests check that the limit holds, that the report names it, and that nothing else is hurt.
 func bombAttacks() []attack {
 	const mib = 1 << 20
 	return []attack{
@@ -114,7 +114,7 @@ var procFiles = []string{"/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern",
 	"/proc/sys/fs/binfmt_misc/register", "/proc/sys/net/ipv4/ip_forward", "/proc/irq/0/smp_affinity", "/proc/bus/pci/00/00.0", "/proc/mtrr",
 	"/proc/kcore", "/proc/1/oom_score_adj"}
 
-// maskedFiles are the paths that the OCI runtime spec's example masks, and the directories.
+// maskedFiles lists the files that the example of the OCI runtime specification masks; the directories follow.
 var maskedFiles = []string{"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/latency_stats", "/proc/timer_stats", "/proc/sched_debug",
 	"/proc/acpi", "/proc/asound", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap", "/proc/interrupts"}
 
@@ -189,7 +189,7 @@ type call struct {
 	args []string // as the probe takes them
 }
 
-// privileged are calls that every profile refuses, with arguments that do no harm where they are let through.
+// privileged lists calls that every profile refuses, with arguments that do no harm if a call succeeds.
 var privileged = []call{
 	{"mount", unix.SYS_MOUNT, 21, []string{"0", "0", "0", "0", "0"}},
 	{"umount2", unix.SYS_UMOUNT2, 52, []string{"0", "0"}},
@@ -212,7 +212,7 @@ var privileged = []call{
 	{"sethostname", unix.SYS_SETHOSTNAME, 74, []string{"0", "5"}},
 }
 
-// newMounts is the mount API of Linux 5.2 and later.
+// newMounts lists the mount API of Linux 5.2 and later.
 var newMounts = []call{
 	{"open_tree", unix.SYS_OPEN_TREE, 428, []string{"-100", "s:/", "0x8001"}},
 	{"move_mount", unix.SYS_MOVE_MOUNT, 429, []string{"-1", "s:", "-1", "s:", "4"}},
@@ -224,7 +224,7 @@ var newMounts = []call{
 	{"open_tree_attr", 467, 467, []string{"-100", "s:/", "0x8001", "q:1,0,0,0", "32"}},
 }
 
-// keyring is keyrings(7). The keys are empty, which the kernel refuses once it gets there.
+// keyring lists the calls of keyrings(7). The keys have empty names, which the kernel refuses if the call gets through.
 var keyring = []call{
 	{"keyctl get_keyring_id", unix.SYS_KEYCTL, 288, []string{"0", "-4", "1"}},
 	{"keyctl join_session", unix.SYS_KEYCTL, 288, []string{"1", "0"}},
@@ -234,7 +234,7 @@ var keyring = []call{
 	{"request_key", unix.SYS_REQUEST_KEY, 287, []string{"s:user", "s:cordon-probe", "0", "0"}},
 }
 
-// debugging reaches into other processes.
+// debugging lists calls that reach into other processes.
 var debugging = []call{
 	{"ptrace", unix.SYS_PTRACE, 26, []string{"0", "0", "0", "0"}},
 	{"process_vm_readv", unix.SYS_PROCESS_VM_READV, 347, []string{"1", "0", "0", "0", "0", "7"}},
@@ -243,7 +243,7 @@ var debugging = []call{
 	{"kcmp", unix.SYS_KCMP, 349, []string{"0", "0", "1", "0", "0"}},
 }
 
-// sockets are address families and protocols off the beaten path.
+// sockets lists rarely used address families and protocols.
 var sockets = []call{
 	{"socket AF_VSOCK", unix.SYS_SOCKET, 359, []string{"40", "1", "0"}},
 	{"socket AF_ALG", unix.SYS_SOCKET, 359, []string{"38", "5", "0"}},
@@ -255,11 +255,11 @@ var sockets = []call{
 	{"personality", unix.SYS_PERSONALITY, 136, []string{"0x400000"}},
 }
 
-// namespaceFlags are the CLONE_NEW* flags.
+// namespaceFlags lists the CLONE_NEW* flags.
 var namespaceFlags = []int{unix.CLONE_NEWUSER, unix.CLONE_NEWNS, unix.CLONE_NEWPID, unix.CLONE_NEWNET, unix.CLONE_NEWIPC, unix.CLONE_NEWUTS,
 	unix.CLONE_NEWCGROUP, unix.CLONE_NEWTIME}
 
-// cloneCalls make every kind of namespace, by clone and by unshare.
+// cloneCalls make every kind of namespace, by clone(2) and by unshare(2).
 func cloneCalls() []call {
 	var all []call
 	for _, f := range namespaceFlags {
@@ -272,7 +272,7 @@ func cloneCalls() []call {
 	return all
 }
 
-// clone3Calls are the same by clone3(2), whose flags are in memory.
+// clone3Calls make every kind of namespace by clone3(2), whose flags are in memory.
 func clone3Calls() []call {
 	var all []call
 	for _, f := range append(namespaceFlags, 0) {
@@ -281,7 +281,8 @@ func clone3Calls() []call {
 	return all
 }
 
-// holes are numbers without a call: gaps in the table, its end, far beyond, and negative ones.
+// holes lists numbers without a call: gaps in the table, numbers after its end, very large numbers, and negative
+// numbers.
 var holes = []string{"337", "386", "400", "423", "473", "480", "511", "512", "547", "1000", "4096", "65536", "0x3fffffff", "0x7fffffff", "-1", "-2"}
 
 func callAttacks() []attack {
@@ -307,7 +308,7 @@ func callAttacks() []attack {
 	}
 }
 
-// socketcalls are the sockets that a rule on socket(2) refuses, by socketcall(2).
+// socketcalls make, by socketcall(2), the sockets that a rule on socket(2) refuses.
 var socketcalls = []call{
 	{"socketcall AF_VSOCK", 0, 102, []string{"1", "w:40,1,0"}},
 	{"socketcall AF_PACKET", 0, 102, []string{"1", "w:17,3,0"}},

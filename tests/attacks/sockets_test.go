@@ -13,7 +13,7 @@ import (
 	"cordon/tests/scratch"
 )
 
-// withNet are the profiles that show the host's tree, with a network or without.
+// withNet lists the profiles that show the host's tree, with and without a network.
 var withNet = []string{"default", "build", "agent", "net-client"}
 
 func socketAttacks() []attack {
@@ -36,7 +36,7 @@ func socketAttacks() []attack {
 	}
 }
 
-// listen makes a socket that the account owns, and listens.
+// listen makes a socket that belongs to the account, and listens at it.
 func (b *box) listen(path string) {
 	b.t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -53,14 +53,14 @@ func (b *box) listen(path string) {
 	}
 }
 
-// in is the box with another working directory.
+// in returns the box with a different working directory.
 func (b *box) in(dir string) *box {
 	c := *b
 	c.dir = dir
 	return &c
 }
 
-// socketIn connects to a socket below place: "cwd" is the working directory, a new one.
+// socketIn connects to a socket below place. "cwd" means a new working directory.
 func socketIn(place, below string) func(*box) outcome {
 	return func(b *box) outcome {
 		var dir string
@@ -110,7 +110,8 @@ func socketRenamed(b *box) outcome {
 	return twice(func() outcome { return outcomeOf(b.in(dir).run(b.site.work+"/probe", "connect", dir+"/b")) })
 }
 
-// socketRelative connects to a socket below /var/lib of which the kernel has no path.
+// socketRelative connects to a socket below /var/lib that was bound by a relative name, so that the kernel knows no
+// path for it.
 func socketRelative(rename bool) func(*box) outcome {
 	return func(b *box) outcome {
 		if os.Getuid() != 0 {
@@ -145,8 +146,8 @@ func socketRelative(rename bool) func(*box) outcome {
 	}
 }
 
-// socketOnce listens in another network namespace, where the launcher cannot ask the kernel for the socket. The launch must
-// not take the connection.
+// socketOnce listens in another network namespace, where the launcher cannot ask the kernel for the socket. The launch
+// must not take the connection.
 func socketOnce(b *box) outcome {
 	if os.Getuid() != 0 {
 		return absent("only root can make the network namespace")
@@ -182,7 +183,7 @@ except TimeoutError: print("waiting")`
 	})
 }
 
-// socketLinked connects, by its own path, to a socket that was bound by a name with a link on the way.
+// socketLinked connects to a socket by its real path. The socket was bound by a path that leads through a link.
 func socketLinked(b *box) outcome {
 	dir := b.outside().dir
 	link := b.scratch("link") + "/l"
@@ -208,7 +209,7 @@ func socketLater(b *box) outcome {
 	return outcomeOf(result{out: strings.TrimPrefix(r.out.String(), "ready\n"), err: r.errs.String(), code: exitCode(r.cmd)})
 }
 
-// tmuxServer asks a tmux server of the account's for a command, which runs outside.
+// tmuxServer asks a tmux server of the account to run a command, which then runs outside.
 func tmuxServer(b *box) outcome {
 	tmux, err := exec.LookPath("tmux")
 	if err != nil {
@@ -245,7 +246,7 @@ func inRun(b *box) outcome {
 	return blocked("refused, or not shown")
 }
 
-// socketNamed connects to a socket that the caller binds by name.
+// socketNamed connects to a socket that the caller binds by name in the profile.
 func socketNamed(b *box) outcome {
 	sock := b.scratch("named") + "/s"
 	b.listen(sock)
@@ -255,7 +256,7 @@ func socketNamed(b *box) outcome {
 	return blocked("it can be reached")
 }
 
-// lockedOutside takes a lock inside on a file that the task may only read, and then outside.
+// lockedOutside takes a lock inside on a file that the task may only read, and then tries to take it outside.
 func lockedOutside(b *box) outcome {
 	if _, err := exec.LookPath("flock"); err != nil {
 		return absent("no flock")

@@ -15,7 +15,7 @@ import (
 
 // Row 11: the state directory, which tells other commands what to signal and whom to talk to.
 
-// kept is a sandbox that other commands can find, and the directory that it is kept in.
+// kept is a sandbox that other commands can find, with the directory that holds its state.
 type kept struct {
 	runtime string // what XDG_RUNTIME_DIR names, or stands for it
 	dir     string // the state directory
@@ -26,7 +26,7 @@ type kept struct {
 // keptBefore makes names.
 var keptBefore atomic.Uint64
 
-// keep starts a detached sandbox of the account's. For root the place is fixed: /run/cordon.
+// keep starts a detached sandbox of the account. Root's state is always in /run/cordon.
 func (b *box) keep() (kept, *box) {
 	b.t.Helper()
 	k := kept{runtime: "/run"}
@@ -50,7 +50,8 @@ func (b *box) keep() (kept, *box) {
 	return k, &in
 }
 
-// end ends a detached sandbox and removes it: by its init where the launcher does not trust the state directory any more.
+// end ends a detached sandbox and removes it. If the launcher no longer trusts the state directory, it kills the
+// sandbox's init.
 func (b *box) end(id, state string) {
 	b.t.Helper()
 	var s struct{ Init struct{ Pid int } }
@@ -75,7 +76,7 @@ func (b *box) end(id, state string) {
 	}
 }
 
-// cordon runs the launcher itself, as the account.
+// cordon runs a command of cordon as the account.
 func (b *box) cordon(args ...string) string {
 	c := exec.Command(cordonBin, args...)
 	c.Dir, c.Env = b.site.work, b.environ()
@@ -89,7 +90,7 @@ func (b *box) cordon(args ...string) string {
 	return string(out)
 }
 
-// harmed says what has become of the state directory, "" for nothing.
+// harmed says what has happened to the state directory, or returns "" if it is unchanged.
 func (k *kept) harmed() string {
 	now, err := os.Lstat(k.dir)
 	switch {
@@ -106,7 +107,7 @@ func (k *kept) harmed() string {
 	return ""
 }
 
-// seizeState tries to use the state directory from inside, where a profile of the user's shows it in one way or another.
+// seizeState tries to use the state directory from inside, with a profile that shows it in one way or another.
 func seizeState(shown ...string) func(*box) outcome {
 	return func(b *box) outcome {
 		k, in := b.keep()
@@ -145,8 +146,8 @@ func seizeBare(b *box) outcome {
 	return in.attack("seize", k.entry, k.dir)
 }
 
-// moveState lets the sandbox write the directory above the one that the state directory is in: it is refused, because what
-// is above could be moved away.
+// moveState lets the sandbox write a directory two levels above the state directory. cordon must refuse this, because
+// the task could move the directory between them away.
 func moveState(b *box) outcome {
 	if b.who.uid == 0 {
 		return blocked("root's is in /run")
@@ -165,7 +166,8 @@ func moveState(b *box) outcome {
 	return escaped("it ran: exit %d %s%s", r.code, r.out, r.err)
 }
 
-// forgery is an entry of a state directory in the project: its launcher is gone, and its pid 1 is the caller's process VICTIM.
+// forgery is an entry of a false state directory in the project. Its launcher is gone, and its pid 1 is the caller's
+// process VICTIM.
 const forgery = `mkdir -p -m 700 rt rt/cordon "rt/cordon/0123456789ab" && cd rt/cordon/0123456789ab || exit 9
 (umask 077; : >lock; cat >state.json <<X
 {"version":1,"id":"0123456789ab","profile":"x","args":["x"],"cwd":"/","detached":false,"created":"2026-01-01T00:00:00Z",
@@ -173,8 +175,8 @@ const forgery = `mkdir -p -m 700 rt rt/cordon "rt/cordon/0123456789ab" && cd rt/
 X
 )`
 
-// forgeState has a task make a state directory where a later command, in another environment, looks for its own: what is
-// left of a sandbox whose launcher was killed is killed too.
+// forgeState lets a task make a state directory where a later command, with other variables, looks for its own. cordon
+// kills what is left of a sandbox whose launcher was killed, so the forged entry would make it kill another process.
 func forgeState(b *box) outcome {
 	if b.who.uid == 0 {
 		return blocked("root's is /run/cordon")

@@ -46,7 +46,7 @@ func changedStdin(flags ...string) func(*box) outcome {
 	}
 }
 
-// changeStdin runs the attempts, and compares the file before and after. The task reads a line of it.
+// changeStdin runs the attempts, and compares the file before and after. The task reads one line of it.
 func (b *box) changeStdin(file, program, inside string) outcome {
 	f, err := os.Open(file)
 	if err != nil {

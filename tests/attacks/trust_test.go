@@ -13,7 +13,7 @@ import (
 
 // Row 42: what a task writes decides on the next run.
 
-// writers are the profiles that write the working directory.
+// writers lists the profiles in which the task writes the working directory.
 var writers = []string{"build", "agent"}
 
 func trustAttacks() []attack {
@@ -28,7 +28,7 @@ func trustAttacks() []attack {
 		attack{42, "this run's own profile, and the directory it is in", "mount", ownProfile, writers, noControl("the rows above show it")})
 }
 
-// ownProfile changes the file that the run was started with, which is read-only and cannot be moved.
+// ownProfile tries to change the profile file of the run itself, which is read-only and cannot be moved.
 func ownProfile(b *box) outcome {
 	dir := b.scratch("project")
 	const text = "version: 1\nextends: [./more.yaml]\n"
@@ -52,7 +52,7 @@ exit 0`
 	return blocked("EROFS")
 }
 
-// inHome is one way to decide on later runs from a home that the task may write.
+// inHome is a way to decide about later runs from a home that the task may write.
 type inHome struct {
 	name   string
 	files  map[string]string // what is there before, below the home
@@ -74,7 +74,7 @@ var homes = []inHome{
 		script: "rm -rf $H/.local; mv $H/.local $H/x; " + looser + " >$H/" + override},
 }
 
-// locked is a profile that shows less than the shipped one.
+// locked is a profile that shows less than the shipped profile.
 const locked = "version: 1\nextends: [default]\nhide: [%s]\n"
 
 func (v inHome) run(b *box) outcome  { return v.try(b, false) }
@@ -122,7 +122,8 @@ func (v inHome) try(b *box, bare bool) outcome {
 	return blocked("EACCES")
 }
 
-// rewrite is one way to give the next run another profile. The files are in a directory that both runs have for theirs.
+// rewrite is a way to give the next run a different profile. Both runs work in the same directory, which contains the
+// files.
 type rewrite struct {
 	name   string
 	files  map[string]string // what is there before
@@ -165,7 +166,7 @@ var rewrites = []rewrite{
 		script: looser + " > cordon.yaml; touch done; exec sleep 20", kept: true},
 }
 
-// run lets the task do it and starts the next run twice.
+// run lets the task change the files, and starts the next run twice.
 func (v rewrite) run(b *box) outcome {
 	dir, secret := v.prepare(b)
 	box := *b
@@ -191,7 +192,7 @@ func (v rewrite) run(b *box) outcome {
 	return blocked("not used")
 }
 
-// bare does the same without a sandbox: then the file is the caller's, and decides.
+// bare does the same without a sandbox. Then the file belongs to the caller, and decides about the next run.
 func (v rewrite) bare(b *box) outcome {
 	dir, secret := v.prepare(b)
 	script := strings.Replace(v.script, "exec sleep 20", "true", 1)
@@ -209,7 +210,7 @@ func (v rewrite) bare(b *box) outcome {
 	return escaped("the profile was used")
 }
 
-// prepare makes the directory of both runs, and a secret outside it.
+// prepare makes the directory of both runs, and a secret outside of it.
 func (v rewrite) prepare(b *box) (dir, secret string) {
 	b.t.Helper()
 	dir = b.scratch("project")
@@ -223,7 +224,7 @@ func (v rewrite) prepare(b *box) (dir, secret string) {
 	return dir, b.outside().dir + "/file"
 }
 
-// next is the run that the file decides on.
+// next starts the run about which the file decides.
 func (v rewrite) next(b *box, dir, secret string) result {
 	use := v.use
 	if use == "" {
@@ -237,7 +238,7 @@ func (v rewrite) next(b *box, dir, secret string) result {
 	return box.run("cat", secret)
 }
 
-// startKept starts a task that goes on until end is called.
+// startKept starts a task that goes on until the caller calls end.
 func startKept(b *box, args ...string) (end func()) {
 	argv := b.argv(args)
 	c := exec.Command(argv[0], argv[1:]...)

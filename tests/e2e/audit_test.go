@@ -29,7 +29,7 @@ func (a *audited) layers() (layers []string) {
 	return layers
 }
 
-// audit is an audit of what is denied; what it prints, for a failure.
+// audit runs an audit of a denial. It returns the list and, for a failure of the test, what the audit printed.
 func (s *scene) audit(t *testing.T, d *denied, more []string) (a audited, text string) {
 	t.Helper()
 	reset(t, s.work)
@@ -46,8 +46,8 @@ func (s *scene) audit(t *testing.T, d *denied, more []string) (a audited, text s
 	return a, text
 }
 
-// mend collects the changes that audits name, until they name no more: behind a layer that is mended there may be another.
-// whole says that every denial had one.
+// mend applies the changes that audits suggest until an audit finds nothing: a second layer may deny what the first
+// then allows. whole says that every denial had a suggestion.
 func (s *scene) mend(t *testing.T, d *denied, a audited) (fixes []string, whole bool) {
 	t.Helper()
 	for range 4 {
@@ -67,8 +67,9 @@ func (s *scene) mend(t *testing.T, d *denied, a audited) (fixes []string, whole 
 	return fixes, false
 }
 
-// TestAuditSeesWhatRunDenies: what fails in a sandbox is in the list of an audit, by the layer that denies it, unless it
-// fails without a sandbox too; and with the changes that the list names it does not fail in the sandbox any more.
+// TestAuditSeesWhatRunDenies checks each operation that fails in a sandbox. The list of an audit must contain it, under
+// the layer that denies it, unless it fails without a sandbox too. With the suggested changes it must succeed in the
+// sandbox.
 func TestAuditSeesWhatRunDenies(t *testing.T) {
 	s := newScene(t)
 	if mended := s.audited(t, denials); mended < 20 {
@@ -76,7 +77,7 @@ func TestAuditSeesWhatRunDenies(t *testing.T) {
 	}
 }
 
-// rootDenials are in a root file system of busybox.
+// rootDenials lists denials in a root file system of busybox.
 var rootDenials = []denied{
 	{"", "echo x >/srv/new", "", "mount", "Read-only", true},
 	{"", "mkdir /var", "", "mount", "Read-only", true},
@@ -94,7 +95,7 @@ var rootDenials = []denied{
 	{"--rlimit fsize=1KiB --root-mode rw", "head -c 9999 /dev/zero >/srv/big", "", "limits", "", true},
 }
 
-// TestAuditInRoot is the same in a root that is a directory.
+// TestAuditInRoot is the same test for a root that is a directory.
 func TestAuditInRoot(t *testing.T) {
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {

@@ -33,7 +33,7 @@ var (
 	slow = time.Duration(slowness())
 )
 
-// slowness is how many times slower than usual the machine is: CORDON_SLOW.
+// slowness says how many times slower than usual the machine is: CORDON_SLOW.
 func slowness() int {
 	if n, err := strconv.Atoi(os.Getenv("CORDON_SLOW")); err == nil && n > 1 {
 		return n
@@ -63,9 +63,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// ownState gives root's sandboxes, which are in /run/cordon whatever the environment says, a directory apart from those of
-// all others that root runs: this program is run anew in a mount namespace of its own. An ordinary user's are where
-// XDG_RUNTIME_DIR says.
+// ownState keeps the state of this run apart. Root's sandboxes are in /run/cordon whatever the environment says, so
+// ownState starts this program anew in a mount namespace with its own /run/cordon. An ordinary user's sandboxes are in
+// XDG_RUNTIME_DIR.
 func ownState() error {
 	const done = "CORDON_E2E_OWN_STATE"
 	if os.Getuid() != 0 || os.Getenv(done) != "" {
@@ -97,7 +97,7 @@ func setUp(m *testing.M) (int, error) {
 }
 
 func binary(to string) error {
-	c := exec.Command("go", "build", "-o", to, "../../cmd/cordon")
+	c := exec.Command("go", "build", "-ldflags", "-E cordon/sandbox/internal/child.entry", "-o", to, "../../cmd/cordon")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped: static
 	if from := os.Getenv("CORDON_BIN"); from != "" {
 		c = exec.Command("install", "-m", "755", from, to)
@@ -108,10 +108,10 @@ func binary(to string) error {
 	return helper(filepath.Dir(to))
 }
 
-// referenceName is the helper that links libseccomp; it is not everywhere.
+// referenceName is the name of the helper that links libseccomp. Not every machine can build it.
 const referenceName = "cordon-reference"
 
-// helper puts it beside the command where it was built.
+// helper puts that helper beside the command, if it was built.
 func helper(dir string) error {
 	data, err := os.ReadFile(filepath.Join(filepath.Dir(os.Getenv("CORDON_BIN")), referenceName))
 	if err != nil {
@@ -120,7 +120,7 @@ func helper(dir string) error {
 	return os.WriteFile(filepath.Join(dir, referenceName), data, 0o755)
 }
 
-// removeAll takes away read-only directories, too, such as a module cache.
+// removeAll also removes read-only directories, such as those of a module cache.
 func removeAll(dir string) {
 	filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
@@ -187,7 +187,7 @@ func copyFile(from, to string) error {
 
 func copyTree(from, to string) error { return os.CopyFS(to, os.DirFS(from)) }
 
-// toolPath is where programs are looked for: the system's directories and Go's, nobody's home.
+// toolPath returns the PATH of the scripts: the system's directories and Go's, but no directory of a home.
 func toolPath() string {
 	path := base + "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	if goBin := "/usr/local/go/bin"; isDir(goBin) {
@@ -201,7 +201,7 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// scriptEnv gives every script a home with secrets, and looks for what it leaves behind.
+// scriptEnv gives every script a home with secrets. At the end it looks for what the script has left behind.
 func scriptEnv(t *testing.T, env *testscript.Env) error {
 	home := env.WorkDir + ".home" // not below the working directory, which every profile shows
 	env.Setenv("PATH", toolPath())
@@ -222,7 +222,7 @@ func scriptEnv(t *testing.T, env *testscript.Env) error {
 	return errors.Join(os.MkdirAll(home+"/.run", 0o700), os.MkdirAll(home+"/.ssh", 0o700), os.WriteFile(home+"/.ssh/id_ed25519", []byte("SECRET\n"), 0o600))
 }
 
-// leftBehind are processes and mounts of a script that is over.
+// leftBehind returns the processes and mounts that a finished script has left behind.
 func leftBehind(dir string) []string {
 	var left []string
 	for range 100 {
@@ -247,7 +247,8 @@ func leftBehind(dir string) []string {
 	return left
 }
 
-// inOrBelow says whether a path is in a script's directory or its home, and not in those of one whose name goes on.
+// inOrBelow reports whether a path is in a script's directory or its home. It does not confuse them with those of a
+// script whose name begins alike.
 func inOrBelow(path, dir string) bool {
 	rest, found := strings.CutPrefix(path, dir)
 	return found && (rest == "" || rest[0] == '/' || rest[0] == '.')
@@ -288,18 +289,20 @@ func condition(cond string) (bool, error) {
 	return false, fmt.Errorf("unknown condition %q", cond)
 }
 
-// hidden reports whether the host's /proc hides the processes of others, and so those of a sandbox: hidepid, proc(5).
+// hidden reports whether the host's /proc hides other users' processes, and therefore those of a sandbox: hidepid,
+// proc(5).
 func hidden() bool {
 	_, err := os.ReadFile("/proc/1/status")
 	return err != nil
 }
 
-// grouped says whether this user can have a sandbox in a cgroup here: root on v1, whoever has a delegated group on v2.
+// grouped reports whether this user can have a sandbox in a cgroup: root with v1, and everybody with a delegated group
+// with v2.
 var grouped = sync.OnceValue(func() bool {
 	return exec.Command(base+"/bin/cordon", "run", "--remove", "missing=cgroup", "--pids", "20", "true").Run() == nil
 })
 
-// landlock is the ABI that the kernel has: landlock_create_ruleset(2).
+// landlock returns the Landlock ABI of the kernel: landlock_create_ruleset(2).
 func landlock() int {
 	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
@@ -354,7 +357,8 @@ func shell(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// quiet wants nothing on stderr, but for what the kernel's Landlock cannot do yet: that is never left out.
+// quiet checks that stderr is empty, except for lines about what the kernel's Landlock lacks, which cordon always
+// prints.
 func quiet(ts *testscript.TestScript, neg bool, args []string) {
 	positive(ts, neg, len(args) == 0, "quiet")
 	for line := range strings.Lines(ts.ReadFile("stderr")) {
@@ -364,7 +368,7 @@ func quiet(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// jobs are programs in the background, by the script's directory and their name.
+// jobs holds the programs in the background, by the script's directory and the program's name.
 type jobs struct {
 	mu      sync.Mutex
 	running map[string]*job
@@ -375,7 +379,7 @@ type job struct {
 	out, err output
 }
 
-// output is a buffer; first is closed when something is in it.
+// output is a buffer. first is closed as soon as it contains something.
 type output struct {
 	mu    sync.Mutex
 	buf   bytes.Buffer

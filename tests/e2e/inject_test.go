@@ -30,8 +30,9 @@ func inject() int {
 	return 0
 }
 
-// TestTerminalInjection: with every right there is and every call allowed a task types a command for the shell that it was
-// started from, where it has that one's terminal; where it has its own, the command goes nowhere.
+// TestTerminalInjection runs a task with every right and every call that types a command for the shell that started it.
+// If the task has the shell's terminal, the shell runs the command. If the task has a terminal of its own, the command
+// must get nowhere.
 func TestTerminalInjection(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("who is not root may type into a terminal of another session in no case")

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// erring is a program that is recorded while all goes well, and then fails under the profile that is learned of that: it
-// says the same and ends the same as outside.
+// erring is a program that is recorded while all goes well, and then fails under the profile that was learned. It must
+// print the same and end in the same way as it does when it fails outside.
 var erring = []struct {
 	name, needs string
 	built       string // what makes the program beforehand, outside, of the files below
@@ -31,7 +31,7 @@ var erring = []struct {
 	{name: "perl-die", needs: "perl", well: []string{"perl", "-e", `die "no\n" if @ARGV`}, badly: []string{"perl", "-e", `die "no\n" if @ARGV`, "x"}},
 }
 
-// erringFiles are what erring reads.
+// erringFiles has the files that these programs read.
 var erringFiles = map[string]string{
 	"data": "a\n",
 	"assert.c": `#include <assert.h>
@@ -89,8 +89,8 @@ func TestLearnErrorPaths(t *testing.T) {
 	}
 }
 
-// fails runs a program that is to fail, and says what it printed, without the launcher's lines about the host and what it shows, and how it
-// ended: as a shell would say it.
+// fails runs a program that must fail. It returns what the program printed, without the launcher's lines about the
+// host, and how the program ended, as a shell would say it.
 func (b *learning) fails(t *testing.T, name string, args ...string) (said string, code int) {
 	t.Helper()
 	out, err := b.command(t, b.work, name, args...).CombinedOutput()
@@ -116,7 +116,7 @@ func (b *learning) succeeds(t *testing.T, name string, args ...string) {
 	}
 }
 
-// signalOf is the number of the signal that ended a program.
+// signalOf returns the number of the signal that ended a program.
 func signalOf(e *exec.ExitError) int {
 	status, _ := e.Sys().(syscall.WaitStatus)
 	return int(status.Signal())

@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// learnt is a program that is recorded, and does the same under the profile that is learned of that: what it prints and
-// leaves behind does not depend on the day.
+// learnt is a program that is recorded, and then runs under the learned profile. What it prints and leaves behind does
+// not depend on the day.
 type learnt struct {
 	name   string
 	needs  string // programs besides sh and those of coreutils, split at spaces
@@ -26,7 +26,7 @@ type learnt struct {
 	denied string // the one call that is denied and reported, and that the program does without
 }
 
-// await waits for a server's file, and no longer than the server runs.
+// await waits for a server's file, but not longer than the server runs.
 const await = "await() { until test -s $1; do kill -0 $!; sleep .05; done; }\n"
 
 var learnts = []learnt{
@@ -61,7 +61,7 @@ sleep .2; for i in 1 2; do redis-cli -p 7379 incr x; done; redis-cli -p 7379 sav
 curl -sS --retry 3 http://localhost:$port/data; curl -sS -o /dev/null -w '%{http_code}\n' http://127.0.0.1:$port/none; kill $!; wait || true`},
 }
 
-// learnFiles are in the working directory of each.
+// learnFiles are in the working directory of each of these programs.
 var learnFiles = map[string]string{
 	"data": "b a\na b\nb c\n", "sub/1.txt": "1\n", "sub/2.txt": "2\n2\n", "sub/deep/3.txt": "3\n",
 	"hello.c": "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n",
@@ -127,14 +127,14 @@ func TestLearnThenRun(t *testing.T) {
 	}
 }
 
-// learning is a program on its way from a recording to a profile.
+// learning is a program with its recording and its profile.
 type learning struct {
 	*learnt
 	dir         string
 	start, work string // the working directory as it is at first, and where that is copied to
 }
 
-// learnDir is where all happens, with a home with a secret and the go command's cache beside it.
+// learnDir makes the directory of the test, with a home that has a secret and the go command's cache in it.
 func learnDir(t *testing.T) string {
 	t.Helper()
 	own := filepath.Join(base, strconv.Itoa(os.Getuid()))
@@ -161,7 +161,7 @@ func (b *learning) command(t *testing.T, dir, name string, args ...string) *exec
 	return c
 }
 
-// build makes the working directory as it is at first.
+// build makes the first state of the working directory.
 func (b *learning) build(t *testing.T) {
 	t.Helper()
 	for name, text := range learnFiles {
@@ -182,7 +182,7 @@ func (b *learning) build(t *testing.T) {
 	}
 }
 
-// check records, learns and runs.
+// check records the program, learns a profile, and runs the program under it.
 func (b *learning) check(t *testing.T, backend string) {
 	files := map[string]string{}
 	for _, name := range []string{"rec", "yaml", "json"} {
@@ -201,7 +201,7 @@ func (b *learning) check(t *testing.T, backend string) {
 	b.report(t, files["json"])
 }
 
-// run runs the program and says what it printed and how it ended.
+// run runs the program, and returns what it printed and how it ended.
 func (b *learning) run(t *testing.T, args ...string) string {
 	t.Helper()
 	removeAll(b.work)
@@ -220,7 +220,7 @@ func (b *learning) run(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-// report has no denials, and a filter that was enforced.
+// report checks that a report has no denials, and that a filter was enforced.
 func (b *learning) report(t *testing.T, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -251,7 +251,8 @@ func (b *learning) report(t *testing.T, file string) {
 	}
 }
 
-// serverName is what the test binary is called where it is a static Go program with threads that talks to itself.
+// serverName is the name under which the test binary acts as a static Go program whose threads talk to each other over
+// the network.
 const serverName = "learn-server"
 
 func isServer() bool { return filepath.Base(os.Args[0]) == serverName }

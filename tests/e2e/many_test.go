@@ -55,7 +55,7 @@ func many() int {
 	return 0
 }
 
-// deniedAs is how they fail.
+// deniedAs has the errors with which these calls fail.
 var deniedAs = [...]error{unix.EPERM, unix.EAFNOSUPPORT}
 
 // tryDenied makes a call that the profile default denies.
@@ -68,7 +68,7 @@ func tryDenied(key bool) error {
 	return err
 }
 
-// copySelf puts this binary where scripts find it.
+// copySelf copies this binary to a place where scripts find it.
 func copySelf(to string) error {
 	self, err := os.ReadFile("/proc/self/exe")
 	if err != nil {

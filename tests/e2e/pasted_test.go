@@ -51,13 +51,13 @@ func TestPasted(t *testing.T) {
 	}
 }
 
-// omitted is a command that the test leaves out.
+// omitted is a command that the test does not run.
 type omitted struct {
 	prefix, why string
 	used        bool // a document has it
 }
 
-// notPasted are the commands, by their beginning, that cannot run here, each with the reason.
+// notPasted has the commands, by their beginning, that cannot run here, each with the reason.
 var notPasted = []omitted{
 	{prefix: "git clone", why: "it would fetch cordon"},
 	{prefix: "make ", why: "it builds or tests cordon, in its own checkout"},
@@ -80,7 +80,7 @@ var notPasted = []omitted{
 	{prefix: "cordon logs -f", why: "it goes on until the sandbox ends; detach.txtar follows one"},
 }
 
-// ends are the exit codes, by the beginning of the command, of examples that do not end with 0.
+// ends has the exit codes, by the beginning of the command, of examples that do not end with 0.
 var ends = []struct {
 	prefix string
 	codes  []int
@@ -106,7 +106,7 @@ type block struct {
 
 func (b block) text() string { return strings.Join(b.lines, "\n") + "\n" }
 
-// commands are the lines that a reader pastes.
+// commands returns the lines that a reader would paste.
 func (b block) commands() []string {
 	var out []string
 	for _, l := range b.lines {
@@ -118,7 +118,7 @@ func (b block) commands() []string {
 	return out
 }
 
-// documents are README.md and the pages of docs, from the checkout or from the copy that the ordinary user reads.
+// documents returns README.md and the pages of docs, from the checkout or from the copy that the ordinary user reads.
 func documents(t *testing.T) []string {
 	t.Helper()
 	root := "../.."
@@ -152,7 +152,7 @@ func fenced(text string) []block {
 	return out
 }
 
-// reader is somebody who tries a document's examples.
+// reader is a person who tries the examples of a document.
 type reader struct {
 	file string
 	dir  string // made with the first example
@@ -213,7 +213,7 @@ func (r *reader) settle(t *testing.T) {
 	}
 }
 
-// belongings are the files that examples name; "NAME DOCUMENT" is for the examples of one document.
+// belongings has the files that examples name. A key "NAME DOCUMENT" holds only for the examples of that document.
 var belongings = map[string]string{
 	"tool":               "#!/bin/sh\ncat Makefile >/dev/null\n",
 	"parser":             "#!/bin/sh\nread x && echo \"$x\"\n",

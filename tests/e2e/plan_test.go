@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// printedPlan is what `cordon plan --json` prints.
+// printedPlan has the output of `cordon plan --json`.
 type printedPlan struct {
 	Clone string        `json:"clone"`
 	Steps []printedStep `json:"steps"`
@@ -28,8 +28,8 @@ type printedStep struct {
 	Or   string   `json:"or"`
 }
 
-// TestPlanIsWhatHappens holds the printed plan against what strace(1) sees the child, init and the task do: the same
-// calls in the same order with the same arguments, and none besides.
+// TestPlanIsWhatHappens compares the printed plan with what strace(1) sees of the child, init and the task. They must
+// make the same calls in the same order with the same arguments, and no others.
 func TestPlanIsWhatHappens(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("a tracer without CAP_SYS_PTRACE may not read the memory of a process that cannot be dumped")
@@ -59,11 +59,14 @@ func TestPlanIsWhatHappens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			work, err := os.MkdirTemp(dir, "run-")
-			for _, own := range []string{"/.config/cordon/profiles", "/.local/state/cordon"} { // or the run makes them first
+			for _, own := range []string{"/.config/cordon/profiles", "/.local/state/cordon", "/.cache/cordon"} { // or the run makes them first
 				err = errors.Join(err, os.MkdirAll(work+".home"+own, 0o700))
 			}
 			if err != nil {
 				t.Fatal(err)
+			}
+			if name == "build" { // the first run makes the caches
+				runCordon(t, work, append([]string{base + "/bin/cordon", "run"}, args...))
 			}
 			comparePlan(t, work, args)
 		})
@@ -111,7 +114,7 @@ func comparePlan(t *testing.T, dir string, args []string) {
 	}
 }
 
-// theirNamespaces is the directory of the namespaces of a process that sleeps in its own until the test ends.
+// theirNamespaces returns the namespace directory of a process that sleeps in its own namespaces until the test ends.
 func theirNamespaces(t *testing.T) string {
 	t.Helper()
 	ready, w, err := os.Pipe()
@@ -155,8 +158,8 @@ func runCordon(t *testing.T, dir string, argv []string) []byte {
 	return out
 }
 
-// traces finds the files that matter: the task ends in the program's execve, the child makes the task, and where there is
-// a first child it makes the child.
+// traces finds the trace files of the processes that matter. The task's file ends in the execve of the program. The
+// child makes the task. If there is a first child, it makes the child.
 func traces(t *testing.T, prefix string) (first, child, task []string) {
 	t.Helper()
 	files, err := filepath.Glob(prefix + ".*")
@@ -185,7 +188,7 @@ func traces(t *testing.T, prefix string) (first, child, task []string) {
 	return first, child, task
 }
 
-// calls drops what is no call: signals and exits, and calls that are made again because a stop interrupted them.
+// calls removes the lines that are not calls: signals, exits, and calls that the kernel repeats after a stop.
 func calls(trace string) []string {
 	return slices.DeleteFunc(strings.Split(strings.TrimSpace(trace), "\n"), func(l string) bool {
 		return strings.HasPrefix(l, "---") || strings.HasPrefix(l, "+++") || strings.Contains(l, "= ? ERESTART")
@@ -198,7 +201,7 @@ type comparison struct {
 	regs, files map[string]string
 }
 
-// match compares step by step and returns the lines that are left.
+// match compares step by step, and returns the remaining lines.
 func (c *comparison) match(who string, steps []printedStep, lines []string) []string {
 	c.t.Helper()
 	for i, s := range steps {
@@ -212,19 +215,20 @@ func (c *comparison) match(who string, steps []printedStep, lines []string) []st
 	return lines[len(steps):]
 }
 
-// newerCalls are the calls that strace has no name for yet, as it shows them.
+// newerCalls has the calls that strace does not know by name yet, as it prints them.
 var newerCalls = map[string]string{"open_tree_attr": "syscall_0x1d3"}
 
 var resultOf = regexp.MustCompile(`\) += (\S+)( E[A-Z]+)?.*$`)
 
-// sameNumber reports whether two arguments are one number, however it is written.
+// sameNumber reports whether two arguments are the same number in different notations.
 func sameNumber(a, b string) bool {
 	m, err := strconv.ParseUint(a, 0, 64)
 	n, err2 := strconv.ParseUint(b, 0, 64)
 	return err == nil && err2 == nil && m == n
 }
 
-// markOwner is how strace spells the last argument of FUTEX_WAKE_OP where it sets FUTEX_WAITERS: see plan.MarkOwner.
+// markOwner is the last argument of FUTEX_WAKE_OP, as strace prints it, for the call that sets FUTEX_WAITERS: see
+// plan.MarkOwner.
 const markOwner = "FUTEX_OP_OPARG_SHIFT<<28|FUTEX_OP_OR<<28|0x1f<<12|FUTEX_OP_CMP_EQ<<24|0"
 
 func (c *comparison) step(s printedStep, line string) error {
@@ -312,7 +316,7 @@ func (c *comparison) argument(want, got string) bool {
 	return normal(want) == normal(got)
 }
 
-// normal puts flags in order and leaves out comments; text in quotes is left alone.
+// normal sorts flags and removes comments, but changes nothing in quotes.
 func normal(arg string) string {
 	if strings.ContainsAny(arg, `"`) {
 		return arg
@@ -329,12 +333,12 @@ var (
 	comment = regexp.MustCompile(` /\* [^*]* \*/`) // strace's, on a value without a name
 )
 
-// received is a descriptor in a message.
+// received matches a descriptor in a message.
 var received = regexp.MustCompile(`cmsg_type=SCM_RIGHTS, cmsg_data=\[(\d+)\]`)
 
 var numbers = regexp.MustCompile(`^[0-9]+$|parent_fd=[0-9]+\}`)
 
-// splitArgs splits at the commas that are not in strings, structures or arrays.
+// splitArgs splits arguments at the commas that are not within strings, structures or arrays.
 func splitArgs(s string) []string {
 	var args []string
 	depth, start, quoted := 0, 0, false

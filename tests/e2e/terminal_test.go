@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onTerminal starts a launcher in a session of its own on a terminal.
+// onTerminal starts a launcher in a new session on a terminal.
 func onTerminal(t *testing.T, args ...string) (c *exec.Cmd, master *os.File) {
 	t.Helper()
 	dir := filepath.Join(base, strconv.Itoa(os.Getuid()), "terminal")
@@ -42,7 +42,7 @@ func onTerminal(t *testing.T, args ...string) (c *exec.Cmd, master *os.File) {
 	return c, master
 }
 
-// endsWith waits for the launcher's end, which must come soon.
+// endsWith waits a short time for the launcher's end, and checks its exit code.
 func endsWith(t *testing.T, c *exec.Cmd, within time.Duration, code int) {
 	t.Helper()
 	killed := time.AfterFunc(within, func() { c.Process.Kill() })
@@ -55,7 +55,7 @@ func endsWith(t *testing.T, c *exec.Cmd, within time.Duration, code int) {
 	}
 }
 
-// slaveOf is the path of a terminal's other end.
+// slaveOf returns the path of the slave of a terminal.
 func slaveOf(t *testing.T, master *os.File) string {
 	t.Helper()
 	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
@@ -65,8 +65,8 @@ func slaveOf(t *testing.T, master *os.File) string {
 	return "/dev/pts/" + strconv.Itoa(n)
 }
 
-// TestTerminalInit: init, which leads the session, takes no signal; the task is in the foreground of its own terminal, and in
-// another session than the launcher.
+// TestTerminalInit checks that init, which leads the session, takes no signal, and that the task is in the foreground
+// of its own terminal, in another session than the launcher.
 func TestTerminalInit(t *testing.T) {
 	seesTasks(t)
 	c, master := onTerminal(t, "--", "cat")
@@ -103,7 +103,7 @@ func TestTerminalInit(t *testing.T) {
 	endsWith(t, c, 10*time.Second, 0)
 }
 
-// TestTerminalVanishes: the task ends with the caller's terminal, whatever it says to that.
+// TestTerminalVanishes checks that the task ends with the caller's terminal, even if it ignores SIGHUP.
 func TestTerminalVanishes(t *testing.T) {
 	for _, script := range []string{"echo up; sleep 100", `trap "" HUP TERM INT; echo up; sleep 100; sleep 100`, `trap "exit 3" HUP; echo up; while :; do sleep 0.05; done`} {
 		c, master := onTerminal(t, "--", "sh", "-c", script)
@@ -124,7 +124,7 @@ func TestTerminalVanishes(t *testing.T) {
 	}
 }
 
-// TestTerminalBlocked: while nobody reads what the task writes, it waits, and signals and limits hold.
+// TestTerminalBlocked checks that the task waits while nobody reads its output, and that signals and limits still work.
 func TestTerminalBlocked(t *testing.T) {
 	seesTasks(t)
 	c, master := onTerminal(t, "--timeout", "1s", "--", "yes")
@@ -142,7 +142,7 @@ func TestTerminalBlocked(t *testing.T) {
 	}
 }
 
-// TestTerminalDrained: what the task wrote last comes out, however slowly it is read.
+// TestTerminalDrained checks that the task's last output arrives, however slowly the reader reads.
 func TestTerminalDrained(t *testing.T) {
 	const n = 200_000
 	c, master := onTerminal(t, "--", "sh", "-c", fmt.Sprintf("stty -opost; head -c %d /dev/zero | tr '\\0' x; echo end", n))
@@ -161,7 +161,8 @@ func TestTerminalDrained(t *testing.T) {
 	}
 }
 
-// TestTerminalMode: a launcher that is ended by a signal, or whose launch is an error, leaves the terminal as it was.
+// TestTerminalMode checks that the terminal has its former mode after a signal has ended the launcher, and after a
+// launch that failed.
 func TestTerminalMode(t *testing.T) {
 	for _, tt := range []struct {
 		args []string
@@ -199,8 +200,8 @@ func TestTerminalMode(t *testing.T) {
 	}
 }
 
-// TestTerminalStop: a stop of the launcher is one of everything in the task's group, and so is a continuation; without a
-// terminal, too.
+// TestTerminalStop checks that stopping the launcher stops every process in the task's group, and that continuing it
+// continues them, also without a terminal.
 func TestTerminalStop(t *testing.T) {
 	seesTasks(t)
 	c := exec.Command(base+"/bin/cordon", "run", "--", "sh", "-c", "sleep 100; true")
@@ -241,7 +242,7 @@ func TestTerminalStop(t *testing.T) {
 	endsWith(t, c, 10*time.Second, 130)
 }
 
-// TestTerminalInitStopped: that somebody has stopped init is no way to keep a run from its end.
+// TestTerminalInitStopped checks that a run ends even if somebody has stopped init.
 func TestTerminalInitStopped(t *testing.T) {
 	seesTasks(t)
 	c := exec.Command(base+"/bin/cordon", "run", "--", "sh", "-c", "sleep 1; exit 4")
@@ -317,7 +318,7 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// seesTasks skips a test that looks at the processes of a sandbox from outside, where the host's /proc hides them.
+// seesTasks skips a test that looks at the processes of a sandbox from outside if the host's /proc hides them.
 func seesTasks(t *testing.T) {
 	t.Helper()
 	if hidden() {
@@ -325,7 +326,7 @@ func seesTasks(t *testing.T) {
 	}
 }
 
-// childOf is the one child of a process.
+// childOf returns the only child of a process.
 func childOf(t *testing.T, pid int) int {
 	t.Helper()
 	list := childrenOf(pid)
@@ -347,13 +348,13 @@ func childrenOf(pid int) (list []int) {
 	return list
 }
 
-// comm is the name of what a process runs.
+// comm returns the name of the program that a process runs.
 func comm(pid int) string {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	return strings.TrimSpace(string(text))
 }
 
-// statusLine is a value of /proc/PID/status.
+// statusLine returns a value of /proc/PID/status.
 func statusLine(pid int, key string) string {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	_, rest, _ := strings.Cut(string(text), "\n"+key+":\t")

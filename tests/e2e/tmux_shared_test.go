@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// grabber takes every key that it can get: it opens its terminal and makes it raw.
+// grabber is a program that tries to read every key: it opens its terminal and sets raw mode.
 const grabber = `#!/bin/bash
 exec 3</dev/tty 4>/dev/tty
 stty raw -echo <&3
@@ -20,7 +20,7 @@ echo up >&4
 while read -rn1 -t 8 c <&3; do echo "TOOK $c" >&4; done
 `
 
-// TestTerminalShared: what is typed for others stays theirs.
+// TestTerminalShared checks that the task does not get keys that the user types for other programs.
 func TestTerminalShared(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -166,7 +166,7 @@ func TestTerminalShared(t *testing.T) {
 	}
 }
 
-// none fails if the screen shows a text.
+// none fails the test if the screen shows the text.
 func (p *pane) none(text string) {
 	p.t.Helper()
 	if screen := p.screen(); strings.Contains(screen, text) {
@@ -174,8 +174,8 @@ func (p *pane) none(text string) {
 	}
 }
 
-// foreground is the leader of the foreground process group of a process's terminal: proc_pid_stat(5), tpgid. The shell of a
-// pane may be a child of the process that tmux started.
+// foreground returns the leader of the foreground process group of a process's terminal: proc_pid_stat(5), tpgid. The
+// shell of a pane may be a child of the process that tmux started.
 func foreground(t *testing.T, pid int) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")

@@ -20,10 +20,10 @@ type pane struct {
 	dir    string
 }
 
-// prompt is the shell's, which no program has.
+// prompt is the prompt of the shell. No program prints it.
 const prompt = `OUT\$ ?`
 
-// newPane starts a shell in a directory of its own.
+// newPane starts a shell in a new directory.
 func newPane(t *testing.T) *pane {
 	t.Helper()
 	if _, err := exec.LookPath("tmux"); err != nil {
@@ -58,8 +58,9 @@ func newPane(t *testing.T) *pane {
 	return p
 }
 
-// endWith starts a shell that ends the server and removes the directories when this process is gone, however it ended:
-// the pipe that the shell reads has its other end here alone. What it returns lets it do so now.
+// endWith starts a shell that ends the server and removes the directories when this process has ended, however it
+// ended: only this process holds the other end of the pipe that the shell reads. The returned function makes the shell
+// do it at once.
 func (p *pane) endWith() (leave func()) {
 	p.t.Helper()
 	c := exec.Command("sh", "-c", `read x; tmux -S "$0/tmux" kill-server; exec rm -rf "$0" "$0.home"`, p.dir)
@@ -88,13 +89,13 @@ func (p *pane) tmux(args ...string) string {
 	return string(out)
 }
 
-// screen is what the terminal shows, without empty lines and spaces at the end.
+// screen returns what the terminal shows, without empty lines and without spaces at the end.
 func (p *pane) screen() string {
 	p.t.Helper()
 	return strings.TrimRight(p.tmux("capture-pane", "-p", "-t", "s"), " \n")
 }
 
-// pause gives a program the time to begin that shows nothing then.
+// pause gives a program time to start that shows nothing at first.
 func pause() { time.Sleep(500 * time.Millisecond) }
 
 // see waits until the screen matches.
@@ -129,7 +130,7 @@ func (p *pane) run(command string) {
 	p.keys("Enter")
 }
 
-// sane makes sure that the terminal is the shell's again, in line mode and with an echo.
+// sane checks that the shell has the terminal again, in line mode and with an echo.
 func (p *pane) sane() {
 	p.t.Helper()
 	p.run("stty -a | grep -cE '^isig icanon iexten echo |opost'")
@@ -156,7 +157,7 @@ func countTo(n int) string {
 	return b.String()
 }
 
-// TestTerminalPrograms uses programs on a terminal of their own, as one does.
+// TestTerminalPrograms uses programs on a terminal of their own, as a user would.
 func TestTerminalPrograms(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -405,7 +406,7 @@ func TestTerminalPrograms(t *testing.T) {
 	}
 }
 
-// nestingProfile is wide enough for a launcher inside.
+// nestingProfile allows what a launcher inside needs.
 const nestingProfile = `version: 1
 name: outer
 root: {host: ro}

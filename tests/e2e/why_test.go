@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// denied is something that a profile does not allow: shown to fail for real, then asked about, and shown to work with what
-// the answer says.
+// denied is something that a profile does not allow. The test shows that it fails, asks cordon why about it, and shows
+// that it works with the suggested flags.
 type denied struct {
 	flags  string // of cordon run and cordon why, split at spaces
 	script string // for sh; or for perl, where it begins with "perl "
@@ -100,7 +100,7 @@ var denials = []denied{
 	{"-p loaderless", "", "exec:/usr/bin/perl", "mount", "", false},
 }
 
-// emptyRoot is a root with the system's programs and little else.
+// emptyRoot is the beginning of a profile whose root has the system's programs and little else.
 const emptyRoot = "version: 1\nextends: [base]\nroot: {empty: true}\nmounts: [{bind: /usr}, {symlink: /bin, to: usr/bin}, {symlink: /lib, to: usr/lib}, {symlink: /lib64, to: usr/lib64}, {dir: /etc}, {dir: /var}, {proc: /proc}, {dev: /dev}]\nenv: {keep: [PATH]}\nmissing: [landlock]\n"
 
 // whyProfiles has the profiles under which the denials of this test happen, by the word that names them in a denial's
@@ -173,7 +173,7 @@ func (s *scene) run(t *testing.T, args ...string) (out []byte, text string, code
 	return stdout.Bytes(), stderr.String(), c.ProcessState.ExitCode()
 }
 
-// cordon runs a subcommand with the flags of a denial, and others; behind them what it is about.
+// cordon runs a subcommand with the flags of a denial and further flags, followed by the arguments in about.
 func (s *scene) cordon(t *testing.T, verb []string, d *denied, more []string, about ...string) (out []byte, text string, code int) {
 	t.Helper()
 	return s.run(t, slices.Concat([]string{filepath.Join(base, "bin/cordon")}, verb, s.flags(d), more, about)...)
@@ -225,7 +225,7 @@ func TestWhyIsRight(t *testing.T) {
 	}
 }
 
-// TestWhySetuid: what no_new_privs takes away is said of a program that runs all the same.
+// TestWhySetuid checks that cordon why says what no_new_privs takes away from a program that runs all the same.
 func TestWhySetuid(t *testing.T) {
 	c := exec.Command(filepath.Join(base, "bin/cordon"), "why", "exec:/usr/bin/su")
 	c.Dir = "/var/tmp"
@@ -235,7 +235,7 @@ func TestWhySetuid(t *testing.T) {
 	}
 }
 
-// whyDir is a home, a working directory and the profiles.
+// whyDir makes a home, a working directory and the profiles.
 func whyDir(t *testing.T) string {
 	own := filepath.Join(base, strconv.Itoa(os.Getuid()))
 	if err := os.MkdirAll(own, 0o755); err != nil {
@@ -262,7 +262,7 @@ func whyDir(t *testing.T) string {
 	return dir
 }
 
-// reset makes the working directory, and the root beside it, what they were: some denials are undone.
+// reset restores the working directory, and the root beside it, because a script that is allowed changes them.
 func reset(t *testing.T, work string) {
 	for _, f := range []string{"new", "fresh", "sub/new", "big", "../root/srv/new", "../root/srv/d", "../root/srv/big", "../root/var"} {
 		os.RemoveAll(filepath.Join(work, f))
@@ -283,7 +283,7 @@ func reset(t *testing.T, work string) {
 	}
 }
 
-// listeners listen on the host: at a port, an abstract name, and a socket in the home.
+// listeners listen on the host: at a port, at an abstract name, and at a socket in the home.
 func listeners(t *testing.T, home string) (port, name string) {
 	name = "cordon-e2e-" + strconv.Itoa(os.Getpid())
 	tcp, err := net.Listen("tcp4", "127.0.0.1:0")

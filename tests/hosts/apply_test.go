@@ -22,6 +22,7 @@ var applied = map[string]func(arg string) error{
 	"gone":     func(arg string) error { return unix.Unmount(arg, unix.MNT_DETACH) },
 	"empty":    func(arg string) error { return unix.Mount("empty", arg, "tmpfs", 0, "mode=0755") },
 	"mask":     mask,
+	"without":  without,
 	"readonly": readOnly,
 	"noexec":   func(arg string) error { return setAttr(arg, unix.MOUNT_ATTR_NOEXEC) },
 	"sysctl":   sysctl,
@@ -70,6 +71,31 @@ func mask(path string) error {
 		return unix.Mount("masked", path, "tmpfs", unix.MS_RDONLY, "")
 	}
 	return unix.Mount("/dev/null", path, "", unix.MS_BIND, "")
+}
+
+// without enters a root that has everything but one name. Its argument is a directory to build it in, and the name.
+func without(arg string) error {
+	dir, name, _ := strings.Cut(arg, " ")
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount("root", dir, "tmpfs", 0, "mode=0755"); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		to := dir + "/" + e.Name()
+		switch {
+		case e.Name() == name:
+		case e.Type()&os.ModeSymlink != 0:
+			text, _ := os.Readlink("/" + e.Name())
+			err = errors.Join(err, os.Symlink(text, to))
+		case e.IsDir():
+			err = errors.Join(err, os.Mkdir(to, 0o755), unix.Mount("/"+e.Name(), to, "", unix.MS_BIND|unix.MS_REC, ""))
+		}
+	}
+	here, _ := os.Getwd()
+	return errors.Join(err, unix.Chdir(dir), unix.PivotRoot(".", "."), unix.Unmount(".", unix.MNT_DETACH), unix.Chdir(here))
 }
 
 func readOnly(path string) error {

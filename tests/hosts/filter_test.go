@@ -36,6 +36,7 @@ var filters = map[string][]denied{
 	"landlock": {{name: "landlock_create_ruleset", nr: unix.SYS_LANDLOCK_CREATE_RULESET, errno: unix.ENOSYS}},
 	"seccomp":  {{name: "seccomp", nr: unix.SYS_SECCOMP, errno: unix.EPERM}},
 	"pidfd":    {{name: "pidfd_open", nr: unix.SYS_PIDFD_OPEN, errno: unix.ENOSYS}},
+	"ptrace":   {{name: "ptrace", nr: unix.SYS_PTRACE, errno: unix.EPERM}},
 	"keyctl":   {{name: "keyctl", nr: unix.SYS_KEYCTL, errno: unix.EPERM}},
 }
 

@@ -48,9 +48,9 @@ func newSite(t *testing.T) *site {
 	s := &site{base: dir, cordon: dir + "/bin/cordon", rootfs: dir + "/rootfs"}
 	steps := [][]string{
 		{"chmod", "755", dir},
-		{"mkdir", "-p", dir + "/bin", dir + "/home0/work", dir + "/home1/work", dir + "/bundle", s.rootfs + "/bin"},
+		{"mkdir", "-p", dir + "/bin", dir + "/home0/work", dir + "/home1/work", dir + "/bundle", dir + "/noexec", dir + "/without", s.rootfs + "/bin"},
 		{"cp", bin, s.cordon}, {"cp", bin, s.rootfs + "/bin/cordon"},
-		{"cp", "/bin/busybox", dir + "/bin/true"}, {"cp", "/bin/busybox", s.rootfs + "/bin/true"}, {"cp", "/bin/busybox", s.rootfs + "/bin/busybox"},
+		{"cp", "/bin/busybox", dir + "/bin/true"}, {"cp", "/bin/busybox", dir + "/noexec/true"}, {"cp", "/bin/busybox", s.rootfs + "/bin/true"}, {"cp", "/bin/busybox", s.rootfs + "/bin/busybox"},
 		{"cp", "/proc/self/exe", dir + "/self"},
 	}
 	for _, name := range []string{"proc", "dev", "sys", "tmp", "etc", "home", "run"} {
@@ -184,7 +184,11 @@ func differs(want, text string, code int) string {
 	switch {
 	case word == "refused" && code != 125:
 		return "it is not refused"
-	case word != "refused" && code != 0:
+	case word == "unable" && code != 126:
+		return "the exit code is not 126"
+	case word == "unable" && !has(text, "hint"):
+		return "there is no hint"
+	case word != "refused" && word != "unable" && code != 0:
 		return "it does not start"
 	case word == "refused" && !causeLine(text, cause):
 		return "the cause is not told"
@@ -292,6 +296,8 @@ func shown(cell string) string {
 		return "starts, and names what is missing: " + cause
 	case "refused":
 		return "refused: " + cause
+	case "unable":
+		return "the program cannot be executed: " + cause
 	}
 	return word
 }

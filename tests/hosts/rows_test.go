@@ -8,6 +8,7 @@ import "strings"
 //	way TEXT        it starts, nothing is missing, and a way on is named
 //	missing TEXT    it starts, as the profile allows, and says what is missing
 //	refused TEXT    exit 125, with the layer and the cause, and a hint
+//	unable TEXT     exit 126, for the program alone, and a hint with the text
 type host struct {
 	name       string
 	apply      string   // restrictions, one a line
@@ -24,6 +25,7 @@ const (
 	noIDs    = "refused without the capabilities SETUID and SETGID"
 	masked   = "refused masks parts of /proc"
 	blind    = "way no CAP_SYS_PTRACE"
+	byClone  = "way the child is made by clone"
 	unmapped = "refused the id is not mapped"
 )
 
@@ -31,6 +33,9 @@ func hosts() []host {
 	docker := strings.Fields(dockerCaps)
 	named := strings.Fields("run -v --rm --name hosts -- true")
 	place := strings.Fields("run -v --in-place -- true")
+	kept := []string{"sh", "-ec", `run() { "$cordon" "$@"; }; cordon=$0; name=hosts-$$
+		trap 'run rm -f $name >/dev/null 2>&1 || :' EXIT
+		run run -d --name $name -- sleep 60; run exec $name -- true; run ps | grep $name; run rm -f $name`}
 	hostProc := strings.Fields("run -v --ns pid=host -- true")
 	placed := []host{
 		{name: "user.max_user_namespaces=0, --in-place", own: true, apply: "sysctl /proc/sys/user/max_user_namespaces 0"},
@@ -64,6 +69,13 @@ func hosts() []host {
 			root: "way the caller's /proc is bound", user: "way the caller's /proc is bound"},
 		{name: "no /proc", apply: "gone /proc", root: "refused /proc is not mounted", user: "refused /proc is not mounted"},
 		{name: "an empty /dev", apply: "empty /dev", root: "refused this root has no /dev/zero", user: "refused this root has no /dev/zero"},
+		{name: "no /run", apply: "without BASE/without run", root: "full", user: "full"},
+		{name: "no /dev", apply: "without BASE/without dev", root: "refused this root has no /dev/zero", user: "refused this root has no /dev/zero"},
+		{name: "the program is on a noexec mount", apply: "noexec BASE/noexec", args: strings.Fields("run -v --ro BASE/noexec -- BASE/noexec/true"),
+			root: "unable noexec mount", user: "unable noexec mount"},
+		{name: "a filter on ptrace, as kernel.yama.ptrace_scope=3", apply: "deny ptrace", root: "full", user: "full"},
+		{name: "run -d, exec, ps, rm with hidepid=invisible", apply: "proc hidepid=2", before: kept, root: "full", user: "full"},
+		{name: "run -d, exec, ps, rm with a filter on clone3", apply: "deny noclone3", before: kept, root: "full", user: "full"},
 		{name: "an empty /run", apply: "empty /run", root: "full", user: "full"},
 		{name: "a chroot", apply: "chroot ROOT\nproc ", root: "refused /dev/zero", user: "refused /dev/zero"},
 		{name: "user.max_user_namespaces=0", own: true, apply: "sysctl /proc/sys/user/max_user_namespaces 0",
@@ -74,8 +86,8 @@ func hosts() []host {
 			root: "refused user.max_pid_namespaces=0", user: "refused user.max_pid_namespaces=0"},
 		{name: "user.max_net_namespaces=0", own: true, apply: "sysctl /proc/sys/user/max_net_namespaces 0",
 			root: "refused user.max_net_namespaces=0", user: "refused user.max_net_namespaces=0"},
-		{name: "a filter on clone3: EPERM", apply: "deny clone3", root: filtered, user: filtered},
-		{name: "a filter on clone3: ENOSYS", apply: "deny noclone3", root: filtered, user: filtered},
+		{name: "a filter on clone3: EPERM", apply: "deny clone3", root: byClone, user: byClone},
+		{name: "a filter on clone3: ENOSYS", apply: "deny noclone3", root: byClone, user: byClone},
 		{name: "a filter on unshare", apply: "deny unshare", root: filtered, user: filtered},
 		{name: "a filter on mounts", apply: "deny mount", root: filtered, user: filtered},
 		{name: "a filter on fsopen: ENOSYS", apply: "deny fsopen", root: filtered, user: filtered},

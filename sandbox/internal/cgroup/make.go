@@ -314,6 +314,16 @@ func (g *Group) Open() (fd int, err error) {
 	return fd, nil
 }
 
+// OpenProcs opens the file by which a process joins the group in the v2 tree: the process writes "0" to it.
+func (g *Group) OpenProcs() (fd int, err error) {
+	d := g.v2()
+	fd, err = unix.Openat(g.fd(d), "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &Error{Op: "open " + d.Path + "/cgroup.procs", Err: err}
+	}
+	return fd, nil
+}
+
 // OpenTasks opens the file by which a thread joins the v1 group of a controller: the thread writes "0" to it. Joining
 // by cgroup.procs, with the whole process, would take a lock for which the kernel waits for every processor.
 func (g *Group) OpenTasks(controller string) (fd int, err error) {

@@ -203,6 +203,9 @@ func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
 			o.kind = opAgain
 		}
 		o.args[0] = uintptr(s.Args[0].Int) | uintptr(unix.SIGCHLD)
+		if s.Args[0].Int&plan.CloneNewPID != 0 { // see plan.First
+			im.page.owner, im.page.self = 1, 1
+		}
 		o.args[2] = uintptr(unsafe.Pointer(&im.page.Next)) // CLONE_PARENT_SETTID stores the pid here
 		if s.Args[2].Kind == plan.Owner {
 			o.args[2] = im.owner()

@@ -14,17 +14,15 @@ import (
 // ReapTime is how long the launcher waits for a dead child that a tracer keeps from being reaped.
 const ReapTime = 5 * time.Second
 
-// Reap waits for a child to end and returns its status. If pidfd is -1, it waits without a limit. If the kernel has
-// reaped the child (see ReapNothing), or a tracer keeps it from being reaped, Reap returns the status of a process that
-// SIGKILL has ended.
+// Reap waits for a child to end and returns its status. If pidfd is -1, the child must be about to end. If the kernel
+// has reaped the child (see ReapNothing), or a tracer keeps it from being reaped, Reap returns the status of a process
+// that SIGKILL has ended.
 func Reap(pid, pidfd int, usage *unix.Rusage) (status unix.WaitStatus) {
-	flags := 0
 	if pidfd >= 0 {
 		awaitEnd(pidfd)
-		flags = unix.WNOHANG
 	}
 	for began := time.Now(); ; {
-		switch found, err := unix.Wait4(pid, &status, flags|unix.WALL, usage); {
+		switch found, err := unix.Wait4(pid, &status, unix.WNOHANG|unix.WALL, usage); {
 		case err == unix.EINTR:
 		case err != nil:
 			return unix.WaitStatus(unix.SIGKILL)

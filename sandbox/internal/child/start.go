@@ -27,9 +27,8 @@ func afterFork()
 type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 
-	// plain is not the kernel's: clone(2) is called instead, because a container's filter answers ENOSYS to clone3(2).
-	// clone(2) cannot reset the signal handlers. In the child they never run, because every signal is blocked, and
-	// execve resets them.
+	// plain is not the kernel's: clone(2) is called instead, because a container's filter refuses clone3(2).
+	// clone(2) cannot reset the signal handlers, so the child does.
 	plain bool
 }
 
@@ -39,6 +38,13 @@ func (a *cloneArgs) size() uintptr {
 	}
 	return unsafe.Offsetof(a.plain)
 }
+
+// plainFlags are the flags that clone(2) has too. CLONE_INTO_CGROUP is not among them: the child joins its group itself.
+const plainFlags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET |
+	unix.CLONE_NEWCGROUP
+
+// Of rt_sigaction(2): SIG_IGN, the size of a set of signals in bytes, and the last signal.
+const ignoredSignal, signalSetSize, lastSignal = 1, 8, 64
 
 // Start clones the child and returns its pid and pidfd. The calling thread must outlive the sandbox, because the kernel
 // kills the child when that thread ends (PR_SET_PDEATHSIG).
@@ -51,7 +57,7 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 	// Only one fork at a time may decide which parts of the heap the new process gets.
 	syscall.ForkLock.Lock()
 	n, errno := run(im, args)
-	if errno == unix.ENOSYS && im.page.Guard != 0 && im.clone == 0 {
+	if (errno == unix.ENOSYS || errno == unix.EPERM) && im.clone&^plainFlags == 0 {
 		args.plain = true
 		n, errno = run(im, args)
 	}
@@ -118,6 +124,9 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		memory   = uintptr(unsafe.Pointer(im.page))
 		above    = memory + imageSize // the beginning of the mappings that the kernel made before the image
 		kept     = im.aboveEnd(above, pageSize)
+		plain    = args.plain // in the child args may lie outside of the window
+
+		old, standard [4]uintptr // struct sigaction of the kernel, which begins with the handler
 
 		page  = im.page
 		fault = &page.Init
@@ -143,8 +152,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	}
 	// Without CLONE_VM the child has copies of the pages that are not shared. So its writes change nothing of the
 	// launcher's except the image.
-	if args.plain {
-		pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), 0, uintptr(args.pidfd), 0, 0, 0)
+	if plain {
+		pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(args.flags)&plainFlags|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), 0, uintptr(args.pidfd), 0, 0, 0)
 	} else {
 		pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), argSize, 0, 0, 0, 0)
 	}
@@ -156,7 +165,14 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		afterFork()
 		return pid, e
 	}
-	// This is the child. An operation that has not been written yet is zero, which is opEnd. The child never reaches
+	// This is the child. Signals are blocked until a step unblocks them. What the caller ignores stays ignored.
+	for j = 1; plain && j <= lastSignal; j++ {
+		_, _, e = syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(j), 0, uintptr(unsafe.Pointer(&old)), signalSetSize, 0, 0)
+		if e == 0 && old[0] > ignoredSignal {
+			syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(j), uintptr(unsafe.Pointer(&standard)), 0, signalSetSize, 0, 0)
+		}
+	}
+	// An operation that has not been written yet is zero, which is opEnd. The child never reaches
 	// one too early, because the step before it waits for the launcher's byte.
 	for o.kind != opEnd {
 		// The number is stored before the call, so that the launcher finds the step even if the filter kills the

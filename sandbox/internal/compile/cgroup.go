@@ -24,7 +24,7 @@ import (
 
 // Names of the files of control groups that a plan uses.
 const (
-	FileCgroup = "cgroup" // the group in the v2 tree
+	FileCgroup = "cgroup" // the group in the v2 tree: its directory or, without clone3(2), its file cgroup.procs
 	FileTasks  = "tasks-" // the prefix for the file "tasks" of a group in a v1 tree; the controller's name follows
 )
 
@@ -155,6 +155,10 @@ func (c *Compilation) join(ch *cgroup.Choice) {
 	if ch.V2() {
 		c.Plan.Files = append(c.Plan.Files, FileCgroup)
 	}
+	// Without clone3(2) the child joins the v2 group as it joins those of v1. Its first pages then count outside.
+	if ch.V2() && c.Host.NoClone3 {
+		c.do(from, plan.WriteStep(plan.F(FileCgroup), "0"))
+	}
 	// CLONE_INTO_CGROUP works only with cgroup v2. So the first steps of the child join the v1 groups; writing "0"
 	// joins the process that writes.
 	for _, controller := range ch.V1() {
@@ -173,7 +177,7 @@ func (c *Compilation) cgroupNamespace() error {
 	if !c.groups.on() {
 		return nil
 	}
-	if c.groups.choice.V2() {
+	if c.groups.choice.V2() && !c.Host.NoClone3 {
 		c.Plan.Clone |= unix.CLONE_INTO_CGROUP
 	}
 	// So the flag is removed from those of clone3. A later step makes the namespace, once the child is in its group.

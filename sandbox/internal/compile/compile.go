@@ -350,12 +350,13 @@ func (c *Compilation) fork() error {
 	if c.OwnTTY {
 		fork = fork.WithSelf()
 	}
+	if c.First() {
+		from, fork = c.scalar("process.init"), fork.First()
+	}
 	c.do(from, fork)
+	from = own("init")
 	if c.Reports {
-		c.do(c.scalar("on-denial"), plan.HoldOwner())
-		if c.OwnsPID() {
-			c.do(c.scalar("on-denial"), plan.MarkOwner().OrElse(plan.EINVAL))
-		}
+		c.holdOwner()
 	} else if !c.InPlace() {
 		c.doInit(from, plan.UnshareStep(unix.CLONE_FILES))
 	}
@@ -397,6 +398,10 @@ func (c *Compilation) tieToInit() {
 
 // OwnsPID reports whether init is pid 1 of a pid namespace of the sandbox's own.
 func (c *Compilation) OwnsPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
+
+// First reports whether the program is pid 1 of a pid namespace of its own. init stays outside of that namespace, in
+// one of its own above it, where it is pid 1. So it still reaps and reports the program, and its end ends both.
+func (c *Compilation) First() bool { return c.Profile.Process.Init == policy.InitNone && c.Into == nil }
 
 // barrier tells the launcher that everything is in place, and waits for its answer. If the launcher has died meanwhile,
 // there is no answer; that is an error (plan.RecvByte), and the program never runs.

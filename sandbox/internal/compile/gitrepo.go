@@ -113,7 +113,7 @@ func (g *gitGuard) follow(base, path string) string {
 }
 
 // index reads the names of submodules in a repository's index. A split index keeps part of its entries in a shared
-// file, which index reads too.
+// file, which index reads too. A repository without an index names no submodules.
 func (g *gitGuard) index(r *repo) error {
 	// An object name has 20 bytes with SHA-1, and 32 with SHA-256.
 	hash := 20
@@ -408,7 +408,8 @@ func (g *gitGuard) secretFiles(top string, vars []git.Var) error {
 	return nil
 }
 
-// hideStore hides the file of git-credential-store(1) in a directory of git's configuration.
+// hideStore hides the file of git-credential-store(1) in a directory of git's configuration. The file holds passwords
+// in plain text.
 func (g *gitGuard) hideStore(dir string) error {
 	if g.follow(dir, "credentials") == "" {
 		return nil

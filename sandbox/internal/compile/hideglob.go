@@ -68,7 +68,7 @@ func (e *expander) add(path string) {
 }
 
 // below matches the names of a pattern in a directory and below it. A directory that cannot be listed counts as a
-// match, so that it is hidden whole.
+// match, so that it is hidden whole. names are the remaining names of the pattern.
 func (e *expander) below(dir string, names []string) error {
 	// Each match becomes a mount. So a pattern that matches too much is an error, rather than a launch that takes for
 	// ever.
@@ -274,7 +274,7 @@ func (s *searched) follow(c *Compilation) {
 
 // match hides a match of a rule. If the match is a link, match keeps the link in its place and hides the link's target.
 // It also keeps the directories that matched the names before the last one in place, because the next run would not
-// find them under another name.
+// find them under another name. An error ends the launch.
 func (h *hider) match(m *match) error {
 	if !h.follows(m) {
 		h.matched = true // follows has reported the match

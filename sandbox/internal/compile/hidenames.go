@@ -169,7 +169,8 @@ func (c *Compilation) bound() []picture.Bound {
 }
 
 // markNested marks each bind whose target lies in another bind. If two binds have the same target, the later bind
-// counts as nested. A cache contains nothing in this sense, because it is not searched.
+// counts as nested. A cache contains nothing in this sense, because it is not searched. The search of the outer bind
+// also goes through the inner one, so a nested bind is searched again only for its other names.
 func markNested(list []picture.Bound) {
 	for i := range list {
 		for j := range list {
@@ -232,7 +233,7 @@ func (c *Compilation) showsPart(source, host string) bool {
 }
 
 // hostName returns the host's path for what a mount hides. A directory that the sandbox has made above a bind has the
-// same path inside as on the host.
+// same path inside as on the host. Behind is set if the mount hides a file or directory of the host.
 func hostName(p *picture.Part) string { return cmp.Or(p.Behind, p.Target) }
 
 // coverAround mounts over a hidden directory one that contains only the ways to the shown paths. Its directories can be

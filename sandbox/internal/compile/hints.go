@@ -431,3 +431,13 @@ func (c *Compilation) handStatus() error {
 		plan.CloseStep(plan.R(plan.File)))
 	return nil
 }
+
+// executeHint returns the advice for a file of the host that the caller may not execute. If its mode lets everybody
+// execute it, the mount forbids that: mount(8), noexec.
+func (c *Compilation) executeHint(path string) string {
+	const everybody = 0o111
+	if info, err := c.Host.Files.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&everybody == everybody {
+		return "it is on a noexec mount: copy it to another file system, or let root run mount -o remount,exec there"
+	}
+	return "use chmod +x, or name its interpreter"
+}

@@ -118,7 +118,9 @@ func (c *Compilation) LandlockRules() error {
 
 // signalsInit reports whether the task could signal init, which is outside of the task's domain and has the task's id, if
 // the scope did not prevent it.
-func (c *Compilation) signalsInit() bool { return c.Land.Scoped&ScopeSignal != 0 && c.OwnsPID() }
+func (c *Compilation) signalsInit() bool {
+	return c.Land.Scoped&ScopeSignal != 0 && c.OwnsPID() && !c.First()
+}
 
 // LandlockTried says what showed that Landlock is in force, and how: see landlockEnforce.
 func (c *Compilation) LandlockTried() (found, by string) {

@@ -141,7 +141,8 @@ func linkError(path string) error {
 		Hint: "remove the link, or name its target"}
 }
 
-// missingIsFine returns nil if err says that a directory does not exist yet, and otherwise err.
+// missingIsFine returns nil if err says that a directory does not exist yet, and otherwise err. cordon makes a missing
+// directory when the plan runs, with the right owner and mode.
 func missingIsFine(err error) error {
 	if e, ok := err.(*fail.Error); ok && e.Err == unix.ENOENT {
 		return nil
@@ -297,7 +298,8 @@ func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 		plan.CloseStep(plan.R(plan.File)).OrElse(plan.EBADF))
 }
 
-// NotStill returns what the report says about read-only directories that could not be shown through an overlay.
+// NotStill returns what the report says about read-only directories that could not be shown through an overlay. The
+// compiler calls it if it knows beforehand, and the launcher if the kernel has refused the overlay.
 func NotStill(dirs []string) (missing []report.Missing) {
 	for _, src := range dirs {
 		missing = append(missing, report.Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can cover it, so the task can connect to a socket that somebody makes in it later",

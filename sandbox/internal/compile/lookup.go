@@ -181,7 +181,7 @@ func (c *Compilation) executable(name, inside string, isDir bool) error {
 
 func (c *Compilation) accessible(name, host string) error {
 	if err := c.Host.Files.Access(host, unix.X_OK); err != nil {
-		return &fail.LookupError{Name: name, Why: "not executable: " + fail.Bare(err).Error(), Code: 126, Hint: "use chmod +x, or name its interpreter"}
+		return &fail.LookupError{Name: name, Why: "not executable: " + fail.Bare(err).Error(), Code: 126, Hint: c.executeHint(host)}
 	}
 	return nil
 }

@@ -382,7 +382,7 @@ func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 	return otherwise
 }
 
-// octal formats a mode for the mount options of a tmpfs.
+// octal formats a mode for the mount options of a tmpfs. For example, 0o1777 becomes "1777".
 func octal(mode uint32) string { return strconv.FormatUint(uint64(mode), 8) }
 
 // MayMapRoot reports whether the launcher may map the id 0 of its own user namespace. Since Linux 5.12 that needs

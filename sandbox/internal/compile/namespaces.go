@@ -65,6 +65,9 @@ func (c *Compilation) Namespaces() error {
 			From: c.Where("namespaces.mount"), Hint: "leave out namespaces.mount, whose default is new"}
 	}
 	c.Plan.Clone = c.made &^ unix.CLONE_NEWNET // Network makes it later
+	if c.Host.NoClone3 {
+		c.way(policy.LayerSeccomp, "a filter around the launcher refuses clone3", "the child is made by clone, and resets its signal handlers itself")
+	}
 	if err := c.timeNamespace(); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ const (
 	MsgNft    = 'f' // the socket of netfilter, with the kernel's answers
 	MsgRelay  = 'y' // the socket at which connections arrive
 	MsgNaming = 'd' // the socket at which questions for names arrive
+	MsgSeed   = 'm' // the socket from which the launcher makes others in the sandbox's network
 )
 
 // The ports of the sandbox at which the launcher's sockets are.
@@ -216,8 +217,11 @@ func (c *Compilation) nft(e *Egress) {
 	}
 	b.items("network.allow", n.Allow, named)
 	for _, four := range e.families() {
+		// Only a rule that is wider than a block of special addresses could let the kernel pass these.
 		for _, r := range endpoint.SpecialRanges(four) {
-			b.rule(chainOut, plan.NftTo(endpoint.Raw(r)), plan.NftJump(chainRefuse))
+			if e.Rules.Reaches(r) {
+				b.rule(chainOut, plan.NftTo(endpoint.Raw(r)), plan.NftJump(chainRefuse))
+			}
 		}
 	}
 	b.send(from)
@@ -421,4 +425,12 @@ func (c *Compilation) sockets(e *Egress) {
 		plan.BindPort(fd, e.Six, namingPort),
 		plan.SendKept(plan.F(FileSync), MsgNaming, plan.Socket),
 		plan.CloseStep(fd))
+	if len(c.Profile.Network.Publish) > 0 {
+		c.do(from,
+			plan.SocketStep(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0).Into(plan.Socket))
+		both()
+		c.do(from,
+			plan.SendKept(plan.F(FileSync), MsgSeed, plan.Socket),
+			plan.CloseStep(fd))
+	}
 }

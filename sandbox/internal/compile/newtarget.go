@@ -202,7 +202,7 @@ func (c *Compilation) bindNames(from plan.From, inside string, like *picture.Par
 
 // newTargets makes room for the mounts whose target does not exist, before the first mount: it replaces the nearest
 // existing directory above each such target by one of the launcher. Later it could not do so without covering what the
-// profile has mounted in that directory.
+// profile has mounted in that directory. It does nothing for a root on which the launcher itself can make every target.
 func (c *Compilation) newTargets() error {
 	if c.Profile.Root.Kind == policy.RootEmpty || c.Profile.Root.Overlay != "" || c.AsItIs() || c.InPlace() {
 		return nil
@@ -230,7 +230,7 @@ func (c *Compilation) newTargets() error {
 }
 
 // mountedAbove reports whether an earlier mount of the profile is at a target or above it. That mount decides whether
-// the target can be made.
+// the target can be made. i is the index of the mount that needs the target.
 func (c *Compilation) mountedAbove(i int, target string) bool {
 	return slices.ContainsFunc(c.Profile.Mounts[:i], func(m policy.Mount) bool {
 		path := c.placeOf(&m)

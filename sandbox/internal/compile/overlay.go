@@ -208,7 +208,8 @@ func layerName(dir string) string {
 	return b.String()
 }
 
-// overlayFinder finds the directories on which overlays are mounted.
+// overlayFinder finds the directories on which overlays are mounted. found has paths of the host, at first in the order
+// in which they were found.
 type overlayFinder struct {
 	c     *Compilation
 	table *proc.MountTable

@@ -1,8 +1,8 @@
 package compile
 
-// This file plans /proc, /dev and generated files: proc(5). By default it hides and protects the paths of the OCI
-// runtime specification (runtime-spec, config-linux.md; Docker and runc use the same lists). hidepid by name needs
-// Linux 5.8.
+// This file adds the steps to the plan that set up /proc (see proc(5)) and /dev, and the contents of the files in /etc
+// that cordon makes for the sandbox, such as /etc/passwd. By default it hides and protects the paths of the OCI runtime
+// specification (runtime-spec, config-linux.md; Docker and runc use the same lists). hidepid by name needs Linux 5.8.
 
 import (
 	"bytes"

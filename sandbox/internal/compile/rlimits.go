@@ -238,7 +238,8 @@ func (c *Compilation) LimitRule(limit string) (rule, flag string) {
 	return rule, flag
 }
 
-// limitValue returns a limit as the profile may write it, or "" if the profile does not set it.
+// limitValue returns a limit as the profile may write it, or "" if the profile does not set it. limit is one of the
+// names of package report, such as report.LimitOOM.
 func limitValue(l *policy.Limits, limit string) string {
 	switch {
 	case limit == report.LimitOOM && l.Memory.Set:

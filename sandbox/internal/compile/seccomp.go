@@ -170,6 +170,18 @@ func (c *Compilation) noListener() string {
 	return ""
 }
 
+// holdOwner makes the kernel release the owner word together with the task's memory: see sendListener.
+func (c *Compilation) holdOwner() {
+	from := c.scalar("on-denial")
+	c.do(from, plan.HoldOwner())
+	switch {
+	case c.First():
+		c.do(from, plan.AnnounceOwner().OrElse(plan.EINVAL))
+	case c.OwnsPID():
+		c.do(from, plan.MarkOwner().OrElse(plan.EINVAL))
+	}
+}
+
 // firstTask is the pid of the first child of a new pid namespace's init.
 const firstTask = 2
 
@@ -181,11 +193,20 @@ func (c *Compilation) sendListener() {
 		// and the second filter, for the loop, does not.
 		plan.SetFilter(0, initFilter(c.Arch, append(c.guardCalls(), initCallsBefore[:]...))),
 		plan.SendByte(plan.F(FileSync), string(rune(MsgInit))))
-	if c.OwnsPID() { // init sleeps, because AwaitOwner is a busy loop on one processor while the task runs on another
-		c.doInit(c.scalar("on-denial"), plan.SleepForOwner(firstTask).OrElse(plan.EAGAIN))
+	switch from := c.scalar("on-denial"); {
+	case c.First():
+		// AwaitOwner would look for the task under the pid that the word holds, and init is pid 1 itself. The time of
+		// AwaitMark only passes if the task has ended before HoldOwner.
+		c.doInit(from,
+			plan.AwaitMark(1).OrElse(plan.EAGAIN).OrElse(plan.ETIMEDOUT),
+			plan.SleepForOwner(1).OrElse(plan.EAGAIN))
+	case c.OwnsPID(): // init sleeps, because AwaitOwner is a busy loop on one processor while the task runs on another
+		c.doInit(from, plan.SleepForOwner(firstTask).OrElse(plan.EAGAIN))
+	}
+	if !c.First() {
+		c.doInit(c.scalar("on-denial"), plan.AwaitOwner().OrElse(plan.ESRCH)) // the task had ended before HoldOwner
 	}
 	c.doInit(c.scalar("on-denial"),
-		plan.AwaitOwner().OrElse(plan.ESRCH),                                                    // the task had ended before HoldOwner
 		plan.SendFile(plan.F(FileSync), string(rune(MsgReady)), c.FirstFD()).OrElse(plan.EBADF)) // or before it had a listener
 }
 
@@ -199,13 +220,13 @@ func (c *Compilation) KillHints() []report.Hint {
 		return []report.Hint{foreign}
 	}
 	// Without a rule and a default that kill, only the architecture can be the reason.
-	calls, rule := c.killers()
+	calls, rule := c.Killers()
 	byDefault := kills(spec.Default) || kills(spec.Unknown)
 	if len(calls) == 0 && !byDefault {
 		return []report.Hint{foreign}
 	}
 	foreign.Text = "if it is a 32-bit program, or makes calls by int 0x80 or as x32, the profile does not list its architecture"
-	hints := make([]report.Hint, 0, 3)
+	hints := append(make([]report.Hint, 0, 3), foreign) // the likeliest comes last, because a reader sees the last line first
 	if len(calls) > 0 {
 		hints = append(hints, report.Hint{Text: "rules of the profile kill at " + strings.Join(calls, ", ") + "; the kernel does not say which call it was", Rule: rule})
 	}
@@ -213,7 +234,7 @@ func (c *Compilation) KillHints() []report.Hint {
 		hints = append(hints, report.Hint{Text: "it made a system call that the profile does not allow; the kernel does not say which call",
 			Rule: c.Profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names the call"})
 	}
-	return append(hints, foreign)
+	return hints
 }
 
 // kills reports whether an action ends the program, or sends it SIGSYS.
@@ -221,9 +242,9 @@ func kills(a filter.Action) bool {
 	return a.Kind == filter.Kill || a.Kind == filter.KillThread || a.Kind == filter.Trap
 }
 
-// killers lists the calls that a rule of the profile kills at, always or for some arguments, and returns the place of
+// Killers lists the calls that a rule of the profile kills at, always or for some arguments, and returns the place of
 // the first of these rules.
-func (c *Compilation) killers() (calls []string, rule policy.Pos) {
+func (c *Compilation) Killers() (calls []string, rule policy.Pos) {
 	for i := range c.Profile.Syscalls.Rules {
 		r := &c.Profile.Syscalls.Rules[i]
 		if !killing(r.Expr) && !killing(r.Else) || slices.Contains(calls, r.Call) {

@@ -76,7 +76,8 @@ func (c *Compilation) listens(path string) bool {
 }
 
 // coverSocket hides a socket of the host at every path at which the sandbox shows it. host is the socket's path on the
-// host, without links.
+// host, without links. A socket that has disappeared meanwhile is no error, and neither is a path that no longer leads
+// to a socket.
 func (c *Compilation) coverSocket(windows []window, host string) error {
 	views, err := c.places(windows, host)
 	if err != nil || len(views) == 0 {
@@ -187,7 +188,7 @@ func (c *Compilation) hasInode(path string, ino uint32) bool {
 
 // shownDevices lists the file systems that the sandbox shows in part: those of the sources of its mounts, and those
 // that the host has mounted below these. namedSockets ignores renamed sockets on other file systems, because the task
-// cannot reach them.
+// cannot reach them. The keys have the form of deviceText.
 func (c *Compilation) shownDevices() (map[string]bool, error) {
 	table, err := c.mountsOfHost()
 	if err != nil {
@@ -222,7 +223,7 @@ func isControl(s host.BoundSocket) bool {
 }
 
 // searchSockets searches the host's directories that the sandbox shows for sockets that are not at their paths. It
-// stops after maxSearched names. The sockets that it has not found stay in c.lost.
+// stops after maxSearched names. The sockets that it has not found stay in c.lost. The result has paths of the host.
 func (c *Compilation) searchSockets() (found []string) {
 	var dirs []string // paths in the sandbox
 	for _, w := range c.windows() {
@@ -252,7 +253,8 @@ func (c *Compilation) searchSockets() (found []string) {
 }
 
 // isLost reports whether a file is a socket in c.lost, and removes that socket from c.lost. It compares only inode
-// numbers, so a file with the same number on another file system counts too.
+// numbers, so a file with the same number on another file system counts too. A wrong match does no harm: it only ends
+// the search for one socket too early, and the file that is covered is a socket as well.
 func (c *Compilation) isLost(path string) bool {
 	n := len(c.lost)
 	c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return c.hasInode(path, s.Ino) })

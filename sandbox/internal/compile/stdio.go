@@ -262,7 +262,8 @@ func (c *Compilation) withoutJobserver(name, entry string) string {
 	return flags
 }
 
-// hasJobserver reports whether the task gets the descriptors or the named pipe of a jobserver.
+// hasJobserver reports whether the task gets the descriptors or the named pipe of a jobserver. value is what follows
+// --jobserver-auth=: "R,W" for two descriptors, or "fifo:PATH" for a pipe, as make(1) writes it.
 func (c *Compilation) hasJobserver(value string) bool {
 	if file, ok := strings.CutPrefix(value, "fifo:"); ok {
 		inside, err := c.Tree.Resolve(paths.Clean(file))
@@ -346,7 +347,8 @@ func (c *Compilation) terminal() error {
 
 // openTerminal opens a terminal, and sends its master to the launcher. The terminal belongs to a new devpts, which
 // stays detached until /dev is made, or to the devpts of the sandbox that is joined. A descriptor can be sent only by a
-// known number, so the master briefly takes one of the numbers that the terminal gets later.
+// known number, so the master briefly takes one of the numbers that the terminal gets later. from is the line of the
+// profile that asks for the terminal.
 func (c *Compilation) openTerminal(from plan.From) {
 	master, number := plan.R(plan.Master), c.terminalFD()
 	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC

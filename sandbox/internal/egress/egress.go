@@ -37,7 +37,22 @@ type Config struct {
 	Relay  int // the listening socket
 	Naming int // the socket for datagrams to port 53
 	Nft    int // a socket of netfilter in the sandbox's network
+
+	RequireName bool // a ClientHello must have a name, and not an encrypted one
+
+	Publish    []Published
+	Seed       int                // a fresh socket of TCP in the sandbox's network; -1 if nothing is published
+	Disconnect func(fd int) error // makes a connected socket of TCP a fresh one
 }
+
+// Published is a published port, and its rule for a report.
+type Published struct {
+	endpoint.Publish
+	Rule string
+}
+
+// relayPort is the port of the sandbox at which the relay's socket is.
+const relayPort = 1
 
 // Set is a pair of sets in the sandbox's kernel: the addresses of names of which these ports are allowed. IPv6 may be
 // "".
@@ -61,6 +76,8 @@ type Server struct {
 	log      flowLog
 	most     int
 	lookups  chan struct{}
+	minter   minter
+	ports    []*port
 
 	mu     sync.Mutex
 	flows  map[*flow]struct{}
@@ -85,6 +102,10 @@ func Start(cfg Config) (*Server, error) {
 	go s.acceptLoop()
 	go s.namingLoop()
 	go s.sweepLoop()
+	s.serve.Add(len(s.ports))
+	for _, p := range s.ports {
+		go s.publishLoop(p)
+	}
 	return s, nil
 }
 
@@ -105,6 +126,9 @@ func (s *Server) open() error {
 	relay, naming := os.NewFile(uintptr(s.Relay), "relay"), os.NewFile(uintptr(s.Naming), "naming")
 	defer relay.Close()
 	defer naming.Close()
+	if err := s.minter.open(&s.Config); err != nil {
+		return err
+	}
 	l, err := net.FileListener(relay)
 	if err != nil {
 		return err
@@ -120,7 +144,7 @@ func (s *Server) open() error {
 	if s.naming, ok = c.(*net.UDPConn); !ok {
 		return errors.New("the name server's socket is not one of UDP")
 	}
-	return nil
+	return s.listen()
 }
 
 func (s *Server) close() {
@@ -131,6 +155,10 @@ func (s *Server) close() {
 	if s.naming != nil {
 		s.naming.Close()
 	}
+	for _, p := range s.ports {
+		p.listener.Close()
+	}
+	s.minter.close()
 }
 
 // Stop ends the server and returns the log. The sandbox has ended, so nothing more comes from it; Stop waits a moment
@@ -139,9 +167,12 @@ func (s *Server) Stop() *report.Network {
 	s.mu.Lock()
 	s.ending = true
 	for f := range s.flows {
-		f.clientGone()
+		f.sandboxGone()
 	}
 	s.mu.Unlock()
+	for _, p := range s.ports {
+		p.listener.Close()
+	}
 	s.refusedByKernel()
 	s.awaitFlows(drainTime)
 	s.close()
@@ -186,6 +217,9 @@ func (s *Server) acceptLoop() {
 				return
 			case <-time.After(10 * time.Millisecond):
 			}
+			continue
+		}
+		if s.minter.takes(c, localOf(c)) {
 			continue
 		}
 		f := &flow{client: c, began: time.Now()}
@@ -265,7 +299,7 @@ func (s *Server) relay(f *flow) {
 		f.refuse()
 		return
 	}
-	x, allowed := s.decide(to)
+	x, allowed, named := s.decide(to)
 	if !allowed {
 		f.refuse()
 		s.log.add(x)
@@ -284,7 +318,11 @@ func (s *Server) relay(f *flow) {
 	if !f.connect(c.(*net.TCPConn)) {
 		return
 	}
-	x.Sent, x.Received = f.copyBoth()
+	var g *gate
+	if named {
+		g = &gate{allows: func(h hello) bool { return s.allowsHello(h, to, &x) }}
+	}
+	x.Sent, x.Received = f.copyBoth(g)
 	s.log.add(x)
 }
 
@@ -300,9 +338,10 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// decide asks the rules about a connection, and returns its entry for the log.
-func (s *Server) decide(to netip.AddrPort) (report.Flow, bool) {
-	x := report.Flow{Proto: "tcp", Address: to.Addr().String(), Port: int(to.Port()), Verdict: report.FlowDenied}
+// decide asks the rules about a connection, and returns its entry for the log, and whether a name has opened the
+// address.
+func (s *Server) decide(to netip.AddrPort) (x report.Flow, allowed, named bool) {
+	x = report.Flow{Proto: "tcp", Address: to.Addr().String(), Port: int(to.Port()), Verdict: report.FlowDenied}
 	names := s.pins.names(to.Addr())
 	v, name := s.Rules.Flow(to.Addr(), names, endpoint.TCP, to.Port())
 	x.Name = name
@@ -322,16 +361,16 @@ func (s *Server) decide(to netip.AddrPort) (report.Flow, bool) {
 		what = x.Address
 	case v.Allowed:
 		x.Verdict = report.FlowAllowed
-		return x, true
+		return x, true, name != ""
 	case v.Rule >= 0:
-		return x, false // no flag takes a denial away
+		return x, false, false // no flag takes a denial away
 	case v.Block != "":
 		x.Why = "it is " + v.Block + ", which only a rule for its own range allows"
 	default:
 		x.Why = "no rule allows it"
 	}
 	x.Remedy = "--net-allow " + joinPort(what, to.Port())
-	return x, false
+	return x, false, false
 }
 
 // joinPort writes a host and a port as a rule has them.
@@ -350,7 +389,7 @@ func (s *Server) refusedByKernel() {
 				Why: "cordon relays no datagrams but questions for names"})
 			continue
 		}
-		if x, allowed := s.decide(f.To); !allowed {
+		if x, allowed, _ := s.decide(f.To); !allowed {
 			s.log.add(x)
 		}
 	}

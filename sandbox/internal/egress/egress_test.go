@@ -115,7 +115,7 @@ func TestDecide(t *testing.T) {
 	s.pins.add("good.example", netip.MustParseAddr("203.0.113.1"))
 	for to, want := range map[string]bool{"203.0.113.1:443": true, "203.0.113.2:443": false, "203.0.113.2:80": true, "10.0.0.1:80": false,
 		"169.254.169.254:80": false, "198.51.100.2:80": false, "198.51.100.3:80": true, "203.0.113.1:22": false} {
-		x, allowed := s.decide(netip.MustParseAddrPort(to))
+		x, allowed, _ := s.decide(netip.MustParseAddrPort(to))
 		if allowed != want || allowed != (x.Verdict == report.FlowAllowed) || !allowed && x.Remedy == "" {
 			t.Errorf("%s: %+v", to, x)
 		}

@@ -18,9 +18,12 @@ import (
 // flow is one connection of the sandbox.
 type flow struct {
 	client *net.TCPConn
-	began  time.Time
-	last   atomic.Int64 // the time of the last byte, in nanoseconds
-	half   atomic.Bool  // one side sends no more
+
+	published bool // the client is outside, and the server is the sandbox's program
+
+	began time.Time
+	last  atomic.Int64 // the time of the last byte, in nanoseconds
+	half  atomic.Bool  // one side sends no more
 
 	mu     sync.Mutex
 	server *net.TCPConn // nil before it is connected
@@ -48,20 +51,32 @@ func (f *flow) connect(c *net.TCPConn) bool {
 		return false
 	}
 	f.server = c
-	if f.gone {
+	if f.gone && !f.published {
 		_ = c.CloseRead() // an error means that it has ended
 	}
 	return true
 }
 
-// clientGone says that the sandbox has ended. What it has sent is still passed on.
-func (f *flow) clientGone() {
+// sandboxGone says that the sandbox has ended. What it has sent is still passed on.
+func (f *flow) sandboxGone() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.gone = true
-	if f.server != nil {
+	switch {
+	case f.published && f.server == nil:
+		f.end()
+	case f.published:
+		_ = f.client.CloseRead() // an error means that it has ended
+	case f.server != nil:
 		_ = f.server.CloseRead()
 	}
+}
+
+// alive reports whether nobody has ended the flow.
+func (f *flow) alive() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.ended
 }
 
 // refuse ends the flow so that the program sees a reset, and not the end of an answer.
@@ -71,6 +86,11 @@ func (f *flow) refuse() { reset(f.client) }
 func (f *flow) abort() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.end()
+}
+
+// end is abort. f.mu must be held.
+func (f *flow) end() {
 	if f.ended {
 		return
 	}
@@ -98,14 +118,19 @@ func reset(c *net.TCPConn) {
 	c.Close()
 }
 
-// copyBoth copies in both directions until both have ended. It returns the bytes that the program sent and received.
-func (f *flow) copyBoth() (sent, received uint64) {
+// copyBoth copies in both directions until both have ended. It returns the bytes that the client sent and received. A
+// gate that is not nil decides whether the client's first bytes may pass.
+func (f *flow) copyBoth(g *gate) (sent, received uint64) {
 	done := make(chan struct{})
 	go func() {
-		received = f.copy(f.client, f.server)
+		received = f.copy(f.client, f.client, f.server)
 		close(done)
 	}()
-	sent = f.copy(f.server, f.client)
+	var to io.Writer = f.server
+	if g != nil {
+		g.to, g.flow, to = f.server, f, g
+	}
+	sent = f.copy(to, f.server, f.client)
 	<-done
 	return sent, received
 }
@@ -115,13 +140,13 @@ func (f *flow) copyBoth() (sent, received uint64) {
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // copy passes on what comes from one side until it ends, and then says so to the other side.
-func (f *flow) copy(to, from *net.TCPConn) (total uint64) {
+func (f *flow) copy(w io.Writer, to, from *net.TCPConn) (total uint64) {
 	raw, err := from.SyscallConn()
 	if err != nil {
 		return 0
 	}
 	for {
-		n, err := f.pass(to, raw)
+		n, err := f.pass(w, raw)
 		total += uint64(n)
 		if n > 0 {
 			f.touch()

@@ -49,7 +49,11 @@ func (p *Process) openGroup() error {
 		return nil
 	}
 	if ch.V2() {
-		fd, err := p.Cgroup.Open()
+		open := p.Cgroup.Open
+		if p.Cmd.Host.NoClone3 {
+			open = p.Cgroup.OpenProcs
+		}
+		fd, err := open()
 		if err != nil {
 			return err
 		}

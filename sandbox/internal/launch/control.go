@@ -225,7 +225,7 @@ func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 	return nil, nil, err
 }
 
-// logAsked tells a client how much of the output the log has lost.
+// logAsked tells a client how much of the output the log has lost. cordon inspect shows the answer.
 func (p *Process) logAsked(json.RawMessage) (any, []int, error) {
 	var s state.LogState
 	if l := p.Cmd.State.Log(); l != nil {

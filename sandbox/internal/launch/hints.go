@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/why"
 	"cordon/sandbox/report"
 )
 
@@ -28,6 +31,10 @@ func (p *Process) hints() {
 	if r.Signal == "SIGSYS" || r.Exit == 128+int(unix.SIGSYS) { // this code of a shell means that SIGSYS killed its child
 		if text := p.Comp.ExecHint(); text != "" {
 			r.Hints = append(r.Hints, report.Hint{Text: text})
+			return
+		}
+		if h, known := p.killedAt(); known {
+			r.Hints = append(r.Hints, h)
 			return
 		}
 		r.Hints = append(r.Hints, p.Comp.KillHints()...)
@@ -62,6 +69,44 @@ func (p *Process) hints() {
 			r.Hints = append(r.Hints, h)
 		}
 	}
+}
+
+// killedAt returns a hint that names the call at which the filter killed the program, if the launcher may read the
+// kernel's log and finds it there. The log has the task's pid, and the id on the host, which for root's task no other
+// process has.
+func (p *Process) killedAt() (report.Hint, bool) {
+	const firstSpace = "pid:[4026531836]" // the machine's pid namespace: PROC_PID_INIT_INO of the kernel
+	own, _ := proc.Readlink("/proc/self/ns/pid")
+	ids := &p.Comp.IDs
+	k, ok := proc.FindKilled(p.began, func(k *proc.Killed) bool {
+		return own == firstSpace && k.PID == p.Task || ids.Own && int64(k.UID) == int64(ids.OutUID)
+	})
+	call := filter.Data{Nr: k.Nr, Arch: k.Arch}
+	d := filter.Decode(&call, nil)
+	if !ok || d.Call == "" {
+		return report.Hint{}, false
+	}
+	h := report.Hint{Text: "the filter killed it at " + d.Call + ", as the kernel's log says"}
+	if d.Arch != p.Comp.Arch {
+		h.Text += "; this is a call of " + d.Arch.String()
+		h.Rule, h.Flag = p.Comp.Profile.Source("syscalls.arches"), "--arch "+d.Arch.String()
+		return h, true
+	}
+	calls, rule := p.Comp.Killers()
+	if slices.Contains(calls, d.Call) { // for some arguments, which the log does not have
+		h.Rule = rule
+		return h, true
+	}
+	denied, remedy := why.Blame(p.Comp, d.Call, &call)
+	if denied != "" {
+		h.Text += ": " + denied
+	}
+	if strings.HasPrefix(remedy, "--") {
+		h.Flag = remedy
+	} else if remedy != "" {
+		h.Text += "; " + remedy
+	}
+	return h, true
 }
 
 // complaint is a path that the program could not open or create, according to the program's own message.

@@ -340,6 +340,9 @@ func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 		return e
 	}
 	hint := stepHint(s.Call.String(), errno)
+	if hint == "" && p.Comp.Egress != nil {
+		hint = networkHint(s.Call.String())
+	}
 	if errno == unix.EACCES && p.Comp.IDs.Own && !p.Comp.IDs.Idmapped {
 		hint = "without CAP_SYS_ADMIN, root gives the task an unprivileged id, which may not enter that directory; " + p.Comp.OrRoot()
 	}

@@ -241,7 +241,7 @@ func (p *Process) Outside(limit string, s *cgroup.Stats) bool {
 	return false
 }
 
-// stopWatching ends what keepLimits has begun to watch.
+// stopWatching ends what keepLimits has begun to watch. It may be called at any time, also if nothing is watched.
 func (p *Process) stopWatching() {
 	for _, fd := range p.watched {
 		p.Unwatch(fd)

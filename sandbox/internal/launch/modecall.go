@@ -53,7 +53,8 @@ func modeArgs(call string) int {
 	return 0
 }
 
-// modeCallOf makes a modeCall from a notification.
+// modeCallOf makes a modeCall from a notification. call is one of the four names that modeArgs knows. The arguments are
+// the kernel's copy of the task's registers.
 func modeCallOf(call string, listener int, n *child.Notification) modeCall {
 	// Only these bits of a mode have a meaning; the kernel ignores the others.
 	m := modeCall{listener: listener, id: n.ID, tid: int(n.PID), dir: unix.AT_FDCWD, path: n.Args[0],
@@ -70,7 +71,7 @@ func modeCallOf(call string, listener int, n *child.Notification) modeCall {
 	return m
 }
 
-// changed is the result of a modeCall.
+// changed is the result of a modeCall. errno 0 means success.
 type changed struct {
 	errno   syscall.Errno
 	without bool // the file got its mode, but without the set-id bits
@@ -80,7 +81,9 @@ type changed struct {
 // refusedChange is the result if the launcher cannot make the call. The call then fails with EPERM.
 var refusedChange = changed{errno: unix.EPERM, refused: true}
 
-// modeWorker makes chmod calls for the task, one after the other, on a thread of its own.
+// modeWorker makes chmod calls for the task, one after the other, on a thread of its own. A thread of its own is needed
+// because its ids and capabilities differ from the launcher's, and because a file system of the task, such as FUSE, can
+// delay the call.
 type modeWorker struct {
 	in   chan modeCall
 	out  chan changed
@@ -103,7 +106,7 @@ func newModeWorker() *modeWorker {
 	return w
 }
 
-// end ends the worker. w may be nil.
+// end ends the worker. w may be nil. A call that hangs does not hold it up: the thread ends when the call returns.
 func (w *modeWorker) end() {
 	if w != nil {
 		close(w.in)
@@ -111,7 +114,8 @@ func (w *modeWorker) end() {
 }
 
 // do passes a call to the worker and waits for the result, no longer than modePatience. While an earlier call hangs,
-// every other call fails with EPERM.
+// every other call fails with EPERM. The launcher serves signals and limits in the same loop, so it must not wait
+// longer.
 func (w *modeWorker) do(m modeCall) changed {
 	if w.busy {
 		select {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/child"
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/egress"
 	"cordon/sandbox/internal/fail"
@@ -22,8 +23,8 @@ import (
 
 // network holds the sockets until they are served, and then the server.
 type network struct {
-	route, nft, relay, naming int // -1 if there is none
-	server                    *egress.Server
+	route, nft, relay, naming, seed int // -1 if there is none
+	server                          *egress.Server
 }
 
 // take keeps a socket that has come with a message.
@@ -37,12 +38,14 @@ func (n *network) take(msg byte, fd int) {
 		n.relay = fd
 	case compile.MsgNaming:
 		n.naming = fd
+	case compile.MsgSeed:
+		n.seed = fd
 	}
 }
 
 // close closes what nobody serves.
 func (n *network) close() {
-	for _, fd := range [...]*int{&n.route, &n.nft, &n.relay, &n.naming} {
+	for _, fd := range [...]*int{&n.route, &n.nft, &n.relay, &n.naming, &n.seed} {
 		if *fd >= 0 {
 			unix.Close(*fd)
 			*fd = -1
@@ -68,6 +71,7 @@ func (p *Process) openNetwork() error {
 		return err
 	}
 	cfg := egress.Config{Rules: e.Rules, Rule: p.ruleText, Relay: n.relay, Naming: n.naming, Nft: n.nft}
+	cfg.RequireName = p.Comp.Profile.Network.TLS == policy.TLSRequireName
 	for _, a := range e.Own {
 		if own := netip.AddrFrom16(a).Unmap(); !own.IsUnspecified() {
 			cfg.Own = append(cfg.Own, own)
@@ -76,13 +80,44 @@ func (p *Process) openNetwork() error {
 	for _, s := range e.Sets {
 		cfg.Sets = append(cfg.Sets, egress.Set(s))
 	}
-	n.relay, n.naming, n.nft = -1, -1, -1
+	if cfg.Publish = p.published(); len(cfg.Publish) > 0 && n.seed < 0 {
+		return &fail.Error{Op: "network", Err: errors.New("the child has not sent a socket for published ports")}
+	}
+	cfg.Seed, cfg.Disconnect = n.seed, child.Disconnect
+	n.relay, n.naming, n.nft, n.seed = -1, -1, -1, -1
 	var err error
 	if n.server, err = egress.Start(cfg); err != nil {
-		return &fail.Error{Op: "serve the sandbox's network", Err: err}
+		return serveError(err)
 	}
 	n.close()
 	return nil
+}
+
+// published lists the ports that the profile publishes.
+func (p *Process) published() (list []egress.Published) {
+	for i, x := range p.Comp.Profile.Network.Published() {
+		item := &p.Comp.Profile.Network.Publish[i]
+		list = append(list, egress.Published{Publish: x, Rule: itemText("network.publish", item)})
+	}
+	return list
+}
+
+// serveError returns the error of a server that has not begun.
+func serveError(err error) error {
+	var port *egress.PublishError
+	if !errors.As(err, &port) {
+		return &fail.Error{Op: "serve the sandbox's network", Err: err}
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		hint = "another program has this port; publish another one, as in OTHER:INSIDE"
+	case errors.Is(err, unix.EACCES):
+		hint = "only root may listen at ports below 1024; publish a higher one, as in 8080:80"
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		hint = "the host does not have this address; ip addr lists those that it has"
+	}
+	return &fail.Error{Op: port.Rule, Err: port.Err, Hint: hint}
 }
 
 // ruleText returns a rule of the profile for the report.
@@ -91,8 +126,13 @@ func (p *Process) ruleText(allow bool, i int) string {
 	if allow {
 		section, list = "network.allow", p.Comp.Profile.Network.Allow
 	}
-	text := section + " " + strconv.Quote(list[i].Endpoint)
-	if at := list[i].Pos.Short(); at != "" {
+	return itemText(section, &list[i])
+}
+
+// itemText returns an item of a list for the report: `network.allow "a:1" (build.yaml:3)`.
+func itemText(section string, item *policy.NetworkItem) string {
+	text := section + " " + strconv.Quote(item.Endpoint)
+	if at := item.Pos.Short(); at != "" {
 		text += " (" + at + ")"
 	}
 	return text
@@ -136,13 +176,27 @@ func noLink(from string) error {
 		Remedy: "as root on the host: modprobe dummy; or --net-interface none"}
 }
 
+// loadModules is the remedy for a kernel that lacks a part of a network with a list.
+const loadModules = "as root on the host: modprobe -a nf_tables nft_tproxy nft_reject_inet; or --net none"
+
+// networkHint returns advice for a call of a network with a list that failed, or "". Other layers make none of these.
+func networkHint(call string) string {
+	switch call {
+	case "socket":
+		return "the kernel has no nf_tables, or a container runtime's filter refuses netlink sockets; " + loadModules
+	case "setsockopt":
+		return "the kernel has no transparent proxy, or the launcher has no CAP_NET_ADMIN over a network of its own; " + loadModules
+	}
+	return ""
+}
+
 // refusedMessage returns the error for a message that the kernel has refused.
 func (p *Process) refusedMessage(s *compile.Sent, errno unix.Errno) error {
 	step := &p.Comp.Plan.Steps[s.Step]
 	hint := "without the rules there is no such network; --net none runs without one"
 	switch {
 	case errno == unix.ENOENT && strings.HasPrefix(s.Text, "nft "), errno == unix.EOPNOTSUPP:
-		hint = "the kernel lacks a module; as root on the host: modprobe -a nf_tables nft_tproxy nft_reject_inet; or --net none"
+		hint = "the kernel lacks a module; " + loadModules
 	case errno == unix.EPERM:
 		hint = "setting up a network needs CAP_NET_ADMIN, which a container may have taken from root; run as an ordinary user, or --net none"
 	}
@@ -193,7 +247,18 @@ func (p *Process) checkRules(e *compile.Egress) error {
 
 // byChain sorts commands by the chain that they are about, and keeps the order within a chain.
 func byChain(list []string) []string {
-	chain := func(s string) string { return strings.Join(strings.SplitN(s, " ", 7)[:6], " ") }
+	// "nft add rule inet cordon CHAIN": the chain is the sixth word.
+	chain := func(s string) string {
+		words := 0
+		for i := range len(s) {
+			if s[i] == ' ' {
+				if words++; words == 6 {
+					return s[:i]
+				}
+			}
+		}
+		return s
+	}
 	slices.SortStableFunc(list, func(a, b string) int { return strings.Compare(chain(a), chain(b)) })
 	return list
 }

@@ -115,7 +115,8 @@ func (p *Process) relayStdio(i int, f *os.File) error {
 	return p.files.Dup(compile.StdioNames[i], r.In)
 }
 
-// messages returns the end of what the task has written to stderr, if the launcher copies it.
+// messages returns the end of what the task has written to stderr, if the launcher copies it. The text feeds the hints;
+// nothing else depends on it.
 func (p *Process) messages() []byte {
 	if p.copying == nil {
 		return nil
@@ -185,7 +186,7 @@ func (p *Process) Drain() {
 	}
 }
 
-// StopCopying ends the relays, whatever is left in the pipes.
+// StopCopying ends the relays, whatever is left in the pipes. It may be called more than once.
 func (p *Process) StopCopying() {
 	if p.output != nil {
 		p.Unwatch(p.output.Over)

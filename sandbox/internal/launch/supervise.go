@@ -127,7 +127,7 @@ type Process struct {
 // open are -1, because 0 is a valid descriptor.
 func New() *Process {
 	return &Process{caller: threadCredentials(), began: time.Now(), ids: -1, Link: -1, gate: -1, pidfd: -1, Taskfd: -1, Signals: -1, netstat: -1, statusFD: -1, userNS: -1, Listener: -1, stdin: -1, sandbox: -1,
-		network: network{route: -1, nft: -1, relay: -1, naming: -1}, guards: guards{table: -1, names: -1}, found: map[string]uint64{}}
+		network: network{route: -1, nft: -1, relay: -1, naming: -1, seed: -1}, guards: guards{table: -1, names: -1}, found: map[string]uint64{}}
 }
 
 // Kill ends the sandbox at once. It may be called on any thread. Before the clone and after the end there is nothing to

@@ -94,7 +94,7 @@ func (p *Process) hear(m *child.Message) (err error) {
 		err = p.terminal.Take(m.File)
 	case compile.MsgReady:
 		p.listen(m.File)
-	case compile.MsgRoute, compile.MsgNft, compile.MsgRelay, compile.MsgNaming:
+	case compile.MsgRoute, compile.MsgNft, compile.MsgRelay, compile.MsgNaming, compile.MsgSeed:
 		p.network.take(m.Byte, m.File)
 	}
 	return err

@@ -24,7 +24,7 @@ import (
 type LogRecord struct {
 	Time   time.Time `json:"time"`
 	Stream string    `json:"stream"`         // "stdout", "stderr", or "cordon" for the launcher's own messages
-	Text   string    `json:"log,omitempty"`  // the text, if it is UTF-8
+	Text   string    `json:"log,omitempty"`  // the text, if it is UTF-8 and JSON does not make more than twice as much of it
 	Bytes  []byte    `json:"data,omitempty"` // otherwise the bytes, in base64
 }
 
@@ -66,8 +66,9 @@ type logPipe struct {
 // MinLogSize is the smallest allowed size limit of a log file, in bytes.
 const MinLogSize = 64 << 10
 
-// logChunk is the size of the buffer for one read, in bytes.
-const logChunk = 32 << 10
+// logChunk is the size of the buffer for one read, in bytes. Its record, which is at most twice as long, fits into every
+// file.
+const logChunk = 16 << 10
 
 // OpenLog starts the log of a sandbox: at most files files of at most max bytes each. The task must write to Stdout and
 // Stderr of the result.
@@ -260,16 +261,14 @@ func (l *Log) tellLost() {
 }
 
 func (l *Log) append(stream string, data []byte) error {
-	r := LogRecord{Time: time.Now(), Stream: stream}
-	if utf8.Valid(data) {
-		r.Text = string(data)
-	} else {
-		r.Bytes = data
+	r := LogRecord{Time: time.Now(), Stream: stream, Text: string(data)}
+	line, err := r.encode()
+	// Of a NUL JSON makes six bytes. Base64 makes four bytes of three.
+	if err == nil && (!utf8.Valid(data) || line.Len() > 2*len(data)+maxHead) {
+		r.Text, r.Bytes = "", data
+		line, err = r.encode()
 	}
-	var line bytes.Buffer
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(&r); err != nil {
+	if err != nil {
 		return err
 	}
 	if l.file == nil || l.size > 0 && l.size+int64(line.Len()) > l.max {
@@ -285,6 +284,16 @@ func (l *Log) append(stream string, data []byte) error {
 	}
 	l.size += int64(n)
 	return nil
+}
+
+// maxHead is more than a record has besides the text.
+const maxHead = 128
+
+func (r *LogRecord) encode() (line bytes.Buffer, err error) {
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false)
+	err = enc.Encode(r)
+	return line, err
 }
 
 // rotate renames each log file to the next higher number, and starts a new file.

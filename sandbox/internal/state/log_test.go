@@ -272,3 +272,50 @@ func FuzzReadLog(f *testing.F) {
 		}
 	})
 }
+
+// TestLogBytes: output of which JSON makes six times as much is kept as base64, so that no file is larger than its limit.
+func TestLogBytes(t *testing.T) {
+	d := stateDir(t)
+	e := newEntry(t, d, "")
+	l, err := e.OpenLog(MinLogSize, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nul := bytes.Repeat([]byte{0}, 200<<10)
+	if _, err := l.Stdout().Write(nul); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	for i := range 3 {
+		info, err := e.root.Stat(logName(i))
+		if err != nil || info.Size() > MinLogSize {
+			t.Errorf("%s: %v, %v", logName(i), info, err)
+		}
+	}
+	if lost, why := l.Lost(); lost != 0 {
+		t.Errorf("lost %d: %s", lost, why)
+	}
+	r, err := e.ReadLog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	rec, _, err := r.Next()
+	if err != nil || rec.Text != "" || !bytes.Equal(rec.Data(), nul[:len(rec.Data())]) || len(rec.Data()) == 0 {
+		t.Errorf("%v, %v", rec, err)
+	}
+	mark := r.Mark()
+	second, _, err := r.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil { // to the end, over the other files
+		_, _, err = r.Next()
+	}
+	if err := r.Back(mark); err != nil {
+		t.Fatal(err)
+	}
+	if again, _, err := r.Next(); err != nil || !again.Time.Equal(second.Time) || !bytes.Equal(again.Bytes, second.Bytes) {
+		t.Errorf("back: %v, %v", again, err)
+	}
+}

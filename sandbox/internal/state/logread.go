@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"cordon/policy/phrase"
 )
@@ -16,8 +17,47 @@ type LogReader struct {
 	root *os.Root
 	file *os.File
 	in   *bufio.Reader
-	part []byte // the beginning of an incomplete record
+	part []byte     // the beginning of an incomplete record
+	next int64      // where in the file the next record begins
+	held []*os.File // files that were read before, which Back may return to; Close and Forget close them
+	keep bool       // add files to held
 }
+
+// LogMark is a place between two records of a log.
+type LogMark struct {
+	file *os.File
+	at   int64
+}
+
+// Mark returns the place of the next record. Until Forget is called, Back can return to it, even if the file has got
+// another name, or has been removed, meanwhile.
+func (l *LogReader) Mark() LogMark {
+	l.keep = true
+	return LogMark{l.file, l.next}
+}
+
+// Back makes the record at m the next one.
+func (l *LogReader) Back(m LogMark) error {
+	if _, err := m.file.Seek(m.at, io.SeekStart); err != nil {
+		return phrase.Cause(err)
+	}
+	if l.file != m.file {
+		l.held = append(slices.DeleteFunc(l.held, func(f *os.File) bool { return f == m.file }), l.file)
+	}
+	l.file, l.in, l.part, l.next = m.file, bufio.NewReaderSize(m.file, logBuffer), nil, m.at
+	return nil
+}
+
+// Forget gives up all marks.
+func (l *LogReader) Forget() {
+	for _, f := range l.held {
+		f.Close()
+	}
+	l.held, l.keep = nil, false
+}
+
+// logBuffer is the size of the buffer for reading, in bytes.
+const logBuffer = 64 << 10
 
 // ReadLog opens a sandbox's log for reading. It returns fs.ErrNotExist if there is no log.
 func (e *Entry) ReadLog() (*LogReader, error) {
@@ -25,8 +65,11 @@ func (e *Entry) ReadLog() (*LogReader, error) {
 	return l, l.oldest()
 }
 
-// Close closes the reader's file.
-func (l *LogReader) Close() { l.file.Close() }
+// Close closes the reader's files.
+func (l *LogReader) Close() {
+	l.Forget()
+	l.file.Close()
+}
 
 // Next returns the next record, and its line as it is in the file. io.EOF means that there is no further record yet;
 // the caller may call Next again later.
@@ -48,6 +91,7 @@ func (l *LogReader) Next() (*LogRecord, []byte, error) {
 			return nil, nil, phrase.Cause(err)
 		}
 		line, l.part = l.part, nil
+		l.next += int64(len(line))
 		var r LogRecord
 		if json.Unmarshal(line, &r) == nil { // an invalid line is a record that a full disk has cut off
 			return &r, line, nil
@@ -121,8 +165,12 @@ func (l *LogReader) oldest() error {
 }
 
 func (l *LogReader) use(f *os.File) {
-	if l.file != nil {
+	switch {
+	case l.file == nil:
+	case l.keep:
+		l.held = append(l.held, l.file)
+	default:
 		l.file.Close()
 	}
-	l.file, l.in, l.part = f, bufio.NewReaderSize(f, 64<<10), nil
+	l.file, l.in, l.part, l.next = f, bufio.NewReaderSize(f, logBuffer), nil, 0
 }

@@ -34,6 +34,9 @@ func (q *Query) ofProcess(r *Reason, path string, a Access) bool {
 	rest, _ := policy.Beneath(part.Target, path)
 	who, entry, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
 	first, _, _ := strings.Cut(entry, "/")
+	if who == "1" && c.First() {
+		who = "self"
+	}
 	switch {
 	case who == "1" && c.OwnsPID() && entry != "":
 		return q.ofInit(r, path, first, a)
@@ -132,6 +135,9 @@ func (q *Query) ofInit(r *Reason, path, entry string, a Access) bool {
 func (q *Query) SignalInside(pid int) *Reason {
 	c, r := q.comp, &Reason{}
 	switch {
+	case pid == 1 && c.First():
+		r.Allowed = true
+		r.Notes = append(r.Notes, "pid 1 is the program itself, which gets only signals that it handles: pid_namespaces(7)")
 	case pid != 1 || !c.OwnsPID():
 		r.Allowed = true
 		r.Notes = append(r.Notes, "nobody knows before the run which process will have that number")
