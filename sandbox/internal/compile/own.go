@@ -220,7 +220,7 @@ func ofKernel(path string) bool {
 // package. A tool with more than one directory needs all of them.
 var toolTrees = [...][]string{
 	{".nvm/versions/node/*"}, {".local/share/fnm/node-versions/*"}, {".fnm/node-versions/*"}, {".volta"}, {".nodenv"},
-	{".npm-global"}, {".npm-packages"}, {".local/share/pnpm"}, {".bun"}, {".deno"},
+	{".npm-global"}, {".npm-packages"}, {".local/lib/node_modules/*"}, {".local/share/pnpm"}, {".bun"}, {".deno"},
 	{".pyenv"}, {".local/share/pipx/venvs/*"}, {".local/pipx/venvs/*"}, {".local/share/uv/tools/*"}, {".local/share/uv/python/*"},
 	{"miniconda3"}, {"anaconda3"}, {"miniforge3"}, {"mambaforge"}, {".conda/envs/*"},
 	{".cargo/bin", ".rustup"}, {".rustup", ".cargo/bin"}, {".rbenv"}, {".rvm"}, {".goenv"}, {".ghcup"}, {".sdkman/candidates/*/*"}, {".jenv"},
