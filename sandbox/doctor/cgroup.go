@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/sandbox/host"
 	"cordon/sandbox/internal/cgroup"
 )
 
@@ -22,6 +23,8 @@ func (f machineFiles) Read(path string, n int) ([]byte, error) {
 	s, err := f.m.ReadFile(path)
 	return []byte(s[:min(n, len(s))]), err
 }
+
+func (f machineFiles) Xattr(path, name string) string { return host.OSFiles{}.Xattr(path, name) }
 
 func (f machineFiles) Access(path string, _ uint32) error {
 	if !f.m.Writable(path) {

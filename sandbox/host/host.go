@@ -242,6 +242,16 @@ func (OSFiles) Readlink(p string) (string, error) { return os.Readlink(p) }
 // Access checks the caller's access to a path, as access(2) does.
 func (OSFiles) Access(p string, mode uint32) error { return unix.Access(p, mode) }
 
+// Xattr returns the text of an extended attribute, or "" if there is none: xattr(7).
+func (OSFiles) Xattr(p, name string) string {
+	var text [16]byte
+	n, err := unix.Lgetxattr(p, name, text[:])
+	if err != nil {
+		return ""
+	}
+	return string(text[:n])
+}
+
 // Read returns at most the first n bytes of a regular file.
 func (OSFiles) Read(p string, n int) ([]byte, error) {
 	if strings.HasPrefix(p, "/proc/") {

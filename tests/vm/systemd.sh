@@ -156,6 +156,7 @@ if [ "$(id -u)" = 0 ]; then
 	# In a service with Delegate=yes the group is made without a manager.
 	systemd-run --quiet --wait --pipe -p Delegate=yes $run --cpus 0.5 --memory 64MiB -v -- true >"$work/out" 2>"$work/err" || fail "delegated: $(cat "$work/err")"
 	has err 'cpu.max=50000 100000' "no limit in a delegated service"
+	has err '[.]service/cordon-[^ ]*/cpu.max' "not in the delegated service"
 	left "a delegated service"
 else
 	# What was not delegated to the user's manager.

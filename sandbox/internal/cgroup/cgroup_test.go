@@ -49,6 +49,9 @@ func (f fakeFiles) Access(path string, _ uint32) error {
 	return nil
 }
 
+// Xattr returns an attribute, which has the path "@", the file's path and its name.
+func (f fakeFiles) Xattr(path, name string) string { return f["@"+path+" "+name] }
+
 // group adds the files of a v2 group.
 func (f fakeFiles) group(dir, kind, on, procs string) fakeFiles {
 	f[dir+"/cgroup.controllers"], f[dir+"/cgroup.subtree_control"], f[dir+"/cgroup.procs"] = "cpuset cpu io memory hugetlb pids\n", on, procs
@@ -185,6 +188,15 @@ func TestChoose(t *testing.T) {
 		{"nor a user there", delegated().with("/run/systemd/system/x", "").with("/run/user/1000/bus", ""), all, "auto", user, []string{"2 systemd"}, nil},
 		{"but in a group that was delegated", delegated().with("/run/systemd/system/x", "").with("/run/user/1000/bus", "").
 			locked("/sys/fs/cgroup/user.slice/app.slice"), all, "", user, []string{"2 /sys/fs/cgroup/user.slice/app.slice/run.scope [memory pids] leaf"}, nil},
+		{"and in a unit that is marked as delegated, whatever is above it", delegated().with("/run/systemd/system/x", "").
+			with("/run/user/1000/bus", "").with("@/sys/fs/cgroup/user.slice/app.slice/run.scope user.delegate", "1"), all, "", user,
+			[]string{"2 /sys/fs/cgroup/user.slice/app.slice/run.scope [memory pids] leaf"}, nil},
+		{"as root too", delegated().with("/run/systemd/system/x", "").
+			with("@/sys/fs/cgroup/user.slice/app.slice/run.scope trusted.delegate", "1"), all, "", root,
+			[]string{"2 /sys/fs/cgroup/user.slice/app.slice/run.scope [memory pids] leaf"}, nil},
+		{"unless others are in it", delegated().with("/run/systemd/system/x", "").
+			with("/sys/fs/cgroup/user.slice/app.slice/run.scope/cgroup.procs", "77\n78\n").
+			with("@/sys/fs/cgroup/user.slice/app.slice/run.scope trusted.delegate", "1"), all, "", root, []string{"2 systemd"}, nil},
 		{"a user in a session", session(), all, "", user, nil,
 			[]string{"memory: /sys/fs/cgroup/user.slice/session.scope is not writable: it is not delegated to this user",
 				"pids: /sys/fs/cgroup/user.slice/session.scope is not writable: it is not delegated to this user"}},

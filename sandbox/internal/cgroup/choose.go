@@ -232,6 +232,10 @@ func (d *finder) v2(settings []setting, anyway bool) {
 		d.unit(settings, need)
 		return
 	}
+	if own, ok := d.ownUnit(tree, need); ok {
+		d.take(&own, settings)
+		return
+	}
 	var best seat
 	for _, dir := range d.parents(tree) {
 		if s := d.try(tree, dir, need); s.better(&best) {

@@ -23,6 +23,32 @@ func (d *finder) preferUnit(t *Tree, s *seat, need []string) bool {
 	return d.bus()
 }
 
+// ownUnit returns a seat in the unit that the launcher runs in, if systemd has delegated that unit and the seat has all
+// needed controllers. It comes before any other: it takes no bus, and the sandbox stays in the unit, with its limits.
+func (d *finder) ownUnit(t *Tree, need []string) (best seat, ok bool) {
+	if d.at != "" && d.at != atAuto {
+		return seat{}, false
+	}
+	for _, dir := range d.parents(t) {
+		if s := d.try(t, dir, need); s.better(&best) {
+			best = s
+		}
+		if d.delegated(dir) {
+			return best, best.usable && best.served == len(need)
+		}
+	}
+	return seat{}, false
+}
+
+// delegated reports whether systemd has left a group to the unit that runs in it (Delegate=yes). systemd marks such a
+// group with an attribute: user.delegate, or trusted.delegate before version 251.
+func (d *finder) delegated(dir string) bool {
+	f, ok := d.f.(interface {
+		Xattr(path, name string) string
+	})
+	return ok && (f.Xattr(dir, "user.delegate") == "1" || f.Xattr(dir, "trusted.delegate") == "1")
+}
+
 // holdsUnits reports whether systemd puts its units into a group: a slice, or the root group of a systemd manager
 // (systemd.slice(5), user@.service(5)).
 func holdsUnits(t *Tree, dir string) bool {

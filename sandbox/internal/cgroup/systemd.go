@@ -30,6 +30,7 @@ func (u *Unit) config(slice string) *cgroups.Cgroup {
 func (g *Group) Adopt(pid int) error {
 	t := g.choice.dirs[0]
 	config := g.Unit.config(g.choice.slice)
+	config.SystemdProps = append(config.SystemdProps, dbus.PropDescription("a sandbox of cordon")) // the last one counts
 	for _, s := range t.settings {
 		if n, err := strconv.ParseUint(s.value, 10, 64); s.file == "io.weight" && err == nil {
 			config.SystemdProps = append(config.SystemdProps, property("IOWeight", n))
