@@ -280,7 +280,7 @@ func (c *comparison) step(s printedStep, line string) error {
 
 // named are a register, a file of the launcher's, a buffer, a filter.
 var (
-	register = regexp.MustCompile(`%[a-z]+`)
+	register = regexp.MustCompile(`%[a-z]+[0-9]*`)
 	file     = regexp.MustCompile(`\{[a-z][^={}]*\}`)
 	pointer  = regexp.MustCompile(`filter=(\[.*\]|0x[0-9a-f]+|\.\.\.)\}`)
 )
