@@ -151,7 +151,8 @@ func SameFile(a, b *os.File) bool {
 }
 
 // Drain copies the output that the sandbox has left in the pipes. It waits for slow readers as long as they take, as
-// the task would have. If a limit has ended the task, or SIGKILL the whole sandbox, it waits only for the grace period.
+// the task would have. If a limit or a signal has told the run to end, or SIGKILL has ended the whole sandbox, it waits
+// only for the grace period.
 // WaitDelay limits every wait. A signal that would end the task, and the wall-clock limit, end the wait at once.
 func (p *Process) Drain() {
 	c := p.copying
@@ -165,7 +166,7 @@ func (p *Process) Drain() {
 	c.CloseIn()
 	loop.Tell(c.Ended)
 	// A run that was cut short must end in bounded time, even if its reader hangs.
-	if p.limit != "" || p.Status.Signal() == unix.SIGKILL {
+	if p.limit != "" || p.told || p.Status.Signal() == unix.SIGKILL {
 		p.At(time.Now().Add(p.grace()), func() { loop.Tell(c.Quit) })
 	}
 	if d := p.Cmd.WaitDelay; d > 0 {
