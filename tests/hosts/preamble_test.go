@@ -13,6 +13,7 @@ process, and writes this page.
   and the report name the layer.
 - **refused**: the exit code is 125, and no program has run. The error names the layer and the cause, and the hint names
   the remedy for this host.
+- **the program cannot be executed**: the exit code is 126. The hint names what is wrong with the program's file.
 
 ` + "`cordon doctor`" + ` names the same causes before you run anything.
 `
