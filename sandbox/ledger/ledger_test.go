@@ -302,6 +302,19 @@ func TestPlacesArePrivate(t *testing.T) {
 	}
 }
 
+// TestPlacesOfNobody keeps the records of a user that the password database does not know where another XDG_STATE_HOME
+// does not lose them.
+func TestPlacesOfNobody(t *testing.T) {
+	home, one, two := t.TempDir(), t.TempDir(), t.TempDir()
+	env := func(state string) func(string) string {
+		return func(name string) string { return map[string]string{"HOME": home, "XDG_STATE_HOME": state}[name] }
+	}
+	before, after := PlacesOf(4801, "", env(one)), PlacesOf(4801, "", env(two))
+	if before[0] != after[0] || before[0].Base != home {
+		t.Errorf("%v, then %v", before, after)
+	}
+}
+
 func TestRootUsesItsOwnOnly(t *testing.T) {
 	const d, f, l = unix.S_IFDIR, unix.S_IFREG, unix.S_IFLNK
 	for _, c := range []struct {

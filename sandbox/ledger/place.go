@@ -90,6 +90,9 @@ func PlacesOf(uid int, home string, getenv func(string) string) []Place {
 		add("/var/lib", "cordon", true)
 	} else {
 		add(home, below, true)
+		if home == "" { // HOME changes less often than XDG_STATE_HOME, and each is read
+			add(getenv("HOME"), below, false)
+		}
 	}
 	add(getenv("XDG_STATE_HOME"), "cordon", false)
 	add(getenv("HOME"), below, false)
