@@ -140,22 +140,7 @@ func parse(s string) (r Rule, err error) {
 // splitPorts splits HOST:PORTS. An address of IPv6 has brackets if ports follow.
 func splitPorts(s string) (host, ports string, given bool, err error) {
 	if strings.HasPrefix(s, "[") {
-		inner, after, ok := strings.Cut(s[1:], "]")
-		if !ok {
-			return "", "", false, bad(quote(s)+" has no closing bracket", "such as [2001:db8::1]:443")
-		}
-		length := ""
-		if strings.HasPrefix(after, "/") {
-			length, ports, given = strings.Cut(after, ":")
-		} else if after != "" {
-			if ports, given = strings.CutPrefix(after, ":"); !given {
-				return "", "", false, bad(quote(after)+" after the address is no port", "such as [2001:db8::1]:443")
-			}
-		}
-		if !strings.Contains(inner, ":") {
-			return "", "", false, bad(quote(inner)+" in brackets is no address of IPv6", "brackets are for addresses such as [2001:db8::1]")
-		}
-		return inner + length, ports, given, nil
+		return splitBrackets(s)
 	}
 	if strings.Count(s, ":") > 1 { // an address of IPv6 without brackets: only after a length there can be ports
 		if address, rest, ok := strings.Cut(s, "/"); ok {
@@ -166,6 +151,26 @@ func splitPorts(s string) (host, ports string, given bool, err error) {
 	}
 	host, ports, given = strings.Cut(s, ":")
 	return host, ports, given, nil
+}
+
+// splitBrackets splits [ADDRESS]:PORTS and [ADDRESS]/LENGTH:PORTS.
+func splitBrackets(s string) (host, ports string, given bool, err error) {
+	inner, after, ok := strings.Cut(s[1:], "]")
+	if !ok {
+		return "", "", false, bad(quote(s)+" has no closing bracket", "such as [2001:db8::1]:443")
+	}
+	length := ""
+	if strings.HasPrefix(after, "/") {
+		length, ports, given = strings.Cut(after, ":")
+	} else if after != "" {
+		if ports, given = strings.CutPrefix(after, ":"); !given {
+			return "", "", false, bad(quote(after)+" after the address is no port", "such as [2001:db8::1]:443")
+		}
+	}
+	if !strings.Contains(inner, ":") {
+		return "", "", false, bad(quote(inner)+" in brackets is no address of IPv6", "brackets are for addresses such as [2001:db8::1]")
+	}
+	return inner + length, ports, given, nil
 }
 
 func parsePorts(s string) ([]Ports, error) {

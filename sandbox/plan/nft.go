@@ -13,7 +13,7 @@ const NftTable = "cordon"
 
 const (
 	nftSubsys           = 10 << 8
-	nftNewTable         = nftSubsys | 0
+	nftNewTable         = nftSubsys
 	nftNewChain         = nftSubsys | 3
 	nftGetChain         = nftSubsys | 4
 	nftNewRule          = nftSubsys | 6

@@ -45,6 +45,8 @@ const (
 		"cordon: hint: ulimit -n 1024; the program can have a limit of its own: --rlimit nofile=N\n"
 )
 
+var _ = checkRoom // entry_*.s calls it
+
 // checkRoom ends the process with a message if a limit leaves too little for the runtime and a launch. It runs without a
 // runtime: it may call only functions that are inlined or marked nosplit, and nothing that allocates or panics.
 //

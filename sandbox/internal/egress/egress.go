@@ -399,7 +399,7 @@ func (s *Server) refusedByKernel() {
 func (s *Server) pin(name string, a netip.Addr) error {
 	if gone, full := s.pins.add(name, a); full {
 		for i := range s.Sets {
-			s.kernel.element(&s.Sets[i], gone, false) // an error means that it is in no set
+			_ = s.kernel.element(&s.Sets[i], gone, false) // an error means that it is in no set
 		}
 	}
 	for i := range s.Sets {

@@ -48,21 +48,8 @@ const (
 func readHello(b []byte) hello {
 	var message []byte
 	for records := 0; ; records++ {
-		switch {
-		case len(b) == 0:
-			return hello{}
-		case b[0] < recordFirst || b[0] > recordLast || len(b) > 1 && b[1] != 3:
-			if records == 0 {
-				return hello{state: helloOther}
-			}
-			return hello{state: helloBroken}
-		case b[0] != recordHandshake || records == maxRecords:
-			if len(b) == 1 {
-				return hello{} // the next byte says whether it is TLS
-			}
-			return hello{state: helloBroken}
-		case len(b) < 5:
-			return hello{}
+		if h, ends := checkRecord(b, records); ends {
+			return h
 		}
 		n := int(binary.BigEndian.Uint16(b[3:]))
 		part := b[5:min(len(b), 5+n)]
@@ -84,6 +71,26 @@ func readHello(b []byte) hello {
 			return hello{}
 		}
 	}
+}
+
+// checkRecord looks at the header of the next record, after so many others. ends says that no record can be read: h is
+// the answer then.
+func checkRecord(b []byte, records int) (h hello, ends bool) {
+	switch {
+	case len(b) == 0:
+		return hello{}, true
+	case b[0] < recordFirst || b[0] > recordLast || len(b) > 1 && b[1] != 3:
+		if records == 0 {
+			return hello{state: helloOther}, true
+		}
+		return hello{state: helloBroken}, true
+	case b[0] != recordHandshake || records == maxRecords:
+		if len(b) == 1 {
+			return hello{}, true // the next byte says whether it is TLS
+		}
+		return hello{state: helloBroken}, true
+	}
+	return hello{}, len(b) < 5
 }
 
 // reader takes fields off the front of a message.
