@@ -16,8 +16,9 @@ func newInspect(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect [--json] SANDBOX...",
 		Short: "Show everything that is known about a sandbox",
-		Long: "Show everything that is known about a sandbox: its state, what the kernel says about it now, the effective profile\n" +
-			"with the file and line of every value, and the plan that started it. If the sandbox has ended, show its report.",
+		Long: "Show everything that cordon knows about a sandbox: its state, what the kernel says about it now, the effective profile\n" +
+			"with the file and line of every value, and the plan (the system calls that started the sandbox). If the sandbox has\n" +
+			"ended, show its report.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(),
