@@ -31,7 +31,7 @@ func newAudit(u *ui) *cobra.Command {
 	var f auditFlags
 	c := &cobra.Command{
 		Use:   "audit [flags] [--] CMD [ARG...]",
-		Short: "Run a program without a sandbox, and list what a profile would deny it",
+		Short: "Run a program without a sandbox, and list what a profile would deny to it",
 		Long: "Run a program without a sandbox, and list what a profile would deny to it. The list is sorted by the part of the\n" +
 			"sandbox that would deny: the seccomp filter, the mounts, Landlock, permissions of files, no_new_privs, the pid\n" +
 			"namespace, the network, capabilities, limits. Each entry says how often the program did this, in which process, which\n" +

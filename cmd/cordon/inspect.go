@@ -15,7 +15,7 @@ func newInspect(u *ui) *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use:   "inspect [--json] SANDBOX...",
-		Short: "Show everything that is known about a sandbox",
+		Short: "Show everything that cordon knows about a sandbox",
 		Long: "Show everything that cordon knows about a sandbox: its state, what the kernel says about it now, the effective profile\n" +
 			"with the file and line of every value, and the plan (the system calls that started the sandbox). If the sandbox has\n" +
 			"ended, show its report.",
@@ -30,7 +30,7 @@ func newInspect(u *ui) *cobra.Command {
 	return c
 }
 
-// inspected is everything that is known about a sandbox.
+// inspected is the output of `cordon inspect --json`: everything that cordon knows about a sandbox.
 type inspected struct {
 	shown
 	Log     *statedir.LogState `json:"log,omitempty"`
