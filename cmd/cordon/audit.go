@@ -31,14 +31,14 @@ func newAudit(u *ui) *cobra.Command {
 	var f auditFlags
 	c := &cobra.Command{
 		Use:   "audit [flags] [--] CMD [ARG...]",
-		Short: "Run a program without a sandbox, and list what a profile would deny it",
-		Long: "Run a program without a sandbox, and list what a profile would deny it. The list is sorted by the part of the sandbox\n" +
-			"that would deny: the seccomp filter, the mounts, Landlock, permissions of files, no_new_privs, the pid namespace, the\n" +
-			"network, capabilities, limits. Each entry says how often the program did it, in which process, which line of the\n" +
-			"profile decides, and what would allow it.\n\n" +
+		Short: "Run a program without a sandbox, and list what a profile would deny to it",
+		Long: "Run a program without a sandbox, and list what a profile would deny to it. The list is sorted by the part of the\n" +
+			"sandbox that would deny: the seccomp filter, the mounts, Landlock, permissions of files, no_new_privs, the pid\n" +
+			"namespace, the network, capabilities, limits. Each entry says how often the program did this, in which process, which\n" +
+			"line of the profile decides, and what change would allow it.\n\n" +
 			"The program runs as you, in the host's own file tree, network and processes. cordon audit blocks nothing, and watching\n" +
 			"a program does not protect you: audit only programs that you would run without a sandbox.\n\n" +
-			"The exit code is 3 if the profile would deny anything. Otherwise it is the program's.",
+			"The exit code is 3 if the profile would deny anything. Otherwise it is the program's own exit code.",
 		Example: "  cordon audit -p ./tool.yaml -- ./tool\n" +
 			"  cordon audit -p ./tool.yaml --sarif -o audit.sarif -- make test\n" +
 			"  cordon audit -p strict --calls -- ./server",

@@ -36,8 +36,8 @@ func newCacheLs(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ls",
 		Short: "List the caches of each project and profile, and how large they are",
-		Long: "List the caches of each project and profile: name, size, profile, the tools that have put something there, and the\n" +
-			"project's directory. A `+` after a size says that cordon could not read a part.",
+		Long: "List the caches of each project and profile: name, size, profile, the tools that have put something into the cache,\n" +
+			"and the project's directory. A `+` after a size says that cordon could not read a part of the cache.",
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			root, list, err := ownCaches()

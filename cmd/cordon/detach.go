@@ -42,7 +42,7 @@ const (
 func addKeepFlags(u *ui, c *cobra.Command, f *keepFlags) {
 	fs := c.Flags()
 	f.logSize, f.logFiles = defaultLogSize, defaultLogFiles
-	fs.BoolVarP(&f.detach, "detach", "d", false, "print the sandbox's ID once the program runs, and leave it running; see cordon ps")
+	fs.BoolVarP(&f.detach, "detach", "d", false, "print the sandbox's ID as soon as the program runs, and leave the program running; see cordon ps")
 	wanted := func(name string) bool { return !u.lean || occurs("--"+name, u.args) }
 	if wanted("name") {
 		fs.StringVar(&f.name, "name", "", "give the sandbox a `NAME`, for use in other commands")

@@ -20,8 +20,8 @@ func newDoctor(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Show what this machine supports, what is missing, and how to get it",
-		Long: "Show what this machine supports, what is missing, why it is missing, and how to get it.\n\n" +
-			"cordon tries each feature if it can, and does not trust version numbers. At the end it starts every shipped profile\n" +
+		Long: "Show what this machine supports. For each feature that is missing, say why it is missing and how to get it.\n\n" +
+			"If possible, cordon tries each feature instead of trusting version numbers. At the end it starts every shipped profile\n" +
 			"once. The exit code is 0 if the profile \"default\" starts, otherwise 1.",
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return u.doctor(asJSON) },

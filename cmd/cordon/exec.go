@@ -32,8 +32,8 @@ func newExec(u *ui) *cobra.Command {
 		Short: "Run a program in a running sandbox",
 		Long: "Run a program in a running sandbox. The program shares the sandbox's namespaces, root and cgroup. It gets the\n" +
 			"sandbox's ids, capabilities, filter, Landlock rules, limits and environment. The program ends when this command or the\n" +
-			"sandbox ends; processes that it leaves in the background belong to the sandbox. The sandbox's time limit holds for the\n" +
-			"program too. cordon counts the program's output separately from the sandbox's output.\n\n" +
+			"sandbox ends; processes that it leaves in the background belong to the sandbox. The sandbox's time limit also ends the\n" +
+			"program. cordon counts the program's output separately from the sandbox's output.\n\n" +
 			"cordon looks the program up inside the sandbox. Through /proc/PID/fd, other programs in the sandbox can open the\n" +
 			"files that you give to this program as standard input, output or error. Only the user who started a sandbox can join it.",
 		Example: "  cordon run --detach --name dev -p build -- sleep 1h\n" +
@@ -51,7 +51,7 @@ func newExec(u *ui) *cobra.Command {
 	fs.StringVarP(&f.workdir, "workdir", "w", "", "set the working directory inside to `PATH`; by default it is the sandbox's working directory")
 	fs.Var((*fileName)(&f.report), "report", "write a report to `FILE` as JSON; - prints text on stderr, as --verbose does")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print on stderr what was enforced and what was used")
-	fs.BoolVarP(&f.interactive, "interactive", "i", false, "does nothing: stdin always stays open; accepted because docker exec has it")
+	fs.BoolVarP(&f.interactive, "interactive", "i", false, "has no effect, because stdin always stays open; cordon accepts this flag because docker exec has it")
 	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even if stdin, stdout and stderr are not terminals")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the system calls that would start the program, and run nothing")
 	fs.BoolVar(&f.json, "json", false, "with --dry-run: print JSON")

@@ -26,8 +26,9 @@ func newFilterGroups(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "groups [@GROUP]",
 		Short: "List the groups of system calls, or the calls of one group",
-		Long: "List the groups of system calls. With the name of a group, list its calls, each with the kernel release that\n" +
-			"introduced it. Calls without a release are older than Linux 2.6.6. The group @known holds every call that cordon knows.",
+		Long: "List the groups of system calls. With the name of a group, list the calls of this group, each with the kernel release\n" +
+			"that introduced the call. Calls without a release are older than Linux 2.6.6. The group @known holds every call that\n" +
+			"cordon knows.",
 		DisableFlagsInUseLine: true,
 		Args:                  atMost(1),
 		RunE: func(_ *cobra.Command, args []string) error {

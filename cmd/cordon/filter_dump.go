@@ -32,7 +32,8 @@ var formats = [...]struct {
 
 func newFilterDump(u *ui) *cobra.Command {
 	var f dumpFlags
-	long := "Print the filter that cordon compiles from a profile. This needs no privilege, and none of the files in the profile.\n\n"
+	long := "Print the filter that cordon compiles from a profile. This needs no privilege, and the files that the profile names\n" +
+		"need not exist.\n\n"
 	for _, x := range formats {
 		long += "  " + pad(x.name, 6) + x.about + "\n"
 	}

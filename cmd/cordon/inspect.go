@@ -15,9 +15,10 @@ func newInspect(u *ui) *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use:   "inspect [--json] SANDBOX...",
-		Short: "Show everything that is known about a sandbox",
-		Long: "Show everything that is known about a sandbox: its state, what the kernel says about it now, the effective profile\n" +
-			"with the file and line of every value, and the plan that started it. If the sandbox has ended, show its report.",
+		Short: "Show everything that cordon knows about a sandbox",
+		Long: "Show everything that cordon knows about a sandbox: its state, what the kernel says about it now, the effective profile\n" +
+			"with the file and line of every value, and the plan (the system calls that started the sandbox). If the sandbox has\n" +
+			"ended, show its report.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(),
@@ -29,7 +30,7 @@ func newInspect(u *ui) *cobra.Command {
 	return c
 }
 
-// inspected is everything that is known about a sandbox.
+// inspected is the output of `cordon inspect --json`: everything that cordon knows about a sandbox.
 type inspected struct {
 	shown
 	Log     *statedir.LogState `json:"log,omitempty"`

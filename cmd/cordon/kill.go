@@ -16,7 +16,8 @@ func newKill(u *ui) *cobra.Command {
 		Use:   "kill [-s SIGNAL] SANDBOX...",
 		Short: "Send a signal to the program in a sandbox",
 		Long: "Send a signal to the program in a sandbox, SIGTERM by default.\n\n" +
-			"KILL ends the whole sandbox, even if it is paused. A paused program gets any other signal once it is resumed.",
+			"KILL ends the whole sandbox, even if it is paused. If the program is paused, it gets any other signal only after\n" +
+			"you have run cordon resume.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(statedir.StatusRunning, statedir.StatusStarting),

@@ -38,12 +38,12 @@ func newLearn(u *ui) *cobra.Command {
 		Short: "Make a profile that allows what cordon record saw a program do",
 		Long: "Make a profile that allows what cordon record saw a program do. Several recordings make one profile.\n\n" +
 			"Each rule in the profile ends with a comment that names its record (# nginx.rec:412). On stderr, cordon learn lists\n" +
-			"the rules that it made more general, and what they allow that the recordings do not show. It also lists what the\n" +
-			"recordings show and the profile does not allow: secrets, devices and sockets of the host, which need --grant, and\n" +
-			"system calls that the profile \"default\" denies, which need --grant-call. Secrets are the files that \"default\" hides,\n" +
-			"and some more, in every home and under every name that leads to them.\n\n" +
-			"At the end cordon learn plays the recordings against the new profile and lists what the profile would deny. The exit\n" +
-			"code is 1 if it would deny anything.\n\n" +
+			"the rules that it made more general, and what these rules allow beyond the recordings. It also lists what the\n" +
+			"recordings show but the profile does not allow: secrets, devices and sockets of the host, which need --grant, and\n" +
+			"system calls that the profile \"default\" denies, which need --grant-call. Secrets are the files that \"default\" hides\n" +
+			"and some further files, in every home and by every path that leads to them.\n\n" +
+			"At the end cordon learn checks the recordings against the new profile, and lists what the profile would deny. The exit\n" +
+			"code is 1 if the profile would deny anything.\n\n" +
 			"If OUT is already a profile, cordon learn adds what is missing and keeps the rest, including comments. It refuses a\n" +
 			"file that a program in a sandbox may have written; see cordon profile trust.",
 		Example: "  cordon record -o nginx.rec --net host -- nginx -g 'daemon off;'\n" +
@@ -59,9 +59,9 @@ func newLearn(u *ui) *cobra.Command {
 	fs.StringArrayVar(&f.extends, "extends", nil, "`PROFILE` to build on, base by default; may be repeated")
 	fs.StringArrayVar(&f.grant, "grant", nil, "allow what the recordings show below `PATH`, even if it is a secret, a device or a socket of the host; may be repeated")
 	fs.StringArrayVar(&f.calls, "grant-call", nil, "allow the system call `CALL` as the recordings show it, even if the profile default denies it; may be repeated")
-	fs.IntVar(&f.files, "files", 6, "allow a whole directory once `N` of its files were read; a large N lists every file")
-	fs.IntVar(&f.names, "names", 3, "allow a whole directory once `N` files were read whose names differ only in numbers")
-	fs.IntVar(&f.dirs, "dirs", 4, "allow a whole directory once `N` of its directories are allowed")
+	fs.IntVar(&f.files, "files", 6, "allow a whole directory if the program read at least `N` of its files; with a large N the profile lists every file")
+	fs.IntVar(&f.names, "names", 3, "allow a whole directory if the program read at least `N` of its files whose names differ only in numbers")
+	fs.IntVar(&f.dirs, "dirs", 4, "allow a whole directory if the profile would allow at least `N` of its directories")
 	fs.BoolVar(&f.json, "json", false, "print the notes and the denials as JSON; needs -o")
 	_ = c.RegisterFlagCompletionFunc("extends", completeProfile)
 	return c

@@ -20,8 +20,8 @@ func newLogs(u *ui) *cobra.Command {
 		Use:   "logs [flags] SANDBOX",
 		Short: "Print the output of the program in a detached sandbox",
 		Long: "Print the output of the program in a detached sandbox. The program's standard output goes to stdout; its standard\n" +
-			"error and the launcher's messages go to stderr. On a terminal, control characters are shown as text. Through a pipe,\n" +
-			"the bytes are exactly the program's.",
+			"error and the launcher's messages go to stderr. On a terminal, cordon shows control characters as text. Into a pipe or\n" +
+			"a file, it writes exactly the bytes of the program.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the sandbox"), atMost(1)),
 		ValidArgsFunction:     completeSandboxes(),

@@ -149,24 +149,24 @@ func flagEntry(f *pflag.Flag) mdoc.Entry {
 }
 
 var exitStatus = []mdoc.Entry{
-	{Name: "0–255", Text: "the program's own"},
-	{Name: "124", Text: "a time limit ended it"},
+	{Name: "0–255", Text: "the program's own exit code"},
+	{Name: "124", Text: "a time limit ended the program"},
 	{Name: "125", Text: "cordon ran nothing: wrong usage, an error in a profile, or a layer that this machine lacks"},
 	{Name: "126", Text: "cordon found the program, but cannot execute it"},
 	{Name: "127", Text: "cordon did not find the program"},
-	{Name: "128+n", Text: "signal n ended it"},
+	{Name: "128+n", Text: "signal n ended the program"},
 }
 
 var manualEnvironment = []mdoc.Entry{
-	{Name: "HOME", Text: "The home directory. Rules with ~ hold for it and for the home of the password database."},
-	{Name: "XDG_CONFIG_HOME", Text: "Profiles are looked for in its directory cordon/profiles. The default is ~/.config."},
-	{Name: "XDG_RUNTIME_DIR", Text: "The state of sandboxes that run detached or have a name is in its directory cordon."},
-	{Name: "XDG_STATE_HOME", Text: "The state is below it if XDG_RUNTIME_DIR is not usable. The default is ~/.local/state."},
+	{Name: "HOME", Text: "The home directory. A rule with ~ applies to this directory, and to the home directory in the password database."},
+	{Name: "XDG_CONFIG_HOME", Text: "cordon looks for profiles in cordon/profiles below this directory. The default is ~/.config."},
+	{Name: "XDG_RUNTIME_DIR", Text: "cordon keeps the state of sandboxes that run detached or have a name in cordon below this directory."},
+	{Name: "XDG_STATE_HOME", Text: "cordon keeps this state below this directory if XDG_RUNTIME_DIR is not usable. The default is ~/.local/state."},
 }
 
 var manualFiles = []mdoc.Entry{
-	{Name: "~/.config/cordon/profiles", Text: "The user's profiles, found before all others."},
-	{Name: "/etc/cordon/profiles", Text: "The profiles of this machine, found before the shipped ones."},
+	{Name: "~/.config/cordon/profiles", Text: "The user's profiles. cordon looks for a profile here first."},
+	{Name: "/etc/cordon/profiles", Text: "The profiles of this machine. cordon looks here before it looks among the shipped profiles."},
 	{Name: "/run/cordon", Text: "The state of root's sandboxes."},
 }
 

@@ -10,8 +10,8 @@ func newPause(u *ui) *cobra.Command {
 	return &cobra.Command{
 		Use:   "pause SANDBOX...",
 		Short: "Stop every process of a sandbox until it is resumed",
-		Long: "Stop every process of a sandbox until it is resumed, with the freezer of its cgroup. A sandbox without a cgroup gets\n" +
-			"SIGSTOP for each process instead, and cordon says so. Time limits keep running. See cordon resume.",
+		Long: "Stop every process of a sandbox until you run cordon resume, with the freezer of the sandbox's cgroup. If the sandbox\n" +
+			"has no cgroup, cordon sends SIGSTOP to each process instead, and says so. Time limits keep running meanwhile.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(statedir.StatusRunning),

@@ -11,8 +11,9 @@ func newPlan(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan [flags] [--] CMD [ARG...]",
 		Short: "Print the system calls that would start a program in a sandbox",
-		Long: "Print the plan: every system call that the child would make between clone(2) and the program's first instruction, each\n" +
-			"with the line of the profile that asks for it. cordon plan runs nothing and needs no privilege.",
+		Long: "Print the plan. It has every system call that cordon's child process would make between clone(2) and the program's\n" +
+			"first instruction, each with the line of the profile that asks for it. cordon plan runs nothing and needs no\n" +
+			"privilege.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the command"),
 		RunE:                  func(_ *cobra.Command, args []string) error { return u.plan(&f, args) },

@@ -41,13 +41,13 @@ func newProfileCheck(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [flags] FILE|NAME...",
 		Short: "Print every error and warning in the given profiles",
-		Long: "Print every error in the given profiles, each with its line. Also warn of lines that have no effect, of filters under\n" +
-			"which nothing can start, and of sockets of the host that give away more than they seem to. cordon checks a profile\n" +
+		Long: "Print every error in the given profiles, each with its line. Also warn of lines that have no effect, of filters that\n" +
+			"prevent every program from starting, and of rules that show a dangerous socket of the host. cordon checks a profile\n" +
 			"together with all the profiles that it extends.\n\n" +
 			"With --reference, libseccomp compiles the same rules too. A simulator then runs both filters with the system call\n" +
-			"numbers 0 to 1023 and a few large ones, and with arguments at the edges of the rules; the decisions of both filters\n" +
-			"must be equal. The output lists what libseccomp does not know. This needs the program cordon-reference in the\n" +
-			"directory of cordon.\n\n" +
+			"numbers 0 to 1023 and a few larger numbers, and with arguments at the edges of the rules; the decisions of both\n" +
+			"filters must be equal. The output lists what libseccomp does not know. This needs the program cordon-reference in the\n" +
+			"same directory as cordon.\n\n" +
 			"The exit code is 1 if there is an error or a difference. With --strict it is also 1 if there is a warning.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the profile"),

@@ -22,10 +22,11 @@ func newProfileDiff(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff [flags] OLD NEW",
 		Short: "Compare what a program may do under two profiles",
-		Long: "Compare what a program may do under two profiles. The output has each change from OLD to NEW, and says whether the\n" +
-			"change widens, narrows or only alters what is possible. OLD and NEW are names or files, each with all that it extends.\n\n" +
-			"cordon compares filters by their decision for every call and every class of arguments, and mounts by what is visible\n" +
-			"at every path that either profile names. A difference in the text that does not change the meaning does not count.\n\n" +
+		Long: "Compare what a program may do under two profiles. The output lists each change from OLD to NEW, and says whether the\n" +
+			"change widens, narrows or only alters what the program may do. OLD and NEW are names or files; cordon merges each with\n" +
+			"all that it extends.\n\n" +
+			"cordon compares the decisions of the filters for every call and every class of arguments, and what the mounts show at\n" +
+			"every path that either profile names. It does not print a difference in the text that does not change the meaning.\n\n" +
 			"The exit code is 1 if there is a change of the kind that --fail-on names, otherwise 0.",
 		Example:               "  cordon profile diff --fail-on widen ./reviewed.yaml ./learned.yaml",
 		DisableFlagsInUseLine: true,

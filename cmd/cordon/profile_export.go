@@ -24,8 +24,8 @@ func newProfileExport(u *ui) *cobra.Command {
 			"  docker       for docker run --security-opt seccomp=FILE\n" +
 			"  systemd      lines for the [Service] section of a unit\n" +
 			"  kubernetes   a localhost profile; with -o cordon prints the securityContext that uses it\n\n" +
-			"stderr lists every rule that cordon cannot convert exactly. If a rule is lost, or if the result would allow more calls,\n" +
-			"cordon writes nothing and exits with 1; with --lossy it writes the result all the same.",
+			"stderr lists every rule that cordon cannot convert exactly. If the result would lose a rule or allow more calls,\n" +
+			"cordon writes nothing and exits with 1; with --lossy it writes the result in spite of this.",
 		Example: "  cordon profile export container --format docker -o cordon.json\n" +
 			"  docker run --security-opt seccomp=cordon.json …",
 		DisableFlagsInUseLine: true,
@@ -56,7 +56,7 @@ func newProfileExport(u *ui) *cobra.Command {
 	}
 	f.add(c)
 	c.Flags().StringVar(&format, "format", "", "`FORMAT`: "+strings.Join(convert.Formats(), ", "))
-	c.Flags().BoolVar(&runtime, "runtime", false, "also allow what runc and crun call themselves before the program starts")
+	c.Flags().BoolVar(&runtime, "runtime", false, "also allow the calls that runc and crun make before the program starts")
 	_ = c.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return convert.Formats(), cobra.ShellCompDirectiveNoFileComp
 	})

@@ -18,8 +18,8 @@ func newProfileFmt(u *ui) *cobra.Command {
 		Short: "Print profiles in the standard format",
 		Long: "Print profiles in the standard format: keys in the order of the reference, uniform spacing, comments kept.\n\n" +
 			"With -w, rewrite the files. With -d, print the differences, and exit with 1 if there are any. With -w, cordon refuses\n" +
-			"a file that a program in a sandbox may have written: after the rewriting, it could no longer see that you did not\n" +
-			"write it.",
+			"a file that a program in a sandbox may have written: after the rewriting, cordon could no longer see that somebody\n" +
+			"else wrote the file.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the file"),
 		RunE: func(_ *cobra.Command, args []string) error {

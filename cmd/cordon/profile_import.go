@@ -32,7 +32,7 @@ func (f *conversion) add(c *cobra.Command) {
 	fs.StringVarP(&f.out, "output", "o", "-", "write to `OUT` instead of stdout")
 	fs.StringVar(&f.arch, "arch", "", "`ARCH` that the profile is for: amd64, arm64 or riscv64; by default this machine's")
 	fs.BoolVar(&f.lossy, "lossy", false, "write the profile even if rules are lost, or if it allows more calls")
-	fs.BoolVar(&f.json, "json", false, "print as JSON what became of every rule; needs -o")
+	fs.BoolVar(&f.json, "json", false, "print as JSON how cordon converted every rule; needs -o")
 	_ = c.RegisterFlagCompletionFunc("arch", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{"amd64", "arm64", "riscv64"}, cobra.ShellCompDirectiveNoFileComp
 	})
@@ -63,11 +63,11 @@ func newProfileImport(u *ui) *cobra.Command {
 		Use:   "import [flags] FILE",
 		Short: "Make a profile from a seccomp profile in JSON",
 		Long: "Make a profile from a seccomp profile in JSON: a profile of Docker or Podman, or of the OCI runtime specification\n" +
-			"(also a whole config.json). FILE may be - for stdin. stderr lists every rule that cordon cannot convert exactly. If a\n" +
-			"rule is lost, or if the result would allow more calls, cordon writes nothing and exits with 1; with --lossy it writes\n" +
-			"the result all the same.\n\n" +
-			"The new profile is complete: apart from its system calls it equals the profile \"container\". With --bare it has only\n" +
-			"the system calls. Use it then together with a second profile, whose denials and rules also hold.",
+			"(also a whole config.json). FILE may be - for stdin. stderr lists every rule that cordon cannot convert exactly. If\n" +
+			"the result would lose a rule or allow more calls, cordon writes nothing and exits with 1; with --lossy it writes the\n" +
+			"result in spite of this.\n\n" +
+			"The new profile is complete: apart from its system calls it equals the profile \"container\". With --bare the new\n" +
+			"profile has only the system calls. Then use it together with a second profile, whose denials and rules also hold.",
 		Example: "  cordon profile import default.json -o docker.yaml\n" +
 			"  cordon run -p ./docker.yaml --root /srv/rootfs -- sh",
 		DisableFlagsInUseLine: true,

@@ -28,10 +28,10 @@ func newProfileLint(u *ui) *cobra.Command {
 		Short: "Find what a profile should not allow, what it lacks, and what has no effect",
 		Long: "Find what a profile should not allow, what it lacks, and what has no effect. cordon looks at a profile together with\n" +
 			"all that it extends. Each finding has a code, the responsible line, the consequence and the remedy.\n\n" +
-			"To accept a finding, put a comment with a reason on its line, or on the line above. For a finding without a line, put\n" +
-			"lint:ignore-file anywhere in the file:\n\n" +
+			"To accept a finding, put a comment with its code and a reason on the same line, or on the line above. For a finding\n" +
+			"without a line, put a comment with lint:ignore-file anywhere in the file:\n\n" +
 			"  tty: inherit # lint:ignore CL018 it is run from a shell\n\n" +
-			"The exit code is 1 if there is a finding of the level that --fail-on names, or of a higher level.",
+			"The exit code is 1 if a finding has at least the level that --fail-on names.",
 		Example:               "  cordon profile lint --format sarif ./ci.yaml > lint.sarif",
 		DisableFlagsInUseLine: true,
 		Args: func(c *cobra.Command, args []string) error {
@@ -45,7 +45,7 @@ func newProfileLint(u *ui) *cobra.Command {
 	}
 	fs := c.Flags()
 	fs.StringVar(&f.format, "format", "text", "`FORMAT` of the output: text, json or sarif (2.1.0)")
-	fs.StringVar(&f.failOn, "fail-on", "warning", "exit with 1 if there is a finding of this `LEVEL` or a higher one: error, warning, note or never")
+	fs.StringVar(&f.failOn, "fail-on", "warning", "exit with 1 if a finding has at least this `LEVEL`: error, warning, note or never")
 	fs.StringVar(&f.arch, "arch", runtime.GOARCH, "look at the calls of this `ARCH`: amd64, arm64 or riscv64")
 	fs.BoolVar(&f.rules, "rules", false, "list the rules")
 	for name, words := range map[string][]string{"format": {"text", "json", "sarif"}, "fail-on": {"error", "warning", "note", "never"}} {

@@ -11,8 +11,8 @@ func newProfileShow(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show NAME|FILE [--effective] [--json]",
 		Short: "Print a profile, as written or merged with all that it extends",
-		Long: "Print a profile as it is written. With --effective, print it merged with all that it extends; a comment gives the file\n" +
-			"and line of every value. The output is again a valid profile. As JSON it fits the JSON Schema.",
+		Long: "Print a profile as it is written. With --effective, print the profile merged with all that it extends; comments give\n" +
+			"the file and line of every value. The output is again a valid profile. As JSON it fits the JSON Schema.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the name of a profile"), atMost(1)),
 		ValidArgsFunction:     completeProfile,
@@ -27,7 +27,7 @@ func newProfileShow(u *ui) *cobra.Command {
 			return u.write(string(text))
 		},
 	}
-	c.Flags().BoolVar(&effective, "effective", false, "print it merged with all that it extends, with the source of each value")
+	c.Flags().BoolVar(&effective, "effective", false, "print the profile merged with all that it extends, with the source of each value")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -19,8 +19,9 @@ func newProfileTrust(u *ui) *cobra.Command {
 		Long: "Show how a profile changed while a sandbox could write it, and allow its use.\n\n" +
 			"cordon refuses a profile that changed, or that somebody moved to its place, while a sandbox could write it. Otherwise\n" +
 			"the program in that sandbox could decide what the next program may do. For the profile and all that it extends, this\n" +
-			"command prints what changed since the last use, or the whole text, and asks. If you answer yes, cordon uses the\n" +
-			"profile until its content changes again. A profile that you edit while no sandbox can write it needs no trust.",
+			"command prints what changed since the last use, or the whole text, and asks whether you trust it. If you answer yes,\n" +
+			"cordon uses the profile until its content changes again. If you edit a profile while no sandbox can write it, you do\n" +
+			"not need this command.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the profile"), atMost(1)),
 		ValidArgsFunction:     completeProfile,

@@ -37,11 +37,12 @@ func newRecord(u *ui) *cobra.Command {
 		Long: "Run a program and record what it does: its system calls, files and addresses, the programs that it runs and, if you\n" +
 			"are root, the capabilities that it uses. cordon learn makes a profile from recordings.\n\n" +
 			"Recording gives no protection. The program gets the root, the mounts and the namespaces of the profile, but no system\n" +
-			"call is denied, and Landlock and limits are off. A recording can also miss the truth, because the program can change\n" +
-			"the memory that a call points to before the kernel reads it. Record only programs that you would run without a filter.\n\n" +
-			"With --pid or --of, root can record a running process with its descendants, or a running sandbox. cordon record stops\n" +
-			"no process, and what confines the processes stays in force. The recording ends when you press Ctrl-C, or when the\n" +
-			"process ends.",
+			"call is denied, and Landlock and limits are off. A recording can also be wrong, because the program can change the\n" +
+			"memory that a call points to after cordon has read it and before the kernel reads it. Record only programs that you\n" +
+			"would run without a filter.\n\n" +
+			"With --pid or --of, root can record a running process with its descendants, or a running sandbox. cordon record does\n" +
+			"not stop these processes, and a sandbox around them stays in force. The recording ends when you press Ctrl-C, or when\n" +
+			"the process ends.",
 		Example: "  cordon record -o tool.rec -- ./tool\n" +
 			"  cordon record -o tool.rec --append --rw . -- ./tool --other-work\n" +
 			"  cordon record -o nginx.rec --net host -- nginx -g 'daemon off;'\n" +
@@ -55,10 +56,10 @@ func newRecord(u *ui) *cobra.Command {
 	fs := c.Flags()
 	fs.StringVarP(&f.out, "recording", "o", "", "write the recording to `FILE` when the program ends, and every ten seconds before")
 	fs.BoolVar(&f.add, "append", false, "add to the existing recording instead of replacing it")
-	fs.StringVar(&f.backend, "backend", record.Auto, "`auto|bpf|notify`: bpf needs root and slows no program down; auto means bpf if it works")
+	fs.StringVar(&f.backend, "backend", record.Auto, "`auto|bpf|notify`: bpf needs root, and makes no call wait; auto means bpf if bpf works here")
 	fs.IntVar(&f.pid, "pid", 0, "record the running process `PID` and its descendants; needs root")
 	fs.StringVar(&f.of, "of", "", "record the running `SANDBOX`, by its ID or name; needs root")
-	fs.BoolVar(&f.all, "all-calls", false, "with notify: also record the most frequent calls, such as read and write; several times slower")
+	fs.BoolVar(&f.all, "all-calls", false, "with notify: also record the most frequent calls, such as read and write; this makes the program several times slower")
 	return c
 }
 

@@ -47,9 +47,9 @@ func newRun(u *ui) *cobra.Command {
 	fs.Var((*fileName)(&f.sumFile), "summary-file", "append the summary to `FILE` as Markdown, for a CI job's summary")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print on stderr what was enforced and what was used")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "do not print denied calls, notes and added files on stderr; the report has them")
-	fs.BoolVarP(&f.interactive, "interactive", "i", false, "with --detach: keep stdin open; without --detach it always is")
+	fs.BoolVarP(&f.interactive, "interactive", "i", false, "with --detach: keep stdin open; without --detach stdin is always open")
 	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even if stdin, stdout and stderr are not terminals")
-	fs.Var((*fileName)(&f.recordTTY), "record-tty", "record what the program's terminal shows in `FILE`, as asciicast v2, but not what you type")
+	fs.Var((*fileName)(&f.recordTTY), "record-tty", "record into `FILE` what the program's terminal shows, but not what you type; the format is asciicast v2")
 	fs.Var(timeValue{&f.killAfter}, "kill-after", "kill the program this `TIME` after SIGTERM; by default 2s after the SIGTERM of --timeout, and never after a SIGTERM of yours")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan, as cordon plan does, and run nothing")
 	return c

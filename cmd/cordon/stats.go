@@ -21,11 +21,11 @@ func newStats(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stats [flags] [SANDBOX...]",
 		Short: "Show what running sandboxes use, in a table that stays up to date",
-		Long: "Show how much memory, processor time and disk running sandboxes use. Name sandboxes, or see all.\n" +
-			"On a terminal, cordon updates the table in place until you press Ctrl-C or these sandboxes have ended. If the output is\n" +
-			"not a terminal, cordon prints a table at every interval.\n\n" +
-			"The figures come from the sandbox's cgroup. A sandbox without a cgroup is marked with *, and its figures are sums over\n" +
-			"its processes: shared memory counts several times, and the time of processes that have ended does not count.",
+		Long: "Show how much memory, processor time and disk running sandboxes use. Without a name it shows all sandboxes. On a\n" +
+			"terminal, cordon updates the table in place until you press Ctrl-C or these sandboxes have ended. If the output is not\n" +
+			"a terminal, cordon prints a table at every interval.\n\n" +
+			"The figures come from the sandbox's cgroup. cordon marks a sandbox without a cgroup with *, and adds up the figures of\n" +
+			"its processes: shared memory counts several times, and the time of processes that have ended is missing.",
 		DisableFlagsInUseLine: true,
 		ValidArgsFunction:     completeSandboxes(statedir.StatusRunning),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -20,64 +20,67 @@ import (
 // THE USER INTERFACE. This comment describes all of it.
 //
 // Streams. stdout carries only the requested data (a plan, a profile, a list, help). Under `run` stdout belongs to the
-// program alone. All messages of cordon itself go to stderr, one on each line:
+// program alone. All messages of cordon itself go to stderr, each on one line:
 //
 //	cordon: error: WHAT: CAUSE        nothing was run, or the run could not be finished
 //	cordon: hint: ADVICE              follows the line that it belongs to; contains the whole flag or command
-//	cordon: warning: WHERE: WHAT      profile check: a line has no effect, or another effect than it seems to have
-//	cordon: converted: COUNTS         profile import and export: before it comes a line for each rule that is not exact,
-//	cordon: approximated: WHERE: …    with the direction (tighter, wider) and the reason,
-//	cordon: dropped: WHERE: …         or that the other format cannot express
+//	cordon: warning: WHERE: WHAT      profile check: a line has no effect, or a different effect than it seems to have
+//	cordon: converted: COUNTS         profile import and export: how many rules cordon converted; before it comes
+//	cordon: approximated: WHERE: …    a line for each rule that is not exact, with the direction (tighter, wider)
+//	cordon: dropped: WHERE: …         and the reason, and for each rule that the other format cannot express
 //	cordon: added: PATH: WHY          cordon put PATH into the sandbox although the profile does not name it
 //	cordon: note: WHAT                before the program runs: something that may surprise you in this sandbox
-//	cordon: missing: LAYER: WHY       before the program runs: the profile wants LAYER, this host lacks it, and the profile
-//	                                  allows that; once a day where something else restricts all the same
+//	cordon: missing: LAYER: WHY       before the program runs: the profile wants LAYER, this host lacks it, and the
+//	                                  profile permits this; once a day if other layers restrict all that it would
 //	cordon: restored: PATH: …         a hidden or protected PATH appeared or was replaced; cordon covered it again
-//	cordon: appeared: PATH: …         with git: protect: a repository that the run left where there was none
-//	cordon: secret: WHAT: WHY         learn: seen but not allowed, because it is a secret,
-//	cordon: left: WHAT: WHY           or for another reason;
-//	cordon: widened: WHAT: WHY        a rule that allows more than was seen,
-//	cordon: granted: WHAT: WHY        and a rule that you should look at
-//	cordon: denied: WHAT: LAYER: WHY  learn: the profile would deny this part of the recording,
-//	cordon: unsure: WHAT: LAYER: WHY  or might; the recording cannot say
+//	cordon: appeared: PATH: …         with git: protect: a new repository that the run left at PATH
+//	cordon: secret: WHAT: WHY         learn: the recording shows WHAT, which the profile does not allow: it is a secret
+//	cordon: left: WHAT: WHY           learn: the same, for any other reason
+//	cordon: widened: WHAT: WHY        learn: a rule that allows more than the recording shows
+//	cordon: granted: WHAT: WHY        learn: a rule that you should look at
+//	cordon: denied: WHAT: LAYER: WHY  learn: the profile would deny this part of the recording
+//	cordon: unsure: WHAT: LAYER: WHY  learn: the profile may deny this; it depends on facts that no recording contains
 //	cordon: denied: CALL ×N by NAME[PID]; to allow: FLAG
 //	                                  on-denial: report: calls that the profile denied, a line for each kind
-//	cordon: removed: SANDBOX          any command about running sandboxes: it removed what a killed launcher had left
+//	cordon: removed: SANDBOX          any command about running sandboxes: it removed what a killed launcher left
 //	cordon: caches: TOOLS; in DIR     run --verbose: which tools have caches
-//	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
-//	cordon: used: …                   run --verbose: time and memory
-//	cordon: left out: PATH: WHY       run --verbose: the profile names it, and the sandbox lacks it
-//	cordon: way on: LAYER: WHY; HOW   run --verbose: what this host refuses, and what cordon did instead
-//	cordon: ended: …                  exec: the sandbox has ended, and the program with it
-//	cordon: LIMIT: …                  the limit that ended the program, with the line of the profile or the flag that set
-//	                                  it: oom, timeout, cpu-time, output, pids, file-size; also other limits that were reached
-//	cordon: summary: …                run --summary: how it ended, what it used, what was denied
+//	cordon: enforced: LAYER: FOUND    run --verbose: what cordon read back from the kernel about LAYER
+//	cordon: used: …                   run --verbose: how much time and memory the run used
+//	cordon: left out: PATH: WHY       run --verbose: the profile names PATH, and the sandbox lacks it
+//	cordon: way on: LAYER: WHY; HOW   run --verbose: WHY is what this host refuses, HOW is what cordon did instead
+//	cordon: ended: …                  exec: the sandbox has ended, and so the program was ended too
+//	cordon: LIMIT: …                  the limit that ended the program, with the line of the profile or the flag that
+//	                                  set it: oom, timeout, cpu-time, output, pids, file-size; also each other limit
+//	                                  that the run reached
+//	cordon: summary: …                run --summary: how the run ended, what it used, what the profile denied
 //	cordon: audit: …                  audit: the list of what the profile would deny
 //	cordon: recording: …              record --pid and --of: the recording has begun
 //	cordon: recorded: FILE: COUNTS    record: the content of the recording
 //	cordon: incomplete: WHY           record: what the recording may lack
-//	cordon: changed: FILE: WHY        profile trust: a program in a sandbox may have changed it,
-//	cordon: trusted: FILE: WHY        and cordon uses it from now on
+//	cordon: changed: FILE: WHY        profile trust: a program in a sandbox may have changed FILE
+//	cordon: trusted: FILE: WHY        profile trust: cordon uses FILE from now on
 //
-// After an error in a profile come the line and a caret, indented by four. All errors of a profile are shown.
+// After an error in a profile, cordon prints the line of the profile and a caret, indented by four. It prints all
+// errors of a profile.
 // A successful run prints only note:, added:, missing:, restored:, appeared:, denied:, and the limits that it reached.
-// With --quiet it leaves out note:, added: and denied:. There is no color. A search for what hide rules mean that takes longer
-// than a second shows its progress on a terminal, in a line that it erases. Only `profile trust` asks a question.
+// With --quiet it leaves out note:, added: and denied:. cordon uses no color. If the search for the files that hide
+// rules name takes longer than a second, cordon shows the progress on a terminal, in a line that it erases later. Only
+// `profile trust` asks a question.
 //
 // Data that others chose (paths, names, values of a profile) may contain anything. cordon shows control characters, and
 // bytes that are not UTF-8, as Go escapes (\x1b, \n), so that such data cannot control the reader's terminal.
 //
 // Exit codes of `run` and `exec`, the same as those of env(1) and timeout(1):
 //
-//	0-255  the program's own
-//	124    a time limit ended it: timeout, cpu-time
+//	0-255  the program's own exit code
+//	124    a time limit ended the program: timeout, cpu-time
 //	125    cordon: wrong usage, an error in a profile, a layer that is not available, a report that cannot be written
 //	126    cordon found the program, but cannot execute it
 //	127    cordon did not find the program
-//	128+n  signal n ended it, or the launch; of these
-//	130    SIGINT: by Ctrl-C, or sent to cordon, which then dies of SIGINT itself, so that a shell's loop ends
-//	137    SIGKILL: a limit ended it (oom, output, pids), if a line and the report say so, or somebody killed it
-//	153    SIGXFSZ: a file grew beyond its limit (file-size), or a shell says so of its child
+//	128+n  signal n ended the program, or the launch; of these
+//	130    SIGINT, by Ctrl-C or sent to cordon; cordon then ends itself by SIGINT too, so that a shell's loop ends
+//	137    SIGKILL: a limit (oom, output, pids) if stderr and the report name it; otherwise somebody killed it
+//	153    SIGXFSZ: a file grew beyond the limit file-size, in the program or in a child of a shell
 //
 // `run --detach` prints the sandbox's ID on stdout and exits with 0 once the program runs. Later messages of its
 // launcher go to the log. `wait`, `audit` and `record CMD` exit with the code with which `run` would have exited, but

@@ -13,7 +13,7 @@ func newWait(u *ui) *cobra.Command {
 		Use:   "wait SANDBOX...",
 		Short: "Wait until sandboxes have ended, and print their exit codes",
 		Long: "Wait until sandboxes have ended, and print the exit code of each on a line: the code with which cordon run would have\n" +
-			"exited. If a sandbox has already ended and you have not removed it, its code is printed at once.\n\n" +
+			"exited. If a sandbox has already ended and you have not removed it, cordon prints its exit code at once.\n\n" +
 			"The exit code of cordon wait is the code of the sandbox that you name last, as with wait(1) in a shell.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),

@@ -81,9 +81,9 @@ func newWhy(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "why [flags] QUESTION",
 		Short: "Say whether a profile allows something, which line decides, and what would allow it",
-		Long: "Say whether a profile allows something, which layer and which line decide, and what else was checked. If the profile\n" +
-			"denies it, cordon why also gives the narrowest change that would allow it, and says what else that change allows. It\n" +
-			"has tried the change in a simulation. cordon why runs nothing.\n\n" +
+		Long: "Say whether a profile allows something, which layer (the filter, the mounts, Landlock …) and which line decide, and\n" +
+			"what else cordon why checked. If the profile denies it, cordon why also gives the narrowest change that would allow\n" +
+			"it, and says what else that change allows. It tries the change in a simulation first. cordon why runs nothing.\n\n" +
 			aboutQuestions() + "\n" +
 			"  cordon why --last                                    explain the last run that failed\n" +
 			"  cordon why -p build open:/etc/shadow\n" +
@@ -111,7 +111,7 @@ func newWhy(u *ui) *cobra.Command {
 	addQueryFlags(c, &f.runFlags, "")
 	c.Flags().StringVar(&f.arch, "arch", "", "`NAME` of the call's architecture: amd64, i386, x32, arm64, arm or riscv64")
 	c.Flags().BoolVar(&f.last, "last", false, "explain the last cordon run that failed, with its profile and directory")
-	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print nothing; answer by the exit code alone")
+	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print nothing; the exit code alone is the answer")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c
 }

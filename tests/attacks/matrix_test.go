@@ -82,10 +82,12 @@ func matrixText(cells map[string]string) string {
 	var b strings.Builder
 	b.WriteString("# The attacks\n\n" +
 		"`make attacks` runs each attack of this table as root and as an ordinary user, in a sandbox made from each shipped\n" +
-		"profile that claims to stop it, and writes this page if none succeeds. The attacks are in `tests/attacks`. A cell says\n" +
-		"what the attacker got: an errno, a signal, or `blocked` if the attack ended without one; root's answer first if they\n" +
-		"differ. `absent` means that this kernel lacks what the attack uses, or that only root can prepare it. A dash means that\n" +
-		"the profile makes no such claim.\n\n| | attack | layer |")
+		"profile that should stop it, and writes this page if no attack succeeds. The attacks are in `tests/attacks`. A cell\n" +
+		"says what the attacker got: an errno, a signal, or `blocked` if the attack failed without an errno or a signal. If the\n" +
+		"results of root and of the ordinary user differ, root's result is first. `absent` means that this kernel lacks a\n" +
+		"feature that the attack needs, or that only root can prepare the attack. A dash means that the profile does not claim\n" +
+		"to stop the attack.\n\n" +
+		"| | attack | layer |")
 	for _, p := range columns {
 		b.WriteString(" " + p + " |")
 	}
