@@ -29,7 +29,7 @@ func newInspect(u *ui) *cobra.Command {
 	return c
 }
 
-// inspected is everything that is known about a sandbox.
+// inspected is everything that cordon knows about a sandbox.
 type inspected struct {
 	shown
 	Log     *statedir.LogState `json:"log,omitempty"`
@@ -135,7 +135,7 @@ func (i *inspected) summary() []string {
 	return s
 }
 
-// lostLine returns a line that says how much the log lacks, and why.
+// lostLine returns a line that says how many bytes of output the log lacks, and why.
 func lostLine(n int64, why string) []string {
 	if n == 0 {
 		return nil
