@@ -149,7 +149,7 @@ func (p *policy) rule(d *decision, r *filter.Rule, abi filter.Arch, call string)
 	if other.Kind == filter.Unset {
 		other = p.denied
 	}
-	if abi == filter.I386 && (call == "mmap" || call == "select") { // the arguments of this call are in memory, not in registers
+	if abi == filter.I386 && (call == "mmap" || call == "select") { // its arguments are in memory, not in registers
 		return d.terminal(other), false, nil
 	}
 	reader := &reader{diagrams: d.diagrams, call: call, abi: abi}
