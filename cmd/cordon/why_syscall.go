@@ -28,7 +28,7 @@ type asked struct {
 	Name      string  `json:"name"`
 	Text      string  `json:"text,omitempty"`
 	Value     *uint64 `json:"value,omitempty"` // its value in the register; absent if unknown
-	Inspected bool    `json:"inspected"`       // a condition that could decide uses it (but not what a pointer points to)
+	Inspected bool    `json:"inspected"`       // a condition that could decide uses it (not what it points to)
 }
 
 // step is an executed instruction of the filter.
