@@ -86,7 +86,7 @@ const (
 	ByArch        Decider = iota // the call is of another architecture, or of x32, that is not in Foreign
 	ByUnknown                    // the number is in no table
 	ByDeny                       // an item of Deny
-	ByMultiplexer                // socketcall or ipc, if one of the calls that it can make is not allowed without conditions
+	ByMultiplexer                // socketcall or ipc, because not every call that it can make is allowed without conditions
 	ByRule                       // the rules about the call
 	ByAllow                      // an item of Allow
 	ByDefault                    // the default applies, because nothing names the call

@@ -258,7 +258,7 @@ func TestLearn(t *testing.T) {
 			}
 			f, r := learned(t, c.opts, seen)
 			text := r.YAML()
-			all := string(text) + strings.Join(strings.Fields(string(text)), " ") + "\n" // as written, and with joined lines
+			all := string(text) + strings.Join(strings.Fields(string(text)), " ") + "\n" // as written, and long lines in one
 			for _, n := range r.Notes {
 				all += "note: " + n.What + ": " + n.Why + "\n"
 			}

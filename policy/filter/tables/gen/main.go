@@ -181,7 +181,7 @@ func writeCalls(b *bytes.Buffer, calls []call) {
 	for i, c := range calls {
 		if c.since != "" {
 			var maj, min int
-			if n, _ := fmt.Sscanf(strings.Replace(c.since, "2.6.", "2.", 1), "%d.%d", &maj, &min); n != 2 { // 2.6.x as 2.x
+			if n, _ := fmt.Sscanf(strings.Replace(c.since, "2.6.", "2.", 1), "%d.%d", &maj, &min); n != 2 { // 2.6.x as 2, x
 				log.Fatalf("calls.txt: %s: release %q", c.name, c.since)
 			}
 			fmt.Fprintf(b, "%d: %d<<8 | %d, // %s\n", i, maj, min, c.name)
