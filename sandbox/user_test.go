@@ -38,7 +38,7 @@ func asUserToo(t *testing.T) {
 			args = append(args, "-test.short")
 		}
 		cmd := exec.Command(testBinary(t), args...)
-		cmd.Dir = filepath.Join(home, "work")                                                                // a home is unfit to work in
+		cmd.Dir = filepath.Join(home, "work")                                                                // a home is no place to work in
 		if err := errors.Join(os.Mkdir(cmd.Dir, 0o755), os.Chown(cmd.Dir, testUser, testUser)); err != nil { //nolint:gosec // no secret
 			t.Fatal(err)
 		}

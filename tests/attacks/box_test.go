@@ -101,7 +101,7 @@ func makeRootfs(dir string) error {
 	}
 	err = errors.Join(copyFile(busybox, dir+"/bin/busybox"), copyFile(probeBin, dir+"/probe"),
 		os.WriteFile(dir+"/etc/passwd", []byte("root:x:0:0::/root:/bin/sh\n"), 0o644))
-	for _, name := range []string{"group", "hosts", "hostname", "nsswitch.conf", "resolv.conf"} { // generated files replace them
+	for _, name := range []string{"group", "hosts", "hostname", "nsswitch.conf", "resolv.conf"} { // what can be generated has to be there
 		err = errors.Join(err, os.WriteFile(dir+"/etc/"+name, nil, 0o644))
 	}
 	for _, name := range []string{"sh", "ls", "cat", "sleep", "true", "env", "id", "mkdir", "ln", "mv", "rm", "touch"} {

@@ -384,7 +384,7 @@ func propagated(b *box) outcome {
 	return blocked("not seen, or with the flags")
 }
 
-// Row 6: paths in profiles.
+// The functions below are row 6 of the threat model: paths in profiles.
 
 func badPaths(b *box) outcome {
 	for _, line := range []string{

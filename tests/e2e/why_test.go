@@ -14,21 +14,21 @@ import (
 	"testing"
 )
 
-// denied is something that a profile does not allow. The test shows that it fails, asks cordon why about it, and shows
-// that it works with the suggested flags.
+// denied is an operation that a profile does not allow. The test shows that the operation fails, asks `cordon why`
+// about it, and shows that it succeeds with the suggested flags.
 type denied struct {
-	flags  string // of cordon run and cordon why, split at spaces
-	script string // for sh; or for perl, where it begins with "perl "
+	flags  string // for cordon run and cordon why, separated by spaces
+	script string // for sh; for perl, if it begins with "perl "
 	ask    string
 	layer  string
-	fails  string // a word of the error; "" for any
+	fails  string // a word of the error; "" means any error
 	fixed  bool   // the flags of the answer make the script succeed
 }
 
-// The numbers are amd64's. $H is a home, $W the working directory, which both belong to the caller; $P a process of the
-// host, $T a port where somebody listens on it, $A an abstract socket.
+// The numbers are those of amd64. $H is a home and $W the working directory; both belong to the caller. $P is a process
+// of the host, $T a port where a process of the host listens, and $A an abstract socket.
 var denials = []denied{
-	// Mounts: what is not shown.
+	// Mounts: files that are not shown.
 	{"", "cat $H/notes", "open:$H/notes", "mount", "No such file", true},
 	{"", "ls $H/project", "open:$H/project", "mount", "No such file", true},
 	{"-p mini", "cat /etc/hostname", "open:/etc/hostname", "mount", "No such file", true},
@@ -39,7 +39,7 @@ var denials = []denied{
 	{"", "echo x >>data", "open:data:w", "mount", "Read-only", true},
 	{"", "echo x >new", "open:new:w", "mount", "Read-only", true},
 	{"", "mkdir sub/new", "open:sub/new:w", "mount", "Read-only", true},
-	{"-p build", "echo x >$W.beside/file", "open:$W.beside/file:w", "mount", "", false}, // absent in build: another directory of /var/tmp
+	{"-p build", "echo x >$W.beside/file", "open:$W.beside/file:w", "mount", "", false}, // build shows another /var/tmp
 	{"--ro $H/project", "echo x >$H/project/file", "open:$H/project/file:w", "mount", "Read-only", true},
 	{"", "h=$(cat /proc/sys/kernel/hostname); echo $h >/proc/sys/kernel/hostname", "open:/proc/sys/kernel/hostname:w", "mount", "", false},
 	{"--mount {bind:$W,mode:rw,noexec:true}", "$W/script", "open:$W/script:x", "mount", "ermission denied", false},
