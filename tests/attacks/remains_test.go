@@ -33,7 +33,7 @@ func (b *box) remains() (lines []string) {
 		return nil
 	})
 	home := slices.DeleteFunc(strings.Split(listing(b.site.home), "\n"), func(line string) bool {
-		return strings.HasPrefix(line, b.site.home+"/.local/state/cordon") // the record of what sandboxes could write stays
+		return strings.HasPrefix(line, b.site.home+"/.local/state/cordon") // records may stay
 	})
 	return append(lines, home...)
 }

@@ -137,7 +137,7 @@ func (s *scene) audited(t *testing.T, list []denied) (mended int) {
 			reset(t, s.work)
 			a, text := s.audit(t, &d, nil)
 			if !slices.Contains(a.layers(), d.layer) {
-				if _, _, bare := s.run(t, s.command(&d)...); d.layer == "file" && bare != 0 { // nor is it possible without
+				if _, _, bare := s.run(t, s.command(&d)...); d.layer == "file" && bare != 0 { // nor without
 					return
 				}
 				t.Fatalf("want %s: %s", d.layer, text)

@@ -59,7 +59,7 @@ func TestPlanIsWhatHappens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			work, err := os.MkdirTemp(dir, "run-")
-			for _, own := range []string{"/.config/cordon/profiles", "/.local/state/cordon", "/.cache/cordon"} { // the run would make them
+			for _, own := range []string{"/.config/cordon/profiles", "/.local/state/cordon", "/.cache/cordon"} { // or the run makes them first
 				err = errors.Join(err, os.MkdirAll(work+".home"+own, 0o700))
 			}
 			if err != nil {
@@ -253,7 +253,7 @@ func (c *comparison) step(s printedStep, line string) error {
 		}
 		return nil
 	}
-	want := slices.DeleteFunc(slices.Clone(s.Args), func(a string) bool { return a == "%nonce" }) // strace shows five for execveat
+	want := slices.DeleteFunc(slices.Clone(s.Args), func(a string) bool { return a == "%nonce" }) // strace: five
 	// strace omits arguments that the operation, or the type of node, does not use.
 	for len(want) > len(got) && (want[len(want)-1] == "0" || want[len(want)-1] == "NULL") {
 		want = want[:len(want)-1]
