@@ -3,12 +3,12 @@ package walk
 // This file remembers what walks have found in directories, so that a later walk lists only directories that have
 // changed since. With a wrong memory, a walk could miss a secret, and the sandbox would show it to a task. Therefore:
 //
-//   - A directory is identified by its device, its inode number, its mtime and its ctime. If a name is added, removed or
-//     changed, the kernel sets both times to the present. Anybody can set mtime back, but no call can set ctime to a
+//   - A directory is identified by its device, its inode number, its mtime and its ctime. If a name is added, removed
+//     or changed, the kernel sets both times to the present. Anybody can set mtime back, but no call can set ctime to a
 //     time other than the present.
 //   - The times are read before and after the directory is listed. A directory that has changed in between, or in the
-//     two seconds before, is not remembered. The clock for files ticks every 1 to 10 ms, and a second change in the same
-//     tick leaves no trace.
+//     two seconds before, is not remembered. The clock for files ticks every 1 to 10 ms, and a second change in the
+//     same tick leaves no trace.
 //   - Only directories of file systems whose numbers and times come from this kernel are remembered: see numbered. A
 //     server, or a program that implements a file system, could return any times.
 //   - If somebody sets the clock back, the same times come again. So a memory is dropped if the difference between the

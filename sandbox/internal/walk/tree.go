@@ -120,8 +120,7 @@ type pool struct {
 	err   error // why the walk ended early
 }
 
-// Run executes the walk. It returns the error of Step, or ErrTooMany, or nil. For directories that could not be read it
-// only calls the Visitor.
+// Run executes the walk. It returns the error of Step, ErrTooMany or nil. Unreadable directories go to the Visitor.
 func (t *Tree) Run() error {
 	p := &pool{t: t, busy: 1, more: make(chan struct{}, 2)}
 	w := &worker{pool: p, visitor: t.New(), first: true, buf: make([]byte, firstRead)}
