@@ -183,7 +183,7 @@ const (
 	HostCaller HostUser = "caller"
 )
 
-// User says which ids the task has, inside and on the host. If the profile sets no id, that is the caller's id inside.
+// User says which ids the task has, inside and on the host. By default it has the caller's ids inside.
 type User struct {
 	UID    Opt[uint32]
 	GID    Opt[uint32]

@@ -271,7 +271,8 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-// TestNoTCPProtocols asks the filter of each shipped profile about setsockopt(2) with TCP_ULP (31), and with TCP_NODELAY (1).
+// TestNoTCPProtocols checks what the filter of each shipped profile decides about setsockopt(2): with TCP_ULP (31), and
+// with TCP_NODELAY (1).
 func TestNoTCPProtocols(t *testing.T) {
 	arch, _ := filter.ParseArch("amd64")
 	for _, c := range shipped {

@@ -315,7 +315,7 @@ func narrow(abi Arch, call uint16) bool {
 	return false
 }
 
-// split reports whether an argument takes two registers of a 32-bit ABI, or follows one that does.
+// split reports whether an argument takes two registers of a 32-bit ABI, or comes after an argument that does.
 func (p *parser) split(index int) bool {
 	if !p.arch.is32() && p.arch != X32 {
 		return false

@@ -85,7 +85,7 @@ func (p *parser) word() {
 	}
 }
 
-// operators lists the operators. One of two characters comes before the one that is its first character.
+// operators lists the operators. An operator of two characters comes before the operator that is its first character.
 var operators = [...]struct {
 	text string
 	tok  token

@@ -219,7 +219,7 @@ func TestLintCodes(t *testing.T) {
 	}
 }
 
-// TestLintLifted checks that lint finds removed hide rules, whoever wrote the rules.
+// TestLintLifted checks that lint finds removed hide rules, even if the profile itself has set the rule.
 func TestLintLifted(t *testing.T) {
 	p := policy.Merge(read(t, "hide: [~/.netrc]\n"), read(t, "hide: [{remove: ~/.netrc}]\n"))
 	found, err := Check(p, Options{File: "p.yaml", Arch: "amd64", Text: func(string) []byte { return nil }})

@@ -107,7 +107,7 @@ func (b *box) leaveBits(kind, dir, inside string) outcome {
 	return blocked("no file with bits")
 }
 
-// withRights lists the files in a tree that give rights to whoever runs them.
+// withRights lists the files in a tree that give rights to everybody who runs them.
 func withRights(dir string) (found []string) {
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

@@ -368,7 +368,7 @@ func (b *box) start(args ...string) *running {
 	return r
 }
 
-// attempt runs an attack. An attack that cannot go on panics with its outcome, which attempt returns.
+// attempt runs an attack. An attack that cannot continue panics with its outcome, and attempt returns the outcome.
 func attempt(run func(*box) outcome, b *box) (o outcome) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -15,8 +15,8 @@ import (
 // multiple of the workload's time under the sandbox's filter.
 const fits = 1.02
 
-// audits measures each workload of the recordings in turn under a sandbox's filter, in an audit of calls, and in a
-// complete audit. The workload measures its own time, inside. The shortest time of each counts.
+// audits measures each workload of the recordings under a sandbox's filter, in an audit of calls, and in a complete
+// audit. It alternates between the three. The workload measures its own time, inside. The shortest time of each counts.
 func audits(e effort) error {
 	self, err := os.Executable()
 	if err != nil {

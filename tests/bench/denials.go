@@ -23,7 +23,7 @@ const maxReportedCall = 1.05
 // A callCost is the time of calls in the profile default, in nanoseconds, with one value for each round.
 type callCost struct{ Allowed, Denied []float64 }
 
-// denials measures calls in turn in a sandbox that reports denied calls and in one that does not. Both run this
+// denials measures calls in a sandbox that reports denied calls, and in one that does not, alternately. Both run this
 // program.
 func (f *figures) denials(dir string, e effort) error {
 	for range e.Denials {

@@ -25,7 +25,7 @@ type denied struct {
 	fixed  bool   // the flags of the answer make the script succeed
 }
 
-// The numbers are those of amd64. $H is a home and $W the working directory; both belong to the caller. $P is a process
+// The call numbers are for amd64. $H is a home and $W the working directory; both belong to the caller. $P is a process
 // of the host, $T a port where a process of the host listens, and $A an abstract socket.
 var denials = []denied{
 	// Mounts: files that are not shown.

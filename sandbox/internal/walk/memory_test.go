@@ -46,7 +46,7 @@ func search(t *testing.T, dir string, stored []byte) (next []byte, seen []string
 	return next, seen
 }
 
-// secrets returns those of the paths for which the search looks.
+// secrets returns the paths in seen that the search must find.
 func secrets(seen []string) (list []string) {
 	for _, path := range seen {
 		if strings.HasSuffix(path, "/.env") {
