@@ -80,8 +80,8 @@ func (w *recordedWork) here() bool {
 }
 
 // recordings measures each workload alone, recorded by each back end, and under strace, alternately. The
-// workload measures its own time, inside, so the time for the launch and for loading the programs of bpf does not count.
-// strace runs only once.
+// workload measures its own time, inside, so the time for the launch and for loading the programs of bpf does not
+// count. strace runs only once.
 func recordings(e effort) error {
 	self, err := os.Executable()
 	if err != nil {
