@@ -264,7 +264,7 @@ func tightLimits(b *box) outcome {
 	return blocked("works, or says why not")
 }
 
-// The functions below are row 18 of the threat model: processes outside that read the launcher and init.
+// The function below is a part of row 18 of the threat model: a process outside reads the launcher and init.
 
 // outsideReads checks that another process of the same user cannot read the launcher and init. Both are not dumpable,
 // so the kernel gives their files in /proc to root.

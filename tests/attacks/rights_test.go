@@ -92,7 +92,7 @@ func bareRoot(wrap ...string) control {
 	return control{who: []string{"root"}, run: run}
 }
 
-// The functions below are row 50 of the threat model: denied calls without end.
+// The function below is a part of row 50 of the threat model: denied calls without end.
 
 var deniedCount = regexp.MustCompile(`denied: .* ×(\d+) `)
 
@@ -117,7 +117,7 @@ func endlessDenials(b *box) outcome {
 	return blocked("%d calls", total)
 }
 
-// The functions below are row 51 of the threat model: root without some of its rights.
+// The functions below are row 51 of the threat model: root becomes another user and keeps its capabilities.
 
 // withRanges runs a program in a mount namespace in which /etc/subuid and /etc/subgid have a range for root. No other
 // mount namespace sees these files.
