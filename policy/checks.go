@@ -120,7 +120,8 @@ func endpointFault(err error) *fault {
 	return nil
 }
 
-// capNames lists the capabilities(7) by number, without CAP_. The last one, number 40, is new in Linux 5.9.
+// capNames lists the capabilities of capabilities(7) by number, without CAP_. Number 40, the last one, exists since
+// Linux 5.9.
 var capNames = [...]string{
 	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
 	"LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",

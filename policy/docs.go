@@ -10,7 +10,7 @@ func Schema() []byte { return []byte(schema) }
 
 // Key describes a key of the language, for the reference, the JSON Schema and completion.
 type Key struct {
-	Path    string // "limits.memory"; "mounts[bind].mode" for a key of one form of an item
+	Path    string // "limits.memory"; "mounts[bind].mode" for a key that only one form of an item has
 	Name    string
 	Type    string // one of the Type constants
 	List    bool   // the value is a list of items of Type
@@ -25,13 +25,13 @@ type Key struct {
 	Apart   string // why no flag can set the key
 	Keys    []Key  // the keys of a section
 	Forms   []Form // the forms of a value that may be one of several mappings
-	Other   string // a pattern for text that may stand in place of the mapping
+	Other   string // a pattern that a text must match to take the place of the mapping
 }
 
 // Form is one of the mappings that a root or a mount may be.
 type Form struct {
 	Doc  string
-	Keys []Key // the first key tells which form a mapping has
+	Keys []Key // the first key identifies the form
 }
 
 // typeNames lists the names of the types in the reference.

@@ -6,8 +6,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// TestExecOnce lets the launcher's own call pass and nothing else: not execve, not another nonce, no half of it, and on
-// no other ABI that the profile has.
+// TestExecOnce checks that the filter for `exec: once` allows only the launcher's own call. It must deny execve,
+// execveat with a different nonce or with half of the nonce, and the call on every other ABI of the profile.
 func TestExecOnce(t *testing.T) {
 	const nonce = 0xfedcba9876543210
 	p := Profile{Syscalls: Syscalls{Exec: ExecOnce, Arches: []string{"native", "i386", "x32"}, Allow: []SyscallItem{{Name: "@process"}, {Name: "execve"}, {Name: "execveat"}}}}

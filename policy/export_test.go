@@ -1,11 +1,11 @@
 package policy
 
-// What the tests of the packages below see of the table.
+// This file exports the table of keys for tests in other packages.
 
 // MountKey is a key of a mount.
 type MountKey struct {
 	Name string
-	At   func(*Mount) any // a pointer to its field
+	At   func(*Mount) any // returns a pointer to the key's field
 }
 
 // MountKeys yields the keys of every kind of mount.

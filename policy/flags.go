@@ -13,10 +13,10 @@ type Flag struct {
 	Doc   string
 	Key   string // the key that it sets, such as "limits.memory"; "" if it sets a part of a key, or several keys
 	Short string // the one-letter form; "" if there is none
-	For   string // for another tool's name: cordon's own flag, which means the same; the help omits such names
+	For   string // if this flag is another tool's name for a flag of cordon: cordon's flag; the help omits such flags
 }
 
-// CommandLine is the File of a position that is a flag.
+// CommandLine is the value of Pos.File for a value that a flag has set.
 const CommandLine = "command line"
 
 // setter stores the value of a flag in a profile.
@@ -91,7 +91,8 @@ func AllFlags(yield func(Flag) bool) {
 	}
 }
 
-// flagsOf yields the flags of keys. path is the section that contains the keys. It returns false if yield did.
+// flagsOf yields the flags of keys. path is the section that contains the keys. If yield returns false, flagsOf stops
+// and returns false.
 func flagsOf[T any](keys []key[T], path string, yield func(Flag) bool) bool {
 	for i := range keys {
 		k := &keys[i]
@@ -130,7 +131,7 @@ func Flags() []Flag {
 	return out
 }
 
-// FromFlag stores in the profile over what a flag says. The caller merges over on top of all other profiles. For a flag
+// FromFlag stores a flag's value in the profile over. The caller merges over on top of all other profiles. For a flag
 // without a value, value is "" or "true". The error is an *Error.
 func FromFlag(over *Profile, name, value string) error {
 	var f Flag
@@ -163,7 +164,7 @@ func (f *Flag) apply(over *Profile, value string, at Pos) *fault {
 		return bad("invalid UTF-8", "a profile could not say this")
 	}
 	name := f.Name
-	for range 2 { // first by its own name, then by the name of the flag for which it stands
+	for range 2 { // first by its own name, then by the name of cordon's flag that means the same
 		if i := slices.IndexFunc(setters[:], func(s setter) bool { return s.name == name }); i >= 0 {
 			return setters[i].set(over, value, at)
 		}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Each flag, as Show says it.
+// TestFromFlag checks each flag by the text that Show returns for the resulting profile.
 func TestFromFlag(t *testing.T) {
 	for _, c := range []struct{ name, value, want string }{
 		{"rw", ".", "mounts:\n  - {bind: ., mode: rw}"},

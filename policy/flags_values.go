@@ -66,7 +66,7 @@ func tmpfsFlag(p *Profile, v string, at Pos) *fault {
 	return p.addMount(m)
 }
 
-// mountFlag parses an item of mounts:, written as in a profile, or as docker(1) has it.
+// mountFlag parses an item of mounts:, written as in a profile, or as docker(1) writes it.
 func mountFlag(p *Profile, v string, at Pos) *fault {
 	if !strings.HasPrefix(v, "{") && strings.Contains(v, "=") {
 		return typedMount(p, v, at)
@@ -135,7 +135,7 @@ func netFlag(p *Profile, v string, at Pos) *fault {
 		}
 		return bad(Quote(v)+" is not a network", hint)
 	}
-	p.Network.Mode, p.Namespaces.Net = net, ns // a list of other flags stays, and contradicts
+	p.Network.Mode, p.Namespaces.Net = net, ns // a list of other flags stays; Validate reports the contradiction
 	p.mark("network", at)
 	p.mark("namespaces.net", at)
 	return nil

@@ -42,8 +42,8 @@ func sameAs(d *yaml.Document, file string, out []byte) *Error {
 	return nil
 }
 
-// quotedAnew finds a path or a name that has no quotes in a but has quotes in b, because formatting would then turn an
-// error into a valid value.
+// quotedAnew finds a path or a name that is not quoted in a but is quoted in b. Such quotes would turn an error into a
+// valid value.
 func quotedAnew(a, b *yaml.Node) *yaml.Node {
 	if a == nil {
 		return nil

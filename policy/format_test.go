@@ -64,7 +64,7 @@ func TestFormatErrors(t *testing.T) {
 	}
 }
 
-// A formatter that takes for ever is as bad as one that lies.
+// TestFormatIsBounded checks that Format ends soon, whatever the input is.
 func TestFormatIsBounded(t *testing.T) {
 	r := strings.Repeat
 	for name, in := range map[string]string{
@@ -85,7 +85,7 @@ func TestFormatIsBounded(t *testing.T) {
 	}
 }
 
-// plain is a copy of a profile without positions.
+// plain returns a copy of a profile without positions.
 func plain(p *Profile) *Profile {
 	q := reflect.New(reflect.TypeFor[Profile]()).Elem()
 	q.Set(reflect.ValueOf(*p))
@@ -155,7 +155,7 @@ func TestShowOfNothing(t *testing.T) {
 	}
 }
 
-// What Parse refuses because quotes are missing is not given them.
+// TestFormatKeepsErrors checks that Format adds no quotes to a value that Parse refuses because it has none.
 func TestFormatKeepsErrors(t *testing.T) {
 	for _, in := range []string{
 		"mounts: [{bind: ./.git mode ro, optional: true}]\n", "hide:\n  - ~/.ssh, ~/.aws\n", "env:\n  keep:\n    - A,B\n",

@@ -27,12 +27,13 @@ func seed(f *testing.F) {
 	f.Add([]byte("a: |+\n  b\n\nc: >2-\n   d\n  e\n\"f\": 'g\n\n  h'\n"))
 }
 
-// bounded ends the test where an input takes for ever, so that it is kept.
+// bounded stops the test if an input takes too long, so that the fuzzer keeps the input.
 func bounded(data []byte) (stop func() bool) {
 	return time.AfterFunc(5*time.Second, func() { panic(fmt.Sprintf("hangs on %q", data)) }).Stop
 }
 
-// What is accepted can be shown and read back, and validating it never fails in another way than with errors.
+// FuzzParse checks that every profile that Parse accepts can be shown and read back, and that Validate returns only
+// errors of type Errors.
 func FuzzParse(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -102,8 +103,8 @@ func FuzzFromFlag(f *testing.F) {
 	})
 }
 
-// What is added to a profile that can be read leaves one that can be read, with every comment of a person; and a second time
-// nothing is added.
+// FuzzUpdate checks three things after Update: the profile can be read, it has all comments that a person wrote, and a
+// second Update adds nothing.
 func FuzzUpdate(f *testing.F) {
 	f.Add([]byte("version: 1 # one\nsyscalls: {allow: [read]} # all\nmounts:\n  - {bind: /x} # b.rec:1\n"))
 	f.Add([]byte("# top\n\nsyscalls:\n  rules:\n    # why\n    - {socket: family == AF_UNIX} # b.rec:7\n  # No other program was executed.\n  exec: once\n"))
@@ -118,7 +119,7 @@ func FuzzUpdate(f *testing.F) {
 		}
 		out, err := Update("p.yaml", old, p, nil, nil)
 		if err != nil {
-			return // a comment that would be lost is an error
+			return // Update refuses to lose a comment
 		}
 		if _, err := Parse("p.yaml", out); err != nil {
 			t.Fatalf("%v\n%s", err, out)

@@ -1,7 +1,7 @@
 package policy
 
-// The profile language is one table of keys. The decoding, formatting and display of profiles, the suggestions, the
-// flags, the reference and the JSON Schema all follow from it. Nothing in it is computed at start-up.
+// The profile language is one table of keys. The code that decodes, formats and shows profiles uses this table. So do
+// the suggestions, the flags, the reference and the JSON Schema. Nothing in the table is computed at start-up.
 
 // typ is the type of a value in the profile language.
 type typ uint8
@@ -57,10 +57,10 @@ type spec struct {
 	words    []string // for tWord: the allowed words; the first is the zero value
 	min, max int64    // the range of a tInt; min is also the smallest tSize
 	doc      string   // the description, in one sentence
-	def      string   // the default, if the profile does not contain the key
+	def      string   // the value that applies if the profile does not contain the key
 	example  string
 	flags    []flag // the flags that set it; the last one can set everything that the key can
-	twin     string // the flag, without --, of another key that sets this one too
+	twin     string // another key's flag, without --, that sets this key too
 	apart    string // why no flag sets it
 }
 
@@ -76,7 +76,7 @@ type flag struct {
 type key[T any] struct {
 	spec
 	at   func(*T) any
-	keys []key[T] // the keys of a section
+	keys []key[T] // for a section: its keys
 }
 
 // form is one of the shapes that a mapping may have. The first key of the mapping tells its form.
@@ -111,8 +111,8 @@ var (
 		"/etc/resolv.conf"}
 )
 
-// MissingLandlockRights is a part of a layer that MissingLayer may name: rights and scopes that an older kernel's
-// Landlock does not know, if the sandbox's mounts and namespaces restrict the same.
+// MissingLandlockRights is a value of MissingLayer that names only a part of a layer: the rights and scopes that the
+// Landlock of an older kernel does not know. They may be missing only if mounts and namespaces restrict the same.
 const MissingLandlockRights Layer = "landlock-rights"
 
 var language = []key[Profile]{

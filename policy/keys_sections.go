@@ -1,6 +1,6 @@
 package policy
 
-// This file has the keys of the sections.
+// This file contains the keys of the sections.
 
 var namespaceKeys = []key[Profile]{
 	{spec: spec{name: "user", typ: tNamespace, def: "new", example: "new", twin: "ns",

@@ -11,7 +11,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// Every field of Profile has its key: a field that is forgotten could be neither written nor merged.
+// TestEveryFieldHasAKey checks that every field of Profile has a key, because a profile could neither set nor merge a
+// field without one.
 func TestEveryFieldHasAKey(t *testing.T) {
 	p := &Profile{}
 	reached := map[uintptr]bool{}
@@ -55,7 +56,7 @@ func walkFields(v reflect.Value, f func(string, uintptr)) {
 	}
 }
 
-// Every field of Mount is a key of some form.
+// TestEveryMountFieldHasAKey checks that every field of Mount is a key of some form.
 func TestEveryMountFieldHasAKey(t *testing.T) {
 	m := &Mount{}
 	reached := map[uintptr]bool{}
@@ -71,12 +72,12 @@ func TestEveryMountFieldHasAKey(t *testing.T) {
 	})
 }
 
-// Every key has a text, an example and a flag, or a word on why it has none; every flag that is no part of the table sets
-// a key. Scalars can be copied and compared.
+// TestEveryKeyHasAFlag checks that every key has a text and an example, and either a flag or a reason why it has none.
+// Every flag that is not in the table must set a key. Copies of scalars must compare as equal.
 func TestEveryKeyHasAFlag(t *testing.T) {
 	for _, k := range allKeys() {
 		section := k.Keys != nil && k.Other == ""
-		form := strings.Contains(k.Path, "[") // --root and --mount have all of them
+		form := strings.Contains(k.Path, "[") // the flags --root and --mount set all keys of a form
 		switch {
 		case k.Doc == "" || k.Example == "" && !section:
 			t.Errorf("%s has no words or no example", k.Path)
@@ -121,7 +122,7 @@ func TestEveryKeyHasAFlag(t *testing.T) {
 	})
 }
 
-// allKeys are the keys of the sections and of all forms.
+// allKeys returns the keys of the sections and of all forms.
 func allKeys() []Key {
 	var all []Key
 	var visit func([]Key)
@@ -138,7 +139,8 @@ func allKeys() []Key {
 	return all
 }
 
-// A text says that something is not supported if, and only if, a profile with its example is refused for that reason.
+// TestNoTextIsStale checks that the text of a key says "not supported" exactly if a profile with the key's example is
+// refused for that reason.
 func TestNoTextIsStale(t *testing.T) {
 	refused := func(path, example string) bool {
 		section, name, nested := strings.Cut(path, ".")
@@ -168,7 +170,7 @@ func TestNoTextIsStale(t *testing.T) {
 	}
 }
 
-// The examples of the table are examples.
+// TestExamples checks that each example in the table is a valid value of its key.
 func TestExamples(t *testing.T) {
 	var visit func(keys []Key, indent string)
 	visit = func(keys []Key, prefix string) {
@@ -264,7 +266,8 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
-// TestSelfFilter: prctl(PR_SET_SECCOMP) is refused wherever seccomp(2) is not allowed in any case, and no other prctl is.
+// TestSelfFilter checks prctl(PR_SET_SECCOMP). The filter must refuse it unless seccomp(2) is allowed with all
+// arguments. It must not refuse any other prctl.
 func TestSelfFilter(t *testing.T) {
 	for text, implied := range map[string]bool{
 		"{allow: [prctl]}":                                                  true,

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// A file lifts a rule by its text, or shows a path below one; what no rule hides, and what a pattern finds, is an error.
+// TestLiftedHide checks that a profile can remove a hide rule by its text, and can show a path below a hidden
+// directory. It is an error to do so if no rule hides the path, or if only a pattern matches it.
 func TestLiftedHide(t *testing.T) {
 	base := profileOf(t, "hide: [~/.ssh, ~/.netrc, \"**/.env\", \"~/.k*\"]\n")
 	over := profileOf(t, "hide: [{remove: ~/.netrc}, {remove: ~/.ssh/known_hosts}, {remove: ~/.other}, {remove: ~/.kube/x}, /more]\n")

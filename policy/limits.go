@@ -21,7 +21,7 @@ func checkRlimitName(s string) *fault {
 	return bad(Quote(s)+" is not an rlimit", didYouMean(s, rlimitNames[:]))
 }
 
-// checkRlimit refuses values that the kernel accepts but applies differently than they read.
+// checkRlimit refuses values that the kernel accepts but then takes for a different limit than their reader expects.
 func checkRlimit(name string, n uint64) *fault {
 	switch {
 	case name == "rss" && n != Unlimited:
@@ -34,7 +34,8 @@ func checkRlimit(name string, n uint64) *fault {
 	return nil
 }
 
-// rlimitIn returns the unit of an rlimit: bytes, seconds or microseconds. For a plain number it returns false and 0.
+// rlimitIn returns the unit of an rlimit: bytes is true for bytes, clock is a second or a microsecond for times. For a
+// plain number both are zero.
 func rlimitIn(name string) (bytes bool, clock time.Duration) {
 	switch name {
 	case "as", "core", "data", "fsize", "memlock", "msgqueue", "rss", "stack":
@@ -101,8 +102,8 @@ func setSorted[T any, K cmp.Ordered](list []T, x T, key func(*T) K) []T {
 	return slices.Insert(list, i, x)
 }
 
-// mergeIO adds the limits of a disk to those that the list has for the same path. If both limit the same thing, the
-// later limit holds.
+// mergeIO adds the limits of a disk to those that the list has for the same path. If both set the same limit, the one
+// in m replaces the other.
 func mergeIO(list []IOMax, m IOMax) []IOMax {
 	if i, found := slices.BinarySearchFunc(list, m.Path, func(x IOMax, path string) int { return cmp.Compare(x.Path, path) }); found {
 		for j, n := range list[i].fields() {
@@ -255,6 +256,6 @@ type Init string
 
 // The values of Init.
 const (
-	InitOwn  Init = ""     // a process of the launcher's, which reaps
+	InitOwn  Init = ""     // a process of the launcher, which reaps orphans
 	InitNone Init = "none" // the program
 )

@@ -10,10 +10,11 @@ import (
 )
 
 // Merge merges the profile over into base. A scalar that over sets replaces base's scalar. Lists are appended, and maps
-// are merged by key. Merge first removes from base what over removes. It changes neither argument.
+// are merged by key. Before it adds anything, Merge removes from base what over removes. It changes neither argument.
 //
-// A scalar counts as set if it has a Source or is not its zero value. A removal applies only to base, never to over
-// itself. Merge keeps a removal that matches nothing, so that Validate can report it or a further base can match it.
+// A scalar is set if it has a Source or is not its zero value. A removal applies only to base, never to over itself.
+// Merge keeps a removal that matches nothing. It may match when the result is merged into a further base; otherwise
+// Validate reports it.
 func Merge(base, over *Profile) *Profile {
 	p := *base
 	p.Sources = nil
@@ -61,7 +62,7 @@ func eachScalar(f func(section string, k *key[Profile])) {
 // landlock and network.
 func (k *spec) isScalar() bool { return k.typ != tSection && k.dict == 0 && !k.list }
 
-// has reports whether a scalar was set.
+// has reports whether the profile sets a scalar.
 func (p *Profile) has(section, name string) bool {
 	for i := range p.Sources {
 		path := p.Sources[i].Path
@@ -122,8 +123,8 @@ func unset(ptr any) bool {
 	return true
 }
 
-// namesTree reports whether a root section says which tree is the root. A section that comes from flags may only change
-// a tree.
+// namesTree reports whether a root section says which tree is the root. A section that comes from flags may instead
+// only change a tree that another profile names.
 func (p *Profile) namesTree() bool { return p.Root.Kind != RootEmpty || p.has("", "root") }
 
 // mergeRoot replaces the whole section root if over says which tree is the root. Otherwise it only sets the fields that
@@ -173,7 +174,8 @@ func (p *Profile) mergeMaps(over *Profile) {
 	p.Limits.Hugetlb = mergeInto(p.Limits.Hugetlb, over.Limits.Hugetlb, hugetlbKey)
 }
 
-// mergeInto returns a copy of base in which every item of over is set.
+// mergeInto returns a copy of base that also contains every item of over. An item of over replaces the item of base
+// with the same key.
 func mergeInto[T any, K cmp.Ordered](base, over []T, key func(*T) K) []T {
 	if len(over) == 0 {
 		return base
@@ -240,8 +242,8 @@ func (p *Profile) mergeNetwork(over *Profile) {
 	n.Mode, n.Allow, n.Publish = o.Mode, o.Allow, o.Publish
 }
 
-// mergeSources returns the sources of base and over, sorted by path. If both have a path, that of over counts. Sources
-// of values that a new root section or a removal has removed are left out.
+// mergeSources returns the sources of base and over, sorted by path. If both have a path, it returns the source of
+// over. It leaves out the sources of values that a new root section or a removal has removed.
 func mergeSources(base, over, merged *Profile) []Source {
 	if len(over.Sources) == 0 && len(over.Remove) == 0 {
 		return base.Sources
@@ -264,7 +266,7 @@ func mergeSources(base, over, merged *Profile) []Source {
 		}
 	}
 	if len(out) == 0 {
-		return nil // the same as for a profile that sets no scalar
+		return nil // as in a profile that sets no scalar
 	}
 	return out
 }
@@ -279,8 +281,8 @@ func stale(path string, over, merged *Profile) bool {
 // maxProfiles bounds how many profiles a profile may extend, directly or indirectly.
 const maxProfiles = 64
 
-// Extend loads the profiles that p extends, and those that these extend in turn. It merges each profile once, in the
-// given order, and then p over them. The result extends nothing. load reads one profile by its name.
+// Extend loads the profiles that p extends, and the profiles that these extend in turn. It merges each profile once, in
+// the given order, and then p over them. The result extends nothing. load reads one profile by its name.
 func Extend(p *Profile, load func(name string) (*Profile, error)) (*Profile, error) {
 	e := extender{load: load}
 	if err := e.add(p); err != nil {

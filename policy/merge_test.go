@@ -17,7 +17,8 @@ func parse(t *testing.T, file, text string) *Profile {
 	return p
 }
 
-// Each rule of merging: what Show says of the result, with the file that each value comes from.
+// TestMerge checks each rule of merging. It compares the text that Show returns for the result, which names the file of
+// each value.
 func TestMerge(t *testing.T) {
 	for _, c := range []struct{ name, base, over, want string }{
 		{"a later scalar wins", "hostname: a\ntty: inherit\n", "hostname: b\n", "hostname: b # over:1\ntty: inherit # base:2\n"},
@@ -97,7 +98,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// Merging over nothing changes nothing: a removal takes away from the base, not from its own profile, and is kept.
+// TestMergeOverNothing checks that a merge into an empty profile changes nothing. A removal applies to the base, not to
+// its own profile, and Merge keeps it.
 func TestMergeOverNothing(t *testing.T) {
 	for _, text := range []string{
 		"mounts: [{remove: .}, {remove: /p}, {tmpfs: /p, size: 2GB, mode: \"777\"}, {bind: ~/, optional: true}]\n",
@@ -117,7 +119,8 @@ func TestMergeOverNothing(t *testing.T) {
 	}
 }
 
-// Merging is associative, so that it does not matter in which order files are loaded.
+// TestMergeAssociative checks that merging is associative, so that the result does not depend on which files are merged
+// first.
 func TestMergeAssociative(t *testing.T) {
 	a := parse(t, "a", "tty: inherit\nenv: {keep: [A, B]}\nlimits: {wall: 1m}\nroot: {host: ro}\n")
 	b := parse(t, "b", "env: {remove: [A], keep: [C]}\nhostname: b\nroot: {empty: true}\n")
@@ -128,7 +131,8 @@ func TestMergeAssociative(t *testing.T) {
 	}
 }
 
-// A profile that a program made has no sources; what is not zero is set.
+// TestMergeWithoutSources checks profiles that a program made, which have no sources. In them every value that is not
+// zero counts as set.
 func TestMergeWithoutSources(t *testing.T) {
 	base := &Profile{Hostname: "a", TTY: TTYInherit, Network: Network{Mode: NetworkHost}, Root: Root{Kind: RootHost}}
 	over := &Profile{Hostname: "b", Limits: Limits{PIDs: Opt[int64]{true, 5}}, Landlock: Landlock{Off: true}}

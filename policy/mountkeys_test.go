@@ -9,7 +9,8 @@ import (
 	"cordon/policy/diff"
 )
 
-// Every key of every mount makes a difference, and every field of a mount belongs to a key.
+// TestDiffKnowsEveryKeyOfAMount checks that a difference in any key of a mount shows in a diff, and that every field of
+// a mount belongs to a key.
 func TestDiffKnowsEveryKeyOfAMount(t *testing.T) {
 	fields := map[string]bool{"Kind": true, "Pos": true}
 	for kind, keys := range policy.MountKeys {

@@ -6,8 +6,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// TestImpliedRulesKeepLog: rules that the launcher adds deny what they are about, and leave everything else as the profile
-// says, which is log where the default is.
+// TestImpliedRulesKeepLog checks the rules that the launcher adds. Each must deny only the call that it is for. All
+// other calls keep the profile's action, which is log if the default is log.
 func TestImpliedRulesKeepLog(t *testing.T) {
 	call := func(name string, args ...uint64) filter.Data {
 		nr, ok := filter.Number(filter.AMD64, name)

@@ -6,7 +6,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// TestNestFilter: what a launcher inside calls is allowed whatever denies it, and nothing else.
+// TestNestFilter checks that nest allows the calls of a launcher inside the sandbox, whatever denies them otherwise,
+// and no other calls.
 func TestNestFilter(t *testing.T) {
 	const text = `version: 1
 syscalls:
@@ -42,7 +43,7 @@ syscalls:
 	const newUser = 0x10000000
 	for _, call := range NestCalls {
 		if _, ok := filter.Number(filter.AMD64, call); !ok {
-			continue // another architecture's
+			continue // a call that only another architecture has
 		}
 		if got := decide(true, call, newUser); got != filter.Allow {
 			t.Errorf("with nest %s: %v", call, got)

@@ -299,7 +299,7 @@ func (d *decoder) single(n *yaml.Node, k *spec, path string) (string, bool) {
 		return "", false
 	}
 	if n.Scalar == yaml.OddScalar && n.Style == 0 && slices.Contains(k.words, n.Text) {
-		return n.Text, true // a word such as off, if it is one of the key's words
+		return n.Text, true // a word such as off is text if it is one of the key's words
 	}
 	switch k.typ {
 	case tVersion, tInt:

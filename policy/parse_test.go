@@ -12,7 +12,7 @@ import (
 	"cordon/policy/yaml"
 )
 
-// example uses every key that has a layer.
+// example uses every key that belongs to a layer.
 const example = `version: 1
 name: build
 about: Compile and test a checked-out project.
@@ -134,7 +134,7 @@ func TestParseExample(t *testing.T) {
 	}
 }
 
-// first is the first line of each error, in order.
+// first returns the first line of each error, in order.
 func first(err error) []string {
 	var all Errors
 	if !errors.As(err, &all) {
@@ -320,7 +320,7 @@ build.yaml:5:6: tty: "\x1b[2J" is not known here; it is none, inherit or broker
 	}
 }
 
-// Hostile input costs little and is refused with a place.
+// TestParseIsBounded checks that Parse refuses hostile input quickly, with a position.
 func TestParseIsBounded(t *testing.T) {
 	r := strings.Repeat
 	keys := func(n int) string {
@@ -423,7 +423,7 @@ func TestDocumentationExample(t *testing.T) {
 	}
 }
 
-// With `as: empty`, a hide rule shows an empty file or directory in place of each match.
+// TestHideAsEmpty checks that a hide rule with `as: empty` shows an empty file or directory in place of each match.
 func TestHideAsEmpty(t *testing.T) {
 	p, err := Parse("f", []byte("version: 1\nname: f\nhide:\n  - {path: ~/.env, as: empty}\n  - ~/.ssh\n"))
 	if err != nil || len(p.Hide) != 2 || !p.Hide[0].Empty || p.Hide[1].Empty || p.Hide[0].Pattern != "~/.env" {

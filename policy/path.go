@@ -9,8 +9,8 @@ import (
 // maxPath is PATH_MAX in bytes, without the NUL that ends a path.
 const maxPath = 4095
 
-// checkPath accepts only paths that are absolute, or below the working directory or the home. It refuses "..", because
-// its meaning depends on links in the path.
+// checkPath accepts a path that is absolute, or that begins with the working directory (.) or the home (~). It refuses
+// "..", because its meaning depends on links in the path.
 func checkPath(s string) *fault {
 	if f := checkPathText(s); f != nil {
 		return f
@@ -49,7 +49,7 @@ func checkPathText(s string) *fault {
 	return nil
 }
 
-// cleanPath removes what does not change the meaning of a path: trailing and doubled slashes, and inner dots.
+// cleanPath removes parts that do not change the meaning of a path: trailing and doubled slashes, and inner dots.
 func cleanPath(s string) string {
 	if s == "." || s == "./" || s == "~" || path.Clean(s) == s && s[0] == '/' {
 		return strings.TrimSuffix(s, "/") + rootSlash(s)
@@ -107,7 +107,7 @@ func checkMeaning(s string) *fault {
 			return bad(Quote(s)+": a blank at the end of a name", "leave it out, or write [ ] if it is meant")
 		}
 	}
-	depth := -1 // the position of an open brace; -1 if there is none
+	depth := -1 // the position of the open brace; -1 if none is open
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case '\\':
@@ -138,7 +138,7 @@ func Beneath(dir, p string) (rest string, ok bool) {
 	return rest, ok && (rest == "" || rest[0] == '/')
 }
 
-// The functions below refuse patterns that mean something in a shell or in POSIX, and nothing here.
+// The functions below refuse patterns that have a meaning in a shell or in POSIX, but none here.
 
 // notAbsolute refuses a pattern that does not say where it begins, with a hint that names what the writer may have
 // meant.

@@ -16,7 +16,7 @@ type Profile struct {
 	Root         Root
 	Mounts       []Mount // in order
 	Hide         []Hide  // applied after the mounts
-	Lifted       []Hide  // rules that a profile has removed, and paths that it shows below a hidden one
+	Lifted       []Hide  // rules that a profile has removed, and paths that a profile shows below a hidden one
 	Hostname     string  // "" means "cordon"
 	Namespaces   Namespaces
 	User         User
@@ -31,7 +31,7 @@ type Profile struct {
 	OnDenial     OnDenial
 	Git          Git
 	Cache        Cache
-	Nest         bool           // another launcher can make a sandbox inside: user namespaces and mounts
+	Nest         bool           // another launcher can make a sandbox inside this one: user namespaces and mounts
 	Missing      []MissingLayer // layers that this host may lack; the report lists the layers that it does lack
 
 	Remove  []Removal // what Merge removes from the profiles that this one extends; empty in an effective profile
@@ -83,7 +83,7 @@ const (
 type Root struct {
 	Kind    RootKind
 	Dir     string // for RootDir: the directory
-	Write   bool   // for RootDir: the task may write to it
+	Write   bool   // for RootDir: the task (the program in the sandbox) may write to it
 	Overlay string // "" for none; "tmp": writes go to a tmpfs and vanish; or the directory that stores the changes
 	Enter   Enter
 }
@@ -136,7 +136,7 @@ type Mount struct {
 
 // Hide makes a path, or every path that a pattern matches, unreadable and unwritable.
 type Hide struct {
-	Pattern string // absolute, ~/…, or **/…, which applies within every bind that is writable or that the profile names
+	Pattern string // absolute, ~/…, or **/…, which applies in every bind that is writable or that the profile names
 	Empty   bool   // the task can open the path, and finds it empty
 	Pos     Pos
 }
@@ -183,7 +183,7 @@ const (
 	HostCaller HostUser = "caller"
 )
 
-// User says which ids the task has, inside and on the host. If an id is unset, the task has the caller's id inside.
+// User says which ids the task has, inside and on the host. By default it has the caller's ids inside.
 type User struct {
 	UID    Opt[uint32]
 	GID    Opt[uint32]
@@ -191,7 +191,7 @@ type User struct {
 	Ranges bool // also map the caller's ranges in /etc/subuid and /etc/subgid, with newuidmap(1) and newgidmap(1)
 }
 
-// Env says which variables the task gets. It gets no others.
+// Env says which environment variables the task gets. The task gets no others.
 type Env struct {
 	Keep []EnvKeep
 	Set  []EnvVar
@@ -277,22 +277,22 @@ type PathItem struct {
 type NetworkMode string
 
 const (
-	NetworkNone  NetworkMode = ""      // a new namespace with only a loopback device
+	NetworkNone  NetworkMode = ""      // a new namespace that has only a loopback device
 	NetworkHost  NetworkMode = "host"  // the host's network
-	NetworkAllow NetworkMode = "allow" // a network of the sandbox's own, from which only Allow can be reached
+	NetworkAllow NetworkMode = "allow" // an own network, in which only the endpoints in Allow can be reached
 )
 
 // Network says what the task can reach.
 type Network struct {
 	Mode      NetworkMode
 	Allow     []NetworkItem
-	Deny      []NetworkItem // wins over Allow; a profile can add to it, and take nothing away
+	Deny      []NetworkItem // wins over Allow; a profile can add to this list, but not remove from it
 	Publish   []NetworkItem // ports of the host that lead into the sandbox
 	Interface NetworkInterface
 	TLS       NetworkTLS
 }
 
-// NetworkTLS says what a connection of TLS to an address that a name has opened must say.
+// NetworkTLS says which server name a TLS connection must contain, if a name in Allow has opened the address.
 type NetworkTLS string
 
 // NetworkInterface is the network interface that a sandbox with an allow-list has besides its loopback.
@@ -306,7 +306,7 @@ const (
 	TLSRequireName NetworkTLS = "require-name"
 )
 
-// NetworkItem is a rule of package endpoint.
+// NetworkItem is a rule in the syntax of package endpoint.
 type NetworkItem struct {
 	Endpoint string
 	Pos      Pos
@@ -314,7 +314,7 @@ type NetworkItem struct {
 
 // Limits bounds what the task uses. All sizes are in bytes.
 type Limits struct {
-	Memory     Opt[int64]         // of the whole sandbox
+	Memory     Opt[int64]         // bytes that the whole sandbox may use
 	MemoryHigh Opt[int64]         // bytes above which the kernel slows the sandbox down and reclaims its memory
 	Swap       Opt[int64]         // bytes
 	OOMGroup   bool               // if memory runs out, the kernel kills the whole sandbox and not only one process
@@ -332,10 +332,10 @@ type Limits struct {
 	Rlimits    []Rlimit   // sorted by name
 }
 
-// Values of Limits.Cgroup besides a path in the cgroup tree and the name of a systemd slice. With any value, cordon
-// makes a cgroup even without any limit.
+// Values of Limits.Cgroup besides a path in the cgroup tree and the name of a systemd slice. If any value is set,
+// cordon makes a cgroup even if no limit needs one.
 const (
-	CgroupAuto    = "auto"    // beside or below the launcher's own cgroup, wherever that is possible
+	CgroupAuto    = "auto"    // beside or below the launcher's own cgroup, whichever is possible
 	CgroupSystemd = "systemd" // a transient scope of systemd
 )
 
@@ -383,7 +383,7 @@ type TTY string
 const (
 	TTYNone    TTY = ""        // the terminal does not reach the task
 	TTYInherit TTY = "inherit" // the task gets the terminal, and is in a session of its own
-	TTYBroker  TTY = "broker"  // the task gets a new terminal, and the launcher copies between the two
+	TTYBroker  TTY = "broker"  // the task gets a new terminal, and the launcher (the broker) copies between the two
 )
 
 // Git says whether the git repositories in writable paths are protected.
@@ -392,7 +392,7 @@ type Git string
 // The values of Git.
 const (
 	GitFree    Git = ""        // repositories are ordinary files
-	GitProtect Git = "protect" // the files that decide which programs git runs outside are read-only
+	GitProtect Git = "protect" // the files that decide which programs git runs outside the sandbox are read-only
 )
 
 // CacheMode says where the caches of package managers and compilers are kept.
@@ -400,16 +400,16 @@ type CacheMode string
 
 // The values of CacheMode.
 const (
-	CacheOff     CacheMode = ""        // the sandbox has no caches but those that the profile mounts
+	CacheOff     CacheMode = ""        // no caches except those that the profile mounts
 	CacheProject CacheMode = "project" // each project and profile has caches of its own, in ~/.cache/cordon
-	CacheOverlay CacheMode = "overlay" // the caller's own caches show through an overlay
+	CacheOverlay CacheMode = "overlay" // the task sees the caller's own caches through an overlay
 )
 
 // Cache says which caches the task may use. See CacheTools for the tools.
 type Cache struct {
 	Mode  CacheMode
 	Tools Opt[[]string] // unset means all
-	Size  Opt[int64]    // overlay: the changes are in memory, at most this many bytes, and lost at the end
+	Size  Opt[int64]    // overlay: the changes are in memory, at most this many bytes, and are lost at the end
 }
 
 // OnDenial says whether the run reports denied system calls.
@@ -417,7 +417,7 @@ type OnDenial string
 
 const (
 	DenialSilent OnDenial = ""
-	DenialReport OnDenial = "report" // list each kind of call at the end of the run, decoded
+	DenialReport OnDenial = "report" // list each kind of denied call at the end of the run, decoded
 )
 
 // Layer is one mechanism of protection, by its name in reports.
@@ -439,7 +439,7 @@ const (
 	LayerCgroup    Layer = "cgroup"
 	LayerRlimits   Layer = "rlimits"
 	LayerDenials   Layer = "on-denial" // not a protection: the mechanism that reports denied calls
-	LayerHide      Layer = "hide"      // only in a report: paths that a hide rule means and that stay visible
+	LayerHide      Layer = "hide"      // only in a report: paths that a hide rule matches and that stay visible
 	LayerInPlace   Layer = "namespaces"
 )
 

@@ -1,6 +1,6 @@
 package policy
 
-// This file answers questions about a profile that several packages ask.
+// This file contains functions about a profile that several packages need.
 
 import "strings"
 

@@ -7,7 +7,7 @@ import (
 	"cordon/policy/filter"
 )
 
-// TestQuiet reads, writes and merges rules whose denials are expected.
+// TestQuiet checks that rules with quiet (their denials are expected) can be read, written and merged.
 func TestQuiet(t *testing.T) {
 	text := "version: 1\nname: x\nsyscalls:\n  allow: [read]\n  deny: [bpf]\n  rules:\n    - quiet: true\n      else: errno(EAFNOSUPPORT)\n      socket: family == AF_UNIX\n" +
 		"    - {bpf: errno(EPERM), quiet: true}\n    - {kcmp: errno(EPERM), quiet: false}\n"
@@ -52,7 +52,7 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-// TestQuietOnNothing refuses quiet where no denial could be printed.
+// TestQuietOnNothing checks that quiet is refused on a rule whose denials a run never lists.
 func TestQuietOnNothing(t *testing.T) {
 	for _, c := range []struct{ rule, want string }{
 		{"{read: allow, quiet: true}", "allow denies no call"}, {"{read: log, quiet: true}", "log denies no call"},

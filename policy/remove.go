@@ -8,8 +8,8 @@ import (
 	"cordon/policy/yaml"
 )
 
-// removable reports whether a section can remove inherited entries by a key remove:. Sections that are lists do so by
-// an item {remove: VALUE}. Nothing can be removed from syscalls.deny.
+// removable reports whether a section can remove inherited entries by a key remove:. A section that is a list uses an
+// item {remove: VALUE} instead. Nothing can be removed from syscalls.deny.
 func removable(path string) bool {
 	switch path {
 	case "env", "capabilities", "syscalls", "landlock", "limits", "cache":
@@ -123,8 +123,8 @@ func (p *Profile) remove(r *Removal) bool {
 	return false
 }
 
-// lift removes a hide rule, or shows a path although a rule hides a directory above it. No flag does this. Lint, diff
-// and the report list what was lifted, so that nobody who examines the profile overlooks it.
+// lift removes a hide rule, or shows a path although a rule hides a directory above it. No flag has this effect. Lint,
+// diff and the report list such removals, so that everybody who examines the profile sees them.
 func (p *Profile) lift(x Hide) bool {
 	found := drop(&p.Hide, func(h Hide) bool { return h.Pattern == x.Pattern })
 	if !found && !strings.ContainsAny(x.Pattern, `*?[\`) {
@@ -159,7 +159,8 @@ func (l *Landlock) remove(v string) bool {
 	return drop(&l.Scope.V, func(s string) bool { return s == v }) || found
 }
 
-// removeCache removes a tool from the list of tools that have caches. Without a list all tools have caches.
+// removeCache removes a tool from the list of tools that have caches. If there is no list, all tools have caches, and
+// removeCache first makes a list of all.
 func (p *Profile) removeCache(name string) bool {
 	tools := Opt[[]string]{Set: true, V: p.CacheTools()}
 	mode, on := p.CacheMode()

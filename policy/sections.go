@@ -9,7 +9,7 @@ import (
 	"cordon/policy/yaml"
 )
 
-// root reads the root section, which has one of several forms.
+// root reads the section root, which has one of several forms.
 func (d *decoder) root(n *yaml.Node, r *Root, path string) {
 	if !d.wants(n, yaml.MapNode, path) {
 		return
@@ -45,7 +45,7 @@ func (d *decoder) mount(n *yaml.Node, path string) (Mount, bool) {
 		return Mount{}, false
 	}
 	m := Mount{Kind: MountKind(f.kind), Pos: d.pos(n)}
-	sub := &decoder{doc: d.doc, p: &Profile{}} // a mount has a single position, that of its item
+	sub := &decoder{doc: d.doc, p: &Profile{}} // a mount has only one position, that of its item
 	decodeKeys(sub, n, f.keys, &m, path)
 	d.errs = append(d.errs, sub.errs...)
 	if len(sub.errs) == 0 {
@@ -94,7 +94,7 @@ func (m *Mount) checkPerm() *fault {
 	return bad("mode "+Quote(FormatPerm(m.Perm.V))+": the bits "+Quote(FormatPerm(idle))+" have no effect on a "+string(m.Kind), "write "+Quote(FormatPerm(m.Perm.V&^idle)))
 }
 
-// pickForm returns the form of a mapping, which the mapping's leading key tells, or nil after an error.
+// pickForm returns the form that the leading key of a mapping identifies. After an error it returns nil.
 func pickForm[T any](d *decoder, n *yaml.Node, forms []form[T], path string) *form[T] {
 	var found *form[T]
 	for _, it := range n.Items {
@@ -132,8 +132,9 @@ func leads[T any](forms []form[T]) []string {
 	return names
 }
 
-// MaskedProc and ReadOnlyProc are names below a mount of proc. Unless a profile says otherwise, cordon hides the former
-// and makes the latter read-only, like the OCI runtime specification. Names that the kernel lacks are skipped.
+// MaskedProc and ReadOnlyProc are names below a mount of proc. Unless a profile says otherwise, cordon hides the names
+// in MaskedProc and makes those in ReadOnlyProc read-only, as the OCI runtime specification does. It skips names that
+// the kernel lacks.
 var (
 	MaskedProc = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "locks", "sched_debug", "scsi",
 		"timer_list", "timer_stats"}
@@ -141,8 +142,8 @@ var (
 	ReadOnlyProc = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
 )
 
-// ProcParts returns what a mount of proc hides and what it makes read-only, as names below the mount, or as paths if
-// the profile gives paths. bare is Profile.BareProc.
+// ProcParts returns what a mount of proc hides and what it makes read-only. Both are names below the mount, or paths if
+// the profile gives paths. bare is the result of Profile.BareProc.
 func (m *Mount) ProcParts(bare bool) (masked, readOnly []string) {
 	if !bare {
 		masked, readOnly = MaskedProc[:], ReadOnlyProc[:]
@@ -202,7 +203,7 @@ func (d *decoder) network(n *yaml.Node, k *spec, path string) {
 	}
 }
 
-// cache reads a mapping, or the mode alone.
+// cache reads the section cache: a mapping, or only a mode.
 func (d *decoder) cache(n *yaml.Node, path string) {
 	if n.Kind == yaml.MapNode {
 		decodeKeys(d, n, cacheKeys, d.p, path)
@@ -218,7 +219,7 @@ func (d *decoder) time(n *yaml.Node, k *spec, t *TimeNamespace, path string) {
 	d.set(path, n)
 	if n.Kind == yaml.MapNode {
 		t.New = true
-		sub := &decoder{doc: d.doc, p: &Profile{}} // the offsets have no positions of their own
+		sub := &decoder{doc: d.doc, p: &Profile{}} // the offsets do not have positions of their own
 		decodeKeys(sub, n, timeKeys, t, path)
 		d.errs = append(d.errs, sub.errs...)
 		return
@@ -305,17 +306,17 @@ func (d *decoder) hugetlb(n *yaml.Node, out *[]Hugetlb, path string) {
 	})
 }
 
-// The functions below are about sandboxes inside which a launcher can make further sandboxes.
+// The functions below are about key nest: with it, a launcher inside the sandbox can make further sandboxes.
 
-// NestCalls are the calls that a launcher inside makes and that the shipped profiles deny: user_namespaces(7),
-// mount_namespaces(7), mount(2), fsopen(2), setns(2), sethostname(2). clone3 is among them because a filter cannot see its
-// flags, and with nest every namespace flag is allowed anyway.
+// NestCalls are the calls that a launcher inside the sandbox makes and that the shipped profiles deny:
+// user_namespaces(7), mount_namespaces(7), mount(2), fsopen(2), setns(2), sethostname(2). clone3 is in the list because
+// a filter cannot see its flags; nest allows every namespace flag of clone anyway.
 var NestCalls = [...]string{"clone", "clone3", "unshare", "setns", "mount", "umount", "umount2", "pivot_root", "chroot",
 	"open_tree", "open_tree_attr", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "sethostname",
 	"setdomainname"}
 
-// SectionFilter returns the section of system calls as package filter takes it, with what nest allows in addition. It
-// leaves out the rules about set-id bits, which Filter adds.
+// SectionFilter returns the section syscalls in the form of package filter, with the calls that nest allows in
+// addition. It leaves out the rules about set-id bits, which Filter adds.
 func (p *Profile) SectionFilter() (filter.Spec, error) {
 	spec, err := p.Syscalls.Filter()
 	if err == nil && p.Nest {
@@ -324,8 +325,8 @@ func (p *Profile) SectionFilter() (filter.Spec, error) {
 	return spec, err
 }
 
-// BareProc reports whether the mounts of proc have no masks because of nest. The kernel lets a user namespace mount
-// proc if it sees a mount of proc in which nothing else is mounted. If the profile itself says what a mount of proc
+// BareProc reports whether nest makes the mounts of proc bare (without masks). The kernel lets a user namespace mount
+// proc only if it sees a mount of proc with nothing mounted inside. If the profile itself says what a mount of proc
 // masks, BareProc returns false.
 func (p *Profile) BareProc() bool {
 	return p.Nest && !slices.ContainsFunc(p.Mounts, func(m Mount) bool { return m.Kind == MountProc && (m.Mask.Set || m.ReadOnly.Set) })

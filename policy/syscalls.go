@@ -149,8 +149,9 @@ func checkArch(s string) *fault {
 	return bad(Quote(s)+" is not an architecture", hint)
 }
 
-// FilterOnce is Filter, and adds the effect of exec: once for a launcher that passes the nonce. The filter denies
-// execve. It also denies execveat, unless the sixth argument, which the kernel ignores, is the nonce.
+// FilterOnce returns the same as Filter, with the effect of `exec: once` for a launcher that passes the nonce. The
+// filter denies execve. It also denies execveat, unless the sixth argument is the nonce. The kernel ignores that
+// argument.
 func (p *Profile) FilterOnce(nonce uint64) (filter.Spec, error) {
 	spec, err := p.Filter()
 	if err == nil && p.Syscalls.Exec == ExecOnce {
@@ -160,8 +161,8 @@ func (p *Profile) FilterOnce(nonce uint64) (filter.Spec, error) {
 	return spec, err
 }
 
-// ProgramFilter returns the filter as it applies to the program: with exec: once it cannot call execve or execveat,
-// because it does not know the launcher's nonce.
+// ProgramFilter returns the filter as it applies to the program. With `exec: once` the program cannot call execve or
+// execveat, because it does not know the launcher's nonce.
 func (p *Profile) ProgramFilter() (filter.Spec, error) {
 	spec, err := p.Filter()
 	if err == nil && p.Syscalls.Exec == ExecOnce {
@@ -171,14 +172,14 @@ func (p *Profile) ProgramFilter() (filter.Spec, error) {
 	return spec, err
 }
 
-// OwnExec returns a rule that lets execveat pass with a nonce.
+// OwnExec returns a rule that allows execveat if the call passes the nonce.
 func OwnExec(nonce uint64) filter.Rule {
 	return filter.Rule{Call: "execveat", Expr: "nonce == 0x" + strconv.FormatUint(nonce, 16)}
 }
 
-// Filter returns the section as package filter takes it, without the rules that follow from the rest of the profile.
-// It also leaves out exec, because only the launcher, which makes one of these calls itself, can tell its own call
-// from the program's. The section must be valid.
+// Filter returns the section in the form of package filter, without the rules that follow from the rest of the profile.
+// It also leaves out exec, because the launcher itself calls execve or execveat once, and only the launcher can
+// distinguish its own call from the program's. The section must be valid.
 func (s *Syscalls) Filter() (filter.Spec, error) {
 	spec := filter.Spec{Allow: filterItems(s.Allow), Deny: filterItems(s.Deny)}
 	var err error
@@ -204,10 +205,10 @@ func (s *Syscalls) Filter() (filter.Spec, error) {
 	return spec, nil
 }
 
-// selfFilter returns the rule for prctl(PR_SET_SECCOMP), which does the same as seccomp(2). If a profile does not let a
-// program install a filter with seccomp(2), the older call must not let it do so either; otherwise the program could
-// answer its own calls before the launcher sees them. It returns no rule if seccomp is allowed with all arguments, or
-// if prctl is never allowed.
+// selfFilter returns the rule for prctl(PR_SET_SECCOMP), which installs a filter like seccomp(2). If a profile does not
+// let a program call seccomp(2), the older call must be denied too. Otherwise the program could install a filter that
+// answers its calls before the launcher sees them. selfFilter returns no rule if seccomp is allowed with all arguments,
+// or if prctl is never allowed.
 func selfFilter(spec *filter.Spec) []filter.Rule {
 	seccomp, from := whenPasses(spec, "seccomp")
 	if seccomp == always {
@@ -219,7 +220,7 @@ func selfFilter(spec *filter.Spec) []filter.Rule {
 	return []filter.Rule{{Call: "prctl", Expr: "op != PR_SET_SECCOMP", From: from}}
 }
 
-// passes says for which arguments a call is allowed.
+// passes says with which arguments a call is allowed: none, some, or all.
 type passes uint8
 
 const (
@@ -228,7 +229,7 @@ const (
 	always
 )
 
-// whenPasses says for which arguments a call is allowed, and which line denies the call with other arguments. from is
+// whenPasses says with which arguments a call is allowed, and which line denies the call with other arguments. from is
 // "" if only the default action denies it.
 func whenPasses(spec *filter.Spec, call string) (p passes, from string) {
 	for _, x := range spec.Deny {
@@ -330,13 +331,13 @@ const setIDWhere = "files with set-id bits are made where nobody else can reach 
 const SetIDMaking = "no flag: make the file without the bits and chmod it then, which is done without them (GNU tar and cp do so, " +
 	"busybox tar does not); with the bits, " + setIDWhere
 
-// SetIDCapability stands for the permission to make files with set-user-ID and set-group-ID bits. If a profile does
-// not keep this capability, its filter has the rules about set-id bits.
+// SetIDCapability is the capability that stands for the permission to make files with set-user-ID and set-group-ID
+// bits. If a profile does not keep this capability, its filter has the rules about set-id bits.
 const SetIDCapability = "FSETID"
 
-// setIDRules keep a task from making a file that gives another user's rights to everyone who runs it. Such a file
-// works outside the sandbox, where it is not below the sandbox's mounts, which ignore the bits. mkdir needs no rule,
-// because the kernel drops the bits. The number is __O_TMPFILE, the part of O_TMPFILE that is not O_DIRECTORY.
+// setIDRules prevent a task from making a file that gives another user's rights to everyone who runs it. The sandbox's
+// mounts ignore set-id bits, but the file is also visible outside the sandbox. mkdir needs no rule, because the kernel
+// drops the bits. The number is __O_TMPFILE, which is O_TMPFILE without the bit O_DIRECTORY.
 var setIDRules = [...]filter.Rule{
 	{Call: "chmod", Expr: noSetID, From: SetIDPlace},
 	{Call: "fchmod", Expr: noSetID, From: SetIDPlace},
@@ -362,7 +363,7 @@ func (p *Profile) MaySetID() bool {
 	return slices.ContainsFunc(p.Capabilities.Keep, func(c Capability) bool { return c.Name == SetIDCapability })
 }
 
-// Filter returns the profile's system calls as package filter takes them: the section, and the rules about set-id
+// Filter returns the profile's system calls in the form of package filter: the section, and the rules about set-id
 // bits.
 func (p *Profile) Filter() (filter.Spec, error) {
 	spec, err := p.SectionFilter()
@@ -383,18 +384,18 @@ type Prebuilt struct {
 // PrebuiltProgram is the filter for one architecture.
 type PrebuiltProgram struct {
 	Arch   filter.Arch
-	Report bool // denied calls ask a listener, and the launcher's own call is execve
+	Report bool // a listener gets the denied calls, and the launcher's own call is execve
 	Insns  string
 }
 
-// Holds reports whether the prebuilt filters are those of profile p. It compares the whole section.
+// Holds reports whether the prebuilt filters fit the profile p. It compares the whole section.
 func (b *Prebuilt) Holds(p *Profile) bool {
 	s, t := b.Syscalls, &p.Syscalls
 	return !p.Nest && s.Default == t.Default && s.Unknown == t.Unknown && s.Exec == t.Exec && b.SetID == p.MaySetID() &&
 		slices.Equal(s.Arches, t.Arches) && slices.Equal(s.Allow, t.Allow) && slices.Equal(s.Deny, t.Deny) && slices.Equal(s.Rules, t.Rules)
 }
 
-// PrebuiltFilter returns the prebuilt filter if it is that of the profile, and otherwise "".
+// PrebuiltFilter returns the prebuilt filter if it fits the profile, otherwise "".
 func (p *Profile) PrebuiltFilter(arch filter.Arch, report bool) string {
 	if p.Prebuilt == nil || p.Syscalls.Exec == ExecOnce || !p.Prebuilt.Holds(p) {
 		return ""

@@ -22,7 +22,7 @@ func typed(t typ, s string) string {
 		return typedSize(s)
 	case tDuration:
 		if _, ok := decimal(s); ok && s != "0" {
-			return s + "s" // like timeout(1)
+			return s + "s" // timeout(1) also reads a plain number as seconds
 		}
 	case tPerm:
 		return typedMode(s)
@@ -49,9 +49,9 @@ func typedMode(s string) string {
 	return "0000"[len(digits):] + digits
 }
 
-// typedSize turns 4G, 4g, 4Gi and 4gib into 4GiB, because docker, podman, systemd and ulimit read the letter so. It
-// does not change a unit with a B and no i, such as 4gb, because MB means a million bytes to some tools and a MiB to
-// others.
+// typedSize turns 4G, 4g, 4Gi and 4gib into 4GiB, because docker, podman, systemd and ulimit give the letter this
+// meaning. It does not change a unit with a B and no i, such as 4gb, because MB means a million bytes to some tools and
+// a MiB to others.
 func typedSize(s string) string {
 	digits := strings.TrimRight(s, "KMGTIBkmgtib")
 	switch unit := strings.ToLower(s[len(digits):]); {
@@ -142,7 +142,8 @@ func userFlag(p *Profile, v string, at Pos) *fault {
 	return setKey(p, "user.gid", gid, at)
 }
 
-// capDrop begins the position of a flag --cap-drop, which removes a capability whether or not the profile keeps it.
+// capDrop begins the position of a value that a flag --cap-drop has set. Such a removal is valid even if the profile
+// does not keep the capability.
 const capDrop = "--cap-drop "
 
 // capDropFlag removes capabilities. A capability that the profile does not keep is no error.
@@ -157,7 +158,7 @@ func capDropFlag(p *Profile, v string, at Pos) *fault {
 	return nil
 }
 
-// otherWords are the flags of other tools that take no value, and what each says in a profile: a key and its value.
+// otherWords lists flags of other tools that take no value. Each sets a key of the profile to a value.
 var otherWords = [...]struct{ flag, key, value string }{
 	{"--read-only", "root.mode", "ro"},
 	{"--as-pid-1", "process.init", "none"},
@@ -168,7 +169,7 @@ var otherWords = [...]struct{ flag, key, value string }{
 	{"--unshare-cgroup", "namespaces.cgroup", "new"},
 }
 
-// otherWord sets the key of such a flag.
+// otherWord sets the key that a flag of otherWords stands for.
 func otherWord(p *Profile, v string, at Pos) *fault {
 	flag, _, _ := strings.Cut(at.Flag, " ")
 	switch {
@@ -176,7 +177,7 @@ func otherWord(p *Profile, v string, at Pos) *fault {
 		return bad("--read-only takes no value here", "--ro "+v+" shows a path read-only")
 	case v != "true":
 		return bad(flag+" takes no value", "")
-	case flag == "--die-with-parent": // a sandbox always does
+	case flag == "--die-with-parent": // cordon kills every sandbox if its launcher dies, so there is nothing to set
 		return nil
 	case flag == "--share-net":
 		return netFlag(p, "host", at)
@@ -197,7 +198,8 @@ func otherWord(p *Profile, v string, at Pos) *fault {
 	return nil
 }
 
-// setenvFlag reads NAME=VALUE. Other tools take the value as the next word, which would be the command here.
+// setenvFlag reads NAME=VALUE. In other tools the value is the next word of the command line, but cordon would take
+// that word for the command.
 func setenvFlag(p *Profile, v string, at Pos) *fault {
 	if !strings.Contains(v, "=") {
 		return bad(Quote(v)+" has no value", "--env "+v+"=VALUE, in one word")
@@ -213,7 +215,7 @@ func initFlag(p *Profile, v string, at Pos) *fault {
 	return setKey(p, "process.init", v, at)
 }
 
-// tmpfsOptions reads SIZE, or OPTION,… as mount(8) has them. The mount never has devices or set-id programs.
+// tmpfsOptions reads SIZE, or options of mount(8), separated by commas. The mount never has devices or set-id programs.
 func (m *Mount) tmpfsOptions(text string) *fault {
 	sized := spec{min: minMemory}
 	if text == "" || text[0] >= '0' && text[0] <= '9' {
@@ -238,8 +240,8 @@ func (m *Mount) tmpfsOptions(text string) *fault {
 	return nil
 }
 
-// typedMount reads a mount as docker(1) writes it: type=bind,source=PATH,target=PATH,readonly. As there, a bind without
-// an option is writable.
+// typedMount reads a mount as docker(1) writes it: type=bind,source=PATH,target=PATH,readonly. As in docker, a bind is
+// writable unless an option says otherwise.
 func typedMount(p *Profile, v string, at Pos) *fault {
 	m := Mount{Kind: MountBind, Write: true, Pos: at}
 	var options []string
@@ -276,7 +278,7 @@ func typedMount(p *Profile, v string, at Pos) *fault {
 	return p.addMount(m)
 }
 
-// typedKind reads the type of such a mount.
+// typedKind reads the type of a mount in the spelling of docker(1).
 func (m *Mount) typedKind(kind string) *fault {
 	switch kind {
 	case "bind":

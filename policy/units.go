@@ -179,7 +179,7 @@ func parseOffset(s string) (time.Duration, *fault) {
 	return d, nil
 }
 
-// spanOf is time.ParseDuration, and also accepts whole days at the beginning: 2d, 1d12h.
+// spanOf does the same as time.ParseDuration, and also accepts whole days at the beginning: 2d, 1d12h.
 func spanOf(s string) (time.Duration, error) {
 	abs, minus := strings.CutPrefix(s, "-")
 	first, rest, found := strings.Cut(abs, "d")
@@ -197,7 +197,7 @@ func spanOf(s string) (time.Duration, error) {
 // FormatDuration returns a time span as a profile may write it: 30m, 1h30m, 200ms.
 func FormatDuration(d time.Duration) string { return formatDuration(d) }
 
-// formatDuration returns Duration.String without the parts that are zero: 30m, not 30m0s.
+// formatDuration returns a duration in the form of Duration.String, without the parts that are zero: 30m, not 30m0s.
 func formatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

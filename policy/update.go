@@ -8,13 +8,13 @@ import (
 	"cordon/policy/yaml"
 )
 
-// Update adds the content of a profile to the text of an existing one, as a person would by hand. It adds missing list
-// items and keys, each with its source in a comment. Everything else stays as it is, including comments. head and
-// comments have the same meaning as for Annotate.
+// Update adds the content of a profile to the text of an existing profile, as a person would do by hand. It adds
+// missing list items and keys, and names the source of each in a comment. It leaves everything else as it is, including
+// comments. head and comments have the same meaning as for Annotate.
 //
-// By the comments with sources, Update recognizes text that an earlier Update or Annotate has written. It changes such
-// text if the text would deny what the new profile allows: a mount becomes writable, a limit grows, and of two rules
-// for a call either may hold. It never changes text that a person has written.
+// The comments with sources let Update recognize text that an earlier Update or Annotate has written. It changes such
+// text if the text would deny something that the new profile allows. Then a mount becomes writable, a limit grows, or
+// two rules for a call become one rule with either condition. Update never changes text that a person has written.
 func Update(file string, old []byte, p *Profile, head []string, comments map[string][]string) ([]byte, error) {
 	was, err := readYAML(file, old)
 	if err != nil {
@@ -50,7 +50,7 @@ func Update(file string, old []byte, p *Profile, head []string, comments map[str
 	return out, nil
 }
 
-// lostComment returns a comment of a person's that is missing in the new text, or "" if none is.
+// lostComment returns a comment that a person has written and that the new text lacks, or "" if it lacks none.
 func lostComment(file string, out []byte, comments []string) string {
 	again, err := readYAML(file, out)
 	if err != nil {
@@ -136,7 +136,7 @@ func (u *updater) top(was, now *yaml.Node) {
 	if find(fresh.Val, "exec") != nil {
 		return
 	}
-	// A run that executed no other program says nothing about the other runs.
+	// If a run executed no other program, that does not mean that other runs do the same.
 	i := slices.IndexFunc(section.Val.Items, func(it *yaml.Item) bool { return it.Key != nil && it.Key.Text == "exec" })
 	if i >= 0 && slices.Contains(section.Val.Items[i].Head, "# "+onceComment) {
 		section.Val.Items = slices.Delete(section.Val.Items, i, i+1)
@@ -144,8 +144,8 @@ func (u *updater) top(was, now *yaml.Node) {
 	}
 }
 
-// dropNarrower removes new rules for calls that the profile already allows without a rule, by name or group, because
-// with the rule it would allow less than before.
+// dropNarrower removes a new rule for a call if the profile already allows the call without a rule, by name or group.
+// With the new rule the profile would allow less than before.
 func dropNarrower(was, now *yaml.Node) {
 	allow, rules, fresh := find(was, "allow"), find(was, "rules"), find(now, "rules")
 	if allow == nil || fresh == nil {
@@ -235,7 +235,7 @@ func (u *updater) list(name string, was, now *yaml.Node) {
 	}
 }
 
-// subject returns what identifies an item of a list: for a mount its path, for another mapping its first key.
+// subject returns the part that identifies an item of a list: the path of a mount, or the first key of another mapping.
 func subject(n *yaml.Node) string {
 	if n.Kind != yaml.MapNode || len(n.Items) == 0 || n.Items[0].Key == nil {
 		return ""
@@ -249,8 +249,9 @@ func subject(n *yaml.Node) string {
 	return first.Key.Text
 }
 
-// shownAlready reports whether a directory that the profile binds at its own path already shows what a new mount would
-// show: a link, a directory, or a file to read. There the host's own link would be in the way of a new one.
+// shownAlready reports whether the sandbox already has what a new mount would show: a link, a directory, or a file to
+// read. This is so if the profile binds a directory above it at its own path. The host's own link there would be in the
+// way of a new link.
 func shownAlready(was []*yaml.Item, it *yaml.Item) bool {
 	first := it.Val.Items[0]
 	if mode := find(it.Val, "mode"); mode != nil || find(it.Val, "target") != nil ||
@@ -276,7 +277,7 @@ func (u *updater) mount(old, it *yaml.Item) {
 	u.changed = true
 }
 
-// rule changes a rule so that either condition may hold.
+// rule changes a rule so that it allows the call under the old or the new condition.
 func (u *updater) rule(old, it *yaml.Item) {
 	was, now := old.Val.Items[0].Val, it.Val.Items[0].Val
 	switch action := strings.HasPrefix(now.Text, "errno("); {

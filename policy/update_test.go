@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// learnedFrom makes a profile as learning does: places of records behind every rule.
+// learnedFrom makes a profile as learn does: every rule has the position of a record as its source.
 func learnedFrom(t *testing.T, text string) *Profile {
 	t.Helper()
 	p, err := Parse("a.rec", []byte(text))
@@ -87,7 +87,8 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
-// The comment on top says which runs a profile comes from: those that changed nothing are not added.
+// TestUpdateHead checks the comment at the top, which lists the recorded runs from which a profile comes. Update must
+// not add a run that changed nothing.
 func TestUpdateHead(t *testing.T) {
 	old := "# Mine.\n\nsyscalls:\n  allow:\n    - read\n"
 	p := learnedFrom(t, "syscalls: {allow: [write]}")
@@ -112,7 +113,7 @@ func TestUpdateRefuses(t *testing.T) {
 	}
 }
 
-// A comment's text is anyone's: it stays on its line.
+// TestAnnotate checks that a comment stays on its line, whatever text somebody has put into it.
 func TestAnnotate(t *testing.T) {
 	p := learnedFrom(t, "{network: host, syscalls: {allow: [read]}}")
 	out := string(Annotate(p, []string{"a\nsyscalls: {default: allow}", "\x1b[2J"}, map[string][]string{"network": {"", "b\rc"}, "syscalls.allow[0]": {"d"}}))

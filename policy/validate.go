@@ -9,9 +9,9 @@ import (
 	"cordon/policy/phrase"
 )
 
-// Validate checks an effective profile. It checks every value by itself, as Parse does, because a profile need not come
-// from Parse. Then it checks rules that involve several sections. The error is an Errors with everything that Validate
-// has found.
+// Validate checks an effective profile. It first checks each value, as Parse does, because a program may have made the
+// profile without Parse. Then it checks rules that involve several sections. The error is an Errors with everything
+// that Validate has found.
 func Validate(p *Profile) error {
 	v := &validator{p: p}
 	v.removals()
@@ -306,7 +306,7 @@ func (v *validator) network() {
 	}
 }
 
-// unlisted refuses lists, which flags can give besides a word for the network.
+// unlisted refuses lists of endpoints if the mode of the network is a word, because flags can set both.
 func (v *validator) unlisted(mode string) {
 	n := &v.p.Network
 	for _, list := range [...]struct {
@@ -319,7 +319,7 @@ func (v *validator) unlisted(mode string) {
 	}
 }
 
-// maxEndpoints bounds the rules of a network, because the kernel asks them one after the other.
+// maxEndpoints bounds the rules of a network, because the kernel tries them one after the other.
 const maxEndpoints = 1024
 
 // endpoints checks the rules of an allow-list. net is namespaces.net.

@@ -49,7 +49,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// A profile that a program made is held to what a file could say.
+// TestValidateBuilt checks that a profile that a program made may contain only values that a file could contain.
 func TestValidateBuilt(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -11,9 +11,9 @@ import (
 	"cordon/policy"
 )
 
-// Load returns the effective profile of one or more names and files, such as "default" and "./mine.yaml". A later one
-// is merged over the earlier ones. Without a name Load uses DefaultName. It looks names up where DefaultSearch says.
-// The caller may change the profile, and should then check it with policy.Validate.
+// Load returns the effective profile of one or more names and files, such as "default" and "./mine.yaml". It merges
+// each of them over the earlier ones. Without a name Load uses DefaultName. It looks names up in the directories of
+// DefaultSearch. The caller may change the profile, and should then check it with policy.Validate.
 func Load(names ...string) (*policy.Profile, error) {
 	if len(names) == 0 {
 		names = []string{DefaultName}

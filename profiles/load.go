@@ -10,9 +10,9 @@ import (
 	"cordon/policy"
 )
 
-// Load returns the effective profile of one or more names and files. A later one is merged over the earlier ones, and
-// over is merged over all of them. over holds the command line's flags, or is nil. The profile is valid. The caller
-// may only read it, because other profiles may share the memory behind its slices.
+// Load returns the effective profile of one or more names and files. It merges each of them over the earlier ones, and
+// then over over all of them. over holds the flags of the command line, or is nil. The profile is valid. The caller
+// must not change it, because other profiles may share the memory behind its slices.
 func (s Search) Load(refs []string, over *policy.Profile) (*policy.Profile, error) {
 	p, err := s.load(refs, over)
 	if err == nil {
@@ -32,7 +32,7 @@ func prebuilt(p *policy.Profile) *policy.Prebuilt {
 	return nil
 }
 
-// load does what Load does, but does not look for prebuilt filters.
+// load does the same as Load, but does not look for prebuilt filters.
 func (s Search) load(refs []string, over *policy.Profile) (*policy.Profile, error) {
 	p := s.ready(refs)
 	if p == nil {
@@ -52,8 +52,8 @@ func (s Search) load(refs []string, over *policy.Profile) (*policy.Profile, erro
 	return p, nil
 }
 
-// ready returns a copy of the shipped profile, if refs names only one. It returns nil if a directory contains another
-// profile with the name of any profile that the shipped one is made from.
+// ready returns a copy of a shipped profile, if that is the only profile in refs. It returns nil if a directory
+// contains a profile of the same name, or of the same name as a profile that the shipped one extends.
 func (s Search) ready(refs []string) *policy.Profile {
 	if len(refs) != 1 {
 		return nil
@@ -110,7 +110,7 @@ func unwrapRef(err error) error {
 	return err
 }
 
-// resolve does what Find does, and also understands the names that own makes.
+// resolve does the same as Find, and also understands the names that function own makes.
 func (s Search) resolve(ref string) (*Source, error) {
 	if name, layer, ok := strings.Cut(ref, "@"); ok && !strings.Contains(ref, "/") {
 		if from, err := strconv.Atoi(layer); err == nil {
@@ -120,9 +120,9 @@ func (s Search) resolve(ref string) (*Source, error) {
 	return s.Find(ref)
 }
 
-// own parses one profile. It makes the entries of extends independent of the profile's place. A relative file becomes
-// a path. The profile's own name comes to mean the profile that it shadows, so that a user can add to a shipped
-// profile under its name.
+// own parses one profile. It changes the entries of extends so that they mean the same from any place. A relative file
+// becomes a path. If a profile extends its own name, the name comes to mean the profile that it shadows (that has the
+// same name in a later directory). So a user can add to a shipped profile under its name.
 func (s Search) own(src *Source) (*policy.Profile, error) {
 	if src.layer == len(s.Dirs) {
 		p := *find(src.Name).own
@@ -146,7 +146,7 @@ func (s Search) own(src *Source) (*policy.Profile, error) {
 	return p, nil
 }
 
-// absolute makes sure that a path has a slash, because the slash makes a reference a file.
+// absolute adds a slash to a path that has none, because only a reference with a slash means a file.
 func absolute(path string) string {
 	if strings.Contains(path, "/") {
 		return path
@@ -154,7 +154,7 @@ func absolute(path string) string {
 	return "./" + path
 }
 
-// withLines adds the offending lines to the errors of Validate, which has not seen the files.
+// withLines adds the wrong lines of the files to the errors of Validate, because Validate does not know the files.
 func (s Search) withLines(err error) error {
 	var all policy.Errors
 	if !errors.As(err, &all) {

@@ -35,7 +35,7 @@ const DefaultName = "default"
 type compiled struct {
 	name           string
 	own, effective *policy.Profile
-	chain          []string // the names of all profiles that effective was made from
+	chain          []string // the names of all profiles that were merged into effective
 }
 
 // Search says where to look names up.
@@ -90,7 +90,7 @@ func (s Search) file(ref string) (*Source, error) {
 	return &Source{Name: strings.TrimSuffix(filepath.Base(ref), ".yaml"), File: ref, Data: data, layer: -1}, nil
 }
 
-// unreadable returns an error that names the file only once.
+// unreadable returns an error that contains the name of the file once, and not twice.
 func unreadable(file string, err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
@@ -106,12 +106,14 @@ func unreadable(file string, err error) error {
 	return e
 }
 
-// absent reports whether an error means that there is no such file. HOME=/dev/null is a common way to have no home.
+// absent reports whether err means that the file does not exist. ENOTDIR means that too: HOME=/dev/null is a common way
+// to have no home.
 func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// maxFile is one byte more than policy.Parse accepts.
+// maxFile is the largest size that policy.Parse accepts plus one byte. Reading one byte more shows that a file is too
+// large.
 const maxFile = 1<<20 + 1
 
 func (s Search) read(file string) ([]byte, error) {
@@ -144,7 +146,8 @@ func read(file string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
-// named looks a name up, beginning at layer from.
+// named looks up a name in the layers from number from on. A layer is a directory of Dirs; the last layer holds the
+// shipped profiles.
 func (s Search) named(name string, from int) (*Source, error) {
 	for i := from; i < len(s.Dirs); i++ {
 		file := s.Dirs[i] + "/" + name + ".yaml"
@@ -194,8 +197,8 @@ func (s Search) unknown(name string) error {
 	return e
 }
 
-// names lists the names of the directories' entries and of the shipped profiles. It does not read the profiles, so
-// the list may contain a link that leads nowhere.
+// names lists the names of all profiles in the directories, and of the shipped profiles. It does not read the profiles,
+// so the list may contain a link that leads nowhere.
 func (s Search) names() (list []string) {
 	for _, dir := range s.Dirs {
 		entries, _ := os.ReadDir(dir)
@@ -220,7 +223,8 @@ type Info struct {
 	Err   error // what is wrong with the profile
 }
 
-// List lists every profile, sorted by name. It leaves out a profile that is shadowed by another one of the same name.
+// List lists every profile, sorted by name. If several profiles have the same name, it lists only the one that Find
+// would return.
 func (s Search) List() []Info {
 	var out []Info
 	add := func(name string, layer int) {

@@ -19,7 +19,7 @@ import (
 	"cordon/profiles/internal/gen"
 )
 
-// What is compiled in is what the files say.
+// TestCompiled checks that the generated file compiled.go agrees with the profiles.
 func TestCompiled(t *testing.T) {
 	names, err := gen.Names(".")
 	if err != nil || len(names) != len(shipped) {
@@ -41,7 +41,8 @@ func TestCompiled(t *testing.T) {
 	}
 }
 
-// What lint finds in a shipped profile is meant, and a comment says why.
+// TestShippedLint checks that lint finds nothing in a shipped profile except what is intended. A comment in the profile
+// gives the reason for each finding.
 func TestShippedLint(t *testing.T) {
 	search := Search{}
 	for i := range shipped {
@@ -90,7 +91,8 @@ func TestGeneratedFiles(t *testing.T) {
 	}
 }
 
-// Loading from the files and from what is compiled in comes to the same, and each filter compiles.
+// TestShipped checks that a shipped profile is the same whether it is read from its files or from compiled.go, and that
+// its filter compiles.
 func TestShipped(t *testing.T) {
 	s := Search{}
 	for _, c := range shipped {
@@ -130,8 +132,8 @@ func TestShipped(t *testing.T) {
 	}
 }
 
-// TestPrebuiltFilters: the filters that are made with the program are what the compiler makes, with every flag that leaves the
-// system calls alone, and none is taken for a profile whose system calls differ.
+// TestPrebuiltFilters checks that the prebuilt filters equal what the compiler makes, for every flag that does not
+// change the system calls. No profile with other system calls may get a prebuilt filter.
 func TestPrebuiltFilters(t *testing.T) {
 	flags := func(pairs ...string) *policy.Profile {
 		var over policy.Profile
@@ -197,7 +199,7 @@ func TestPrebuiltFilters(t *testing.T) {
 	}
 }
 
-// What each shipped profile promises.
+// TestPromises checks what the documentation promises about each shipped profile.
 func TestPromises(t *testing.T) {
 	load := func(name string) *policy.Profile {
 		p, err := Search{}.Load([]string{name}, nil)
@@ -235,7 +237,7 @@ func TestPromises(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"judge", "strict"} { // a layer may not be missing, and what older kernels lack is held otherwise
+	for _, name := range []string{"judge", "strict"} { // older kernels may lack parts of a layer, but no whole layer
 		if m := load(name).Missing; len(m) != 1 || m[0].Layer != policy.MissingLandlockRights {
 			t.Errorf("%s: missing: %v", name, m)
 		}
@@ -243,7 +245,7 @@ func TestPromises(t *testing.T) {
 	if l := load("judge").Limits; !l.Memory.Set || !l.Swap.Set || l.Swap.V != 0 || !l.PIDs.Set || !l.Wall.Set || !l.CPUTime.Set || !l.Output.Set {
 		t.Errorf("judge: %+v", l)
 	}
-	last := map[string]bool{} // whether what is bound there is writable in the end
+	last := map[string]bool{} // maps a target to whether the last mount there is writable
 	for _, m := range load("agent").Mounts {
 		last[m.Source] = m.Write
 	}
@@ -269,7 +271,8 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-// TestNoTCPProtocols asks the filter of each shipped profile about setsockopt(2) with TCP_ULP (31), and with TCP_NODELAY (1).
+// TestNoTCPProtocols checks what the filter of each shipped profile decides about setsockopt(2): with TCP_ULP (31), and
+// with TCP_NODELAY (1).
 func TestNoTCPProtocols(t *testing.T) {
 	arch, _ := filter.ParseArch("amd64")
 	for _, c := range shipped {
@@ -313,7 +316,8 @@ func hasRule(list []policy.SyscallRule, call string) bool {
 	return false
 }
 
-// dirs makes a search over a user's and a system's directory with the files given as "user/NAME" and "system/NAME".
+// dirs returns a search through a user's and a system's directory. content maps "user/NAME" and "system/NAME" to the
+// text of the file.
 func dirs(t *testing.T, content map[string]string) Search {
 	t.Helper()
 	root := t.TempDir()
@@ -465,7 +469,8 @@ func TestDefaultSearch(t *testing.T) {
 	}
 }
 
-// An override that is there and cannot be read is never passed over; no home at all is no override.
+// TestUnreadableOverride checks that an unreadable profile is an error, even if a shipped profile has the same name. If
+// the user has no home, no such profile can exist, and the shipped one is used.
 func TestUnreadableOverride(t *testing.T) {
 	s := dirs(t, map[string]string{"user/x": ""})
 	if err := os.Mkdir(s.Dirs[0]+"/base.yaml", 0o755); err != nil {
@@ -498,7 +503,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// A link that leads nowhere is a name that means no profile, and List ends.
+// TestDanglingLink checks that a link that leads nowhere is not a profile, and that List does not stop at it.
 func TestDanglingLink(t *testing.T) {
 	s := dirs(t, map[string]string{"user/mine.yaml": "about: mine\n"})
 	for _, l := range [][2]string{{"/nonexistent", "x.yaml"}, {"self.yaml", "self.yaml"}} {
@@ -522,13 +527,13 @@ func TestDanglingLink(t *testing.T) {
 	}
 }
 
-// The schema accepts what Parse accepts, and refuses the common mistakes.
+// TestSchema checks that the JSON Schema accepts what Parse accepts, and refuses common mistakes.
 func TestSchema(t *testing.T) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(policy.Schema()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	const schemaURL = "mem:///profile.json" // no path: the library does not find one with a space in it again
+	const schemaURL = "mem:///profile.json" // no path, because the library fails on a path with a space
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource(schemaURL, doc); err != nil {
 		t.Fatal(err)

@@ -11,8 +11,9 @@ import (
 	"cordon/sandbox/report"
 )
 
-// TestOwnTerminal gives a program a terminal of the sandbox's own devpts at which nobody types, also for a program that
-// joins. The launcher must count what the program writes there like any other output.
+// TestOwnTerminal checks that a program gets a terminal of the sandbox's own devpts, at which nobody types. A program
+// that joins the sandbox gets one too. The launcher must count what the program writes to the terminal like any other
+// output.
 func TestOwnTerminal(t *testing.T) {
 	before := look(t)
 	for _, tt := range []struct {

@@ -23,7 +23,8 @@ import (
 
 func set(n int64) policy.Opt[int64] { return policy.Opt[int64]{Set: true, V: n} }
 
-// grouped returns a shell in cgroups of its own. If this user cannot have cgroups on this machine, it skips the test.
+// grouped returns a shell that runs in its own cgroups. If this user cannot have cgroups on this machine, it skips the
+// test.
 func grouped(t testing.TB, script string, change ...func(*policy.Profile)) *Cmd {
 	t.Helper()
 	c, err := mayBeGrouped(t, script, change...)
@@ -33,7 +34,7 @@ func grouped(t testing.TB, script string, change ...func(*policy.Profile)) *Cmd 
 	return c
 }
 
-// mayBeGrouped is grouped, but returns the reason instead of skipping the test.
+// mayBeGrouped does the same as grouped, but returns the reason instead of skipping the test.
 func mayBeGrouped(t testing.TB, script string, change ...func(*policy.Profile)) (*Cmd, error) {
 	t.Helper()
 	c := shell(t, script)
@@ -111,7 +112,7 @@ func file(t testing.TB, path string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// groupOf makes the cgroup of a sandbox that runs. The end of the sandbox removes it.
+// groupOf returns the cgroup of a running sandbox. The end of the sandbox removes it.
 func groupOf(c *Cmd) *cgroup.Group {
 	c.proc.Mu.Lock()
 	defer c.proc.Mu.Unlock()
@@ -181,7 +182,7 @@ func TestGroups(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestGroupsBound runs into each limit. It first shows that the same program works without the limit.
+// TestGroupsBound runs a program into each limit. It first checks that the same program works without the limit.
 func TestGroupsBound(t *testing.T) {
 	const buffer = "dd if=/dev/zero of=/dev/null bs=100M count=1 2>/dev/null && echo enough"
 	const forks = `i=0; while [ $i -lt 20 ]; do sleep 30 & i=$((i+1)); done; echo $i; kill $(jobs -p) 2>/dev/null; exit 0`
@@ -215,7 +216,8 @@ func TestGroupsBound(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestGroupsInBrief leaves out of the report what a run has used, and nothing of a limit that was reached.
+// TestGroupsInBrief checks a brief report. It must not contain what a run has used, but every limit that the run
+// reached.
 func TestGroupsInBrief(t *testing.T) {
 	for _, tt := range []struct {
 		name, script string
@@ -241,7 +243,8 @@ func TestGroupsInBrief(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestSmallestMemory starts a program in half a MiB: what the launcher took to set the sandbox up is not charged to it.
+// TestSmallestMemory checks that a program starts with a limit of half a MiB. The memory that the launcher uses to set
+// up the sandbox must not count.
 func TestSmallestMemory(t *testing.T) {
 	c := grouped(t, "", func(p *policy.Profile) { p.Limits.Memory = set(512 << 10) })
 	if layout(t) != "v2" {
@@ -263,10 +266,11 @@ func layout(t testing.TB) string {
 	return l.Kind()
 }
 
-// TestGroupsTakeAllAlong ends a process that has left its session, and that no pid namespace of its own holds.
+// TestGroupsTakeAllAlong checks that the end of a sandbox also ends a process that has left its session. The sandbox
+// has no pid namespace that would do so.
 func TestGroupsTakeAllAlong(t *testing.T) {
 	if os.Getuid() != 0 {
-		return // the host's pid namespace takes root
+		return // only root can use the host's pid namespace
 	}
 	c := grouped(t, "setsid sleep 1000 & echo $!; read x", func(p *policy.Profile) {
 		p.Namespaces.PID.Mode, p.Namespaces.User.Mode, p.User = policy.NSHost, policy.NSHost, ids(12345)
@@ -297,8 +301,8 @@ func TestGroupsTakeAllAlong(t *testing.T) {
 	}
 }
 
-// TestGroupsOfTheDead takes away what a launcher that was killed has left, the processes in it as well; and nothing of a
-// launcher that lives.
+// TestGroupsOfTheDead checks that cordon removes the cgroups of a launcher that was killed, and kills the processes in
+// them. It must not touch the cgroups of a living launcher.
 func TestGroupsOfTheDead(t *testing.T) {
 	c := grouped(t, "read x")
 	end := running(t, c)
@@ -327,7 +331,7 @@ func TestGroupsOfTheDead(t *testing.T) {
 	}
 	gone := make(chan struct{})
 	go func() {
-		_ = sleep.Wait() // killed, which is the point
+		_ = sleep.Wait() // the error is expected, because the test kills the process
 		close(gone)
 	}()
 	if _, err := run(grouped(t, "exit 0")); err != nil {
@@ -349,7 +353,8 @@ func TestGroupsOfTheDead(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestFreeze stops the processes of a sandbox, lets them go on, and kills what is stopped.
+// TestFreeze checks that the processes of a sandbox can be stopped and continued, and that a stopped sandbox can be
+// killed.
 func TestFreeze(t *testing.T) {
 	c := grouped(t, "while :; do :; done")
 	end := running(t, c)
@@ -385,10 +390,11 @@ func TestFreeze(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestDevicesAreGuarded: a task that may mount and make nodes opens a disk, unless the group bars it.
+// TestDevicesAreGuarded checks that the cgroup prevents a task from opening a disk. The task may mount and make device
+// nodes, so nothing else would prevent it.
 func TestDevicesAreGuarded(t *testing.T) {
 	if os.Getuid() != 0 {
-		return // an ordinary user makes no device
+		return // an ordinary user cannot make devices
 	}
 	attack := func(node string, limits bool) (opened bool, text string, r *report.Report) {
 		script := "mount -t tmpfs none /mnt && mknod /mnt/d " + node + " && : </mnt/d && echo opened"
@@ -403,10 +409,10 @@ func TestDevicesAreGuarded(t *testing.T) {
 		text, r = output(t, c)
 		return strings.Contains(text, "opened"), text, r
 	}
-	const full = "c 1 7" // it is in the sandbox's /dev
+	const full = "c 1 7" // a device that the sandbox's /dev has
 	forbidden := ""
 	var texts []string
-	for _, node := range append(disks(t), "c 1 1") { // the last is memory
+	for _, node := range append(disks(t), "c 1 1") { // c 1 1 is the machine's memory
 		opened, text, _ := attack(node, false)
 		if opened {
 			forbidden = node
@@ -451,7 +457,7 @@ func disks(t testing.TB) (list []string) {
 func TestGroupsMayBeMissing(t *testing.T) {
 	c := shell(t, "ulimit -d; ulimit -u 2>/dev/null")
 	c.Profile.Limits.Memory, c.Profile.Limits.PIDs, c.Profile.Limits.CPUs = set(64<<20), set(40), policy.Opt[float64]{Set: true, V: 1}
-	c.Profile.Limits.Cgroup = "systemd" // a path that is not there would be an error
+	c.Profile.Limits.Cgroup = "systemd" // for a path that does not exist there would be an error
 	text, report := output(t, c)
 	if !strings.HasPrefix(text, "65536") {
 		t.Errorf("ulimit -d: %s", text)
@@ -468,7 +474,8 @@ func TestGroupsMayBeMissing(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestGroupsThatCannotBe are errors that name the cause, and leave nothing.
+// TestGroupsThatCannotBe checks the errors if cgroups cannot be made. Each must name the cause, and nothing may be left
+// behind.
 func TestGroupsThatCannotBe(t *testing.T) {
 	for _, tt := range []struct {
 		name, want string
@@ -557,7 +564,7 @@ func ownGroups(t testing.TB) string {
 	mine := "-" + strconv.Itoa(os.Getpid()) + "-"
 	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, e os.DirEntry, err error) error {
 		switch {
-		case errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENODEV): // of others, that end meanwhile
+		case errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENODEV): // some end meanwhile
 			return filepath.SkipDir
 		case err != nil:
 			return err

@@ -24,7 +24,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// described returns the description of a command as data.
+// described returns the description of a command in the form that compile takes.
 func described(c *Cmd) *compile.Request {
 	r, err := c.request(c.profile(), sandboxtest.FakeUser())
 	if err != nil {
@@ -33,7 +33,7 @@ func described(c *Cmd) *compile.Request {
 	return r
 }
 
-// processOf returns the launcher's process of a command, before anything is started.
+// processOf returns the launcher's data about the process of a command, before anything is started.
 func processOf(t testing.TB, c *Cmd) *launch.Process {
 	t.Helper()
 	h, err := host.Probe()
@@ -49,7 +49,7 @@ func processOf(t testing.TB, c *Cmd) *launch.Process {
 	return p
 }
 
-// run runs a command, and wait waits for one. How the program ended is in the report and no error.
+// run runs a command and waits for it. How the program ended is in the report, not in the error.
 func run(c *Cmd) (*report.Report, error) {
 	if err := c.Start(); err != nil {
 		return nil, err
@@ -65,8 +65,8 @@ func wait(c *Cmd) (*report.Report, error) {
 	return c.Report, nil
 }
 
-// shell returns a command of the shell in the default profile. It has a different working directory, because an
-// ordinary user's test may not have this one.
+// shell returns a command that runs a script in the default profile. It uses another working directory, because an
+// ordinary user may have no access to the present one when the test runs as that user.
 func shell(t testing.TB, script string) *Cmd {
 	t.Helper()
 	return &Cmd{Profile: sandboxtest.Shipped(t, "default"), Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}}
@@ -191,8 +191,8 @@ func TestConcurrent(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestOtherGoroutines starts, signals and waits in different goroutines, whose threads end: a child dies with the
-// thread that made it, and the library must not let that happen.
+// TestOtherGoroutines starts, signals and waits in different goroutines, whose threads end. The kernel kills a child
+// when the thread that made it ends; the library must prevent that.
 func TestOtherGoroutines(t *testing.T) {
 	out, w, err := os.Pipe()
 	if err != nil {
@@ -203,7 +203,7 @@ func TestOtherGoroutines(t *testing.T) {
 	c.Stdout = w
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		runtime.LockOSThread() // it is never unlocked, so the thread ends with the goroutine
 		started <- c.Start()
 	}()
 	if err := <-started; err != nil {
@@ -233,8 +233,9 @@ func TestOtherGoroutines(t *testing.T) {
 	}
 }
 
-// endAtEveryMoment launches and ends sandboxes, each a step later than the one before, until some ended during the
-// launch and some after it. end reports whether it ended the launch, and not the program.
+// endAtEveryMoment launches sandboxes and ends each of them, every time one step later. It stops when some sandboxes
+// have ended during the launch and some after it. Function end reports whether it ended the launch, and not the
+// program.
 func endAtEveryMoment(t *testing.T, step time.Duration, end func(p *launch.Process, after time.Duration) (launch bool)) {
 	t.Helper()
 	before := look(t)
@@ -242,7 +243,7 @@ func endAtEveryMoment(t *testing.T, step time.Duration, end func(p *launch.Proce
 	defer runtime.UnlockOSThread()
 	var launches, programs int
 	for i := 0; i < 400 && (launches < 5 || programs < 5); i++ {
-		if i > 0 && i%50 == 0 && programs == 0 { // a launch takes longer here
+		if i > 0 && i%50 == 0 && programs == 0 { // launches take longer on this machine
 			step *= 2
 		}
 		p := processOf(t, shell(t, "exec sleep 100"))
@@ -264,7 +265,7 @@ func TestSignalDuringLaunch(t *testing.T) {
 	endAtEveryMoment(t, 200*time.Microsecond, func(p *launch.Process, after time.Duration) (launch bool) {
 		go func() {
 			time.Sleep(after)
-			for p.Signal(syscall.SIGTERM) == syscall.ESRCH { // until there is a child
+			for p.Signal(syscall.SIGTERM) == syscall.ESRCH { // until the child exists
 				time.Sleep(time.Microsecond)
 			}
 		}()
@@ -285,8 +286,8 @@ func TestSignalDuringLaunch(t *testing.T) {
 	})
 }
 
-// TestKilledDuringLaunch kills init at every moment after the task's first message. The error must say so, and not name
-// a consequence of it.
+// TestKilledDuringLaunch kills init at every moment after the task's first message. The error must name this cause, and
+// not one of its consequences.
 func TestKilledDuringLaunch(t *testing.T) {
 	endAtEveryMoment(t, 100*time.Microsecond, func(p *launch.Process, after time.Duration) (launchValue bool) {
 		go func() {
@@ -334,9 +335,9 @@ func TestDiesWithWait(t *testing.T) {
 	unchanged(t, before)
 }
 
-// TestWallLimit ends a program that ignores SIGTERM.
+// TestWallLimit checks that the time limit ends a program that ignores SIGTERM.
 func TestWallLimit(t *testing.T) {
-	wall := sandboxtest.Slow(100 * time.Millisecond) // in which the trap is set
+	wall := sandboxtest.Slow(100 * time.Millisecond) // enough time for the program to set the trap
 	c := shell(t, "trap '' TERM; sleep 1000; while :; do :; done")
 	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: wall}
 	c.KillAfter = 100 * time.Millisecond
@@ -352,7 +353,8 @@ func TestWallLimit(t *testing.T) {
 	}
 }
 
-// TestExtraFiles hands descriptors over by position, whatever their numbers are here, and no other.
+// TestExtraFiles checks that the program gets the given descriptors in the given order, whatever their numbers are in
+// this process, and no other descriptors.
 func TestExtraFiles(t *testing.T) {
 	dir := publicDir(t)
 	var files []*os.File
@@ -364,13 +366,13 @@ func TestExtraFiles(t *testing.T) {
 		defer f.Close()
 		files = append(files, f)
 	}
-	secret, err := unix.Open("/etc/passwd", unix.O_RDONLY, 0) // without O_CLOEXEC
+	secret, err := unix.Open("/etc/passwd", unix.O_RDONLY, 0) // no O_CLOEXEC, so that a child could inherit it
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(secret)
 	c := shell(t, "echo a >&3; echo b >&4; echo c >&5; echo d >&6; ls /proc/self/fd | tr '\\n' ' '")
-	// In another order than they were opened, one of them twice.
+	// The order differs from the order in which the files were opened, and one file occurs twice.
 	c.ExtraFiles = []*os.File{files[4], files[1], files[3], files[1]}
 	text, _ := output(t, c)
 	if text != "0 1 2 3 4 5 6 7 " { // 7 is the directory that ls reads
@@ -384,7 +386,7 @@ func TestExtraFiles(t *testing.T) {
 	}
 }
 
-// TestStdio covers files that are none, that are the same, and that have each other's numbers.
+// TestStdio checks standard files that are missing, that are the same file, and that have each other's numbers.
 func TestStdio(t *testing.T) {
 	null := shell(t, "x=$(readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2); echo \"$x\" >&3")
 	r, w, err := os.Pipe()
@@ -401,7 +403,7 @@ func TestStdio(t *testing.T) {
 	}
 	r.Close()
 
-	// The launcher's own 0, 1 and 2, the other way round.
+	// Use the descriptors 0, 1 and 2 of this process in another order.
 	dir := publicDir(t)
 	out, err := os.Create(filepath.Join(dir, "out"))
 	if err != nil {
@@ -439,7 +441,7 @@ func TestStdio(t *testing.T) {
 	unchanged(t, before)
 }
 
-// TestEnvironment passes what the profile keeps, and a lot of it.
+// TestEnvironment checks that the program gets the variables that the profile keeps, even large ones.
 func TestEnvironment(t *testing.T) {
 	c := shell(t, "env | sort")
 	c.Env = []string{"PATH=/usr/bin:/bin", "HOME=/h", "LC_ALL=C", "LD_PRELOAD=/tmp/x.so", "BASH_ENV=/tmp/x", "GODEBUG=x", "SECRET=1", "LC_=", "no-equals"}
@@ -447,7 +449,7 @@ func TestEnvironment(t *testing.T) {
 	var names []string
 	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
 		name, _, _ := strings.Cut(line, "=")
-		if name != "PWD" && name != "OLDPWD" && name != "_" && name != "SHLVL" { // the shell's own
+		if name != "PWD" && name != "OLDPWD" && name != "_" && name != "SHLVL" { // the shell sets these itself
 			names = append(names, name)
 		}
 	}
@@ -475,7 +477,7 @@ func TestEnvironment(t *testing.T) {
 	unchanged(t, before)
 }
 
-// TestManyMounts binds 2,000 files and directories in a fraction of a second.
+// TestManyMounts checks that cordon binds 2,000 files and directories in a fraction of a second.
 func TestManyMounts(t *testing.T) {
 	dir := publicDir(t)
 	c := shell(t, "wc -l </proc/self/mountinfo; cat "+dir+"/1999/f; (echo x >"+dir+"/7/f) 2>/dev/null || echo ro")
@@ -502,7 +504,7 @@ func TestManyMounts(t *testing.T) {
 	}
 }
 
-// TestManyDescriptors launches from a program that has more files open than the profile allows the task.
+// TestManyDescriptors launches from a program that has more open files than the profile allows the task.
 func TestManyDescriptors(t *testing.T) {
 	c := shell(t, "ulimit -n; ls /proc/self/fd | wc -l")
 	c.Profile.Limits.Rlimits = []policy.Rlimit{{Name: "nofile", Value: 32}}
@@ -531,7 +533,7 @@ func TestSignalMask(t *testing.T) {
 	mask, err := strconv.ParseUint(ignored, 16, 64)
 	own, readErr := os.ReadFile("/proc/self/status")
 	inherited, parseErr := strconv.ParseUint(proc.StatusField(own, "SigIgn"), 16, 64)
-	const libc = 1<<(32-1) | 1<<(33-1) // libc's own: Go leaves them as they were inherited
+	const libc = 1<<(32-1) | 1<<(33-1) // these two belong to libc; Go leaves them unchanged
 	if err := errors.Join(err, readErr, parseErr); blocked != "0000000000000000" || err != nil || mask&^libc != inherited&^libc {
 		t.Errorf("blocked %s, ignored %s, inherited %x, %v", blocked, ignored, inherited, err)
 	}

@@ -31,12 +31,12 @@ func describe(err error) string {
 	return fmt.Sprintf("%T: %v", err, err)
 }
 
-// TestCompileErrors checks the whole text of the errors for commands of which nothing is run.
+// TestCompileErrors checks the whole text of the errors for commands that compile refuses.
 func TestCompileErrors(t *testing.T) {
 	tests := []struct {
 		name string
 		p    *policy.Profile
-		host *host.Host // nil is FakeUser
+		host *host.Host // nil means FakeUser
 		args string
 		want string
 	}{
@@ -221,7 +221,7 @@ func TestCompileErrors(t *testing.T) {
 			p.Namespaces.PID.Mode = policy.NSHost
 			p.Mounts = []policy.Mount{{Kind: policy.MountProc, Target: "/proc", Pos: sandboxtest.Pos(3)}}
 		}), nil, "true",
-			"none"}, // the caller's /proc is bound
+			"none"}, // the caller's /proc is bound, not a new one
 		{"sysfs of the host's network", sandboxtest.With(func(p *policy.Profile) {
 			p.Network.Mode = policy.NetworkHost
 			p.Mounts = []policy.Mount{{Kind: policy.MountSysfs, Target: "/sys", Pos: sandboxtest.Pos(3)}}
@@ -242,7 +242,7 @@ func TestCompileErrors(t *testing.T) {
 		{"optional: missing source", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none", Optional: true}), nil, "true", "none"},
 		{"optional: missing target", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none", Optional: true}), nil, "true", "none"},
 		{"optional: no home", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "~", Optional: true}), sandboxtest.OnHost(func(h *host.Host) { h.Home = "" }), "true", "none"},
-		// Whatever else is wrong, what an optional mount is there to cover would stay visible.
+		// The mount is optional, but without it the files that it should cover would stay visible.
 		{"optional: a file in the place of the directory", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/etc/passwd", Optional: true}), nil, "true",
 			"error: mounts[0]: tmpfs: /etc/passwd is a file inside, the source is a directory\nfrom: p.yaml:10\nhint: "},
 		{"optional: a loop of links", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x", Optional: true}), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Link("/loop", "loop") }), "true",
@@ -336,8 +336,8 @@ func TestKeyring(t *testing.T) {
 	}
 }
 
-// TestCoveredSoon makes no file system that the next mount at the same place covers, and each that somebody could see or put
-// something into.
+// TestCoveredSoon checks that cordon does not make a file system that the next mount at the same place covers. It must
+// make each file system that a program could see, or into which a later step puts something.
 func TestCoveredSoon(t *testing.T) {
 	root, home := policy.Mount{Kind: policy.MountTmpfs, Target: "/root"}, policy.Mount{Kind: policy.MountTmpfs, Target: "~"}
 	optional := func(m policy.Mount) policy.Mount { m.Optional = true; return m }
@@ -364,7 +364,7 @@ func TestCoveredSoon(t *testing.T) {
 			h := sandboxtest.FakeRoot()
 			h.Home = "/root"
 			text := goldenOf(t, p, h)
-			if got := strings.Count(text, `fsopen("tmpfs"`) - 1; got != tt.want { // and the scratch file system
+			if got := strings.Count(text, `fsopen("tmpfs"`) - 1; got != tt.want { // without the scratch tree
 				t.Errorf("%d, not %d\n%s", got, tt.want, text)
 			}
 		})

@@ -39,7 +39,7 @@ func entryOf(t *testing.T) *statedir.Entry {
 	return e
 }
 
-// served is a launcher that only runs its loop with a control socket.
+// served returns a launcher that only runs its event loop with a control socket, and the entry of its sandbox.
 func served(t *testing.T) (*statedir.Entry, *launch.Process) {
 	t.Helper()
 	e := entryOf(t)
@@ -90,7 +90,7 @@ func TestControl(t *testing.T) {
 		{"signal", state.SignalRequest{Signal: -1}, "not a signal"},
 		{"signal", state.SignalRequest{Signal: 65}, "not a signal"},
 		{"signal", "x", "not a signal"},
-		{"signal", state.SignalRequest{Signal: 15}, "no such process"}, // nothing runs here
+		{"signal", state.SignalRequest{Signal: 15}, "no such process"}, // there is no program to signal
 		{"nonsense", nil, "this launcher does not know the request"},
 		{"log", strings.Repeat("x", state.MaxPacket), "too long"},
 	} {
@@ -122,10 +122,10 @@ func TestControlHostileClients(t *testing.T) {
 	}
 	fd := dial()
 	for _, packet := range []string{"", "\x00", "{", "[]", "null", `{"op":1}`, strings.Repeat("[", 10_000)} {
-		_ = unix.Sendmsg(fd, []byte(packet), nil, nil, unix.MSG_NOSIGNAL) // it may be dropped by now
+		_ = unix.Sendmsg(fd, []byte(packet), nil, nil, unix.MSG_NOSIGNAL) // it may be closed by now
 		answers("garbage")
 	}
-	fd = dial() // asks, and never reads
+	fd = dial() // a client that asks and never reads
 	if err := unix.SetNonblock(fd, true); err != nil {
 		t.Fatal(err)
 	}
@@ -135,13 +135,13 @@ func TestControlHostileClients(t *testing.T) {
 		}
 	}
 	answers("one that never reads")
-	fd = dial() // sends descriptors
+	fd = dial() // a client that sends descriptors
 	before := sandboxtest.Descriptors(t)
 	for range 20 {
 		_ = unix.Sendmsg(fd, []byte(`{"op":"log"}`), unix.UnixRights(0, 1, 2), nil, unix.MSG_NOSIGNAL)
 	}
 	answers("one that sends descriptors")
-	if now := sandboxtest.Descriptors(t); now > before+2 { // an answer's connection may be there still
+	if now := sandboxtest.Descriptors(t); now > before+2 { // one connection of an answer may still be open
 		t.Errorf("%d descriptors, %d before", now, before)
 	}
 	var idle []int
@@ -154,7 +154,7 @@ func TestControlHostileClients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = unix.Connect(fd, addr) // some are refused
+		_ = unix.Connect(fd, addr) // the launcher refuses some of them
 		done()
 		idle = append(idle, fd)
 	}
@@ -167,7 +167,7 @@ func TestControlHostileClients(t *testing.T) {
 	_ = p
 }
 
-// TestAnswer passes all descriptors of a reply, and none with an error.
+// TestAnswer checks that a reply arrives with all its descriptors, and an error with none.
 func TestAnswer(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

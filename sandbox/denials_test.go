@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/internal/why"
 )
 
-// reporting returns a compilation of which only the filter matters.
+// reporting returns a compilation in which only the filter matters.
 func reporting(t *testing.T, p *policy.Profile) *compile.Compilation {
 	t.Helper()
 	c := &compile.Compilation{Profile: p, Host: sandboxtest.FakeUser(), Req: &compile.Request{Args: []string{"true"}}, Arch: filter.AMD64}
@@ -28,7 +28,7 @@ func reporting(t *testing.T, p *policy.Profile) *compile.Compilation {
 	return c
 }
 
-// deniedCall returns a denied call by its name.
+// deniedCall returns the data of a denied call with the given name.
 func deniedCall(t *testing.T, call string, args ...uint64) *filter.Data {
 	t.Helper()
 	nr, ok := filter.Number(filter.AMD64, call)
@@ -40,7 +40,8 @@ func deniedCall(t *testing.T, call string, args ...uint64) *filter.Data {
 	return d
 }
 
-// TestCount gives each call the errno that its rule has, and tells kinds apart by constants only.
+// TestCount checks that each call gets the errno of its rule. Two calls are of different kinds only if their constants
+// differ.
 func TestCount(t *testing.T) {
 	p := &policy.Profile{OnDenial: policy.DenialReport, Syscalls: policy.Syscalls{Default: "errno(EACCES)", Deny: []policy.SyscallItem{{Name: "mount"}},
 		Rules: []policy.SyscallRule{{Call: "socket", Expr: "family == AF_UNIX", Else: "errno(EAFNOSUPPORT)"}, {Call: "ioctl", Expr: "errno(ENOTTY)"}}}}
@@ -52,14 +53,14 @@ func TestCount(t *testing.T) {
 		fresh bool
 	}{
 		{"mount", []uint64{1, 2, 3, 4, 5}, unix.EACCES, true},
-		{"mount", []uint64{9, 9, 9, 4, 9}, unix.EACCES, false}, // other pointers
-		{"mount", []uint64{1, 2, 3, 5, 5}, unix.EACCES, true},  // other flags
+		{"mount", []uint64{9, 9, 9, 4, 9}, unix.EACCES, false}, // only the pointers differ
+		{"mount", []uint64{1, 2, 3, 5, 5}, unix.EACCES, true},  // the flags differ
 		{"socket", []uint64{2, 1, 0}, unix.EAFNOSUPPORT, true},
 		{"socket", []uint64{10, 1, 0}, unix.EAFNOSUPPORT, true},
 		{"ioctl", []uint64{0, 1}, unix.ENOTTY, true},
-		{"ioctl", []uint64{7, 1 | 1<<32, 3}, unix.ENOTTY, false}, // the kernel reads 32 bits
+		{"ioctl", []uint64{7, 1 | 1<<32, 3}, unix.ENOTTY, false}, // the kernel reads only 32 bits
 		{"read", nil, unix.EACCES, true},
-		{"socket", []uint64{1, 1, 0}, unix.EPERM, true}, // allowed: that it is asked about cannot be, and it stays denied
+		{"socket", []uint64{1, 1, 0}, unix.EPERM, true}, // the filter allows it; it stays denied
 	}
 	for _, tt := range tests {
 		errno, fresh := d.Count(deniedCall(t, tt.call, tt.args...))
@@ -72,7 +73,7 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// TestCountBound counts more kinds of calls than the memory has room for.
+// TestCountBound denies more kinds of calls than the memory has room for.
 func TestCountBound(t *testing.T) {
 	d := launch.Denials{Comp: reporting(t, &policy.Profile{OnDenial: policy.DenialReport})}
 	for i := range uint64(3 * launch.MaxDenials) {
@@ -83,7 +84,8 @@ func TestCountBound(t *testing.T) {
 	}
 }
 
-// TestNoListener checks that nothing is reported, and that the report says so, if the listener cannot have its number.
+// TestNoListener checks a run whose listener cannot have the number that it needs. The run reports no denied calls, and
+// the report says so.
 func TestNoListener(t *testing.T) {
 	for _, tt := range []struct {
 		nofile  uint64
@@ -102,8 +104,8 @@ func TestNoListener(t *testing.T) {
 	}
 }
 
-// TestBlame checks that the report names what denies a call, and a remedy. If the remedy consists of flags, it tries
-// them.
+// TestBlame checks that the report names the rule that denies a call, and a remedy. If the remedy consists of flags,
+// the test applies them.
 func TestBlame(t *testing.T) {
 	at := func(line int) policy.Pos { return policy.Pos{File: "p.yaml", Line: line} }
 	p := &policy.Profile{OnDenial: policy.DenialReport, Sources: []policy.Source{{Path: "syscalls.default", Pos: at(1)}, {Path: "syscalls.exec", Pos: at(9)}},
@@ -139,7 +141,7 @@ func deniesMkdir(t *testing.T, script string) *Cmd {
 	return c
 }
 
-// TestDenials runs programs of which some calls are denied, and reads the report.
+// TestDenials runs programs with some denied calls, and checks the report.
 func TestDenials(t *testing.T) {
 	const script = "mkdir /tmp/a; mkdir /tmp/a; (mkdir '/tmp/\x1bb' & wait); ls -l /proc/self/fd | grep -c seccomp"
 	text, r := output(t, deniesMkdir(t, script))
@@ -156,7 +158,8 @@ func TestDenials(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestDenialsSilent has no listener, and fails calls all the same.
+// TestDenialsSilent checks a profile that does not report denials: there is no listener, and the calls fail
+// nevertheless.
 func TestDenialsSilent(t *testing.T) {
 	c := deniesMkdir(t, "mkdir /tmp/a")
 	c.Profile.OnDenial = policy.DenialSilent
@@ -166,8 +169,8 @@ func TestDenialsSilent(t *testing.T) {
 	}
 }
 
-// TestListenerGone checks the answer to a denied call when no launcher is left: the kernel returns ENOSYS, and never
-// makes the call.
+// TestListenerGone checks a denied call after the launcher has died. The kernel must return ENOSYS, and must never
+// execute the call.
 func TestListenerGone(t *testing.T) {
 	c := deniesMkdir(t, "sleep 0.3; mkdir /tmp/a; mkdir /tmp/b; ls /tmp")
 	r, w, err := os.Pipe()
@@ -205,7 +208,8 @@ func TestDenialsEnd(t *testing.T) {
 	}
 }
 
-// TestProbeListener finds one here, unless this test runs in a sandbox itself.
+// TestProbeListener checks that the probe finds a working listener on this machine, unless the test itself runs in a
+// sandbox.
 func TestProbeListener(t *testing.T) {
 	flags, why := host.ProbeListener()
 	if flags == 0 && !strings.Contains(why, "already") {

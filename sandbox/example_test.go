@@ -14,9 +14,9 @@ import (
 	"cordon/sandbox"
 )
 
-// profile is the one of these examples: the host's tree is read-only, /tmp is the program's own, there is no network, no
-// capability, and none of the calls that mount things. They need a profile that works from any working directory, also
-// where there is no Landlock.
+// profile returns the profile of these examples. The host's tree is read-only, and /tmp belongs to the program. There
+// is no network, no capability, and no call that mounts things. The examples need a profile that works from any working
+// directory, and on hosts without Landlock.
 func profile() *policy.Profile {
 	return &policy.Profile{
 		Name:   "example",
@@ -71,7 +71,7 @@ func ExampleCmd_Output() {
 	// Output: UNTRUSTED TEXT
 }
 
-// A context that is done kills every process of the sandbox.
+// The end of a context kills every process of the sandbox.
 func ExampleCommandContext() {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
@@ -111,7 +111,7 @@ func ExampleLookupError() {
 	// Output: true true 127
 }
 
-// Profiles are made of shipped ones, of files, and of text.
+// A profile can be made from shipped profiles, from files, and from text.
 func Example_profile() {
 	p, err := profiles.Parse("tool.yaml", []byte("extends: [strict]\nlimits: {memory: 256MiB}\n"))
 	if err != nil {

@@ -24,14 +24,15 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestMain's program is the attacker, too, when it is run inside with this variable.
+// attackVariable turns the test's program into the attacker when it runs inside a sandbox with this variable.
 const attackVariable = "CORDON_TEST_ATTACK"
 
-// attackExe is the value of that variable if the launcher's own file was run.
+// attackExe is the value of attackVariable if somebody in the sandbox has run the launcher's own file.
 const attackExe = "exe"
 
-// TestExecAttacker is no test: it is what runs inside. It tries over and over to get hold of every process that it sees but
-// itself and pid 1, and says of which it got what, by the name of the program and the mode of its filter.
+// TestExecAttacker is not a test but the attacker, which runs inside the sandbox. In a loop it tries to get access to
+// every process that it sees, except itself and pid 1. For each success it prints what it got, the name of the program
+// and the mode of the program's filter.
 func TestExecAttacker(t *testing.T) {
 	if os.Getenv(attackVariable) == "" {
 		t.Skip("it is run by others")
@@ -105,7 +106,7 @@ func attackProcess(pid int, dir string) {
 			return <-got
 		},
 	} {
-		exe, _ := os.Readlink(dir + "/exe") // before and after: what was got is of the one program or of the other
+		exe, _ := os.Readlink(dir + "/exe") // read before and after, to know to which program the result belongs
 		if try() {
 			status, _ := os.ReadFile(dir + "/status")
 			fmt.Println("got", pid, what, "of", exe, proc.StatusField(status, "Seccomp"))
@@ -113,8 +114,9 @@ func attackProcess(pid int, dir string) {
 	}
 }
 
-// seize traces a process for a moment: the tracer ends with the goroutine, or nobody else could wait for the traced. The
-// first thread does not.
+// seize traces a process for a moment. It uses a thread that ends with the goroutine, because otherwise nobody else
+// could wait for the traced process. The first thread of a process does not end, so seize starts another goroutine if
+// it is on that thread.
 func seize(pid int, got chan<- bool) {
 	runtime.LockOSThread()
 	if unix.Gettid() == os.Getpid() {
@@ -137,8 +139,8 @@ func opens(path string) bool {
 	return err == nil
 }
 
-// attacked starts a sandbox in which the attacker runs. The attacker may trace, and no Landlock rule stops it. lines
-// returns what it has printed since the last call.
+// attacked starts a sandbox in which the attacker runs. The attacker may trace, and no Landlock rule prevents it. lines
+// returns what the attacker has printed since the last call.
 func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, ask io.Writer, lines func() []string) {
 	t.Helper()
 	c := &Cmd{Profile: sandboxtest.Shipped(t, "default"), Args: []string{testBinary(t), "-test.run=^TestExecAttacker$"}, Attachable: true}
@@ -187,8 +189,8 @@ func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, ask io.W
 	}
 }
 
-// scans asks the attacker for its attention, waits until it has then looked at everything twice, and returns what it says of
-// that. What it said before may still fill the pipe.
+// scans sends the attacker a line, and waits until the attacker has then looked at everything twice. It returns what
+// the attacker has printed since it received the line, because the pipe may still contain older text.
 func scans(t *testing.T, ask io.Writer, lines func() []string) (all []string) {
 	t.Helper()
 	if _, err := io.WriteString(ask, "\n"); err != nil {
@@ -205,7 +207,7 @@ func scans(t *testing.T, ask io.Writer, lines func() []string) (all []string) {
 	}
 }
 
-// attackCases are sandboxes whose tasks have different rights over each other.
+// attackCases returns sandboxes whose tasks have different rights over each other.
 func attackCases() map[string]func(*policy.Profile) {
 	return map[string]func(*policy.Profile){
 		"plain": func(p *policy.Profile) { p.User.Host = policy.HostCaller },
@@ -218,15 +220,16 @@ func attackCases() map[string]func(*policy.Profile) {
 	}
 }
 
-// TestExecNewcomerAttacked holds a newcomer where all of it is confined but for the filter, with the launcher's memory, exe
-// and descriptors in its hands. The attacker gets hold of one that is not concealed, and of nothing of one that is.
+// TestExecNewcomerAttacked stops a newcomer (a program that joins the sandbox) when everything but the filter confines
+// it. It still has the launcher's memory, exe and descriptors. The attacker must get access to a newcomer that is not
+// concealed, and must get nothing of one that is concealed.
 func TestExecNewcomerAttacked(t *testing.T) {
 	for name, change := range attackCases() {
 		for _, exposed := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s exposed %v", name, exposed), func(t *testing.T) {
 				a, ask, lines := attacked(t, change)
 				var got, seen []string
-				if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil { // another test may have made it 0
+				if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil { // a test may have set it to 0
 					t.Fatal(err)
 				}
 				x := &Cmd{Into: a, Args: []string{"true"}, exposed: exposed}
@@ -247,7 +250,8 @@ func TestExecNewcomerAttacked(t *testing.T) {
 					t.Error("the attacker does not see it:", err)
 				case !exposed && (len(got) > 0 || err != nil):
 					t.Errorf("%v\n%s", err, text)
-				// Where its id changes the kernel conceals it (fs.suid_dumpable), from who has no capability.
+				// If the newcomer changes its id, the kernel conceals it (fs.suid_dumpable) from processes without
+				// capabilities.
 				case exposed && name != "own id" && !(strings.Contains(text, " exe of "+exeName(t)) && strings.Contains(text, " ptrace of "+exeName(t)+" 0") && strings.Contains(text, " mem of ")):
 					t.Errorf("the attack does not work even without the defence: %v\n%s", err, text)
 				}
@@ -266,14 +270,14 @@ func exeName(t *testing.T) string {
 	return exe
 }
 
-// TestExecRaced starts program after program while the attacker tries. What it gets hold of is a program under the filter,
-// and never one of the launcher's processes.
+// TestExecRaced starts many programs in a sandbox while the attacker tries to trace them. The attacker may get access
+// to a program under the filter, but never to one of the launcher's processes.
 func TestExecRaced(t *testing.T) {
 	for name, change := range attackCases() {
 		t.Run(name, func(t *testing.T) {
 			a, _, lines := attacked(t, change)
 			for range 100 {
-				_, _ = run(&Cmd{Into: a, Args: []string{"true"}}) // it may be stopped, or killed
+				_, _ = run(&Cmd{Into: a, Args: []string{"true"}}) // the attacker may stop or kill it
 			}
 			saw := 0
 			for _, line := range lines() {
@@ -290,8 +294,8 @@ func TestExecRaced(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecSwapped puts a script in the program's place once the launcher has looked at it: the kernel would interpret it by
-// the launcher's own file (CVE-2019-5736).
+// TestExecSwapped replaces the program by a script after the launcher has looked at it. The kernel would take the
+// launcher's own file as the script's interpreter (CVE-2019-5736).
 func TestExecSwapped(t *testing.T) {
 	for _, exposed := range []bool{true, false} {
 		_, a := joinable(t, shell(t, "cp /bin/true /tmp/p; "+linger))
@@ -301,7 +305,7 @@ func TestExecSwapped(t *testing.T) {
 		}
 		x := &Cmd{Into: a, Args: []string{"/tmp/p"}, Env: []string{attackVariable + "=" + attackExe}, Stdout: w, exposed: exposed}
 		x.hold = func() {
-			// Not t.Fatal: this is the launcher's goroutine.
+			// t.Fatal must not be called here, in the launcher's goroutine.
 			writer := &Cmd{Into: a, Args: []string{"sh", "-c", "printf '#!/proc/self/exe\\n' >/tmp/p"}}
 			if report, err := run(writer); err != nil || report.Exit != 0 {
 				t.Errorf("%+v, %v", report, err)
@@ -322,7 +326,8 @@ func TestExecSwapped(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecKilled kills the newcomer, or who waits for it, while it waits inside: an error, and nothing is left.
+// TestExecKilled kills the newcomer, or the process that waits for it, while it waits inside. The result must be an
+// error, and nothing may be left behind.
 func TestExecKilled(t *testing.T) {
 	_, a := joinable(t, shell(t, linger))
 	before := look(t)

@@ -12,7 +12,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// fakeSandbox is a running sandbox on a described machine, whose tree is that of the machine, and the machine.
+// fakeSandbox returns a machine, and a running sandbox on it with the machine's own tree.
 func fakeSandbox(t *testing.T, h *host.Host, p *policy.Profile) (*host.Host, *Attached) {
 	t.Helper()
 	files := h.Files.(sandboxtest.FakeFiles)
@@ -48,7 +48,7 @@ func fakeSandbox(t *testing.T, h *host.Host, p *policy.Profile) (*host.Host, *At
 	return h, a
 }
 
-// execPlans are plans of programs that join a sandbox.
+// execPlans returns plans of programs that join a sandbox.
 func execPlans() map[string]struct {
 	host    *host.Host
 	profile string
@@ -76,7 +76,7 @@ func TestGoldenExec(t *testing.T) {
 	}
 }
 
-// TestExecRefusesBefore what can be told without doing anything.
+// TestExecRefusesBefore checks that cordon refuses impossible requests before it does anything.
 func TestExecRefusesBefore(t *testing.T) {
 	tests := []struct {
 		name   string

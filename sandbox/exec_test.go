@@ -24,7 +24,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// joinable returns a sandbox that can be joined. It ends with the test.
+// joinable starts a sandbox that other programs can join. It ends with the test.
 func joinable(t testing.TB, c *Cmd) (*Cmd, *Attached) {
 	t.Helper()
 	c.Attachable = true
@@ -49,7 +49,8 @@ func joinable(t testing.TB, c *Cmd) (*Cmd, *Attached) {
 // linger is a script that prints a line and ends when its input ends.
 const linger = "echo ready; exec cat"
 
-// idle starts a command whose input does not end before the returned pipe is closed, and returns what it says, too.
+// idle starts a command and returns two pipes. The command's input ends when the caller closes the first pipe; the
+// second has the command's output.
 func idle(t testing.TB, c *Cmd) (in, out *os.File) {
 	t.Helper()
 	r, in, err := os.Pipe()
@@ -98,7 +99,7 @@ func TestExecRuns(t *testing.T) {
 	asUserToo(t)
 }
 
-// execCases are sandboxes of many kinds.
+// execCases returns sandboxes of many kinds.
 func execCases(t *testing.T) map[string]*Cmd {
 	t.Helper()
 	rootfs, script := busyboxRoot(t), linger
@@ -146,7 +147,7 @@ func execCases(t *testing.T) map[string]*Cmd {
 	return cases
 }
 
-// busyboxRoot makes a root file system.
+// busyboxRoot makes a root file system that contains busybox.
 func busyboxRoot(t testing.TB) string {
 	t.Helper()
 	dir := publicDir(t)
@@ -170,8 +171,8 @@ func busyboxRoot(t testing.TB) string {
 	return dir
 }
 
-// TestExecIsTheSame reads of the sandbox's task and of one that has joined it what they are in and what they may, from
-// outside.
+// TestExecIsTheSame compares a sandbox's task with a program that has joined the sandbox. It reads from outside which
+// namespaces and groups they are in, and which rights they have.
 func TestExecIsTheSame(t *testing.T) {
 	for name, c := range execCases(t) {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +182,7 @@ func TestExecIsTheSame(t *testing.T) {
 				args = []string{"sh", "-c", "read x"}
 			}
 			x := &Cmd{Into: a, Args: args}
-			old := unix.Umask(0o111) // the caller's own is not asked for
+			old := unix.Umask(0o111) // the caller's umask must not matter
 			in, _ := idle(t, x)
 			unix.Umask(old)
 			same(t, c.proc.Task, x.proc.Task)
@@ -240,7 +241,7 @@ func same(t *testing.T, task, newcomer int) {
 	}
 }
 
-// TestExecInAnotherProcess is handed over as between processes.
+// TestExecInAnotherProcess joins a sandbox with an Attached that has been passed between processes.
 func TestExecInAnotherProcess(t *testing.T) {
 	c, _ := joinable(t, shell(t, linger))
 	shared, err := c.proc.Attach()
@@ -268,7 +269,7 @@ func TestExecInAnotherProcess(t *testing.T) {
 	}
 }
 
-// TestAttachedIsChecked refuses descriptors that are other things than they are said to be.
+// TestAttachedIsChecked checks that descriptors of the wrong kind are refused.
 func TestAttachedIsChecked(t *testing.T) {
 	c, _ := joinable(t, shell(t, linger))
 	for _, swap := range [][2]string{{"ns/net", "ns/ipc"}, {"ns/user", attach.FileRoot}, {attach.FileRoot, "ns/mnt"}, {"ns/mnt", "ns/mnt"}} {
@@ -276,7 +277,7 @@ func TestAttachedIsChecked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if swap[0] == swap[1] { // left out
+		if swap[0] == swap[1] { // one of them is left out
 			shared.Files = slices.DeleteFunc(shared.Files, func(f string) bool { return f == swap[0] })
 		}
 		held := shared.Descriptors()
@@ -304,7 +305,7 @@ func TestAttachedIsChecked(t *testing.T) {
 	}
 }
 
-// TestExecTooLate is for a sandbox that ends, or has ended.
+// TestExecTooLate tries to join a sandbox that is ending or has ended.
 func TestExecTooLate(t *testing.T) {
 	c, a := joinable(t, shell(t, linger))
 	x := &Cmd{Into: a, Args: []string{"cat"}}
@@ -330,7 +331,7 @@ func TestExecTooLate(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecRace starts programs while the sandbox ends at every moment.
+// TestExecRace starts programs in a sandbox that ends, at every moment of its end.
 func TestExecRace(t *testing.T) {
 	for i := range 30 {
 		func() {
@@ -363,8 +364,8 @@ func TestExecRace(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecKilledEarly ends the sandbox when a program that joins it runs, and before the launcher has read it back: the
-// program has written, and SIGKILL is its end.
+// TestExecKilledEarly ends the sandbox after a program has joined it, and before the launcher has read the program
+// back. The program has already written, and its report must show SIGKILL.
 func TestExecKilledEarly(t *testing.T) {
 	c, a := joinable(t, shell(t, linger))
 	out, w, err := os.Pipe()
@@ -397,7 +398,7 @@ func TestExecKilledEarly(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecHostPIDs ends with the sandbox where no pid namespace does it.
+// TestExecHostPIDs checks that a joined program ends with the sandbox, even if no pid namespace ends it.
 func TestExecHostPIDs(t *testing.T) {
 	c, a := joinable(t, execCases(t)["host pids"])
 	x := &Cmd{Into: a, Args: []string{"cat"}}
@@ -412,7 +413,8 @@ func TestExecHostPIDs(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecLeaves gives what the program leaves behind to the sandbox's init, and takes it away with the sandbox.
+// TestExecLeaves checks that processes that a joined program leaves behind go to the sandbox's init, and end with the
+// sandbox.
 func TestExecLeaves(t *testing.T) {
 	c, a := joinable(t, shell(t, linger))
 	text, report := inside(t, a, "(sleep 321 >/dev/null 2>&1 & echo $!)")
@@ -431,7 +433,7 @@ func TestExecLeaves(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecProgram finds what is inside, as it is now.
+// TestExecProgram checks that exec finds programs inside the sandbox, in its present state.
 func TestExecProgram(t *testing.T) {
 	_, a := joinable(t, shell(t, `mkdir /tmp/t; cd /tmp/t; for s in sh /bin/sh "/bin/sh -e" /nowhere /proc/self/exe /proc/1/exe; do
 		f=script$(echo "$s" | tr -dc a-z); printf '#!%s\necho "$0 $*"\n' "$s" >$f; done
@@ -444,10 +446,10 @@ func TestExecProgram(t *testing.T) {
 		{[]string{"/tmp/t/scriptbinsh", "a", "b"}, "/tmp/t/scriptbinsh a b\n", 0},
 		{[]string{"/tmp/t/scriptbinshe", "a"}, "/tmp/t/scriptbinshe a\n", 0},
 		{[]string{"/tmp/t/nested", "a"}, "/tmp/t/scriptbinsh /tmp/t/nested a\n", 0},
-		{[]string{"/tmp/t/scriptsh"}, "", 127}, // a relative interpreter
+		{[]string{"/tmp/t/scriptsh"}, "", 127}, // the interpreter has a relative path
 		{[]string{"/tmp/t/scriptnowhere"}, "", 127},
 		{[]string{"/tmp/t/loop"}, "", 126},
-		// To who is not inside there is no such process, and who is may not follow it.
+		// Outside the sandbox there is no such process, and a process inside may not follow the link.
 		{[]string{"/tmp/t/scriptprocselfexe"}, "", 127},
 		{[]string{"/tmp/t/scriptprocexe"}, "", 126},
 		{[]string{"/proc/self/exe", "version"}, "", 127},
@@ -479,7 +481,7 @@ func TestExecProgram(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecDir enters a directory of the sandbox and nothing else.
+// TestExecDir checks that a joined program can begin in a directory of the sandbox, and nowhere else.
 func TestExecDir(t *testing.T) {
 	_, a := joinable(t, shell(t, "mkdir /tmp/d /tmp/closed; chmod 0 /tmp/closed; ln -s /proc/self/fd/9 /tmp/fd; ln -s /proc/self/cwd /tmp/cwd; ln -s d /tmp/l; "+linger))
 	for _, tt := range []struct{ dir, want string }{
@@ -500,7 +502,8 @@ func TestExecDir(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecEnv has the sandbox's environment, and what is set over it.
+// TestExecEnv checks that a joined program has the sandbox's environment, and the variables that the caller sets in
+// addition.
 func TestExecEnv(t *testing.T) {
 	c := shell(t, linger)
 	c.Env = []string{"PATH=/usr/bin:/bin", "LANG=C", "SECRET=1"}
@@ -515,7 +518,7 @@ func TestExecEnv(t *testing.T) {
 	}
 }
 
-// TestExecReports denied calls as run does.
+// TestExecOutputLimit checks that an exec reports denied calls and limits its output as a run does.
 func TestExecOutputLimit(t *testing.T) {
 	c := chatty(t, linger, 100000)
 	_, a := joinable(t, c)
@@ -547,7 +550,8 @@ func TestExecReports(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecOnce runs one program where the profile allows one, though it denies the call that does it.
+// TestExecOnce checks profiles that deny the call that executes programs. A joining program must still start, except if
+// the profile explicitly denies execveat.
 func TestExecOnce(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -591,7 +595,7 @@ func TestExecOnce(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecRefuses what would be weaker than the sandbox.
+// TestExecRefuses checks that exec refuses a request that would make the program less confined than the sandbox.
 func TestExecRefuses(t *testing.T) {
 	_, a := joinable(t, shell(t, linger))
 	tests := []struct {
@@ -603,7 +607,7 @@ func TestExecRefuses(t *testing.T) {
 		{func(a *Attached) { a.Filters = "7" }, "the sandbox was started under 7 filters, and this is run under"},
 		{func(a *Attached) { a.Label = "confined (enforce)" }, "has the label confined (enforce)"},
 		{func(a *Attached) { a.UIDs = "1 1 1 1" }, "Uid is"},
-		{func(a *Attached) { a.Profile.Capabilities.Keep = capabilities("CHOWN") }, ""}, // a profile is believed: it comes with the rest
+		{func(a *Attached) { a.Profile.Capabilities.Keep = capabilities("CHOWN") }, ""}, // the profile is trusted
 	}
 	for _, tt := range tests {
 		changed, profile := *a, *a.Profile
@@ -620,7 +624,7 @@ func TestExecRefuses(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecFails at every step, and nothing is left.
+// TestExecFails makes every step of an exec fail in turn. Nothing may be left behind.
 func TestExecFails(t *testing.T) {
 	_, a := joinable(t, shell(t, linger))
 	before := look(t)
@@ -629,7 +633,7 @@ func TestExecFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	var group sync.WaitGroup
-	turn := make(chan struct{}, 16) // each waits a second for the sandbox's end, which would be another cause
+	turn := make(chan struct{}, 16) // each waits a second for the sandbox's end: another cause
 	for i := range len(comp.Steps) + len(comp.Init) {
 		turn <- struct{}{}
 		group.Go(func() {
@@ -642,7 +646,7 @@ func TestExecFails(t *testing.T) {
 	asUserToo(t)
 }
 
-// failExec launches a program into a sandbox with a step that fails: one of the child's or, behind those, of init's.
+// failExec launches a program into a sandbox with a failing step. Numbers beyond the child's steps are steps of init.
 func failExec(t *testing.T, a *Attached, pl *plan.Plan, i int) {
 	c := &Cmd{Into: a, Args: []string{"true"}, failStep: i + 1}
 	if i < len(pl.Steps) {
@@ -653,7 +657,7 @@ func failExec(t *testing.T, a *Attached, pl *plan.Plan, i int) {
 	}
 	i -= len(pl.Steps)
 	c.failStep, c.failInit = 0, i+1
-	// The last come when the program runs, and end it.
+	// The last steps come after the program has started; their failure ends the program.
 	if report, err := run(c); err == nil && report.Exit == 0 && pl.Init[i].Or == 0 {
 		t.Errorf("init's step %d, %s: no error", i, pl.Init[i])
 	}

@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// badReader and badWriter fail with an error of their own.
+// badReader and badWriter fail with their own errors.
 type badReader struct{}
 
 var errBad = errors.New("bad")
@@ -37,7 +37,7 @@ type uncomparable struct{ w []io.Writer }
 
 func (u uncomparable) Write(p []byte) (int, error) { return u.w[0].Write(p) }
 
-// TestStandardFiles hands over readers and writers of every kind.
+// TestStandardFiles passes readers and writers of every kind to a program.
 func TestStandardFiles(t *testing.T) {
 	before := look(t)
 	var none *os.File
@@ -53,7 +53,8 @@ func TestStandardFiles(t *testing.T) {
 	if err := c.Run(); err != nil || out.String() != "1\n2\n3\n/dev/null\n" {
 		t.Errorf("%v: %q", err, out.String())
 	}
-	// The program need not read everything, and one that reads on sees the reader's error as an end.
+	// The program need not read everything. If it continues to read, it sees the reader's error as the end of the
+	// input.
 	c = shell(t, "head -c 1 >/dev/null")
 	c.Stdin = bytes.NewReader(make([]byte, 1<<20))
 	if err := c.Run(); err != nil {
@@ -75,7 +76,7 @@ func TestStandardFiles(t *testing.T) {
 	if err := c.Run(); !errors.Is(err, errBad) {
 		t.Errorf("a writer's error: %v", err)
 	}
-	c = shell(t, "exec yes") // a writer that takes no more ends it
+	c = shell(t, "exec yes") // a writer that fails ends the program
 	c.Stdout = badReader{}
 	var exit *ExitError
 	if err := c.Run(); !errors.As(err, &exit) || exit.Report.Signal != "SIGPIPE" {
@@ -85,7 +86,7 @@ func TestStandardFiles(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestPipes talks with a program that runs.
+// TestPipes communicates with a running program through pipes.
 func TestPipes(t *testing.T) {
 	before := look(t)
 	c := shell(t, "while read line; do echo got $line; echo err $line >&2; done")
@@ -122,7 +123,7 @@ func TestPipes(t *testing.T) {
 	if err := in.Close(); err != nil {
 		t.Error(err)
 	}
-	if rest, err := io.ReadAll(out); err != nil || len(rest) != 0 { // before Wait: the end comes without it
+	if rest, err := io.ReadAll(out); err != nil || len(rest) != 0 { // the end comes before Wait
 		t.Errorf("%q %v", rest, err)
 	}
 	if rest, err := io.ReadAll(errs); err != nil || string(rest) != "err a\nerr b\n" {
@@ -144,7 +145,7 @@ func TestPipes(t *testing.T) {
 	if err := late.Wait(); err != nil {
 		t.Error(err)
 	}
-	c = shell(t, "true") // what is made for a start that fails is closed
+	c = shell(t, "true") // a start that fails closes everything that it has made
 	if _, err := c.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,8 @@ func TestPipes(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestOutput captures what is written, and of a long text on stderr the two ends.
+// TestOutput checks that Output returns what a program writes. Of a long text on stderr, the error has the beginning
+// and the end.
 func TestOutput(t *testing.T) {
 	out, err := shell(t, "echo out; echo err >&2; exit 3").Output()
 	var exit *ExitError
@@ -186,14 +188,14 @@ func TestOutput(t *testing.T) {
 	asUserToo(t)
 }
 
-// inContext is shell with a context.
+// inContext does the same as shell, with a context.
 func inContext(t *testing.T, ctx context.Context, script string) *Cmd {
 	c := CommandContext(ctx, sandboxtest.Shipped(t, "default"), "sh", "-c", script)
 	c.Env = []string{"PATH=/usr/bin:/bin"}
 	return c
 }
 
-// TestContext ends programs with their contexts.
+// TestContext checks that the end of a context ends the program.
 func TestContext(t *testing.T) {
 	before := look(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -226,7 +228,7 @@ func TestContext(t *testing.T) {
 				t.Error("a nil context is no panic")
 			}
 		}()
-		CommandContext(nil, nil, "true") //nolint:staticcheck // that is the test
+		CommandContext(nil, nil, "true") //nolint:staticcheck // the nil context is what the test is about
 	}()
 	unchanged(t, before)
 	asUserToo(t)
@@ -248,7 +250,7 @@ func ready(t *testing.T, c *Cmd, end func()) {
 	end()
 }
 
-// TestCancel has programs ended by something else than Kill.
+// TestCancel checks a Cancel function that ends the program in another way than Kill.
 func TestCancel(t *testing.T) {
 	tests := []struct {
 		name, script string
@@ -279,7 +281,7 @@ func TestCancel(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestWaitDelay ends the wait for a reader that never comes.
+// TestWaitDelay checks that the delay ends the wait for a reader that never returns.
 func TestWaitDelay(t *testing.T) {
 	until := make(chan struct{})
 	defer close(until)
@@ -361,7 +363,7 @@ func TestExitError(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestNotFound gives the causes that os/exec gives.
+// TestNotFound checks that a program that is not found gives the same causes as in os/exec.
 func TestNotFound(t *testing.T) {
 	for name, want := range map[string]error{"cordon-none": exec.ErrNotFound, "/cordon/none": fs.ErrNotExist, "/etc/passwd": fs.ErrPermission} {
 		c := Command(sandboxtest.Shipped(t, "default"), name)
@@ -410,7 +412,7 @@ func TestFace(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestCountedWriter counts what goes into a writer, and into a writer that is a terminal's.
+// TestCountedWriter checks that the report counts output into a writer, also if a terminal's output goes there.
 func TestCountedWriter(t *testing.T) {
 	before := look(t)
 	c := shell(t, "yes")
@@ -421,7 +423,7 @@ func TestCountedWriter(t *testing.T) {
 	if err := c.Run(); !errors.As(err, &exit) || exit.Report.Limit != "output" || out.Len() < 100<<10 {
 		t.Errorf("%v, %d bytes", err, out.Len())
 	}
-	c = shell(t, "head -c 200000 /dev/zero") // into a pipe that nobody reads
+	c = shell(t, "head -c 200000 /dev/zero") // nobody reads the pipe
 	c.Profile.Limits.Output = policy.Opt[int64]{Set: true, V: 1 << 20}
 	c.WaitDelay = 50 * time.Millisecond
 	if _, err := c.StdoutPipe(); err != nil {
@@ -443,7 +445,7 @@ func TestCountedWriter(t *testing.T) {
 	if err := c.Run(); err != nil || out.String() != "on a terminal\r\n" {
 		t.Errorf("%v: %q", err, out.String())
 	}
-	c = shell(t, "echo to the end") // of which the reader learns before Wait
+	c = shell(t, "echo to the end") // the reader sees the end before Wait
 	c.Terminal = true
 	pipe, err := c.StdoutPipe()
 	if err == nil {
@@ -462,7 +464,8 @@ func TestCountedWriter(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestAliasesAreDocumented finds each field of an alias in its comment, because go doc shows none.
+// TestAliasesAreDocumented checks that the comment of each alias of a struct names all fields, because go doc does not
+// show them.
 func TestAliasesAreDocumented(t *testing.T) {
 	for file, values := range map[string][]any{
 		"fail.go": {StepError{}, UnsupportedError{}, LookupError{}, Error{}},

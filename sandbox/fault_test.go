@@ -34,7 +34,7 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 	container := sandboxtest.Shipped(t, "container")
 	container.Root = policy.Root{Kind: policy.RootDir, Dir: rootfs, Overlay: "tmp"}
 	container.Capabilities.Ambient = []policy.Capability{{Name: "NET_BIND_SERVICE"}}
-	container.Process.Nice = policy.Opt[int]{Set: true, V: 19} // allowed whatever this process has
+	container.Process.Nice = policy.Opt[int]{Set: true, V: 19} // valid whatever nice value this process has
 	container.Process.OOMScoreAdj = policy.Opt[int]{Set: true, V: 900}
 	container.Namespaces.Time.New = true
 
@@ -45,14 +45,14 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 		return func() *Cmd { return &Cmd{Profile: p, Args: args, Host: withoutSockets(t)} }
 	}
 	over := sandboxtest.OverHost("tmp")
-	over.Mounts, over.Landlock.Off = nil, true // the rest is in the others
+	over.Mounts, over.Landlock.Off = nil, true // the other plans contain these steps
 	plans := map[string]func() *Cmd{
 		"over the host": run(over, "/bin/true"),
 		"default":       run(standard, "true"), "terminal": func() *Cmd {
 			return &Cmd{Profile: standard, Args: []string{"true"}, Terminal: true, Host: withoutSockets(t)}
 		}, "container": run(container, "/bin/prog"), "empty root": run(empty, "true"),
 	}
-	if os.Getuid() == 0 { // without a user namespace, in a network namespace that exists already, by chroot
+	if os.Getuid() == 0 { // no user namespace, an existing network namespace, and chroot
 		joined := sandboxtest.Shipped(t, "default")
 		joined.Namespaces.User.Mode = policy.NSHost
 		joined.Namespaces.Net = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/self/ns/net"}
@@ -63,7 +63,7 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 	if limited, err := mayBeGrouped(t, ""); err == nil {
 		plans["in groups"] = run(limited.Profile, "true")
 	}
-	// In namespaces that exist already, entered by the child.
+	// This plan has existing namespaces, which the child enters.
 	pid := holder(t, holders()[0])
 	entered, partly := sandboxtest.Shipped(t, "default"), sandboxtest.Shipped(t, "default")
 	entered.User, partly.User = ids(0), ids(0)
@@ -73,7 +73,8 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 	return plans
 }
 
-// withoutSockets is this host without the sockets of other programs, which come and go: each is covered by steps of its own.
+// withoutSockets returns this host without the sockets of other programs. Such sockets come and go, and cordon covers
+// each by separate steps.
 func withoutSockets(t *testing.T) *host.Host {
 	h, err := host.Probe()
 	if err != nil {
@@ -96,7 +97,7 @@ func (noSockets) Sockets() ([]host.BoundSocket, error) { return nil, nil }
 
 func (noSockets) Listens(string) bool { return false }
 
-// TestFaults makes every step of a plan fail in turn: the error names the step, and nothing is left behind.
+// TestFaults makes every step of a plan fail in turn. The error must name the step, and nothing may be left behind.
 func TestFaults(t *testing.T) {
 	for name, command := range faultPlans(t) {
 		t.Run(name, func(t *testing.T) {
@@ -104,18 +105,18 @@ func TestFaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = failAt(t, command(), pl, 0) // what the runtime opens once, for good
+			_ = failAt(t, command(), pl, 0) // the runtime opens some files once and never closes them
 			before, threadsBefore := look(t), threads(t)
 			steps := append(pl.Steps[:len(pl.Steps):len(pl.Steps)], pl.Init...)
 			stride := 1
 			switch {
 			case testing.Short():
 				stride = 7
-			case os.Getenv("CORDON_CI") != "": // it runs twice there
+			case os.Getenv("CORDON_CI") != "": // in CI it would run twice
 				stride = 3
 			}
 			for i := 0; i < len(steps); i += stride {
-				if name == "terminal" && steps[i].From.Section != "tty" { // the rest is that of "default"
+				if name == "terminal" && steps[i].From.Section != "tty" { // the other steps are those of "default"
 					continue
 				}
 				c := command()
@@ -140,7 +141,8 @@ func TestFaults(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestFaultOfInit: where the filter has ended init, that the task then finds nobody to talk to says less.
+// TestFaultOfInit checks the error if the filter has killed init. The task then also reports that it cannot reach init,
+// but the error must name the filter.
 func TestFaultOfInit(t *testing.T) {
 	image, err := child.New(0)
 	if err != nil {
@@ -162,8 +164,8 @@ func TestFaultOfInit(t *testing.T) {
 	}
 }
 
-// failAt launches with a step that fails. init executes its last steps after its message to the launcher, so the
-// program may run when they fail. Then it is killed with init, and the report says by what.
+// failAt launches with a failing step. init executes its last steps after its message to the launcher, so the program
+// may already run when one of them fails. The kernel then kills the program with init, and the report names the signal.
 func failAt(t *testing.T, c *Cmd, pl *plan.Plan, i int) error {
 	t.Helper()
 	if c.failStep = i + 1; i >= len(pl.Steps) {
@@ -186,14 +188,13 @@ func failAt(t *testing.T, c *Cmd, pl *plan.Plan, i int) error {
 
 var errKilledLater = errors.New("killed after the program was run")
 
-// wantFault checks the error of step i. After a filter is installed, a call that does not exist may end the process
-// instead.
+// wantFault checks the error of step i. After a filter is installed, the failing call may end the process instead.
 func wantFault(t *testing.T, pl *plan.Plan, i int, s plan.Step, err error) {
 	t.Helper()
 	var step *StepError
 	var lookup *LookupError
 	switch {
-	case behindWord(pl, i) && (errors.Is(err, errKilledLater) || errors.As(err, &lookup)): // /bin/prog is no program
+	case behindWord(pl, i) && (errors.Is(err, errKilledLater) || errors.As(err, &lookup)): // /bin/prog is not a program
 	case s.Call == plan.Execve || s.Call == plan.Execveat:
 		if !errors.As(err, &lookup) || lookup.Code != 126 || lookup.Why != syscall.ENOSYS.Error() {
 			t.Errorf("step %d, %s: got %v, want a LookupError with code 126", i, s, err)
@@ -208,7 +209,7 @@ func wantFault(t *testing.T, pl *plan.Plan, i int, s plan.Step, err error) {
 	}
 }
 
-// behindFilter reports whether a step of init is made under init's filter.
+// behindFilter reports whether init makes this step under its filter.
 func behindFilter(pl *plan.Plan, i int) bool {
 	for j := len(pl.Steps); j < i; j++ {
 		if pl.Init[j-len(pl.Steps)].Call == plan.Seccomp {
@@ -218,7 +219,7 @@ func behindFilter(pl *plan.Plan, i int) bool {
 	return false
 }
 
-// behindWord reports whether init has told the launcher already that it is confined.
+// behindWord reports whether init makes this step after it has told the launcher that it is confined.
 func behindWord(pl *plan.Plan, i int) bool {
 	for j := len(pl.Steps); j < i; j++ {
 		if pl.Init[j-len(pl.Steps)].Call == plan.Sendto {

@@ -13,7 +13,8 @@ import (
 	"cordon/policy"
 )
 
-// TestNUL: behind a NUL in a variable that the profile keeps stood one that it does not; in an argument, another argument.
+// TestNUL checks that a NUL in any text of a command is an error. After a NUL in a variable that the profile keeps,
+// there could be another variable that the profile does not keep; after a NUL in an argument, another argument.
 func TestNUL(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -46,7 +47,7 @@ func TestNUL(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestEnvironmentTwice gives the task the last of two variables of a name, and one alone.
+// TestEnvironmentTwice checks that of two variables with the same name the task gets only the last.
 func TestEnvironmentTwice(t *testing.T) {
 	c := shell(t, "cat /proc/self/environ | tr '\\0' '\\n'")
 	c.Env = []string{"LANG=first", "PATH=/usr/bin:/bin", "LANG=last"}
@@ -57,7 +58,7 @@ func TestEnvironmentTwice(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestNoVariables starts all the same where the caller's environment has entries that are no variables.
+// TestNoVariables checks that entries of the caller's environment that are not variables do not prevent a start.
 func TestNoVariables(t *testing.T) {
 	c := shell(t, "")
 	c.Args = []string{"cat", "/proc/self/environ"}
@@ -68,7 +69,7 @@ func TestNoVariables(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestRefusedFiles hands over descriptors that lead to more than what they are.
+// TestRefusedFiles passes descriptors that give access to more than the file itself.
 func TestRefusedFiles(t *testing.T) {
 	dir := publicDir(t)
 	plain := filepath.Join(dir, "plain")
@@ -94,7 +95,7 @@ func TestRefusedFiles(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		fd   int
-		want string // "": it can be handed over
+		want string // "" means that the file is accepted
 	}{
 		{"a directory", open("/", unix.O_RDONLY), "is a directory of the host"},
 		{"a directory with O_PATH", open("/", unix.O_PATH), "is a directory of the host"},
@@ -127,7 +128,7 @@ func TestRefusedFiles(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestRefusedDevices is for devices that only root opens.
+// TestRefusedDevices checks devices that only root can open.
 func TestRefusedDevices(t *testing.T) {
 	for _, path := range []string{"/dev/mem", "/dev/kmsg", "/dev/fuse", "/dev/net/tun", "/dev/vda", "/dev/sda"} {
 		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -143,7 +144,8 @@ func TestRefusedDevices(t *testing.T) {
 	}
 }
 
-// TestExtraTerminal is a terminal of the host among the extra files, past the one that the profile gives or withholds.
+// TestExtraTerminal passes a terminal of the host as an extra file. That would bypass the profile's key tty, which
+// decides about the terminal.
 func TestExtraTerminal(t *testing.T) {
 	f, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
@@ -158,7 +160,7 @@ func TestExtraTerminal(t *testing.T) {
 	}
 }
 
-// TestDirectoryAsFile runs the attack: a task that lists the host's tree from a directory among the extra files.
+// TestDirectoryAsFile tries an attack: the task lists the host's tree from a directory that it got as an extra file.
 func TestDirectoryAsFile(t *testing.T) {
 	f, err := os.Open("/")
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/golden")
 
-// goldenHosts are the machines that plans are kept for.
+// goldenHosts returns the machines for which the tests store plans.
 func goldenHosts() map[string]*host.Host {
 	old, bare := sandboxtest.FakeUser(), sandboxtest.FakeUser()
 	old.Kernel, old.LandlockABI, old.NotifyFlags = [2]int{5, 15}, 1, 8
@@ -24,8 +24,8 @@ func goldenHosts() map[string]*host.Host {
 	return map[string]*host.Host{"user": sandboxtest.FakeUser(), "root": sandboxtest.FakeRoot(), "old-kernel": old, "no-landlock": bare}
 }
 
-// TestGolden holds the plan of every shipped profile on every stated host. What a filter compiles to is not the
-// plan's business and left out, so the files are the same on every architecture.
+// TestGolden compares the plan of every shipped profile on every described host with a stored file. The plans leave out
+// the code of filters, so the files are the same on every architecture.
 func TestGolden(t *testing.T) {
 	for _, name := range []string{"agent", "base", "build", "container", "default", "judge", "net-client", "strict"} {
 		for hostName, host := range goldenHosts() {
@@ -53,7 +53,7 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-// morePlans are what no shipped profile asks for.
+// morePlans returns requests for features that no shipped profile uses.
 func morePlans() map[string]struct {
 	host   *host.Host
 	change func(*policy.Profile)
@@ -95,21 +95,21 @@ func morePlans() map[string]struct {
 
 func inPlace(p *policy.Profile) { p.Namespaces.None = true }
 
-// withLandlock is a user's machine with that ABI of Landlock.
+// withLandlock returns a user's machine with this ABI of Landlock.
 func withLandlock(abi int) *host.Host {
 	h := sandboxtest.FakeUser()
 	h.LandlockABI = abi
 	return h
 }
 
-// noOpenat2 is a machine whose filter refuses openat2(2), which paths are then opened without.
+// noOpenat2 returns a machine whose filter refuses openat2(2), so that the launcher must open paths without it.
 func noOpenat2() *host.Host {
 	h := sandboxtest.FakeUser()
 	h.NoOpenat2, h.NoTreeAttr = true, true
 	return h
 }
 
-// stillHost is a host whose working directory is the user's own, with a socket in it that somebody has bound.
+// stillHost returns a host whose working directory belongs to the user. Somebody has bound a socket in it.
 func stillHost(change func(*host.Host)) *host.Host {
 	h := sandboxtest.TableHost("20 1 8:1 / / rw,noatime - ext4 /dev/sda1 rw\n")
 	t := h.Files.(sandboxtest.FakeFiles)
@@ -122,13 +122,13 @@ func stillHost(change func(*host.Host)) *host.Host {
 	return h
 }
 
-// sixHost is a host whose kernel has IPv6.
+// sixHost changes a host so that its kernel has IPv6.
 func sixHost(h *host.Host) *host.Host {
 	h.Files.(sandboxtest.FakeFiles).Put("/proc/net/if_inet6", sandboxtest.FakeFile{Perm: 0o444})
 	return h
 }
 
-// listed asks for a network with rules of every kind.
+// listed changes a profile so that it has a network with rules of every kind.
 func listed(p *policy.Profile) {
 	item := func(s string, line int) policy.NetworkItem {
 		return policy.NetworkItem{Endpoint: s, Pos: policy.Pos{File: "p.yaml", Line: line}}
@@ -138,12 +138,12 @@ func listed(p *policy.Profile) {
 		Deny:  []policy.NetworkItem{item("169.254.0.0/16", 9), item("bad.example.org", 10), item(":25", 11)}}
 }
 
-// limitAll asks for what v1 and v2 can both do.
+// limitAll changes a profile so that it has every limit that cgroup v1 and v2 both support.
 func limitAll(p *policy.Profile) {
 	p.Limits.Memory, p.Limits.PIDs = policy.Opt[int64]{Set: true, V: 1 << 30}, policy.Opt[int64]{Set: true, V: 100}
 }
 
-// systemdHost is an ordinary user's machine whose session is not delegated, and whose manager makes scopes.
+// systemdHost returns an ordinary user's machine. Its cgroup is not delegated to the user, but systemd makes scopes.
 func systemdHost() *host.Host {
 	h := sandboxtest.CgroupHost(sandboxtest.FakeUser(), "0::/user.slice/session-1.scope\n", 2)
 	h.Files.(sandboxtest.FakeFiles).Dir("/run/systemd/system")
@@ -151,7 +151,8 @@ func systemdHost() *host.Host {
 	return h
 }
 
-// TestGoldenMore holds the plans that enter namespaces, and an overlay over the host.
+// TestGoldenMore compares the plans of morePlans with stored files. Some of them enter namespaces, or have an overlay
+// over the host.
 func TestGoldenMore(t *testing.T) {
 	for name, tt := range morePlans() {
 		t.Run(name, func(t *testing.T) {
@@ -165,7 +166,7 @@ func TestGoldenMore(t *testing.T) {
 	}
 }
 
-// TestGoldenTerminal holds the plan of a task with a terminal of its own.
+// TestGoldenTerminal compares the plan of a task that has its own terminal with a stored file.
 func TestGoldenTerminal(t *testing.T) {
 	c := command(sandboxtest.FakeUser())
 	c.Terminal = true
@@ -176,7 +177,7 @@ func TestGoldenTerminal(t *testing.T) {
 	golden(t, "testdata/golden/terminal-user.txt", planText(t, pl))
 }
 
-// TestGoldenFiles has no file left over that no test compares.
+// TestGoldenFiles checks that some test compares each stored file.
 func TestGoldenFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/golden/*")
 	if err != nil {
@@ -209,7 +210,7 @@ func command(host *host.Host) *Cmd {
 	return &Cmd{Args: []string{"true"}, Env: []string{"PATH=/usr/bin:/bin", "HOME=" + host.Home, "LD_PRELOAD=/tmp/x.so", "LC_ALL=C"}}
 }
 
-// planText is the plan as it is printed, without the size of the filters, and then the launcher's part.
+// planText returns the plan in printed form without the size of the filters, followed by the launcher's part.
 func planText(t *testing.T, pl *plan.Plan) string {
 	t.Helper()
 	var b strings.Builder

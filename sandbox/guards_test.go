@@ -12,7 +12,8 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// guardedShell is a running shell that answers each line with what it can do in a directory that the host changes meanwhile.
+// guardedShell is a running shell. It answers each line with what it can do in a directory that the host changes
+// meanwhile.
 type guardedShell struct {
 	t   *testing.T
 	dir string
@@ -21,7 +22,7 @@ type guardedShell struct {
 	out *bufio.Reader
 }
 
-// startGuarded starts a shell that may write dir, with secret hidden in it and .git read-only.
+// startGuarded starts a shell that may write dir, in which secret is hidden and .git is read-only.
 func startGuarded(t *testing.T, script string) *guardedShell {
 	t.Helper()
 	dir := t.TempDir()
@@ -53,7 +54,7 @@ func startGuarded(t *testing.T, script string) *guardedShell {
 	return g
 }
 
-// writeFiles makes files from pairs of a path below dir and a text.
+// writeFiles makes files. pairs alternates between paths below dir and texts.
 func writeFiles(t *testing.T, dir string, pairs ...string) {
 	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
@@ -78,7 +79,7 @@ func (g *guardedShell) ask() string {
 	return line
 }
 
-// expect asks until the answer has the text.
+// expect asks until the answer contains text.
 func (g *guardedShell) expect(text string) {
 	g.t.Helper()
 	var got string
@@ -90,7 +91,7 @@ func (g *guardedShell) expect(text string) {
 	g.t.Errorf("the answer stays %q, want %q", got, text)
 }
 
-// change makes a change on the host, by the names of files below the directory.
+// change changes files on the host, below the directory.
 func (g *guardedShell) change(steps ...func(dir string) error) {
 	g.t.Helper()
 	for _, step := range steps {
@@ -115,7 +116,8 @@ func remove(name string) func(string) error {
 	return func(dir string) error { return os.RemoveAll(dir + "/" + name) }
 }
 
-// TestGuardsHold: what is hidden or read-only stays so when the host replaces it, in every way in which programs save files.
+// TestGuardsHold checks that a hidden or read-only file stays so when the host replaces it. It replaces the file in
+// every way in which programs save files.
 func TestGuardsHold(t *testing.T) {
 	g := startGuarded(t, "cat secret 2>&1; (echo evil >.git/config) 2>/dev/null && echo written")
 	g.expect("Permission denied")
@@ -142,9 +144,9 @@ func TestGuardsHold(t *testing.T) {
 	}
 }
 
-// TestGuardsProtect: a directory that is read-only inside one that is not stays so when the host puts another in its place.
+// TestGuardsProtect checks that a read-only directory within a writable one stays read-only when the host replaces it.
 func TestGuardsProtect(t *testing.T) {
-	// The shell tries to write only once the mount is back, since it may be faster than the launcher.
+	// The shell tries to write only after the mount has come back, because it may be faster than the launcher.
 	g := startGuarded(t, "if [ -e .git ] && ! grep -q \" $PWD/.git ro\" /proc/self/mountinfo; then echo wait; "+
 		"elif (echo evil >.git/config) 2>/dev/null; then echo written; else echo refused $(cat .git/config 2>/dev/null); fi")
 	g.expect("refused ours")
@@ -163,7 +165,8 @@ func TestGuardsProtect(t *testing.T) {
 	}
 }
 
-// TestGuardsAwait: a hidden name that nothing has at the start is covered when something gets it.
+// TestGuardsAwait checks a hidden name that does not exist at the start. When the host makes a file of that name, the
+// launcher must cover it.
 func TestGuardsAwait(t *testing.T) {
 	g := startGuarded(t, "cat later 2>&1")
 	g.expect("No such file")
@@ -177,7 +180,7 @@ func TestGuardsAwait(t *testing.T) {
 	}
 }
 
-// TestGuardsEnd: where the cover cannot be mounted again, the run ends and the error names the path.
+// TestGuardsEnd checks that the run ends with an error that names the path, if the launcher cannot mount a cover again.
 func TestGuardsEnd(t *testing.T) {
 	g := startGuarded(t, "cat secret 2>&1")
 	g.expect("Permission denied")

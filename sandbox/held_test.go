@@ -21,8 +21,8 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestInitHeld lets a tracer outside hold init while the task ends. No signal but SIGKILL gets past it, and the launcher
-// must not wait for ever.
+// TestInitHeld checks a run whose init is held by a tracer outside while the task ends. Only SIGKILL reaches init, and
+// the launcher must not wait forever.
 func TestInitHeld(t *testing.T) {
 	if pid, err := strconv.Atoi(os.Getenv("CORDON_TEST_HOLD")); err == nil {
 		hold(t, pid)
@@ -68,7 +68,7 @@ func TestInitHeld(t *testing.T) {
 	unchanged(t, before)
 }
 
-// holdInit makes another process hold init by ptrace(2), until letGo is called.
+// holdInit lets another process hold init with ptrace(2), until the caller calls letGo.
 func holdInit(t *testing.T, pid int) (letGo func()) {
 	t.Helper()
 	c := exec.Command("/proc/self/exe", "-test.run=^TestInitHeld$")
@@ -107,8 +107,8 @@ func hold(t *testing.T, pid int) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// TestReplacedDuringLaunch replaces a hidden file again and again while sandboxes start. A rename over a mount point takes the
-// mount along, also between the mount and its reading back.
+// TestReplacedDuringLaunch replaces a hidden file again and again while sandboxes start. A rename over a mount point
+// also moves the mount. That may happen between the mount and the check that reads it back.
 func TestReplacedDuringLaunch(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {

@@ -12,7 +12,7 @@ import (
 	"cordon/sandbox/host"
 )
 
-// TestTwoOfOneProcess: sandboxes of one root process are different users outside.
+// TestTwoOfOneProcess checks that two sandboxes of one root process run as different users of the host.
 func TestTwoOfOneProcess(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("an ordinary user's tasks are that user")
@@ -31,7 +31,8 @@ func TestTwoOfOneProcess(t *testing.T) {
 	}
 }
 
-// TestThreadIsSomebodyElse: a sandbox does not start where the thread that asks for it is not who would start it.
+// TestThreadIsSomebodyElse checks that a sandbox does not start if the calling thread has another user id than the
+// process.
 func TestThreadIsSomebodyElse(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can be somebody else")
@@ -46,7 +47,7 @@ func TestThreadIsSomebodyElse(t *testing.T) {
 				}
 				started := make(chan error)
 				go func() {
-					runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+					runtime.LockOSThread() // it is never unlocked, so the thread ends with the goroutine
 					if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(ids[0]), uintptr(ids[1]), uintptr(ids[2])); errno != 0 {
 						started <- nil
 						return

@@ -10,8 +10,9 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestHostOverlay writes, changes, removes and reads back: the host sees none of it, and with a directory the next
-// sandbox does. A hidden file stays hidden, and what is mounted on the host stays read-only.
+// TestHostOverlay writes, changes, removes and reads files in an overlay over the host. The host must not change. If a
+// directory stores the changes, the next sandbox must see them. A hidden file stays hidden, and other mounts of the
+// host stay read-only.
 func TestHostOverlay(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		dir, upper := publicDir(t), "tmp"
@@ -52,7 +53,7 @@ func TestHostOverlay(t *testing.T) {
 	asUserToo(t)
 }
 
-// listing is what a directory holds.
+// listing returns the content of a directory as text.
 func listing(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -71,8 +72,8 @@ func listing(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// TestHostOverlayGivesNothing: root's task is nobody, an overlay or not: it cannot write where only root may, and reads
-// nothing that only root may.
+// TestHostOverlayGivesNothing checks that an overlay gives root's task no rights. The task runs as an unprivileged
+// user. It cannot write where only root may write, and cannot read what only root may read.
 func TestHostOverlayGivesNothing(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("an ordinary user's task is the user")

@@ -22,11 +22,11 @@ import (
 	"cordon/sandbox/report"
 )
 
-// everyKind are the kinds of namespaces, as /proc/PID/ns names them.
+// everyKind lists the kinds of namespaces by their names in /proc/PID/ns.
 var everyKind = []string{"user", "mnt", "pid", "ipc", "uts", "cgroup", "net", "time"}
 
-// holder is the pid of a process that sleeps in namespaces of its own, all of them, made by a user: root inside is that
-// user outside. In its mount namespace /srv is a tmpfs with a file. It ends with the test.
+// holder returns the pid of a process that sleeps in its own namespaces of every kind. User uid has made them: root
+// inside is that user outside. In its mount namespace /srv is a tmpfs with a file. The process ends with the test.
 func holder(t *testing.T, uid int) int {
 	t.Helper()
 	script := "mount -t tmpfs tmpfs /srv && echo theirs >/srv/mark && ln -s /srv/mark /srv/link && hostname theirs && echo ready && exec sleep 300"
@@ -42,7 +42,7 @@ func holder(t *testing.T, uid int) int {
 		t.Fatal(err)
 	}
 	begun, end, gone := make(chan error), make(chan bool), make(chan bool)
-	go func() { // on one thread, which the parent-death signal is tied to
+	go func() { // on one thread, because the parent-death signal depends on the thread
 		defer close(gone)
 		runtime.LockOSThread()
 		if begun <- cmd.Start(); cmd.Process == nil {
@@ -68,7 +68,7 @@ func holder(t *testing.T, uid int) int {
 	return pid
 }
 
-// joining is a profile that joins the namespaces of a process.
+// joining changes a profile so that it joins the namespaces of a process.
 func joining(p *policy.Profile, pid int, kinds ...string) {
 	for _, kind := range kinds {
 		path := fmt.Sprintf("/proc/%d/ns/%s", pid, kind)
@@ -104,7 +104,8 @@ func namespaceOf(t *testing.T, pid, kind string) string {
 	return ns
 }
 
-// holders are the accounts whose namespaces are joined: one's own, and for root those of somebody else.
+// holders returns the accounts whose namespaces the tests join: the caller's own, and for root also those of another
+// user.
 func holders() []int {
 	if os.Getuid() == 0 {
 		return []int{testUser, 0}
@@ -112,8 +113,8 @@ func holders() []int {
 	return []int{os.Getuid()}
 }
 
-// joiner is a shell that joins, as an account can: root names ids that are not root's outside, or says that it wants
-// them.
+// joiner returns a shell that can join namespaces of an account. If root runs the test, the shell gets an id inside. If
+// that id is root's outside too, the profile asks for this explicitly.
 func joiner(t *testing.T, owner int, script string) *Cmd {
 	c := shell(t, script)
 	if os.Getuid() == 0 {
@@ -125,8 +126,9 @@ func joiner(t *testing.T, owner int, script string) *Cmd {
 	return c
 }
 
-// TestJoin enters each kind alone with the user namespace that it belongs to, and all together: the task's are the
-// holder's, a mount namespace is a copy of it, and every other one is new. The report says the same.
+// TestJoin joins each kind alone, with the user namespace to which it belongs, and all kinds together. Joined
+// namespaces must be the holder's, except that a joined mount namespace is a copy. All other namespaces must be new.
+// The report must say the same.
 func TestJoin(t *testing.T) {
 	sets := [][]string{{"user"}, {"user", "mnt"}, {"user", "pid"}, {"user", "ipc"}, {"user", "uts"}, {"user", "cgroup"}, {"user", "net"}, {"user", "time"},
 		{"user", "pid", "net", "time"}, everyKind}
@@ -159,7 +161,7 @@ func TestJoin(t *testing.T) {
 	asUserToo(t)
 }
 
-// checkReported requires that the report names each namespace as the task has read it.
+// checkReported checks that the report names each namespace as the task has read it.
 func checkReported(t *testing.T, r *report.Report, lines []string) {
 	t.Helper()
 	found := map[string]bool{}
@@ -173,8 +175,8 @@ func checkReported(t *testing.T, r *report.Report, lines []string) {
 	}
 }
 
-// TestJoinedIdentity reads from outside who a task in a joined user namespace is: the owner of the namespace, without
-// capabilities, without root's groups; and init is confined as ever.
+// TestJoinedIdentity reads from outside which rights a task in a joined user namespace has. It must run as the owner of
+// the namespace, without capabilities and without root's groups. init must be confined as usual.
 func TestJoinedIdentity(t *testing.T) {
 	for _, owner := range holders() {
 		pid := holder(t, owner)
@@ -229,7 +231,7 @@ func TestJoinedIdentity(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestJoinedNew: what is new beside a joined user namespace belongs to it.
+// TestJoinedNew checks that new namespaces belong to the joined user namespace.
 func TestJoinedNew(t *testing.T) {
 	pid := holder(t, os.Getuid())
 	c := joiner(t, os.Getuid(), "echo; read x")
@@ -276,7 +278,8 @@ func TestJoinedNew(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestJoinNeverRoot: root's task does not become root on the host by a join, whatever the path looks like.
+// TestJoinNeverRoot checks that root's task does not become root on the host by joining a namespace, whatever the path
+// looks like.
 func TestJoinNeverRoot(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("an ordinary user has no such id to give")
@@ -313,8 +316,8 @@ func TestJoinNeverRoot(t *testing.T) {
 	}
 }
 
-// TestJoinedTree: the task sees the tree of the mount namespace that it joins, with links as they are there; what the
-// profile mounts appears in the copy only, and what a writable bind gets is really there.
+// TestJoinedTree checks that the task sees the tree of the mount namespace that it joins, with the links in that tree.
+// The profile's mounts must appear only in the copy. A write to a writable bind must reach the real file.
 func TestJoinedTree(t *testing.T) {
 	for _, owner := range holders() {
 		pid := holder(t, owner)
@@ -347,7 +350,7 @@ func TestJoinedTree(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestJoinAlone joins a mount or time namespace without the user namespace that it belongs to, which root can.
+// TestJoinAlone joins a mount or time namespace without the user namespace to which it belongs. Only root can do this.
 func TestJoinAlone(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("an ordinary user has no rights over it without its user namespace")
@@ -384,7 +387,7 @@ func TestJoinAlone(t *testing.T) {
 	}
 }
 
-// TestJoinErrors: what the kernel refuses is an error with its cause, and leaves nothing behind.
+// TestJoinErrors checks that the kernel's refusal is an error that names the cause, and that nothing is left behind.
 func TestJoinErrors(t *testing.T) {
 	pid := holder(t, os.Getuid())
 	for _, tt := range []struct {
@@ -413,7 +416,7 @@ func TestJoinErrors(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestJoinOfOthers: an ordinary user cannot join what belongs to somebody else.
+// TestJoinOfOthers checks that an ordinary user cannot join namespaces of another user.
 func TestJoinOfOthers(t *testing.T) {
 	if os.Getuid() == 0 {
 		asUserToo(t)
@@ -430,8 +433,8 @@ func TestJoinOfOthers(t *testing.T) {
 	}
 }
 
-// TestJoinSignals: signals reach a task whose init is not the process that was cloned first, and the wall-clock limit
-// ends it.
+// TestJoinSignals checks a task whose init is not the process that was cloned first. Signals must reach the task, and
+// the wall-clock limit must end it.
 func TestJoinSignals(t *testing.T) {
 	pid := holder(t, os.Getuid())
 	c := joiner(t, os.Getuid(), "trap 'exit 7' TERM; echo; while :; do sleep 0.05; done")
@@ -469,7 +472,7 @@ func TestJoinSignals(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestFilesBelow stays below its root, whatever a link says.
+// TestFilesBelow checks that no link leads outside of the root directory.
 func TestFilesBelow(t *testing.T) {
 	dir := t.TempDir()
 	outside := filepath.Join(filepath.Dir(dir), "outside")
@@ -509,11 +512,12 @@ func TestFilesBelow(t *testing.T) {
 	}
 }
 
-// TestSharedPID: without a pid namespace of its own the task still ends with init, at the wall-clock limit for one.
+// TestSharedPID checks a sandbox without its own pid namespace. The task must still end with init, for example at the
+// wall-clock limit.
 func TestSharedPID(t *testing.T) {
 	c := shell(t, "trap '' TERM; echo; while :; do sleep 0.05; done")
 	c.Profile.Namespaces.PID.Mode = policy.NSHost
-	c.Profile.Mounts = c.Profile.Mounts[1:] // proc, which would need a pid namespace of its own
+	c.Profile.Mounts = c.Profile.Mounts[1:] // without proc, which would need the sandbox's own pid namespace
 	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 200 * time.Millisecond}
 	c.KillAfter = 100 * time.Millisecond
 	if err := c.Start(); err != nil {

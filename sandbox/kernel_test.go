@@ -20,7 +20,7 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// ids gives the task an id inside.
+// ids returns a user section that gives the task an id inside.
 func ids(id uint32) policy.User {
 	return policy.User{UID: policy.Opt[uint32]{Set: true, V: id}, GID: policy.Opt[uint32]{Set: true, V: id}}
 }
@@ -32,8 +32,9 @@ func capabilities(names ...string) (list []policy.Capability) {
 	return list
 }
 
-// TestKernelState reads from the kernel, not from a report, what the task has. By the rules of capabilities(7) a task
-// that is root inside has what it keeps; any other has the ambient ones, and the rest stays in its bounding set.
+// TestKernelState reads the task's state from the kernel, not from a report. By the rules of capabilities(7), a task
+// that is root inside has the capabilities that the profile keeps. Any other task has only the ambient capabilities,
+// and the rest stays in its bounding set.
 func TestKernelState(t *testing.T) {
 	const chown, kill, bind = 1 << unix.CAP_CHOWN, 1 << unix.CAP_KILL, 1 << unix.CAP_NET_BIND_SERVICE
 	tests := []struct {
@@ -67,7 +68,7 @@ func TestKernelState(t *testing.T) {
 				}
 				for _, w := range want {
 					if w.key == "Groups" && os.Getuid() != 0 {
-						continue // an ordinary user cannot give its groups up
+						continue // an ordinary user cannot drop its groups
 					}
 					if got := proc.StatusField([]byte(text), w.key); got != w.value {
 						t.Errorf("%s is %q, want %q", w.key, got, w.value)
@@ -79,7 +80,7 @@ func TestKernelState(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestCapabilitiesStay gains nothing by further calls of execve.
+// TestCapabilitiesStay checks that further calls of execve give the task no capabilities.
 func TestCapabilitiesStay(t *testing.T) {
 	c := shell(t, "sh -c 'sh -c \"grep ^Cap /proc/self/status\"'")
 	c.Profile.User = ids(0)
@@ -138,7 +139,7 @@ func TestNamespaces(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestNetwork has its own loopback, up, and nothing else.
+// TestNetwork checks that the task has its own loopback device, which is up, and no other device.
 func TestNetwork(t *testing.T) {
 	text, _ := output(t, shell(t, "ls /sys/class/net >/dev/null; cat /proc/net/dev | tail -n +3 | cut -d: -f1; wc -l </proc/net/route; cat /proc/net/if_inet6 | wc -l"))
 	if got := strings.Join(strings.Fields(text), " "); got != "lo 1 1" && got != "lo 1 0" { // ::1 where the kernel has IPv6
@@ -147,8 +148,8 @@ func TestNetwork(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestInit looks at pid 1 from both sides: it is one thread without rights or descriptors, and the task cannot reach
-// into it.
+// TestInit examines pid 1 from outside and from the task. It must be one thread without rights or descriptors, and the
+// task must not be able to read or change it.
 func TestInit(t *testing.T) {
 	script := "cat /proc/1/comm; set -- /proc/[0-9]*; echo $#\n" +
 		"for f in environ maps mem auxv exe cwd root fd/0; do if cat /proc/1/$f >/dev/null 2>&1 || readlink /proc/1/$f; then echo read $f; fi; done\n" +
@@ -195,7 +196,7 @@ func TestInit(t *testing.T) {
 	asUserToo(t)
 }
 
-// checkInit looks at init from outside.
+// checkInit examines init from outside.
 func checkInit(t *testing.T, before []string) {
 	t.Helper()
 	var init string
@@ -235,8 +236,8 @@ func checkInit(t *testing.T, before []string) {
 	}
 }
 
-// TestInitForgets looks for what the launcher has on its heap in init's memory. It does so in processes of its own, whose
-// heaps are as small as a launcher's, or reach into a second arena whatever address they begin at.
+// TestInitForgets checks that init's memory does not contain the launcher's heap. It runs in separate processes. Their
+// heaps are as small as a launcher's, or reach into a second arena, whatever their first address is.
 func TestInitForgets(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("init is not dumpable: nobody else may read its memory")
@@ -254,11 +255,12 @@ func TestInitForgets(t *testing.T) {
 	}
 }
 
-// arenaSize is that of package child.
+// arenaSize is the constant of that name in package child.
 const arenaSize = 64 << 20
 
-// initForgets looks for a text that is behind so many bytes of heap, with so much around it that no stack is near. It is
-// put together there: a text that was joined elsewhere would be somewhere on the heap as well.
+// initForgets looks in init's memory for a text that the launcher has on its heap, after the given number of bytes.
+// Much memory lies around the text, so that no stack is near. The text is assembled in place, because otherwise a copy
+// would be elsewhere on the heap.
 func initForgets(t *testing.T, behind int) {
 	before, text := make([]byte, behind), make([]byte, 1<<20, 2<<20)
 	for _, word := range [...]string{"a secret ", "of the ", "launcher's"} {
@@ -289,7 +291,7 @@ func initForgets(t *testing.T, behind int) {
 	}
 }
 
-// remembers looks for text in the writable memory of a process.
+// remembers reports whether the writable memory of a process contains a text.
 func remembers(t *testing.T, pid string, text []byte) bool {
 	t.Helper()
 	maps, err := os.ReadFile("/proc/" + pid + "/maps")
@@ -307,7 +309,7 @@ func remembers(t *testing.T, pid string, text []byte) bool {
 		if n, _ := fmt.Sscanf(line, "%x-%x rw", &start, &end); n != 2 {
 			continue
 		}
-		for ; start < end; start += int64(len(buf) - len(text)) { // a piece begins with the end of the one before
+		for ; start < end; start += int64(len(buf) - len(text)) { // pieces overlap
 			n, err := mem.ReadAt(buf[:min(end-start, int64(len(buf)))], start)
 			if bytes.Contains(buf[:n], text) {
 				return true
@@ -320,7 +322,7 @@ func remembers(t *testing.T, pid string, text []byte) bool {
 	return false
 }
 
-// TestReportIsRead compares the report's findings with what the task itself reads.
+// TestReportIsRead compares the report's values with what the task itself reads.
 func TestReportIsRead(t *testing.T) {
 	text, report := output(t, shell(t, "cat /proc/$$/status; for n in user mnt pid ipc uts cgroup net; do readlink /proc/$$/ns/$n; done; :"))
 	layers := map[policy.Layer]string{policy.LayerUser: "user", policy.LayerPID: "pid", policy.LayerIPC: "ipc", policy.LayerUTS: "uts", policy.LayerCgroupNS: "cgroup", policy.LayerNet: "net"}
@@ -341,7 +343,7 @@ func TestReportIsRead(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestHostIDs gives root's task an unprivileged id of the host where it has no user namespace of its own.
+// TestHostIDs checks that root's task gets an unprivileged id of the host if it has no user namespace of its own.
 func TestHostIDs(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can do without a user namespace")
@@ -363,7 +365,8 @@ func TestHostIDs(t *testing.T) {
 	}
 }
 
-// TestRootIsNobody maps root's task to an id that the host gives no rights, while what it writes is the caller's.
+// TestRootIsNobody checks that root's task has an id without rights on the host, while files that it writes belong to
+// the caller.
 func TestRootIsNobody(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("an ordinary user's task has its own id")

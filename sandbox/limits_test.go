@@ -23,7 +23,7 @@ func rlimited(c *Cmd, name string, value uint64) *Cmd {
 	return c
 }
 
-// ungrouped is a command whose group cannot be had, so that rlimits stand in.
+// ungrouped changes a command so that it cannot have a cgroup, and rlimits replace the cgroup's limits.
 func ungrouped(t *testing.T, c *Cmd) *Cmd {
 	t.Helper()
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
@@ -33,7 +33,8 @@ func ungrouped(t *testing.T, c *Cmd) *Cmd {
 	return c
 }
 
-// TestFileSize tells SIGXFSZ apart, of the task and of a shell's child, from a program that says 153 for its own reasons.
+// TestFileSize checks that the report names the limit if SIGXFSZ ends the task or a shell's child, but not if a program
+// returns 153 for another reason.
 func TestFileSize(t *testing.T) {
 	for _, tt := range []struct {
 		script, limit, signal string
@@ -56,13 +57,13 @@ func TestFileSize(t *testing.T) {
 	}
 }
 
-// TestCPUTimeWithoutGroup counts the processor time of all processes together, those that have ended among them, and those
-// that catch SIGXCPU.
+// TestCPUTimeWithoutGroup checks that the limit counts the processor time of all processes together, including
+// processes that have ended and processes that catch SIGXCPU.
 func TestCPUTimeWithoutGroup(t *testing.T) {
 	for _, tt := range []struct {
 		script string
 		limit  time.Duration
-		most   time.Duration // of processor time, and some for a machine that is busy
+		most   time.Duration // the most processor time that may be used, with a reserve for a busy machine
 	}{
 		{"while :; do :; done", 300 * time.Millisecond, time.Second},
 		{"trap '' XCPU; while :; do :; done", 300 * time.Millisecond, time.Second},
@@ -90,7 +91,8 @@ func TestCPUTimeWithoutGroup(t *testing.T) {
 	}
 }
 
-// TestCrowd says that there were as many processes as there may be, and ends nothing for it.
+// TestCrowd checks that the report names the limit of processes if the sandbox has reached it, and that reaching it
+// ends nothing.
 func TestCrowd(t *testing.T) {
 	c := ungrouped(t, shell(t, "for i in 1 2 3 4 5 6; do sleep 1.2 & done; wait"))
 	c.Profile.Limits.PIDs = policy.Opt[int64]{Set: true, V: 8}
@@ -100,7 +102,8 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// TestGroupLimits: what the groups count ends the sandbox, whoever in it was the cause, and is named.
+// TestGroupLimits checks that a limit of the cgroup ends the whole sandbox, whichever process has reached it, and that
+// the report names the limit.
 func TestGroupLimits(t *testing.T) {
 	for _, tt := range []struct {
 		name, script, limit string
@@ -166,7 +169,8 @@ func TestProcessors(t *testing.T) {
 	}
 }
 
-// TestLimitsAround tells a limit of a group around the sandbox's from its own, by what the kernel has counted.
+// TestLimitsAround checks that the kernel's counters distinguish the limit of an outer cgroup from the sandbox's own
+// limit.
 func TestLimitsAround(t *testing.T) {
 	n := func(v uint64) *uint64 { return &v }
 	p := &launch.Process{Comp: &compile.Compilation{Profile: &policy.Profile{Limits: policy.Limits{PIDs: set(10), Memory: set(800)}}}}
@@ -197,10 +201,11 @@ func TestLimitsAround(t *testing.T) {
 	}
 }
 
-// TestGroupsAround lets a group around the sandbox's run out of memory, and of processes: neither is the sandbox's limit.
+// TestGroupsAround lets an outer cgroup run out of memory, and of processes. The report must not name a limit of the
+// sandbox.
 func TestGroupsAround(t *testing.T) {
 	if layout(t) != "v2" || os.Getuid() != 0 {
-		return // root makes the group
+		return // only root can make the outer group
 	}
 	const dir = "/sys/fs/cgroup/around"
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -230,7 +235,7 @@ func TestGroupsAround(t *testing.T) {
 	if err := unix.Uname(&uts); err != nil {
 		t.Fatal(err)
 	}
-	counted := !host.KernelAtLeast(unix.ByteSliceToString(uts.Release[:]), 6, 10) // a newer one counts it in the group around alone
+	counted := !host.KernelAtLeast(unix.ByteSliceToString(uts.Release[:]), 6, 10) // newer kernels count it only outside
 	if r = run(many, policy.Limits{PIDs: set(100)}); r.Limit != "" || counted && len(r.Hints) == 0 {
 		t.Errorf("processes: %+v", r)
 	}

@@ -25,7 +25,8 @@ func chatty(t testing.TB, script string, bytes int64) *Cmd {
 	return c
 }
 
-// sinks are what the caller's stdout may be: where splice(2) writes, and where it does not.
+// sinks returns files of each kind that the caller's stdout may be: kinds to which splice(2) writes, and kinds to which
+// it does not.
 func sinks(t *testing.T) map[string]func() (w *os.File, read func() string) {
 	file := func(flags int) func() (*os.File, func() string) {
 		return func() (*os.File, func() string) {
@@ -61,7 +62,8 @@ func sinks(t *testing.T) map[string]func() (w *os.File, read func() string) {
 	}
 }
 
-// TestOutputLimit passes on exactly what is allowed, wherever it goes, and ends a program that writes more.
+// TestOutputLimit checks that exactly the allowed number of bytes reaches each kind of file, and that a program that
+// writes more is ended.
 func TestOutputLimit(t *testing.T) {
 	before := look(t)
 	for name, sink := range sinks(t) {
@@ -103,7 +105,8 @@ func TestOutputLimit(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestOutputInOrder keeps what goes to one place in order, and apart what does not.
+// TestOutputInOrder checks that stdout and stderr stay in order if they go to one place, and stay separate if they do
+// not.
 func TestOutputInOrder(t *testing.T) {
 	script := "for i in 1 2 3 4 5 6 7 8 9; do echo o$i; echo e$i >&2; done"
 	text, report := output(t, chatty(t, script, 1<<20))
@@ -151,7 +154,8 @@ func TestSameFile(t *testing.T) {
 	}
 }
 
-// TestOutputReaderGone ends the program as if it wrote to the pipe itself.
+// TestOutputReaderGone checks that a program ends if the reader of its output goes away, as if it wrote to the pipe
+// itself.
 func TestOutputReaderGone(t *testing.T) {
 	c := chatty(t, "exec yes", 1<<30)
 	r, w, err := os.Pipe()
@@ -173,8 +177,8 @@ func TestOutputReaderGone(t *testing.T) {
 	}
 }
 
-// TestOutputReaderNeverReads: the limits of time, and signals, end the run nevertheless; and a reader that takes its time
-// gets everything.
+// TestOutputReaderNeverReads checks that limits of time and signals end a run although nobody reads the output. A slow
+// reader must get everything.
 func TestOutputReaderNeverReads(t *testing.T) {
 	full := func() (r, w *os.File) {
 		r, w, err := os.Pipe()
@@ -193,7 +197,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 	lost := func(r *report.Report) bool { return len(r.Hints) == 1 && strings.Contains(r.Hints[0].Text, "lost") }
 
 	t.Run("the wall-clock limit", func(t *testing.T) {
-		for _, script := range []string{"exec yes", "echo short"} { // the program waits, and the launcher does
+		for _, script := range []string{"exec yes", "echo short"} { // either the program waits or the launcher
 			r, w := full()
 			c := chatty(t, script, 1<<30)
 			c.Stdout, c.KillAfter = w, 50*time.Millisecond
@@ -216,7 +220,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 		}
 		stop, stopped := make(chan struct{}), sync.WaitGroup{}
 		stopped.Add(1)
-		go func() { // until it has an effect: it reaches the program first
+		go func() { // repeated until it has an effect, because the program gets it first
 			defer stopped.Done()
 			time.Sleep(sandboxtest.Slow(300 * time.Millisecond))
 			for {
@@ -244,7 +248,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(300 * time.Millisecond) // what is short has ended
+			time.Sleep(300 * time.Millisecond) // the short program has ended
 			if err := c.State.Signal(sig); err != nil {
 				t.Error(err)
 			}
@@ -273,9 +277,10 @@ func TestOutputReaderNeverReads(t *testing.T) {
 	})
 }
 
-// TestDrainWaitsForNobody: a process that has escaped holds the pipe, and goes on writing.
+// TestDrainWaitsForNobody checks that the launcher does not wait for an escaped process that holds the pipe and
+// continues to write.
 func TestDrainWaitsForNobody(t *testing.T) {
-	r, w, err := os.Pipe() // the first one takes descriptors of the runtime's, too
+	r, w, err := os.Pipe() // the first pipe makes the runtime open descriptors too
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +299,7 @@ func TestDrainWaitsForNobody(t *testing.T) {
 	if _, err := escaped.WriteString("before the end\n"); err != nil {
 		t.Fatal(err)
 	}
-	go func() { // it gets EPIPE when the copy ends
+	go func() { // the write fails with EPIPE when the copying ends
 		for err := error(nil); err == nil; {
 			_, err = escaped.WriteString("on and on\n")
 		}
@@ -315,7 +320,7 @@ func TestDrainWaitsForNobody(t *testing.T) {
 	}
 }
 
-// TestOutputDiskFull says that something was lost.
+// TestOutputDiskFull checks that cordon says that output was lost.
 func TestOutputDiskFull(t *testing.T) {
 	c := chatty(t, "echo a; sleep 0.1; echo b", 100)
 	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)

@@ -12,7 +12,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// strictSchema is the report's schema with no key allowed that it does not name.
+// strictSchema returns the report's schema with one change: keys that it does not name are errors.
 func strictSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(report.ReportSchema()))
@@ -20,7 +20,7 @@ func strictSchema(t *testing.T) *jsonschema.Schema {
 		t.Fatal(err)
 	}
 	closeObjects(doc)
-	const schemaURL = "mem:///report.json" // no path: the library does not find one with a space in it again
+	const schemaURL = "mem:///report.json" // no path, because the library fails on a path with a space
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource(schemaURL, doc); err != nil {
 		t.Fatal(err)
@@ -48,8 +48,8 @@ func closeObjects(v any) {
 	}
 }
 
-// TestReportSchema holds reports of real runs against the schema: nothing is missing that it requires, nothing is there
-// that it does not name, and nothing says 0 that was not counted.
+// TestReportSchema checks reports of real runs against the schema. Each report must have every required key, and no
+// other keys than those in the schema. No key may say 0 for something that was not counted.
 func TestReportSchema(t *testing.T) {
 	schema := strictSchema(t)
 	for _, c := range []*Cmd{

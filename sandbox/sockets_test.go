@@ -14,7 +14,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// oneSocket is a host with a single bound socket; it counts the directories that are listed.
+// oneSocket is a host with a single bound socket. It counts the directories that are listed.
 type oneSocket struct {
 	noSockets
 	socket host.BoundSocket
@@ -28,8 +28,8 @@ func (f oneSocket) ReadDir(path string) ([]fs.DirEntry, error) {
 	return f.noSockets.ReadDir(path)
 }
 
-// TestControlSocketsOfOthers compares the directories that a launch lists because of a socket whose file is not found: for
-// the control socket of another user's sandbox it lists none.
+// TestControlSocketsOfOthers compares how many directories a launch lists because of a socket whose file is not found.
+// For the control socket of another user's sandbox it must list none.
 func TestControlSocketsOfOthers(t *testing.T) {
 	var st syscall.Stat_t
 	if err := syscall.Stat("/usr", &st); err != nil {
@@ -66,13 +66,14 @@ func (f vanishing) Lstat(path string) (fs.FileInfo, error) {
 	info, err := f.oneSocket.Lstat(path)
 	if path == f.dir+"/sock" && err == nil {
 		*f.std++
-		_ = os.RemoveAll(f.dir) // the run says the rest
+		_ = os.RemoveAll(f.dir) // the run reports an error
 	}
 	return info, err
 }
 
-// TestSocketGoes: a socket may go, with its directory, between the plan and the mount that would cover it. It is no
-// matter whether the task could have searched the directory, and how the launcher opens paths.
+// TestSocketGoes checks that a socket may disappear, with its directory, between the plan and the mount that would
+// cover the socket. It must make no difference whether the task could have searched the directory, and how the launcher
+// opens paths.
 func TestSocketGoes(t *testing.T) {
 	for _, closed := range []bool{false, true} {
 		for _, byName := range []bool{false, true} {
@@ -89,7 +90,7 @@ func TestSocketGoes(t *testing.T) {
 			if err := syscall.Stat(dir+"/sock", &st); err != nil {
 				t.Fatal(err)
 			}
-			if closed && os.Getuid() == 0 { // an ordinary user's task may search what the user may
+			if closed && os.Getuid() == 0 { // an ordinary user's task may search what its user may search
 				if err := errors.Join(os.Chown(dir, 4711, 4711), os.Chmod(dir, 0o700)); err != nil {
 					t.Fatal(err)
 				}

@@ -13,8 +13,9 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestStill shows a read-only directory through an overlay, and plainly where the profile says live or the kernel cannot
-// have one; with layers by descriptor, and by name as kernels before 6.13 have them.
+// TestStill checks that a read-only directory is shown through an overlay. It is shown without an overlay if the
+// profile says live or the kernel cannot mount one. The test names the layers by descriptor, and by path as kernels
+// before 6.13 need it.
 func TestStill(t *testing.T) {
 	dir := publicDir(t)
 	l, err := net.Listen("unix", filepath.Join(dir, "sock"))

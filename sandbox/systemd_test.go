@@ -20,18 +20,18 @@ import (
 	"cordon/sandbox/host"
 )
 
-// fakeSystemd is a manager of units behind a socket: as much of D-Bus and of org.freedesktop.systemd1(5) as it takes to
-// make scopes and to end them.
+// fakeSystemd is a manager of units that listens on a socket. It implements only the part of D-Bus and of
+// org.freedesktop.systemd1(5) that makes scopes and ends them.
 type fakeSystemd struct {
-	root string // the cgroup of the manager
+	root string // the manager's cgroup
 	mu   sync.Mutex
 	peer []net.Conn
 	jobs uint32
-	said []string          // the calls, with the unit's name
-	prop map[string]string // properties of the unit, as they came last
+	said []string          // the calls, each with the unit's name
+	prop map[string]string // the last value of each of the unit's properties
 }
 
-// serve speaks to one client: the handshake of the D-Bus specification, "Authentication Protocol", then messages.
+// serve handles one client: first the handshake ("Authentication Protocol" in the D-Bus specification), then messages.
 func (s *fakeSystemd) serve(c net.Conn) {
 	defer c.Close()
 	r := bufio.NewReader(c)
@@ -82,7 +82,7 @@ func (s *fakeSystemd) messages(c net.Conn, r io.Reader) {
 	}
 }
 
-// send writes a message; its serial, which nobody looks at, must only not be 0.
+// send writes a message. Nobody checks its serial number, but 0 is invalid.
 func send(c net.Conn, m *dbus.Message) {
 	if len(m.Body) > 0 {
 		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(m.Body...))
@@ -135,14 +135,14 @@ func (s *fakeSystemd) properties(list any) {
 	}
 }
 
-// start makes the scope's group and puts its process there, as systemd does.
+// start makes the scope's cgroup and moves the process into it, as systemd does.
 func (s *fakeSystemd) start(unit string) error {
 	dir := filepath.Join(s.root, strings.Trim(s.prop["Slice"], `"`), unit)
 	pids := strings.Trim(s.prop["PIDs"], "@au[] ")
 	return errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(dir+"/cgroup.procs", []byte(pids), 0))
 }
 
-// systemdFiles is this machine's tree, but that systemd runs.
+// systemdFiles is this machine's file tree, changed so that systemd seems to run.
 type systemdFiles struct{ host.OSFiles }
 
 func (f systemdFiles) Stat(path string) (fs.FileInfo, error) {
@@ -152,13 +152,13 @@ func (f systemdFiles) Stat(path string) (fs.FileInfo, error) {
 	return f.OSFiles.Stat(path)
 }
 
-// TestScope has a manager of units make the sandbox's group around the child, and end it.
+// TestScope lets a manager of units make the sandbox's cgroup around the child, and end it.
 func TestScope(t *testing.T) {
 	if layout(t) != "v2" {
 		t.Skip("scopes need cgroup v2")
 	}
 	s := &fakeSystemd{root: "/sys/fs/cgroup", prop: map[string]string{}}
-	if os.Getuid() != 0 { // below what this user may write to
+	if os.Getuid() != 0 { // the group must be below one to which this user may write
 		c := grouped(t, "read x")
 		end := running(t, c)
 		s.root = filepath.Dir(groupsOf(t, c.proc.Task)[""])
@@ -215,7 +215,8 @@ func TestScope(t *testing.T) {
 	if want := "StartTransientUnit " + unit + ", SetUnitProperties " + unit + ", StopUnit " + unit; said != want {
 		t.Errorf("%s; want %s", said, want)
 	}
-	// As properties too, or systemd would write its own values when it looks at the unit again.
+	// The limits must also be properties of the unit. Otherwise systemd would overwrite them when it next updates the
+	// unit.
 	for name, want := range map[string]string{"MemoryMax": "67108864", "MemorySwapMax": "0", "TasksMax": "41", "CPUQuotaPerSecUSec": "1500000", "Delegate": "true"} {
 		if s.prop[name] != want {
 			t.Errorf("%s=%s, want %s", name, s.prop[name], want)

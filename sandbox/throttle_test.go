@@ -7,7 +7,8 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestUserLimits: a sandbox gets a part of what its user has, where the kernel says how much that is.
+// TestUserLimits checks that a sandbox gets only a part of the user's inotify instances, if the kernel says how many
+// the user may have.
 func TestUserLimits(t *testing.T) {
 	for text, want := range map[string]string{"128\n": `"32"`, "3\n": "", "": "", "many\n": ""} {
 		h := sandboxtest.FakeUser()

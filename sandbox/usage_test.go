@@ -14,10 +14,10 @@ import (
 	"cordon/sandbox/report"
 )
 
-// roomy leaves a grouped sandbox room for what a test takes in it.
+// roomy sets limits that are large enough for the tests below.
 func roomy(p *policy.Profile) { p.Limits.Memory, p.Limits.PIDs = set(256<<20), set(100) }
 
-// TestUsageOfGroups holds what the report says was used against what a program is known to have used.
+// TestUsageOfGroups compares the usage in the report with what a program is known to have used.
 func TestUsageOfGroups(t *testing.T) {
 	grouped(t, "exit 0")
 	v2 := layout(t) == "v2"
@@ -37,7 +37,7 @@ func TestUsageOfGroups(t *testing.T) {
 	})
 	t.Run("pids", func(t *testing.T) {
 		_, r := output(t, grouped(t, "for i in 1 2 3 4 5 6 7 8 9; do sleep 2 & done; wait", roomy))
-		if r.PeakPIDs == nil || *r.PeakPIDs != 10 { // nine and the shell; the limit does not count init either
+		if r.PeakPIDs == nil || *r.PeakPIDs != 10 { // nine processes and the shell; init does not count
 			t.Errorf("peak %s of 10", show(r.PeakPIDs))
 		}
 	})
@@ -55,7 +55,8 @@ func TestUsageOfGroups(t *testing.T) {
 	})
 }
 
-// TestGroupsHoldDisksBack writes to a disk past the cache, without a limit and with one, and takes the time.
+// TestGroupsHoldDisksBack writes to a disk without the page cache, with a high and with a low limit, and compares the
+// times.
 func TestGroupsHoldDisksBack(t *testing.T) {
 	const size = 6 << 20
 	dir := publicDir(t)
@@ -85,7 +86,8 @@ func TestGroupsHoldDisksBack(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestGroupsBoundSwap takes more than the memory that there is: without swap that ends the sandbox, with it not.
+// TestGroupsBoundSwap runs a program that needs more memory than the limit. Without swap that ends the sandbox; with
+// enough swap it does not.
 func TestGroupsBoundSwap(t *testing.T) {
 	if text := file(t, "/proc/swaps"); strings.Count(text, "\n") == 0 {
 		t.Skip("this machine has no swap")
@@ -113,7 +115,7 @@ func TestGroupsBoundSwap(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestGroupsBoundHugePages maps huge pages: as many as there may be, and more.
+// TestGroupsBoundHugePages maps as many huge pages as the limit allows, and then more.
 func TestGroupsBoundHugePages(t *testing.T) {
 	if text, err := os.ReadFile("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"); err != nil || strings.TrimSpace(string(text)) == "0" {
 		t.Skip("this machine has no huge pages")
@@ -123,7 +125,7 @@ func TestGroupsBoundHugePages(t *testing.T) {
 		want string
 	}{{2 << 20, "2 MiB\n"}, {0, ""}, {4 << 20, "2 MiB\n4 MiB\n"}} {
 		c := grouped(t, "", func(p *policy.Profile) { p.Limits.Hugetlb = []policy.Hugetlb{{PageSize: 2 << 20, Max: tt.max}} })
-		c.Args = []string{"perl", "-e", // mmap(2): read and write; private, anonymous, huge
+		c.Args = []string{"perl", "-e", // mmap(2) with read, write, private, anonymous and huge
 			`for (2, 4) { my $at = syscall(` + strconv.Itoa(unix.SYS_MMAP) + `, 0, $_ << 20, 3, 0x40022, -1, 0); print "$_ MiB\n" if $at != -1; syscall(` + strconv.Itoa(unix.SYS_MUNMAP) + `, $at, $_ << 20) }`}
 		if text, r := output(t, c); text != tt.want || r.Exit > 1 {
 			t.Errorf("%d bytes: %q, exit %d", tt.max, text, r.Exit)

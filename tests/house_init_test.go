@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestNothingAtInit holds that no package of this module does anything before main: every launch would pay for it. The Go
-// runtime reports each package that has something to do. A map or a call in a global is such a thing; an array, a
-// slice of constants and errors.New are laid out by the linker.
+// TestNothingAtInit checks that no package of this module runs code before main, because every launch would pay for it.
+// The Go runtime reports each package that has code to run. A map in a global variable, or a call, needs such code. An
+// array, a slice of constants and errors.New do not, because the linker lays them out.
 func TestNothingAtInit(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "cordon")
 	build := exec.Command("go", "build", "-o", bin, "./cmd/cordon")

@@ -14,14 +14,14 @@ import (
 
 var update = flag.Bool("update", false, "write the picture of the rooms anew, as make generate does")
 
-// The picture stands between these lines of docs/architecture.md.
+// These lines of docs/architecture.md enclose the picture.
 const (
 	pictureBegin = "<!-- picture: make generate -->\n```text\n"
 	pictureEnd   = "```\n<!-- end of the picture -->"
 	pictureWidth = 96
 )
 
-// TestPicture compares docs/architecture.md with what imports what.
+// TestPicture compares the picture in docs/architecture.md with the imports of the packages.
 func TestPicture(t *testing.T) {
 	file := filepath.Join(root, "docs/architecture.md")
 	text := read(t, file)
@@ -42,7 +42,7 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// TestMapNamesFiles looks for each file that the map names.
+// TestMapNamesFiles checks that each file that the map names exists.
 func TestMapNamesFiles(t *testing.T) {
 	named := regexp.MustCompile("`((?:policy|sandbox|cmd|docs|tests|profiles)/[^` ]*|[A-Z]+\\.md|\\.golangci\\.yml)`")
 	for _, doc := range []string{"docs/architecture.md", "CONTRIBUTING.md"} {
@@ -61,7 +61,8 @@ func TestMapNamesFiles(t *testing.T) {
 	}
 }
 
-// floors are the packages of the product, lowest first: each stands one above the highest that it imports.
+// floors returns the packages of the product, the lowest floor first. Each package is one floor above the highest
+// package that it imports.
 func floors(t *testing.T) (floors [][]string) {
 	t.Helper()
 	imports := map[string][]string{}
@@ -98,7 +99,7 @@ func floors(t *testing.T) (floors [][]string) {
 	return floors
 }
 
-// picture draws the house, the highest floor first.
+// picture draws the packages as a house, the highest floor first.
 func picture(floors [][]string) []byte {
 	var b strings.Builder
 	edge := func(left, right string) { b.WriteString(left + strings.Repeat("─", pictureWidth) + right + "\n") }

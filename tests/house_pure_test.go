@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// reaching are packages whose functions ask or change the machine, with the functions of each that only calculate.
+// reaching maps packages whose functions query or change the machine to those of their functions that only calculate.
 var reaching = map[string][]string{
 	"golang.org/x/sys/unix":        {"Major", "Minor", "Mkdev", "Errno"},
 	"cordon/sandbox/internal/walk": nil,
@@ -18,8 +18,8 @@ var reaching = map[string][]string{
 	"time":                         {"Duration"},
 }
 
-// TestCompilePure holds the compiler to what it promises: it imports nothing that acts, and of package unix and the like
-// it takes types and constants, and calls no function but those that only calculate.
+// TestCompilePure checks that the compiler keeps its promise. It may import nothing that acts on the machine. Of
+// packages such as unix it may use types, constants, and functions that only calculate.
 func TestCompilePure(t *testing.T) {
 	dir := filepath.Join(root, "sandbox/internal/compile")
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -55,7 +55,7 @@ func TestCompilePure(t *testing.T) {
 				return true
 			}
 			x, ok := f.X.(*ast.Ident)
-			if !ok || x.Obj != nil { // a variable of that name
+			if !ok || x.Obj != nil { // a variable with the name of a package
 				return true
 			}
 			if pure, ok := names[x.Name]; ok && !slices.Contains(pure, f.Sel.Name) {

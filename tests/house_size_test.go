@@ -13,19 +13,20 @@ import (
 	"unicode/utf8"
 )
 
-// The sizes of the house: what a stranger reads at one sitting.
+// These are the bounds on sizes, so that a newcomer can read each part at one sitting.
 const (
 	maxFileLines = 450
 	maxFuncLines = 60 // between func and its closing brace, without lines that only comment, as the linter counts
 	maxMedian    = 10
-	maxTenth     = 30 // the 90th percentile
+	maxTenth     = 30 // the bound for the 90th percentile
 )
 
-// longer are the functions that may be longer, because the child has no stack to spare for a function that is split.
+// longer lists files whose functions may be longer, because the child has no stack to spare for a function that is
+// split.
 var longer = []string{"sandbox/internal/child/start.go"}
 
-// maxColumns is how wide a line may be, with a tab as four columns, in the packages of narrow. The others have wider lines
-// still; a package that has none any more is added here.
+// maxColumns is how wide a line may be, with a tab as four columns, in the packages of the list narrow. The other
+// packages still have wider lines. If a package no longer has any, it is added to the list.
 const maxColumns = 120
 
 var narrow = []string{"policy/phrase", "sandbox/internal/fail", "sandbox/internal/helper", "sandbox/internal/loop",
@@ -62,7 +63,7 @@ type goFunc struct {
 	lines int
 }
 
-// productFiles parses the files that are neither tests nor generated.
+// productFiles parses all files except tests and generated files.
 func productFiles(t *testing.T) (list []goFile) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
@@ -93,7 +94,7 @@ func productFiles(t *testing.T) (list []goFile) {
 	return list
 }
 
-// funcLines counts the lines of each function, without those that only comment.
+// funcLines counts the lines of each function, without lines that only comment.
 func funcLines(set *token.FileSet, file *ast.File) (list []goFunc) {
 	line := func(p token.Pos) int { return set.Position(p).Line }
 	for _, d := range file.Decls {
@@ -112,7 +113,7 @@ func funcLines(set *token.FileSet, file *ast.File) (list []goFunc) {
 	return list
 }
 
-// TestSizes holds files and functions to their bounds, and prints how long functions are.
+// TestSizes checks the bounds for files and functions, and prints how long functions are.
 func TestSizes(t *testing.T) {
 	var all []int
 	for _, f := range productFiles(t) {

@@ -1,4 +1,4 @@
-// Package tests holds what is true of the whole tree: who may import whom, and which words are not used.
+// Package tests checks properties of the whole tree: which package may import which, and which words are not used.
 package tests
 
 import (
@@ -19,7 +19,7 @@ import (
 
 const root = ".."
 
-// A goPackage is the part of `go list -json` that is looked at here.
+// A goPackage is the part of the output of `go list -json` that the tests use.
 type goPackage struct {
 	ImportPath string
 	Dir        string
@@ -51,20 +51,21 @@ func list(t *testing.T, args ...string) []goPackage {
 	}
 }
 
-// within says whether the package at path is one of trees or below one.
+// within reports whether the package at path is one of trees, or is below one of them.
 func within(path string, trees ...string) bool {
 	return slices.ContainsFunc(trees, func(tree string) bool { return path == tree || strings.HasPrefix(path, tree+"/") })
 }
 
-// Direction: cmd -> sandbox -> plan, sandbox -> internal/child -> plan, sandbox -> policy, cmd -> profiles -> policy.
+// directions lists the permitted imports: cmd -> sandbox -> plan, sandbox -> internal/child -> plan, sandbox -> policy,
+// cmd -> profiles -> policy.
 var directions = []struct {
 	tree string
-	own  []string // what it may import of this module
-	not  []string // what it may not import of others
+	own  []string // the packages of this module that it may import
+	not  []string // other packages that it may not import
 }{
 	{"cordon/policy", []string{"cordon/policy"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys", "github.com/seccomp/libseccomp-golang"}},
-	// Within policy: tables, phrases and YAML know nobody, the filter knows the tables, the language the filter and YAML, and the rest
-	// the language.
+	// In policy, the tables, phrases and YAML import nothing else of policy. The filter imports the tables, the
+	// language imports the filter and YAML, and all others import the language.
 	{"cordon/policy/filter/tables", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/filter", []string{"cordon/policy/filter/tables"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
 	{"cordon/policy/endpoint", nil, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
@@ -76,7 +77,7 @@ var directions = []struct {
 	{"cordon/profiles", []string{"cordon/policy", "cordon/profiles"}, []string{"unsafe", "golang.org/x/sys"}},
 	{"cordon/sandbox/plan", nil, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
 	{"cordon/sandbox/internal/child", []string{"cordon/sandbox/plan"}, []string{"log", "github.com/seccomp/libseccomp-golang"}},
-	// The library of cgroups has one user, which knows nothing of profiles and plans.
+	// The library of cgroups has one user. The library knows nothing about profiles and plans.
 	{"cordon/sandbox/internal/cgroup", []string{"cordon/sandbox/internal/child", "cordon/sandbox/internal/proc"}, []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/paths", nil, []string{"os", "syscall", "unsafe", "log", "golang.org/x/sys"}},
 	{"cordon/sandbox/internal/walk", nil, []string{"unsafe", "log"}},
@@ -100,7 +101,7 @@ var directions = []struct {
 		[]string{"os", "syscall", "unsafe", "log"}},
 	{"cordon/sandbox/internal/compile", rooms("policy", "plan", "ledger", "report", "host", "internal/attach", "internal/cache", "internal/cgroup", "internal/fail",
 		"internal/git", "internal/grant", "internal/passwd", "internal/paths", "internal/picture", "internal/proc", "internal/search", "internal/walk"), []string{"os", "syscall", "net", "unsafe", "log"}},
-	// The relay reads what a program sends: it knows the rules and the messages of netlink, and nothing of launches.
+	// The relay reads what a program sends. It knows the rules and the messages of netlink, but nothing about launches.
 	{"cordon/sandbox/internal/egress", append(rooms("plan", "report"), "cordon/policy/endpoint"), []string{"unsafe", "log", "os/exec", "net/http"}},
 	{"cordon/sandbox/internal/why", rooms("policy", "host", "internal/compile", "internal/fail", "internal/paths", "internal/picture"), []string{"os", "unsafe", "log"}},
 	{"cordon/sandbox/internal/state", rooms("policy", "report", "host", "internal/attach", "internal/cgroup", "plan",
@@ -110,18 +111,18 @@ var directions = []struct {
 		"internal/output", "internal/paths", "internal/picture", "internal/proc", "internal/state",
 		"internal/terminal", "internal/walk", "internal/why"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/statedir", rooms("internal/state"), []string{"os", "syscall", "unsafe", "log"}},
-	// What tests share is not linked into anything.
+	// The code that tests share is not linked into any program.
 	{"cordon/sandbox/internal/sandboxtest", []string{"cordon/policy", "cordon/profiles", "cordon/sandbox/host"}, []string{"log"}},
 	{"cordon/sandbox/doctor", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log"}},
 	{"cordon/sandbox", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log", "github.com/seccomp/libseccomp-golang",
 		"github.com/opencontainers"}},
-	// The helper that links libseccomp is a program of its own, and all that it knows of us is the filter.
+	// The helper that links libseccomp is a separate program. Of this module it knows only the filter.
 	{"cordon/cmd/cordon-reference", []string{"cordon/policy/filter", "cordon/cmd/cordon-reference"}, []string{"unsafe", "log", "net/http"}},
 	{"cordon/cmd", []string{"cordon/policy", "cordon/profiles", "cordon/sandbox"}, []string{"unsafe", "log", "net/http", "github.com/seccomp/libseccomp-golang"}},
 }
 
-// most is how many files outside tests a package of a tree may have: a listing that is read at a glance. The longest tree
-// that holds the package counts.
+// most bounds how many files, except tests, a package of a tree may have, so that its listing can be read at a glance.
+// If several trees contain a package, the longest one decides.
 var most = []struct {
 	tree  string
 	files int
@@ -132,7 +133,7 @@ var most = []struct {
 	{"cordon/sandbox/internal/compile", 32}, // a file for each facility of the kernel, and one for runs in place
 }
 
-// maxFace is how many files package sandbox itself may have: it only names what is in the rooms below.
+// maxFace bounds how many files package sandbox itself may have, because it only gives names to what other packages do.
 const maxFace = 12
 
 func TestPackagesAreSmall(t *testing.T) {
@@ -152,7 +153,7 @@ func TestPackagesAreSmall(t *testing.T) {
 	}
 }
 
-// rooms are the import paths of packages below sandbox/, and of policy with what is below it.
+// rooms returns the import paths of packages below sandbox/, and of policy with everything below it.
 func rooms(names ...string) []string {
 	for i, n := range names {
 		if n == "policy" {
@@ -164,12 +165,12 @@ func rooms(names ...string) []string {
 	return names
 }
 
-// generator says whether a package is only run by go generate: it may read and write files.
+// generator reports whether only go generate runs a package. Such a package may read and write files.
 func generator(path string) bool { return filepath.Base(path) == "gen" }
 
 func TestImportsPointOneWay(t *testing.T) {
 	for _, p := range list(t, "./...") {
-		// The longest tree that holds the package is the one that counts.
+		// If several trees contain the package, the longest one decides.
 		best := -1
 		for i, d := range directions {
 			if within(p.ImportPath, d.tree) && (best < 0 || len(d.tree) > len(directions[best].tree)) {
@@ -188,7 +189,8 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
-// What ends up in the binary must not cost start-up time or bring code that a launcher has no use for.
+// TestBinaryLinksNothingIdle checks that the binary contains no package that costs time at the start, or that a
+// launcher does not need.
 func TestBinaryLinksNothingIdle(t *testing.T) {
 	unwanted := []string{
 		"net/http", "crypto/tls", "github.com/seccomp/libseccomp-golang", "github.com/moby/profiles", "github.com/opencontainers/runtime-spec",
@@ -205,7 +207,8 @@ func TestBinaryLinksNothingIdle(t *testing.T) {
 	}
 }
 
-// docs/dependencies.md has a line for every module of go.mod that says where it is linked.
+// TestDependenciesAreDocumented checks that docs/dependencies.md has a line for every module of go.mod. The line says
+// where the module is linked.
 func TestDependenciesAreDocumented(t *testing.T) {
 	row := regexp.MustCompile(`(?m)^\| ([a-z]\S+) \| (binary|binary on Windows|tests|generator) \| .+ \|$`)
 	documented := map[string]string{}
@@ -252,11 +255,12 @@ func TestNoInitAndOneHomeForLinkname(t *testing.T) {
 	}
 }
 
-// The words of the house, and what they replace. Each half is written apart so that this file is clean too.
+// words lists words that the texts must not contain, and what to write instead. Each word is split here, so that this
+// file does not contain it either.
 var words = []struct {
 	pattern *regexp.Regexp
 	instead string
-	files   []string // by suffix; nil means all
+	files   []string // suffixes of files; nil means all files
 }{
 	{regexp.MustCompile(`(?i)white` + `list|black` + `list`), "rule, allow, deny", nil},
 	{regexp.MustCompile(`(?i)"[^"]*failed` + ` to `), "the operation and the object, then the cause", []string{".go"}},
@@ -268,7 +272,7 @@ var words = []struct {
 	{regexp.MustCompile(`sudo` + ` make`), "an ordinary user's command", []string{".md"}},
 }
 
-// imported are names and licences that are not ours to word.
+// imported reports whether somebody else decides about the words in a file: names and licences.
 func imported(path string) bool {
 	return path == "LICENSE" || path == "go.sum" || strings.Contains(path, "/testdata/")
 }
@@ -303,7 +307,8 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// Documents are read in a terminal too: outside of tables and of what is shown as typed, lines have at most 121 columns.
+// TestDocumentsAreNarrow checks that lines in documents have at most 121 columns, because people also read them in a
+// terminal. Tables, and text that is shown as typed, may be wider.
 func TestDocumentsAreNarrow(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
 	if err != nil || len(files) == 0 {

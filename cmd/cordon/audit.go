@@ -122,10 +122,10 @@ type audited struct {
 	Version int      `json:"version"`
 	Profile string   `json:"profile"`
 	Command []string `json:"command"`
-	Exit    int      `json:"exit"`    // the exit code of the program, as `cordon run` would return it
-	Looked  []string `json:"looked"`  // what the audit has watched
-	Blind   []string `json:"blind"`   // what the audit has not watched
-	Dropped uint64   `json:"dropped"` // number of further denials that did not fit into the list
+	Exit    int      `json:"exit"`    // the exit code with which `cordon run` would return
+	Looked  []string `json:"looked"`  // what the audit watched
+	Blind   []string `json:"blind"`   // what the audit did not watch
+	Dropped uint64   `json:"dropped"` // how many further denials did not fit into the list
 	Denials []denial `json:"denials"`
 }
 
@@ -221,7 +221,7 @@ func (a *audited) headline() string {
 // one line may decide about hundreds of paths.
 const maxSame = 10
 
-// text returns the list as text for a reader.
+// text returns the list as text for people; the other formats are for programs.
 func (a *audited) text() string {
 	var b strings.Builder
 	b.WriteString(a.headline() + "; not looked at: " + strings.Join(a.Blind, ", ") + "\n")
@@ -266,7 +266,8 @@ func (d *denial) what() string {
 	return s
 }
 
-// decides returns the line of the profile that denies it. For a file's permissions there is none.
+// decides returns the line of the profile that denies the operation. If the permissions of a file deny it, no line
+// does.
 func (d *denial) decides() string {
 	if d.Layer == layerFile {
 		return d.Why
@@ -287,7 +288,8 @@ func inBraces(comm string, pid int) string {
 	return ", first by " + clean(comm) + "[" + strconv.Itoa(pid) + "]"
 }
 
-// auditLayers lists the rules of the SARIF log: the layers, each with what it denies.
+// auditLayers lists the rules of the SARIF log. Each rule is a layer of the sandbox, with a text that says what the
+// layer denies.
 var auditLayers = [...]struct{ id, about string }{
 	{string(policy.LayerSeccomp), "a system call that the profile's filter denies"},
 	{string(policy.LayerMount), "a path that the sandbox does not show, hides, or has read-only"},

@@ -1,6 +1,7 @@
 package main
 
-// This file prints the denied calls of a run: one short line for each kind. cordon why --last prints the rest.
+// This file prints the denied calls of a run: one short line for each kind. `cordon why --last` prints everything else
+// about them.
 
 import (
 	"strconv"
@@ -14,8 +15,8 @@ import (
 )
 
 const (
-	shownDenials = 20  // how many kinds of denied calls are printed if the user asks for them; the report has them all
-	briefDenials = 5   // how many kinds are printed otherwise
+	shownDenials = 20  // how many kinds of denied calls are printed if the user asks for them; the report has all kinds
+	briefDenials = 5   // how many kinds are printed if the user does not ask
 	briefColumns = 100 // the width of a short line
 )
 
@@ -52,7 +53,7 @@ func (u *ui) showDenials(r *report.Report, verbose bool) {
 	for _, x := range shown {
 		line, all := briefDenial(x, more)
 		if u.line("denied", line); !all {
-			more = "" // only the first line that needs this text gets it
+			more = "" // only the first line that has room for this text shows it
 		}
 	}
 	if left > 0 {
@@ -63,7 +64,7 @@ func (u *ui) showDenials(r *report.Report, verbose bool) {
 // endedWell reports whether the program ended successfully.
 func endedWell(r *report.Report) bool { return r.Exit == 0 && r.Signal == "" && r.Limit == "" }
 
-// whereMore returns the text that names the command or flag for the rest of the denied calls.
+// whereMore returns a text that says which command or flag shows the rest of the denied calls.
 func (u *ui) whereMore(does string) string {
 	if !u.kept {
 		return "--report FILE" + phrase.Prefixed(" ", does)
@@ -106,7 +107,7 @@ func callText(d *report.Denial) string {
 	return clean(d.Text)
 }
 
-// who says how often the call was denied, and which process made it first.
+// who says how often the call was denied, and which process was the first to make it.
 func who(d *report.Denial) (s string) {
 	if d.Count > 1 {
 		s = " ×" + strconv.FormatUint(d.Count, 10)

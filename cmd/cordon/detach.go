@@ -28,7 +28,7 @@ type keepFlags struct {
 	remove   bool
 	logSize  string
 	logFiles int
-	handover int // by this descriptor a detached run reports to the command that started it; or 0
+	handover int // the descriptor by which a detached run reports to its starter; 0 if not detached
 }
 
 const (
@@ -270,7 +270,8 @@ func (u *ui) openState() (*statedir.Dir, error) {
 	return d, nil
 }
 
-// showDamaged prints which entries of the state directory cannot be read. It returns every other error.
+// showDamaged prints which entries of the state directory cannot be read, and returns nil. It returns an error of any
+// other type unchanged.
 func (u *ui) showDamaged(err error) error {
 	var bad *statedir.DamagedError
 	if !errors.As(err, &bad) {

@@ -1,8 +1,8 @@
 package main
 
-// This file parses the usual arguments of `cordon run` without building the tree of commands and flags, which would
-// take longer than the parsing. Most launches only name a profile, flags for fields of the profile, and a command.
-// direct leaves everything else to the tree: other flags, other spellings, and every mistake.
+// This file parses the usual arguments of `cordon run` without building the tree of commands and flags, because
+// building the tree takes longer than parsing. Most launches only name a profile, flags for fields of the profile, and
+// a command. Function direct leaves all other arguments to the tree: other flags, other spellings, and every mistake.
 
 import (
 	"strings"
@@ -13,8 +13,8 @@ import (
 // flagProfile is the name of the flag that names a profile; shortProfile is its letter.
 const flagProfile, shortProfile = "profile", "p"
 
-// direct parses the arguments of a run whose only flags are -p and those for fields of the profile. It returns the
-// command to run. ok is false if the tree must parse the arguments.
+// direct parses the arguments of a run whose only flags are -p and the flags for fields of the profile. It returns the
+// command to run. If ok is false, the tree must parse the arguments.
 func (f *runFlags) direct(args []string) (command []string, ok bool) {
 	if len(args) == 0 || args[0] != "run" {
 		return nil, false
@@ -50,7 +50,7 @@ func (f *runFlags) direct(args []string) (command []string, ok bool) {
 	return nil, false
 }
 
-// directFlag returns the flag that a word stands for: --NAME, or - and its letter.
+// directFlag returns the flag of the profile that a word names: --NAME, or - and the flag's letter.
 func directFlag(word string) (policy.Flag, bool) {
 	name, long := strings.CutPrefix(word, "--")
 	letter := word[1:]

@@ -11,8 +11,8 @@ import (
 	"cordon/policy"
 )
 
-// treeRun reads arguments as the tree of commands does. ok is false if it would not run a program, or if a flag is set that
-// runFlags holds beside the profiles and the fields.
+// treeRun parses arguments with the tree of commands. ok is false if the tree would not run a program, or if the
+// arguments set a field of runFlags other than the profiles and the fields of the profile.
 func treeRun(t testing.TB, args []string) (f runFlags, command []string, ok bool) {
 	u, _, _ := newTestUI()
 	u.args, u.lean = args, lean(args)
@@ -36,7 +36,8 @@ func treeRun(t testing.TB, args []string) (f runFlags, command []string, ok bool
 	return f, command, root.Execute() == nil && ok
 }
 
-// checkDirect compares the short way with the tree. What the short way takes, the tree takes with the same meaning.
+// checkDirect compares function direct with the tree of commands. If direct accepts the arguments, the tree must accept
+// them too, with the same meaning. checkDirect returns whether direct accepts them.
 func checkDirect(t testing.TB, args []string) (taken bool) {
 	var f runFlags
 	command, taken := f.direct(args)
@@ -50,7 +51,8 @@ func checkDirect(t testing.TB, args []string) (taken bool) {
 	return true
 }
 
-// TestDirectIsTheTree: the short way reads what it takes as the tree does, and takes what launches are made of.
+// TestDirectIsTheTree checks that function direct and the tree of commands read arguments alike, and that direct
+// accepts the usual arguments of a launch.
 func TestDirectIsTheTree(t *testing.T) {
 	for _, tt := range []struct {
 		args  string
@@ -82,7 +84,7 @@ func TestDirectIsTheTree(t *testing.T) {
 	}
 }
 
-// FuzzDirect: the same of any words.
+// FuzzDirect compares function direct with the tree of commands on arbitrary words.
 func FuzzDirect(f *testing.F) {
 	for _, s := range []string{"-p default -- true", "--rw . --ro=/x -e A=B x", "-pd x", "--memory", "-u -h", "--no-landlock=0 -", "-- --", "-ve A=B y"} {
 		f.Add(s)

@@ -44,8 +44,8 @@ type started struct {
 	Why    string `json:"why,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
 
-	Ways    []report.Way     `json:"ways_on,omitempty"` // what the host refuses, and what cordon does instead
-	Missing []report.Missing `json:"missing,omitempty"` // what the sandbox lacks here, as the profile allows
+	Ways    []report.Way     `json:"ways_on,omitempty"` // what the host refuses, and what cordon did instead
+	Missing []report.Missing `json:"missing,omitempty"` // what the sandbox lacks on this host; the profile allows that
 }
 
 func (u *ui) doctor(asJSON bool) error {
@@ -99,13 +99,15 @@ func tryProfile(name string) started {
 	return s
 }
 
-// floor reports whether a profile, by itself, allows only the calls by which a program confines itself further.
+// floor reports whether the profile, without profiles added to it, allows only the calls by which a program confines
+// itself further.
 func floor(p *policy.Profile) bool {
 	other := func(x policy.SyscallItem) bool { return !filter.Names("@sandbox", x.Name) }
 	return !slices.ContainsFunc(p.Syscalls.Allow, other) && p.Syscalls.Default != "allow" && p.Syscalls.Default != "log"
 }
 
-// executable returns this program's path. If the file does not exist, the later bind reports that.
+// executable returns this program's path. It ignores an error: if the file does not exist, the bind of the file will
+// report that.
 func executable() string {
 	path, err := os.Executable()
 	if err != nil {

@@ -31,7 +31,7 @@ starts   strict
 	}
 }
 
-// TestDiagnosisCode: the default profile alone decides.
+// TestDiagnosisCode checks that only the result for the default profile decides the exit code.
 func TestDiagnosisCode(t *testing.T) {
 	for _, tt := range []struct {
 		profiles []started
@@ -56,7 +56,8 @@ func TestFloorIsNotTried(t *testing.T) {
 	}
 }
 
-// TestDoctorJSON runs it for real: the answer has every check and every shipped profile, and agrees with the exit code.
+// TestDoctorJSON runs `cordon doctor` on this machine. The output must contain every check and every shipped profile,
+// and agree with the exit code.
 func TestDoctorJSON(t *testing.T) {
 	home(t)
 	u, out, text := newTestUI()

@@ -1,7 +1,7 @@
 package main
 
-// This file handles --report and --summary-file if the command line has errors. Nothing is run then, but the file must
-// not keep the report of an earlier run. So these two flags are read even if the others cannot be parsed.
+// This file handles --report and --summary-file if the command line has errors. cordon then runs nothing, but the file
+// must not keep the report of an earlier run. So cordon reads these two flags even if it cannot parse the others.
 
 import (
 	"strings"

@@ -66,7 +66,7 @@ func completeExec(c *cobra.Command, args []string, word string) ([]string, cobra
 	return completeSandboxes(statedir.StatusRunning)(c, args, word)
 }
 
-// exec runs the command in the sandbox, and stores the exit code in u.
+// exec runs a command in the sandbox, and stores the exit code in u.
 func (u *ui) exec(f *execFlags, args []string) error {
 	if err := checkTerminal(f.interactive, f.terminal); err != nil {
 		return err
@@ -143,7 +143,7 @@ func execEnv(list []string, lookup func(string) (string, bool)) (env []string, e
 		if !set {
 			value, ok := lookup(name)
 			if !ok {
-				continue // as docker does
+				continue // docker also leaves out a variable that the caller does not have
 			}
 			v = name + "=" + value
 		}

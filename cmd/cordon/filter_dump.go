@@ -62,7 +62,7 @@ type dumped struct {
 	spec    filter.Spec
 	prog    *filter.Program
 	notes   []string
-	once    string // the position of exec: once in the profile, whose rule the printed filter lacks
+	once    string // the position of `exec: once` in the profile; the printed filter lacks the rule that this key adds
 }
 
 func (u *ui) filterDump(f *dumpFlags) error {

@@ -38,7 +38,7 @@ func (f *field) Set(v string) error {
 // runFlags holds the flags of `run` and `plan`.
 type runFlags struct {
 	profiles []string
-	trust    bool // use profiles even if a task may have written them
+	trust    bool // use profiles even if a task (a program in a sandbox) may have written them
 	fields   []fieldValue
 	report   string
 	summary  bool
@@ -80,8 +80,9 @@ func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
 	}
 }
 
-// addQueryFlags adds -p and flags for fields of the profile to a command that runs nothing: the fields of one section,
-// or all fields if section is "". It leaves out --arch, because these commands have a flag --arch of their own.
+// addQueryFlags adds -p and flags for fields of the profile to a command that runs nothing. If section is "", it adds
+// all fields, otherwise only those of the section. It leaves out --arch, because these commands have a flag --arch of
+// their own.
 func addQueryFlags(c *cobra.Command, f *runFlags, section string) {
 	fs := c.Flags()
 	fs.SortFlags = false
@@ -106,7 +107,7 @@ func addField(c *cobra.Command, f *runFlags, d *policy.Flag) {
 	v.Hidden = d.For != ""
 }
 
-// occursShort reports whether one of the arguments contains a flag's letter, or may contain it.
+// occursShort reports whether one of the arguments contains a flag's letter, or may contain it in a group of letters.
 func occursShort(letter string, args []string) bool {
 	for _, a := range args {
 		if strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && strings.Contains(a, letter) {

@@ -10,7 +10,7 @@ import (
 	"cordon/policy"
 )
 
-// parseRun reads a command line as `cordon run` does, without running it.
+// parseRun parses a command line as `cordon run` does, without running anything.
 func parseRun(args []string) (f runFlags, command []string, err error) {
 	u := &ui{args: append([]string{"run"}, args...)}
 	u.lean = lean(u.args)
@@ -25,7 +25,8 @@ func parseRun(args []string) (f runFlags, command []string, err error) {
 	return f, command, err
 }
 
-// TestCommandBegins: everything after --, and after the first word that is no flag, is the command, whatever it looks like.
+// TestCommandBegins checks that everything after --, and after the first word that is not a flag, belongs to the
+// command, even if it looks like a flag.
 func TestCommandBegins(t *testing.T) {
 	for _, tt := range []struct{ args, command []string }{
 		{[]string{"ls"}, []string{"ls"}},
@@ -59,7 +60,7 @@ func TestFieldFlagsKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// TestLeanFlagsAreTheSame: leaving out what does not occur changes nothing.
+// TestLeanFlagsAreTheSame checks that a command line means the same if cordon builds only the flags that occur in it.
 func TestLeanFlagsAreTheSame(t *testing.T) {
 	for _, d := range policy.Flags() {
 		args := []string{"run", "--" + d.Name}

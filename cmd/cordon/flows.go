@@ -1,6 +1,6 @@
 package main
 
-// This file prints what a sandbox with an allow-list could not reach.
+// This file prints which connections and names a sandbox with an allow-list of hosts refused.
 
 import (
 	"strconv"
@@ -10,8 +10,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// showFlows prints the connections and names that no rule allows, each kind on a line with its rule, and with the flag
-// that would allow it. With verbose it also prints what was reached.
+// showFlows prints the connections and names that no rule allows, one kind on each line, with the rule that decides and
+// the flag that would allow it. If verbose is set, it also prints what the program reached.
 func (u *ui) showFlows(r *report.Report, verbose bool) {
 	n := r.Network
 	if n == nil {

@@ -1,6 +1,7 @@
 package main
 
-// This file decides from which files profiles are read, and whether a task may have written them: see package ledger.
+// This file decides from which files cordon reads profiles, and whether a task (a program in a sandbox) may have
+// written these files: see package ledger.
 
 import (
 	"errors"
@@ -42,8 +43,9 @@ func newGuard(accept bool) *ledger.Guard {
 	return &ledger.Guard{Places: func() []ledger.Place { return ledger.Places(os.Getenv) }, Root: os.Getuid() == 0, Accept: accept}
 }
 
-// searched returns the directories in which cordon looks for profiles. Root may have another user's HOME (sudo -E).
-// Then searched leaves out the directory there, because its profiles are not root's, and prints a note if it has any.
+// searched returns the directories in which cordon looks for profiles. If root has another user's HOME (sudo -E),
+// searched leaves out the directory in that HOME, because its profiles are not root's. It prints a note if that
+// directory contains profiles.
 func searched() []string {
 	searchDirs.once.Do(func() { searchDirs.dirs = trustedDirs() })
 	return searchDirs.dirs
@@ -119,11 +121,11 @@ func readDescriptor(fd int, max int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, max))
 }
 
-// maxProfile is one byte more than the largest size of a profile.
+// maxProfile is the largest size of a profile plus one byte. Reading one byte more shows that a file is too large.
 const maxProfile = 1<<20 + 1
 
-// readOwn reads a profile that a command will rewrite. Rewriting would make the text count as the user's own, so
-// readOwn refuses a file that a task may have written.
+// readOwn reads a profile that a command will rewrite. The ledger (see package ledger) would take the rewritten text
+// for the user's own, so readOwn refuses a file that a task may have written.
 func readOwn(file string, max int64) ([]byte, error) {
 	g := newGuard(false)
 	defer g.Close()

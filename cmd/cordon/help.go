@@ -59,7 +59,7 @@ func writeCommands(w io.Writer, c *cobra.Command) {
 	}
 }
 
-// groupOf returns the title of the group that begins with a subcommand, or "".
+// groupOf returns the title of the group that begins at a subcommand, or "" if no group begins there.
 func groupOf(name string) string {
 	for i := range commands {
 		if commands[i].name == name {
@@ -83,7 +83,8 @@ func splitFlags(all *pflag.FlagSet) (own, fields *pflag.FlagSet) {
 	return own, fields
 }
 
-// firstFlags lists the flags that most users need first. They stand apart if a command also has flags for fields.
+// firstFlags lists the flags that most users need first. The help shows them separately if a command also has flags for
+// fields of the profile.
 var firstFlags = [...]string{"profile", "rw", "ro", "hide", "net", "env", "memory", "timeout", "detach", "verbose"}
 
 // writeFlags lists the flags: the most needed ones, the command's other flags, and the other fields of the profile.
@@ -122,7 +123,8 @@ func without(set, other *pflag.FlagSet) *pflag.FlagSet {
 	return rest
 }
 
-// widthOf returns the width of the terminal that w is, or 0 if w is none or the terminal is too narrow to break lines.
+// widthOf returns the width of the terminal to which w writes. It returns 0 if w is not a terminal, or if the terminal
+// is too narrow to break lines.
 func widthOf(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -11,12 +11,13 @@ import (
 	"cordon/sandbox"
 )
 
-// namespaceLayers are the layers that namespaces are for. Where a filter around cordon refuses one, the layer is seccomp.
+// namespaceLayers are the layers that need namespaces. If a filter around cordon refuses the namespaces, the layer in
+// the error is seccomp.
 var namespaceLayers = [...]policy.Layer{policy.LayerUser, policy.LayerMount, policy.LayerPID, policy.LayerIPC, policy.LayerUTS, policy.LayerNet,
 	policy.LayerCgroupNS, policy.LayerSeccomp}
 
-// offer adds to the error of a launch without namespaces the command line that runs the program in place, if that can
-// be done here.
+// offer extends the error of a launch that got no namespaces. If the program can run in place (without namespaces) on
+// this host, offer adds the command line that does so.
 func offer(c *sandbox.Cmd, err error) error {
 	var x *sandbox.UnsupportedError
 	if err == nil || !errors.As(err, &x) || x.Err == nil || !slices.Contains(namespaceLayers[:], x.Layer) || c.Profile.Namespaces.None {

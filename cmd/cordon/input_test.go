@@ -11,7 +11,8 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// What would hang or never end is not opened; a pipe that the caller has opened is.
+// TestOpenInput checks that openInput refuses files that would block or never end, and accepts a pipe that the caller
+// has opened.
 func TestOpenInput(t *testing.T) {
 	dir := t.TempDir()
 	if err := errors.Join(unix.Mkfifo(dir+"/fifo", 0o600), os.Symlink("fifo", dir+"/link"), os.WriteFile(dir+"/file", nil, 0o600)); err != nil {

@@ -136,7 +136,7 @@ func (i *inspected) summary() []string {
 	return s
 }
 
-// lostLine returns a line that says how much the log lacks, and why.
+// lostLine returns a line that says how many bytes of output the log lacks, and why.
 func lostLine(n int64, why string) []string {
 	if n == 0 {
 		return nil

@@ -179,7 +179,8 @@ func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (
 	return learn.Learn(facts, opts)
 }
 
-// beside converts names that are relative to the profile's file to names that are relative to the working directory.
+// beside converts names that are relative to the directory of the profile's file into names that are relative to the
+// working directory.
 func (f *learnFlags) beside(refs []string) []string {
 	out := slices.Clone(refs)
 	for i, ref := range out {

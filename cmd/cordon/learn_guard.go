@@ -13,7 +13,7 @@ import (
 // recording, because the recorded program has chosen that.
 func homesHere() []string {
 	homes := []string{}
-	accounts, _ := host.Accounts() // without the list, learn still knows the names of secrets below /home and /root
+	accounts, _ := host.Accounts() // without the accounts, learn still knows the names of secrets below /home and /root
 	for _, a := range accounts {
 		homes = append(homes, a.Home)
 	}

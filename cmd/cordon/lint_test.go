@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// ran runs a command of the test's own, and returns its exit code, stdout and stderr.
+// ran runs cordon with the given arguments in this process, and returns its exit code, stdout and stderr.
 func ran(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	home(t)
@@ -58,11 +58,12 @@ func TestProfileLint(t *testing.T) {
 	}
 }
 
-// The log has what sections 3.13, 3.14, 3.19, 3.27 and 3.29 of the standard require, and refers only to what is in it.
+// TestSARIF checks that the log has what sections 3.13, 3.14, 3.19, 3.27 and 3.29 of the standard require, and that it
+// refers only to rules that it contains.
 func TestSARIF(t *testing.T) {
 	file := written(t, "a b.yaml", "name: x\nextends: [base]\nlandlock: off # lint:ignore CL019 it is a test\ntty: inherit\n")
 	code, out, _ := ran(t, "profile", "lint", "--format", "sarif", file)
-	if code != 1 { // no limits
+	if code != 1 { // the profile sets no limits, and lint reports that
 		t.Errorf("code %d", code)
 	}
 	var log struct {
@@ -218,7 +219,7 @@ func TestLearn(t *testing.T) {
 			}
 		})
 	}
-	// What a person wrote stays.
+	// Lines that a person wrote must stay.
 	text, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)

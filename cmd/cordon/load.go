@@ -14,8 +14,8 @@ func load(names []string, fields []fieldValue) (*policy.Profile, error) {
 	return p, err
 }
 
-// loadGuarded is load, and also returns the files from which the profile was read. If trust is true, it also uses files
-// that a task may have written.
+// loadGuarded does the same as load, and also returns the files from which it read the profile. If trust is true, it
+// accepts files that a task may have written.
 func loadGuarded(names []string, fields []fieldValue, trust bool) (*policy.Profile, []ledger.Text, error) {
 	if len(names) == 0 {
 		names = []string{profiles.DefaultName}
@@ -34,8 +34,8 @@ func loadGuarded(names []string, fields []fieldValue, trust bool) (*policy.Profi
 	return p, g.Texts, err
 }
 
-// overlay returns a profile that contains only the fields of the flags, or nil if there are none. The error lists all
-// wrong flags.
+// overlay returns a profile that contains only the fields that the flags set, or nil if they set none. The error lists
+// all wrong flags.
 func overlay(fields []fieldValue) (*policy.Profile, error) {
 	if len(fields) == 0 {
 		return nil, nil

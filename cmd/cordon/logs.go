@@ -107,7 +107,8 @@ type logPrinter struct {
 	open  bool // the last printed line is not finished
 }
 
-// lineCount numbers the lines of a log. A line may be in several records, between which are records of other streams.
+// lineCount numbers the lines of a log. One line may be spread over several records, with records of other streams
+// between them.
 type lineCount struct {
 	begun int            // number of lines that have begun
 	open  map[string]int // maps a stream to the number of its unfinished line
@@ -127,15 +128,15 @@ func (c *lineCount) number(stream string, piece []byte) int {
 	return n
 }
 
-// logPlace is a record, and how many records and lines come before it.
+// logPlace is a position in the log: a record, and how many records and lines come before it.
 type logPlace struct {
 	at      statedir.LogMark
 	records int
 	lines   lineCount
 }
 
-// head prints the existing records, or with --tail their last lines. Lines can be long, so none is kept: head first
-// looks where the last lines begin, and then reads again from there.
+// head prints the records that the log already has, or with --tail only the last lines. Lines can be long, so head
+// keeps none of them: it first finds where the last lines begin, and then reads again from there.
 func (p *logPrinter) head(r *statedir.LogReader) error {
 	if p.flags.tail < 0 {
 		return p.rest(r)
@@ -171,7 +172,7 @@ func (p *logPrinter) head(r *statedir.LogReader) error {
 // is no such line, and the end.
 func (p *logPrinter) findTail(r *statedir.LogReader) (first *logPlace, now logPlace, err error) {
 	now.lines.open = map[string]int{}
-	var last []*logPlace // of each of the last lines, in order
+	var last []*logPlace // for each of the last lines, the place where it begins
 	for {
 		here := logPlace{r.Mark(), now.records, lineCount{now.lines.begun, maps.Clone(now.lines.open)}}
 		rec, line, err := p.next(r)
@@ -196,7 +197,7 @@ func (p *logPrinter) findTail(r *statedir.LogReader) (first *logPlace, now logPl
 	return last[0], now, nil
 }
 
-// rest prints the records that have arrived so far.
+// rest prints the records that have arrived since the last read.
 func (p *logPrinter) rest(r *statedir.LogReader) error {
 	return p.each(r, func(rec *statedir.LogRecord, line []byte) error {
 		for _, piece := range p.pieces(rec, line) {
@@ -234,7 +235,7 @@ func (p *logPrinter) next(r *statedir.LogReader) (*statedir.LogRecord, []byte, e
 	}
 }
 
-// pieces returns the lines of a record. The last line may be unfinished.
+// pieces returns the lines of a record. The last of them may be unfinished.
 func (p *logPrinter) pieces(rec *statedir.LogRecord, line []byte) [][]byte {
 	if p.flags.json {
 		return [][]byte{line}

@@ -1,7 +1,7 @@
 // Command cordon runs a program in a sandbox that a profile describes.
 //
-// This file is the table of subcommands. cordon builds only the requested one, so that a launch does not pay for the
-// flags of the others. ui.go describes what the user sees.
+// This file contains the table of subcommands. cordon builds only the requested subcommand, so that a launch does not
+// spend time on the flags of the others. The comment in ui.go describes what the user sees.
 package main
 
 import (
@@ -52,8 +52,8 @@ func main() {
 	os.Exit(code)
 }
 
-// roomy grows the stack once to the size that a launch needs, because a launch has large frames. At this moment the
-// runtime has little to copy to the new stack.
+// roomy makes the stack grow once to the size that a launch needs, because a launch has large frames. Growing early is
+// cheap, because the runtime has little to copy to the new stack yet.
 //
 //go:noinline
 func roomy(n int) byte {

@@ -64,7 +64,8 @@ func TestMainUsage(t *testing.T) {
 	}
 }
 
-// TestOnlyTheNamedCommandIsBuilt, and all of them where the help or a suggestion needs them.
+// TestOnlyTheNamedCommandIsBuilt checks that cordon builds only the command in use, and all commands if the help or a
+// suggestion needs them.
 func TestOnlyTheNamedCommandIsBuilt(t *testing.T) {
 	for _, tt := range []struct {
 		args []string
@@ -77,7 +78,7 @@ func TestOnlyTheNamedCommandIsBuilt(t *testing.T) {
 	}
 }
 
-// TestDocumented: docs/cli.md has every command and every flag that is not a field of the profile.
+// TestDocumented checks that docs/cli.md contains every command, and every flag that is not a field of the profile.
 func TestDocumented(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/cli.md")
 	if err != nil {
@@ -178,7 +179,7 @@ func TestProfileFmt(t *testing.T) {
 	}
 }
 
-// TestProfileCheckWarnsOfSockets with the line that shows each.
+// TestProfileCheckWarnsOfSockets checks that profile check warns of each socket, with the line that shows it.
 func TestProfileCheckWarnsOfSockets(t *testing.T) {
 	home(t)
 	t.Setenv("XDG_RUNTIME_DIR", "/xdg")
@@ -201,7 +202,8 @@ func TestProfileCheckWarnsOfSockets(t *testing.T) {
 	}
 }
 
-// TestProfileCheckWarns of what the caller wrote, and of nothing that a shipped profile brings along.
+// TestProfileCheckWarns checks that profile check warns of lines that the caller wrote, and not of lines in shipped
+// profiles.
 func TestProfileCheckWarns(t *testing.T) {
 	home(t)
 	file := filepath.Join(t.TempDir(), "w.yaml")

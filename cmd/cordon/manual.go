@@ -111,7 +111,7 @@ func manualCommands(p *mdoc.Page, c *cobra.Command) {
 	}
 }
 
-// manualFlags lists the flags, and apart from them the flags for fields of the profile.
+// manualFlags lists the command's own flags, and separately the flags for fields of the profile.
 func manualFlags(p *mdoc.Page, c *cobra.Command) {
 	own, fields := splitFlags(c.LocalFlags())
 	for _, s := range []struct {

@@ -1,7 +1,7 @@
 package main
 
-// This file writes output files: reports, recordings, profiles, filters. A task of an earlier run may own the
-// directory, and may have put a link, a FIFO or another hard link there.
+// This file writes output files: reports, recordings, profiles, filters. A task (a program in a sandbox) of an earlier
+// run may own the directory of the file, and may have put a link, a FIFO or another hard link there.
 
 import (
 	"errors"
@@ -15,8 +15,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// place opens the directory of the output file. If follow is true, it follows a symbolic link of the file's name,
-// except one that a task may have made.
+// place opens the directory of the output file. If the file's name is a symbolic link and follow is true, place follows
+// the link, unless a task may have made it.
 func (r *reportFile) place(follow bool) error {
 	g := newGuard(false)
 	defer g.Close()
@@ -78,7 +78,8 @@ func umask() uint32 {
 	return uint32(old)
 }
 
-// removeOld removes the report of an earlier run, which could be taken for that of a run that fails to start.
+// removeOld removes the report of an earlier run. A reader could take an old report for the report of a run that fails
+// to start.
 func (r *reportFile) removeOld() error {
 	if r == nil || r.file != nil {
 		return nil
@@ -89,7 +90,7 @@ func (r *reportFile) removeOld() error {
 	return nil
 }
 
-// failed writes the report of a run that did not start, or could not be finished.
+// failed writes the report of a run that did not start, or whose end cordon did not see.
 func (o *outFiles) failed(args []string, failure error) {
 	if o.report == nil && o.summary == nil || o.written {
 		return

@@ -161,8 +161,8 @@ func (u *ui) tell(c *checked) {
 	}
 }
 
-// warnings lists lines of a profile's filter that have no effect on this machine, or another effect than they seem to
-// have. It leaves out warnings about lines of shipped profiles, which are intended.
+// warnings lists lines of a profile's filter that have no effect on this machine, or a different effect than they seem
+// to have. It leaves out lines of shipped profiles, which are intended.
 func warnings(ref string, p *policy.Profile) ([]found, error) {
 	out := []found{}
 	if src, err := search().Find(ref); err != nil || strings.HasPrefix(src.File, "embedded:") {
@@ -193,8 +193,8 @@ func warnings(ref string, p *policy.Profile) ([]found, error) {
 	return out, nil
 }
 
-// socketWarnings lists the sockets of the host that a profile shows, with what each gives access to. It leaves out
-// those that a shipped profile shows, which is intended.
+// socketWarnings lists the sockets of the host that a profile shows, and says what each socket gives access to. It
+// leaves out sockets that a shipped profile shows, because these are intended.
 func socketWarnings(p *policy.Profile) (out []found) {
 	for _, e := range lint.Exposures(p, os.Getenv("XDG_RUNTIME_DIR")) {
 		if at := e.Pos.Short(); !strings.HasPrefix(at, "embedded:") {

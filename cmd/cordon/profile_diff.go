@@ -94,7 +94,7 @@ func (u *ui) diff(f *diffFlags, old, new string) error {
 	return nil
 }
 
-// fromTo returns one position, or both with an arrow between them.
+// fromTo returns the position if only one is set, or both with an arrow between them.
 func fromTo(a, b string) string {
 	switch {
 	case a == b || b == "":

@@ -151,7 +151,7 @@ func keptCaps(named []string) ([]string, error) {
 	return caps, nil
 }
 
-// kernelOf parses a kernel release, or returns the running kernel's if none is given.
+// kernelOf parses a kernel release. If none is given, it returns the release of the running kernel.
 func kernelOf(given string) (k convert.Kernel, err error) {
 	if given != "" {
 		if k, err = convert.ParseKernel(given); err != nil {
@@ -174,8 +174,8 @@ func convertError(command, file string, err error) error {
 	return &cliError{err: because("profile "+command+": "+strconv.Quote(file), err)}
 }
 
-// converted prints how the rules were converted, and writes the result, unless something is lost and --lossy is
-// missing. If the result goes to a file, the messages go to stdout.
+// converted prints how the rules were converted, and writes the result. If something is lost, it writes only with
+// --lossy. If the result goes to a file, the messages go to stdout.
 func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error {
 	u.listNotes(res.Notes)
 	if f.json {

@@ -45,7 +45,7 @@ func listed(infos []profiles.Info) []listedProfile {
 	return out
 }
 
-// table returns a row for each profile. For a profile with an error, the row shows the error instead of the purpose.
+// table returns a row for each profile. If a profile has an error, its row shows the error instead of the purpose.
 func table(list []listedProfile) string {
 	name, file := 0, 0
 	for _, p := range list {

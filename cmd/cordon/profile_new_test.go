@@ -45,7 +45,8 @@ func TestNewProfile(t *testing.T) {
 	}
 }
 
-// TestNewProfileWithoutHome: the first run of a new user, whose profile directory does not exist, and nobody's.
+// TestNewProfileWithoutHome checks `profile new` for a new user, whose profile directory does not exist yet, and for a
+// user without a home directory.
 func TestNewProfileWithoutHome(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	if path, err := newProfileFile("first", nil); err != nil || filepath.Base(path) != "first.yaml" {

@@ -77,7 +77,7 @@ func refusedFiles(ref string) (list []*ledger.Refused, err error) {
 	return list, err
 }
 
-// changedText returns what has changed in a file, or the whole text if the earlier text is unknown.
+// changedText returns the changes to a file since cordon trusted it, or the whole text if the earlier text is unknown.
 func changedText(r *ledger.Refused) string {
 	if r.Old != nil && string(r.Old.Data) != string(r.Text.Data) {
 		return lineDiff(r.Text.Path+" used last", r.Text.Path+" now", string(r.Old.Data), string(r.Text.Data))

@@ -32,12 +32,12 @@ func newPs(u *ui) *cobra.Command {
 
 type psFlags struct{ all, quiet, verbose, json bool }
 
-// shown is a sandbox in the JSON of ps.
+// shown is a sandbox in the JSON output of ps.
 type shown struct {
 	statedir.State
 	Status    statedir.Status     `json:"status"`
 	Ending    *statedir.Ending    `json:"ending,omitempty"`
-	Processes []*statedir.Process `json:"processes"` // parents before children; empty after the sandbox's end
+	Processes []*statedir.Process `json:"processes"` // parents before children; empty once the sandbox has ended
 }
 
 type listing struct {
@@ -120,7 +120,7 @@ func psTable(list []shown, tree bool, now time.Time) string {
 	return b.String()
 }
 
-// said returns the status as a word, with the exit code if the sandbox has ended.
+// said describes the status in words, with the exit code if the sandbox has ended.
 func said(l *shown) string {
 	s := string(l.Status)
 	if l.Ending != nil {
@@ -136,7 +136,8 @@ func orDash(s string) string {
 	return s
 }
 
-// processTree draws the processes as a tree: pid, pid inside, state, memory, command.
+// processTree draws the processes as a tree. Each line shows the pid, the pid inside the sandbox, the state, the memory
+// and the command.
 func processTree(all []*statedir.Process) string {
 	depth := map[int]int{}
 	var b strings.Builder

@@ -24,9 +24,9 @@ type recordFlags struct {
 	add     bool
 	backend string
 	all     bool
-	running bool   // record a program that already runs: either
-	pid     int    // a process, or
-	of      string // or a sandbox
+	running bool   // record a program that already runs; the next two fields say which
+	pid     int    // its process, or
+	of      string // the sandbox that it runs in
 }
 
 func newRecord(u *ui) *cobra.Command {
@@ -168,12 +168,12 @@ type session struct {
 	out      *reportFile
 }
 
-// keepEvery is the interval at which an unfinished recording is saved, so that little is lost if the launcher is
-// killed.
+// keepEvery is the interval at which cordon saves an unfinished recording, so that little is lost if somebody kills the
+// launcher.
 const keepEvery = 10 * time.Second
 
-// keep saves the unfinished recording every keepEvery, until stop is called. It ignores errors: the next write tries
-// again, and the final write reports its error.
+// keep saves the unfinished recording every keepEvery, until the caller calls stop. It ignores errors, because the next
+// save tries again, and the last one reports its error.
 func (s *session) keep() (stop func()) {
 	if s.out.file != nil { // only a regular file can be written twice
 		return func() {}
@@ -224,7 +224,7 @@ func (s *session) write(last bool) (*recording.Recording, error) {
 	return rec, nil
 }
 
-// showRecording prints what the recording contains, and what it may lack.
+// showRecording prints what the recording contains, and what it may not contain although it happened.
 func (u *ui) showRecording(file string, rec *recording.Recording) {
 	run := &rec.Header.Runs[len(rec.Header.Runs)-1]
 	var n [6]int

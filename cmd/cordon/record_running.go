@@ -17,8 +17,8 @@ import (
 // whileRunning lists the flags of record that apply to a program that already runs.
 var whileRunning = [...]string{"recording", "append", "backend", "pid", "of"}
 
-// arguments accepts either a command to run, or a running process (--pid, --of) without flags that only a launch can
-// use.
+// arguments accepts either a command to run, or a running process (--pid, --of). For a running process it refuses flags
+// that only a launch can use.
 func (f *recordFlags) arguments(c *cobra.Command, args []string) error {
 	pid, of, other := c.Flags().Changed("pid"), c.Flags().Changed("of"), ""
 	if !pid && !of {

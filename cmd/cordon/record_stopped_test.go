@@ -2,7 +2,8 @@ package main
 
 import "testing"
 
-// What somebody ended was not seen to its end; what ended by itself was, by a fault of its own too.
+// TestRecordStopped checks that a recording counts as incomplete if somebody ended the program, and as complete if the
+// program ended without help, even by a fault of its own.
 func TestRecordStopped(t *testing.T) {
 	for end, want := range map[string]bool{
 		"exit 0": false, "exit 143": false, "ended": false, "signal 6": false, "signal 11": false,

@@ -12,12 +12,13 @@ import (
 // finds neither that file nor the final one (see reportFile).
 type ttyRecording struct {
 	out   *reportFile
-	spool *os.File // or the output file itself, if it is not a regular file
+	spool *os.File // a file without a name; or the output file, if that is not a regular file
 	buf   *bufio.Writer
 	err   error // the first error of a write
 }
 
-// openRecording opens the destination of a recording. It fails before anything is run if the file could not be written.
+// openRecording opens the destination of a recording. If cordon could not write the file, openRecording fails, so that
+// nothing runs.
 func openRecording(path string) (*ttyRecording, error) {
 	out, err := openOutput(path, "recording", "--record-tty")
 	if err != nil {

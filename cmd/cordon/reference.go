@@ -15,9 +15,9 @@ import (
 	"cordon/policy/phrase"
 )
 
-// referenceName is the name of the program that compares filters with libseccomp's, a separate program because this one
-// links no C. cordon looks for it only in its own directory, not in PATH, where a project could put a program of its
-// own.
+// referenceName is the name of the program that compares filters with libseccomp's. It is a separate program because
+// cordon links no C. cordon looks for it only in cordon's own directory. It does not search PATH, because a project
+// could put a program of its own there.
 const referenceName = "cordon-reference"
 
 // referenceReport is a report of cordon-reference, with only the fields that cordon uses.

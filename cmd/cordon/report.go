@@ -90,8 +90,8 @@ func (u *ui) showCaches(c *report.Caches) {
 // note prints something that may surprise the user in this sandbox, before the program runs.
 func (u *ui) note(text string) { u.line("note", text) }
 
-// missing prints that a layer is missing, once for each run. If the same is restricted by other means, it prints the
-// line once a day, because it is then a fact about this host.
+// missing prints that a layer is missing, at most once in a run. If something else enforces the same restriction, it
+// prints the line only once a day, because the line then describes only this host.
 func (u *ui) missing(m report.Missing, verbose bool) {
 	if slices.Contains(u.told, m) {
 		return
@@ -104,8 +104,8 @@ func (u *ui) missing(m report.Missing, verbose bool) {
 	u.line("missing", text)
 }
 
-// toldToday reports whether a run has told a text within a day. If not, or if that cannot be known, the text is to be
-// told now.
+// toldToday reports whether a run of the last 24 hours has printed a text. It returns false if it cannot find out, so
+// that the text is printed.
 func toldToday(text string) bool {
 	d, err := statedir.Open(host.StatePath(os.Getenv))
 	if err != nil {
@@ -131,7 +131,7 @@ func (u *ui) showLimit(r *report.Report, l *report.LimitMet) {
 	u.line(l.Limit, text+phrase.Prefixed(": ", l.Rule)+phrase.Prefixed("; to change it: ", flag))
 }
 
-// limitText says what happened to the run because of the limit.
+// limitText says what the limit did to the run.
 func limitText(r *report.Report, l *report.LimitMet) string {
 	switch l.Limit {
 	case report.LimitOOM:
@@ -164,7 +164,8 @@ func plural(n uint64, one, more string) string {
 	return strconv.FormatUint(n, 10) + " " + more
 }
 
-// showEnforced prints every layer that was read back from the kernel, and what the run has used.
+// showEnforced prints every layer that cordon has read back from the kernel, and the time and memory that the run has
+// used.
 func (u *ui) showEnforced(r *report.Report) {
 	for _, e := range r.Enforced {
 		u.line("enforced", string(e.Layer)+": "+e.Found+phrase.Prefixed(" (", closed(e.Where)))
@@ -173,7 +174,7 @@ func (u *ui) showEnforced(r *report.Report) {
 		", peak memory "+strconv.FormatInt(r.PeakRSS>>10, 10)+" KiB")
 }
 
-// searchTime says how much of the time went to looking for what hide rules and git: protect mean.
+// searchTime says how much of the launch cordon spent searching for the files that hide rules and git: protect cover.
 func searchTime(r *report.Report) string {
 	if r.Names == 0 {
 		return ""
@@ -188,7 +189,7 @@ func closed(s string) string {
 	return s + ")"
 }
 
-// runCode returns the exit code of cordon for how the task ended.
+// runCode returns cordon's exit code for the way in which the task ended.
 func runCode(r *report.Report) int {
 	switch {
 	case r.Limit == report.LimitTimeout, r.Limit == report.LimitCPUTime:
@@ -211,9 +212,9 @@ func signalNumber(name string) int {
 	return int(unix.SignalNum(name))
 }
 
-// reportFile is the destination of a report or another output file. The directory is opened before anything runs, and
-// the file is made after everything has ended. So a task that owns the directory finds no file to write to, and no name
-// that it could make a link.
+// reportFile is the destination of a report or another output file. cordon opens the directory before anything runs,
+// and creates the file after everything has ended. So a task that owns the directory finds neither a file to write to
+// nor a name to replace by a link.
 type reportFile struct {
 	dir  int    // a descriptor of the directory; -1 if file is open instead
 	name string // the file's name in dir
@@ -236,15 +237,15 @@ func wantReport(path string, verbose *bool) (*reportFile, error) {
 	return openReport(path)
 }
 
-// openReport opens the destination of a report. It fails before anything is run if the report could not be written. It
-// writes directly to a descriptor (/dev/fd/3) and to an existing file that is not regular, such as a FIFO.
+// openReport opens the destination of a report. If the report could not be written, openReport fails, so that nothing
+// runs. A descriptor (/dev/fd/3) and an existing file that is not regular, such as a FIFO, are written directly.
 func openReport(path string) (*reportFile, error) { return openOutput(path, "report", "--report") }
 
-// openOutput is openReport for another flag.
+// openOutput does the same as openReport for another kind of file and another flag.
 func openOutput(path, what, flag string) (*reportFile, error) { return openAt(path, what, flag, false) }
 
-// A fileName is the value of a flag that names a file to write. It refuses an empty value, which mostly comes from a
-// variable that is not set, because an empty value would mean that nothing is written.
+// A fileName is the value of a flag that names a file to write. An empty value is an error: it would mean that nothing
+// is written, and it usually comes from a variable that is not set.
 type fileName string
 
 func (n *fileName) String() string { return string(*n) }
@@ -266,7 +267,8 @@ func openAt(path, what, flag string, follow bool) (*reportFile, error) {
 	return r, nil
 }
 
-// open checks that the file can be written. It follows a symbolic link of that name only if follow is true.
+// open checks that cordon can write the file. If the name is a symbolic link, it follows the link only if follow is
+// true.
 func (r *reportFile) open(follow bool) error {
 	if fd, ok := descriptor(r.path); ok {
 		return r.inherit(fd)

@@ -54,7 +54,8 @@ func TestReportIsPutInPlaceWhole(t *testing.T) {
 	}
 }
 
-// TestReportMakesNothingBeforehand: the task may own the directory and must find nothing to fill in.
+// TestReportMakesNothingBeforehand checks that cordon creates nothing before the run, because a task that owns the
+// directory could write to it.
 func TestReportMakesNothingBeforehand(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := openReport(filepath.Join(dir, "r.json")); err != nil {
@@ -65,8 +66,8 @@ func TestReportMakesNothingBeforehand(t *testing.T) {
 	}
 }
 
-// TestReportFollowsNoLinkMadeMeanwhile: a task that owns the directory turns the name into a link, and moves the
-// directory away with a link to another one in its place.
+// TestReportFollowsNoLinkMadeMeanwhile checks two attacks of a task that owns the directory. It replaces the file by a
+// link, or it moves the directory away and puts a link to another directory in its place.
 func TestReportFollowsNoLinkMadeMeanwhile(t *testing.T) {
 	base := t.TempDir()
 	dir, victim := filepath.Join(base, "work"), filepath.Join(base, "victim")
@@ -146,7 +147,7 @@ func TestReportToDescriptor(t *testing.T) {
 	}
 }
 
-// TestReportOnFullFileSystem: found out beforehand.
+// TestReportOnFullFileSystem checks that cordon finds out before the run that the file system is full.
 func TestReportOnFullFileSystem(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("mounting a tmpfs of one page needs root")

@@ -55,7 +55,7 @@ func newRun(u *ui) *cobra.Command {
 	return c
 }
 
-// run runs the command and stores the exit code in u. It also writes a report if the run does not start.
+// run runs the command and stores the exit code in u. If the run does not start, run still writes a report.
 func (u *ui) run(f *runFlags, args []string) error {
 	u.opened = true
 	out, err := openFiles(f)
@@ -94,8 +94,8 @@ func ended(c *sandbox.Cmd, err error) (*report.Report, error) {
 	return c.Report, nil
 }
 
-// finish prints the messages about a run, writes its files, and stores what why --last needs. It sets the exit code in
-// u. If there is no report, failed is the reason, and finish returns it.
+// finish prints the messages about a run, writes its files, stores what `why --last` needs, and sets the exit code in
+// u. If there is no report, failed says why, and finish returns failed.
 func (u *ui) finish(f *runFlags, args []string, rep *report.Report, out *outFiles, failed error) error {
 	if failed != nil {
 		u.keepLast(f, args, rep, failed)
@@ -121,8 +121,8 @@ type outFiles struct {
 	written         bool
 }
 
-// openFiles checks that the files can be written, and removes the report of an earlier run. Otherwise that report could
-// be taken for the report of a run that fails to start.
+// openFiles checks that cordon can write the files, and removes the report of an earlier run. A reader could take an
+// old report for the report of a run that fails to start.
 func openFiles(f *runFlags) (out *outFiles, err error) {
 	out = &outFiles{}
 	if out.report, err = wantReport(f.report, &f.verbose); err != nil {
@@ -184,7 +184,7 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	}, nil
 }
 
-// brief reports whether no flag of the run asks for what the run has used.
+// brief reports whether no flag of the run asks for the time and memory that the run has used.
 func (f *runFlags) brief() bool {
 	return f.report == "" && f.sumFile == "" && !f.summary && !f.verbose && !f.keep.kept()
 }

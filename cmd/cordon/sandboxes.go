@@ -17,10 +17,10 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// This file contains what the commands about running sandboxes share.
+// This file contains code that several commands about running sandboxes share.
 
-// eachSandbox opens each named sandbox and calls do for it. It reports a sandbox that does not exist, and goes on with
-// the others.
+// eachSandbox opens each named sandbox and calls do for it. If a sandbox does not exist, it reports that and continues
+// with the others.
 func (u *ui) eachSandbox(refs []string, do func(*statedir.Entry) error) error {
 	d, err := u.openState()
 	if err != nil {

@@ -38,7 +38,7 @@ func TestSizeAndAge(t *testing.T) {
 	}
 }
 
-// TestPsTable escapes what a program has chosen, and draws processes below their parents.
+// TestPsTable checks that the table escapes texts that a program has chosen, and draws processes below their parents.
 func TestPsTable(t *testing.T) {
 	now := time.Now()
 	l := shown{State: statedir.State{ID: "0123456789ab", Args: []string{"a", "b\x1b[31m"}, Created: now.Add(-time.Minute), Task: &statedir.ProcessID{PID: 11}}, Status: statedir.StatusRunning}
@@ -83,7 +83,8 @@ func TestLogsFlags(t *testing.T) {
 	}
 }
 
-// TestScreenFits: a table is cut to the terminal, line by line, and nothing below it stays.
+// TestScreenFits checks that a table is cut to the size of the terminal, and that nothing of the previous table stays
+// below it.
 func TestScreenFits(t *testing.T) {
 	s := &screen{tty: -1} // 80 by 24
 	got := s.fit(strings.Repeat(strings.Repeat("x", 100)+"\n", 30))
@@ -93,7 +94,7 @@ func TestScreenFits(t *testing.T) {
 	}
 }
 
-// TestCompleteSandboxes offers names and numbers, and not those that were typed already.
+// TestCompleteSandboxes checks that completion offers names and IDs, but not those that the user has already typed.
 func TestCompleteSandboxes(t *testing.T) {
 	path := host.StatePath(os.Getenv)
 	if os.Getuid() != 0 {

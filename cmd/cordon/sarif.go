@@ -6,8 +6,9 @@ import (
 	"cordon/policy"
 )
 
-// This file writes SARIF 2.1.0 (OASIS Standard, Static Analysis Results Interchange Format), as far as code hosts read
-// it: sections 3.13 (log), 3.14 (run), 3.19 (driver), 3.49 (rule), 3.27 (result), 3.29 (location), 3.35 (suppression).
+// This file writes SARIF 2.1.0 (OASIS Standard, Static Analysis Results Interchange Format). It writes only what code
+// hosts read: sections 3.13 (log), 3.14 (run), 3.19 (driver), 3.49 (rule), 3.27 (result), 3.29 (location), 3.35
+// (suppression).
 
 type sarifLog struct {
 	Schema  string     `json:"$schema"`
@@ -79,7 +80,7 @@ type sarifSuppression struct {
 	Justification string `json:"justification"`
 }
 
-// sarifOf returns the log of one run. It finds the rule for a result by its code.
+// sarifOf returns the log of one run. For each result it finds the rule that has the result's code.
 func sarifOf(tool string, rules []sarifRule, results []sarifResult) sarifLog {
 	for i := range results {
 		for j := range rules {

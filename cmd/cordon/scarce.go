@@ -1,7 +1,7 @@
 package main
 
-// This file knows what to do where something has run out: a limit of the launcher's own, a disk, memory. The runtime
-// needs some of it before main begins; sandbox/internal/child/entry.go sees to that.
+// This file gives advice if something has run out: a limit of the launcher's own, a disk, memory. Some of these errors
+// occur before main begins, in the Go runtime; sandbox/internal/child/entry.go handles them.
 
 import (
 	"errors"
@@ -12,8 +12,8 @@ import (
 	"cordon/sandbox"
 )
 
-// scarce lists what can run out, by the error of the call that finds out. If exact is set, the advice fits better than
-// any that the failed operation knows.
+// scarce lists what can run out, by the error that a system call returns then. If exact is set, this advice is better
+// than any advice of the failed operation.
 var scarce = [...]struct {
 	errno unix.Errno
 	exact bool
@@ -28,10 +28,10 @@ var scarce = [...]struct {
 	{unix.ENOMEM, false, "too little memory: ulimit -v and ulimit -d, or memory.max of a cgroup around this"},
 }
 
-// scarceHint returns the advice for an error whose cause is that something has run out. given is the advice that the
-// failed operation has; scarceHint returns it if it knows nothing better.
+// scarceHint returns the advice for an error whose cause is that something has run out. given is the advice of the
+// failed operation; scarceHint returns it if it knows nothing better.
 func scarceHint(err error, given string) string {
-	if errors.As(err, new(*sandbox.UnsupportedError)) { // it knows the host: ENOSPC of clone(2) is no full disk
+	if errors.As(err, new(*sandbox.UnsupportedError)) { // its own advice is better
 		return given
 	}
 	for i := range scarce {

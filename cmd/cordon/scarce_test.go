@@ -11,7 +11,8 @@ import (
 	"cordon/sandbox"
 )
 
-// TestScarceHint: what has run out is named, whatever failed; and what knows the host better keeps its own advice.
+// TestScarceHint checks that the hint names what has run out, whatever operation failed. An error that knows the host
+// better keeps its own advice.
 func TestScarceHint(t *testing.T) {
 	full := &fs.PathError{Op: "write", Path: "r.json", Err: unix.ENOSPC}
 	for _, tt := range []struct {

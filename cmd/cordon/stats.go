@@ -81,12 +81,12 @@ func (u *ui) stats(f *statsFlags, refs []string) error {
 	for look := 0; ; look++ {
 		rows, err := usedNow(d, refs, before)
 		if bad := new(statedir.DamagedError); look > 0 && errors.As(err, &bad) {
-			err = nil // said at the first look
+			err = nil // the first pass has already printed this error
 		}
 		if err := u.showDamaged(err); err != nil {
 			return err
 		}
-		if look > 0 || !f.once && !f.json { // the first table has no processor time
+		if look > 0 || !f.once && !f.json { // only later tables have processor times, which need two samples
 			if err := s.show(rows, f.json); err != nil {
 				return err
 			}
@@ -110,8 +110,8 @@ func mustRun(e *statedir.Entry) error {
 	return nil
 }
 
-// usedNow returns a row for each running sandbox, or for the named ones, and a *statedir.DamagedError if some cannot be
-// read. before holds their values at the last update.
+// usedNow returns a row for each named sandbox, or for every running sandbox if none is named. If it cannot read some
+// sandboxes, it returns a *statedir.DamagedError too. before holds the sandboxes' values at the last update.
 func usedNow(d *statedir.Dir, refs []string, before map[string]statedir.Sample) ([]used, error) {
 	all, damaged := entriesOf(d, refs)
 	if bad := new(statedir.DamagedError); damaged != nil && !errors.As(damaged, &bad) {
@@ -185,7 +185,8 @@ func ioBytes(n *int64) string {
 	return size(*n)
 }
 
-// screen is where the tables go: the terminal's alternate screen, which is left at the end, or a stream.
+// screen is the destination of the tables: a stream, or the alternate screen of a terminal, which cordon leaves at the
+// end.
 type screen struct {
 	u       *ui
 	tty     int // -1 if it is no terminal
@@ -204,7 +205,7 @@ func (u *ui) statsScreen(f *statsFlags) *screen {
 	}
 	s.tty = int(out.Fd())
 	signal.Notify(s.signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
-	_, _ = io.WriteString(u.out, "\x1b[?1049h\x1b[?25l") // the alternate screen, without a cursor
+	_, _ = io.WriteString(u.out, "\x1b[?1049h\x1b[?25l") // switch to the alternate screen and hide the cursor
 	return s
 }
 

@@ -48,7 +48,7 @@ func facts(r *report.Report) []fact {
 	return list[:n]
 }
 
-// noNamespaces says that the program ran in place, or returns "".
+// noNamespaces returns a text if the program ran in place (without namespaces), otherwise "".
 func noNamespaces(r *report.Report) string {
 	if r.InPlace {
 		return "no namespaces"
@@ -98,7 +98,7 @@ func joined(list ...string) string {
 	return strings.Join(list[:n], ", ")
 }
 
-// number formats a count with its unit. It returns "" for 0, and if nothing was counted.
+// number formats a count with its unit. It returns "" if the count is 0 or nil.
 func number(n *uint64, one, more, behind string) string {
 	if n == nil || *n == 0 {
 		return ""
@@ -106,7 +106,7 @@ func number(n *uint64, one, more, behind string) string {
 	return plural(*n, one, more) + behind
 }
 
-// span formats a duration. It returns "" for 0.
+// span formats a duration. It returns "" if the duration is 0.
 func span(what string, d *time.Duration) string {
 	if d == nil || *d == 0 {
 		return ""
@@ -208,9 +208,10 @@ func shortened(s string) string {
 	return string(r[:maxCommand]) + "…"
 }
 
-// escape makes a text that anybody may have chosen safe for a cell of a Markdown table. It shows as it is: it starts no
-// markup, makes no link and mentions nobody. Unprintable characters become Go escapes. Punctuation with a meaning in
-// Markdown, HTML, GitHub or GitLab becomes numeric character references, which never have one (CommonMark 6.2).
+// escape makes a text that anybody may have chosen safe for a cell of a Markdown table. The reader sees the original
+// text: it starts no markup, makes no link and mentions nobody. Unprintable characters become Go escapes. Punctuation
+// with a meaning in Markdown, HTML, GitHub or GitLab becomes numeric character references, which never have a meaning
+// (CommonMark 6.2).
 func escape(s string) string {
 	var b strings.Builder
 	s = clean(s)

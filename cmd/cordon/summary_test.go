@@ -75,7 +75,7 @@ Hint&#58; &#91;x&#93;(y); try --rw
 	}
 }
 
-// hostile are what names may hold that somebody else chose.
+// hostile lists names that an attacker may choose.
 var hostile = []string{"a|b", "a\nb", "\x1b[31mred\x1b[0m", "`x`", "<script>", "](http://x)", "www.example.org", "https://example.org", "@user", "#1 !2 ~l %m $s ^a",
 	"\u202eback", "\xff", "&amp;", "\\|", "**b** __c__ ~~d~~", ":tada:", "$$x$$", "| | |\r\n|---|"}
 
@@ -85,7 +85,7 @@ func TestEscape(t *testing.T) {
 	}
 }
 
-// checkEscape: what is shown is the text, on one line, and nothing of it has a meaning.
+// checkEscape checks that a reader sees the original text on one line, and that no part of it acts as markup.
 func checkEscape(t *testing.T, s string) {
 	t.Helper()
 	e := escape(s)
@@ -123,7 +123,7 @@ func TestSummaryFileIsAddedTo(t *testing.T) {
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{path, path, link} { // makes it, adds to it, and follows a link that the caller gave
+	for _, p := range []string{path, path, link} { // create, append, follow the caller's link
 		if err := put(p, "x\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -141,13 +141,14 @@ func TestSummaryFileIsAddedTo(t *testing.T) {
 	}
 }
 
-// TestSummaryFileOfHostileDirectory: the task owns the directory, and puts something else in the file's place.
+// TestSummaryFileOfHostileDirectory checks that cordon writes to no other file if the task owns the directory and
+// replaces the summary by something else.
 func TestSummaryFileOfHostileDirectory(t *testing.T) {
 	dir := t.TempDir()
 	path, victim := filepath.Join(dir, "s.md"), filepath.Join(t.TempDir(), "victim")
 	for _, tt := range []struct {
 		name  string
-		there bool // the file, before
+		there bool // whether the file existed before
 		make  func() error
 	}{
 		{"link", true, func() error { return os.Symlink(victim, path) }},

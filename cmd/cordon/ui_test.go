@@ -14,7 +14,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// newTestUI is a ui whose streams can be read.
+// newTestUI returns a ui, and the buffers that receive its stdout and stderr.
 func newTestUI() (u *ui, out, err *strings.Builder) {
 	out, err = new(strings.Builder), new(strings.Builder)
 	return &ui{out: out, err: err}, out, err
@@ -66,7 +66,8 @@ func TestFail(t *testing.T) {
 	}
 }
 
-// TestFailShowsEveryProfileError: all of them, each with its place, its line and its hint.
+// TestFailShowsEveryProfileError checks that cordon prints all errors of a profile, each with its position, its line
+// and its hint.
 func TestFailShowsEveryProfileError(t *testing.T) {
 	u, _, text := newTestUI()
 	code := u.fail(policy.Errors{
@@ -168,7 +169,8 @@ func TestRunCode(t *testing.T) {
 	}
 }
 
-// TestExitCodeOfSignal: a signal that ends the launch is told as one that ends the program, as timeout(1) and shells do.
+// TestExitCodeOfSignal checks that a signal that ends the launch gives the same exit code as a signal that ends the
+// program, as with timeout(1) and shells.
 func TestExitCodeOfSignal(t *testing.T) {
 	if code := exitCode(&sandbox.SignalError{Signal: syscall.SIGTERM}); code != 143 {
 		t.Errorf("exit code %d", code)
@@ -192,7 +194,7 @@ func TestRefusePrivilege(t *testing.T) {
 	}
 }
 
-// TestWriteSaysWhyItCannot: data that did not arrive is an error, not a silence.
+// TestWriteSaysWhyItCannot checks that cordon returns an error if its data did not reach stdout.
 func TestWriteSaysWhyItCannot(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

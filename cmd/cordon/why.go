@@ -16,8 +16,8 @@ type question struct {
 	ask    func(u *ui, f *whyFlags, p *policy.Profile, what string) (*answer, error)
 }
 
-// questions returns the kinds of questions, with the system call last. It is a function because the help shows the
-// kinds.
+// questions returns the kinds of questions, the system call last. It is a function and not a variable because the help
+// also prints the kinds.
 func questions() []question {
 	return []question{
 		{"open:", "open:PATH[:rwx]          may the program read (the default), write or execute this file?", (*ui).whyOpen},
@@ -38,13 +38,13 @@ type answer struct {
 	Layer    string    `json:"layer"`
 	Verdict  string    `json:"verdict"` // allow, deny, or depends
 	Outcomes []outcome `json:"outcomes"`
-	RuledOut []string  `json:"ruled_out,omitempty"` // layers that were asked and do not deny it
+	RuledOut []string  `json:"ruled_out,omitempty"` // layers that were asked too and do not deny it
 	Call     *callInfo `json:"call,omitempty"`      // the system call, if the question is about one
-	Path     []step    `json:"path,omitempty"`      // the executed instructions of the filter
+	Path     []step    `json:"path,omitempty"`      // the instructions of the filter that the call executes
 	Notes    []string  `json:"notes,omitempty"`
 }
 
-// outcome is one possible result, with the rule that causes it. If there are several, each has an example.
+// outcome is one possible result, with the rule that causes it. If several results are possible, each has an example.
 type outcome struct {
 	Action  string   `json:"action"`
 	Allowed bool     `json:"allowed"`
@@ -57,7 +57,7 @@ type outcome struct {
 
 // fix is the narrowest change that would allow what was asked; why has tried it. If there is none, Note says why.
 type fix struct {
-	Flags []string `json:"flags,omitempty"` // flags for the command line: --NAME, VALUE, …
+	Flags []string `json:"flags,omitempty"` // flags for the command line, as NAME and VALUE in turn
 	YAML  string   `json:"yaml,omitempty"`
 	Also  string   `json:"also,omitempty"` // what else the change would allow
 	Note  string   `json:"note,omitempty"`
@@ -157,8 +157,8 @@ func aboutQuestions() (text string) {
 	return text
 }
 
-// text returns the answer for a reader: the verdict, what decides, what would change that, and how the filter gets
-// there.
+// text returns the answer as text for people: the verdict, the rule that decides, a change that would give another
+// verdict, and the instructions of the filter that lead to it.
 func (a *answer) text() string {
 	var b strings.Builder
 	b.WriteString(clean(a.Question) + ": " + a.headline() + "\n")

@@ -1,6 +1,6 @@
 package main
 
-// This file says what happens to a system call after the filter has allowed it, as far as that is known before a run.
+// This file says what happens to a system call after the filter has allowed it, as far as cordon knows before a run.
 
 import (
 	"slices"

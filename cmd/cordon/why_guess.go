@@ -1,8 +1,8 @@
 package main
 
 // This file guesses which files a failed program may have missed: the files that the command and its script name, and
-// hidden files of the working directory. It must guess, because the kernel does not report which file was not found or
-// could not be written.
+// hidden files of the working directory. It must guess, because the kernel does not report which file a program did not
+// find or could not write.
 
 import (
 	"os"
@@ -19,13 +19,13 @@ type suspect struct {
 }
 
 const (
-	maxGuesses = 60       // paths to check
-	maxGuessed = 10       // paths to print
+	maxGuesses = 60       // how many paths to check, at most
+	maxGuessed = 10       // how many paths to print, at most
 	maxScript  = 64 << 10 // the largest script to read, in bytes
 )
 
-// names reports whether a word of the command is a path: it contains a slash, or a file in the working directory has
-// this name.
+// names reports whether a word of the command is a path: the word contains a slash, or is the name of a file in the
+// working directory.
 func (l *lastRun) names(word string) bool {
 	if strings.Contains(word, "/") {
 		return true
@@ -34,8 +34,8 @@ func (l *lastRun) names(word string) bool {
 	return err == nil && word != ""
 }
 
-// guesses returns the paths in the command and in the script that the command names. The working directory must be the
-// run's.
+// guesses returns the paths in the command and in the script that the command names. The caller must have changed to
+// the working directory of the run.
 func (l *lastRun) guesses() (list []suspect) {
 	script := false
 	for i, arg := range l.Args {
@@ -169,7 +169,7 @@ func (l *lastRun) guessed(p *policy.Profile, known []*answer) (all []*answer) {
 	return all
 }
 
-// unknown returns the note for a failed run of which no denial is known.
+// unknown returns the note for a failed run for which cordon knows no denial.
 func (l *lastRun) unknown(p *policy.Profile) string {
 	note := "nothing that the sandbox denied is known of"
 	if len(l.asked(p, "open:.:w")) > 0 {

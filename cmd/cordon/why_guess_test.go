@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestSuspectsIn finds what texts of shells and languages name.
+// TestSuspectsIn checks that suspectsIn finds the paths in scripts of shells and other languages.
 func TestSuspectsIn(t *testing.T) {
 	dir := home(t)
 	f := filepath.Join(dir, "f")

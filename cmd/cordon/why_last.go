@@ -21,7 +21,7 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// lastRun is what is stored about the last failed run.
+// lastRun is what cordon has stored about the last failed run.
 type lastRun struct {
 	Version  int            `json:"version"` // the version of this format: 1
 	At       time.Time      `json:"at"`
@@ -32,7 +32,7 @@ type lastRun struct {
 	Code     int            `json:"code"`
 	Error    string         `json:"error,omitempty"` // why the launch failed; "" if it did not
 	Hint     string         `json:"hint,omitempty"`
-	Lookup   bool           `json:"lookup,omitempty"` // the error is about finding the program
+	Lookup   bool           `json:"lookup,omitempty"` // the launch failed because cordon did not find the program
 	Report   *report.Report `json:"report,omitempty"`
 }
 
@@ -103,7 +103,7 @@ type lastAnswer struct {
 	Args    []string  `json:"args"`
 	Profile string    `json:"profile"`
 	Code    int       `json:"code"`
-	Reasons []*answer `json:"reasons"` // what was denied, the likeliest reason first
+	Reasons []*answer `json:"reasons"` // what the sandbox denied, the likeliest reason first
 	Note    string    `json:"note,omitempty"`
 }
 
@@ -176,9 +176,9 @@ func (l *lastRun) known(p *policy.Profile) (all []*answer) {
 	return all
 }
 
-// calls returns the denied calls, each with what would allow it and what else that would allow. Calls that the profile
-// expects to be denied come last. All of them come after other reasons, because a program often goes on after a denied
-// call, but ends if a file is missing.
+// calls returns the denied calls. For each it says which flag would allow the call, and what else the flag would allow.
+// Calls that the profile expects to be denied come last. All calls come after the other reasons, because a program
+// often continues after a denied call, but ends if a file is missing.
 func (l *lastRun) calls(p *policy.Profile) (all []*answer) {
 	if l.Report == nil || l.Report.Denials == nil {
 		return nil
@@ -272,7 +272,7 @@ func (l *lastRun) hinted(p *policy.Profile, known []*answer) (all []*answer) {
 	return all
 }
 
-// writers lists programs that write to the paths in their arguments.
+// writers lists programs that write to the files that their arguments name.
 var writers = [...]string{"chmod", "chown", "cp", "dd", "install", "ln", "mkdir", "mktemp", "mv", "rm", "rmdir", "tee", "touch", "truncate"}
 
 // askedPath asks whether a path can be read. If the path does not exist, or the program is a writer, it also asks

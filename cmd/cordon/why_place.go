@@ -11,7 +11,8 @@ import (
 	"cordon/sandbox/host"
 )
 
-// asker answers one question about a profile. fixFor calls it again for each change that it tries.
+// asker answers one question about a profile. fixFor (which looks for a remedy) calls the asker again for each change
+// that it tries.
 type asker func(q *sandbox.Query) (*sandbox.Reason, error)
 
 func (u *ui) whyOpen(_ *whyFlags, p *policy.Profile, what string) (*answer, error) {

@@ -16,10 +16,10 @@ import (
 
 // callInfo is the system call in the question.
 type callInfo struct {
-	Name  string  `json:"name,omitempty"` // absent for an unknown number
+	Name  string  `json:"name,omitempty"` // absent if the number is unknown
 	Arch  string  `json:"arch"`
-	Nr    uint32  `json:"nr"`              // for x32 without the x32 bit
-	Since string  `json:"since,omitempty"` // the kernel release that introduced it; absent for the oldest
+	Nr    uint32  `json:"nr"`              // on x32, the number without the x32 bit
+	Since string  `json:"since,omitempty"` // the kernel release that introduced the call; absent for the oldest calls
 	Args  []asked `json:"args"`
 }
 
@@ -28,7 +28,7 @@ type asked struct {
 	Name      string  `json:"name"`
 	Text      string  `json:"text,omitempty"`
 	Value     *uint64 `json:"value,omitempty"` // its value in the register; absent if unknown
-	Inspected bool    `json:"inspected"`       // a condition that could decide uses it; not what a pointer points to
+	Inspected bool    `json:"inspected"`       // a condition that could decide uses it (not what it points to)
 }
 
 // step is an executed instruction of the filter.
@@ -65,7 +65,7 @@ func (u *ui) whySyscall(f *whyFlags, p *policy.Profile, what string) (*answer, e
 	if err != nil {
 		return nil, err
 	}
-	if p.Namespaces.None { // a filter of its own stands before the profile's
+	if p.Namespaces.None { // a filter that cordon adds runs before the profile's
 		h, err := host.Probe()
 		if err != nil {
 			return nil, err
@@ -235,7 +235,7 @@ func (w *syscallWhy) example(o *filter.Outcome) string {
 	return w.q.Call + "(" + strings.Join(args, ", ") + ")"
 }
 
-// notes returns what the filter cannot see.
+// notes returns what the reader should know besides the verdict, for example which arguments the filter cannot see.
 func (w *syscallWhy) notes() (notes []string) {
 	for i := range w.q.Args {
 		if a := &w.q.Args[i]; a.Pointer && a.Text != "" && !a.Known {

@@ -1,8 +1,8 @@
 package main
 
-// This file handles words that users type because other tools have them. cordon accepts a word that means the same
-// here: the table of package policy has such flags, and this file such commands. For any other such word the error
-// names the right one.
+// This file handles words that users type because other tools have them. If a word is a flag that means the same here,
+// it is in the table of package policy. If it is a command that means the same here, it is in this file. For any other
+// such word, the error names the right word.
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ import (
 	"cordon/policy/phrase"
 )
 
-// ownWords replaces another tool's command by the command that means the same here.
+// ownWords replaces another tool's command by cordon's command that means the same.
 func ownWords(args []string) []string {
 	if len(args) > 0 && lookUp(sameCommand[:], args[0]) != "" {
 		return append([]string{lookUp(sameCommand[:], args[0])}, args[1:]...)
@@ -139,7 +139,7 @@ func bareQuestion(what string) string {
 
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
-// volumeMeant refuses "-v SOURCE:TARGET" as docker has it, which cordon would take for --verbose and a command.
+// volumeMeant refuses "-v SOURCE:TARGET" as docker understands it. cordon would take it for --verbose and a command.
 func volumeMeant(verbose bool, args []string) error {
 	if !verbose || len(args) == 0 {
 		return nil
@@ -161,8 +161,8 @@ func volumeMeant(verbose bool, args []string) error {
 }
 
 // rising makes a path that begins with ".." absolute, because a profile cannot contain "..". It handles ".." only at
-// the beginning, where the shell's directory is known to be its meaning; within a path, only the kernel knows the
-// parent of a link.
+// the beginning, where it is the parent of the shell's directory. Within a path, only the kernel knows the parent,
+// because the name before ".." may be a link.
 func rising(name, value string) string {
 	if !upwards(value) || !takesPath(name) {
 		return value

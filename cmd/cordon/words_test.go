@@ -12,7 +12,7 @@ import (
 	"cordon/policy"
 )
 
-// What another tool's user types is an error that names the right word.
+// TestGuessedWords checks that a word of another tool gives an error that names the right word.
 func TestGuessedWords(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	for _, tt := range []struct{ typed, hint string }{
@@ -74,7 +74,7 @@ func TestGuessedWords(t *testing.T) {
 	}
 }
 
-// Nothing that is hinted at is missing: every flag that a hint begins with exists.
+// TestHintsNameFlags checks that every flag at the beginning of a hint exists.
 func TestHintsNameFlags(t *testing.T) {
 	known := map[string]bool{"--verbose": true, "--kill-after": true, "--": true, "--name": true, "--report": true, "--log-max-size": true, "--log-files": true}
 	for f := range policy.AllFlags {
@@ -118,7 +118,7 @@ func TestRising(t *testing.T) {
 	if err := os.Symlink(sub, filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	t.Chdir(filepath.Join(dir, "link")) // what the kernel calls .. is a, whatever $PWD says
+	t.Chdir(filepath.Join(dir, "link")) // the kernel's .. is directory a, whatever $PWD says
 	for _, tt := range []struct{ name, value, want string }{
 		{"rw", "..", dir + "/a"}, {"rw", "../", dir + "/a"}, {"ro", "../..", dir}, {"ro", "../c", dir + "/a/c"},
 		{"rw", "..:/x", dir + "/a:/x"}, {"volume", "../c:/x:ro", dir + "/a/c:/x:ro"}, {"root", "../r", dir + "/a/r"},
@@ -142,7 +142,8 @@ func TestBareQuestion(t *testing.T) {
 	}
 }
 
-// A flag of run's is the twin of a key, or it is about the launch and not about the sandbox, which is said here.
+// TestRunsOwnFlags checks that each flag of run either sets a key of the profile or is in the list below, because it
+// concerns the launch and not the sandbox.
 func TestRunsOwnFlags(t *testing.T) {
 	apart := map[string]string{
 		"profile": "names the profiles", "trust": "about the profile's file", "detach": "how the caller waits", "name": "for other commands",
@@ -174,7 +175,7 @@ func TestRunsOwnFlags(t *testing.T) {
 	}
 }
 
-// flagsOf are the names of a command's flags.
+// flagsOf returns the names of a command's flags.
 func flagsOf(c *cobra.Command) map[string]bool {
 	names := map[string]bool{}
 	c.Flags().VisitAll(func(f *pflag.Flag) { names[f.Name] = !f.Hidden })

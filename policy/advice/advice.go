@@ -16,7 +16,7 @@ import (
 type Advice struct {
 	Flags []Flag // flags to add to the command line; empty if Note says why there are none
 	Opens string // the calls that the flags allow: "socket with family AF_VSOCK, whatever the rest"
-	Note  string // why package advice advises no flag
+	Note  string // why the package advises no flag
 }
 
 // Flag is a flag with its value: "allow-syscall", "keyctl".
@@ -28,8 +28,8 @@ const maxRounds = 8
 // nothing is the note if no flag allows the call and only that call.
 const nothing = "no flag was found that allows this call and no other"
 
-// For returns the flags with which p would allow the call in q on a machine of the native architecture, and what else
-// they open. It advises flags only if the filter of the profile with these flags allows the call.
+// For returns the flags that would make p allow the call in q on a machine of the native architecture, and what else
+// these flags would allow. It advises flags only if the filter of the profile with these flags allows the call.
 func For(p *policy.Profile, native filter.Arch, q *filter.Query) Advice {
 	a := &adviser{start: p, native: native, q: q}
 	with, note := a.find()
@@ -39,7 +39,7 @@ func For(p *policy.Profile, native filter.Arch, q *filter.Query) Advice {
 	return a.checked(with)
 }
 
-// Find is For without Opens, which takes a hundred times as long to compute.
+// Find does the same as For, but leaves Opens empty, because Opens takes a hundred times as long to compute.
 func Find(p *policy.Profile, native filter.Arch, q *filter.Query) Advice {
 	a := &adviser{start: p, native: native, q: q}
 	with, note := a.find()
@@ -118,7 +118,7 @@ func (a *adviser) once(p *policy.Profile) bool {
 	return p.Syscalls.Exec == policy.ExecOnce && (a.q.Call == "execve" || a.q.Call == "execveat")
 }
 
-// next adds flags against what denies the call now, or says why no flag helps.
+// next adds flags that remove the present cause of the denial, or says why no flag helps.
 func (a *adviser) next(p *policy.Profile, v filter.Verdict) (note string) {
 	if a.once(p) {
 		a.flags = append(a.flags, Flag{"exec", "any"})
@@ -158,9 +158,9 @@ func remover(from []string) string {
 	return "Write a profile that does not extend " + strings.Join(inherited, ", ") + "."
 }
 
-// widen replaces every rule that denies the call by one that also allows this very call. It replaces all of them at
-// once, so that each new rule compares every argument that any of them compares, and allows no other values of these
-// arguments.
+// widen replaces every rule that denies the call by a rule that also allows exactly this call. It replaces all of these
+// rules together. So each new rule compares every argument that any of the rules compares, and allows no other values
+// of these arguments.
 func (a *adviser) widen(p *policy.Profile, v filter.Verdict) (note string) {
 	if slices.Contains(v.From, policy.SetIDPlace) {
 		return setID(a.q.Call)
@@ -183,8 +183,8 @@ func (a *adviser) widen(p *policy.Profile, v filter.Verdict) (note string) {
 	return ""
 }
 
-// itself handles a call that is denied without a rule of its own: prctl(PR_SET_SECCOMP) is treated like seccomp, see
-// policy.Syscalls.Filter.
+// itself handles a call that has no rule of its own and is still denied: prctl(PR_SET_SECCOMP) follows the rules of
+// seccomp, see policy.Syscalls.Filter.
 func (a *adviser) itself(p *policy.Profile, v filter.Verdict) (note string) {
 	if a.q.Call != "prctl" {
 		return nothing
@@ -198,7 +198,7 @@ func (a *adviser) itself(p *policy.Profile, v filter.Verdict) (note string) {
 	return ""
 }
 
-// replace removes a rule and adds a wider one in its place. It adds none if the wider one would always hold.
+// replace removes a rule and adds a wider rule in its place. It adds no rule if the wider one would always be true.
 func (a *adviser) replace(p *policy.Profile, r policy.SyscallRule, also string) (note string) {
 	if strings.HasPrefix(r.Call, "@") {
 		return "a rule for the whole group " + r.Call + " decides it"

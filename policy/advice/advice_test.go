@@ -37,7 +37,7 @@ func TestFor(t *testing.T) {
 		{"default", "kcmp(1, 2, 3, 4, 5)", "--allow-syscall kcmp", "kcmp with any arguments", ""},
 		{"default", "socket(AF_VSOCK, SOCK_STREAM, 0)", "--remove syscalls=socket: in(family, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK) " +
 			"--rule socket: (in(family, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK)) || family == AF_VSOCK", "socket with family AF_VSOCK, whatever the rest", ""},
-		// Both rules that deny it are widened, each for what either looks at.
+		// Both rules that deny the call are widened, each for the arguments that either rule compares.
 		{"default", "socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG)", "", "socket with family AF_NETLINK, protocol NETLINK_SOCK_DIAG, whatever the rest", ""},
 		{"net-client", "socket(AF_UNIX, SOCK_DGRAM, 0)", "--remove syscalls=socket: family != AF_UNIX", "socket with family AF_UNIX, whatever the rest", ""},
 		{"net-client", "socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK, 0)", "", "socket with family AF_UNIX, type SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK, whatever the rest", ""},
@@ -64,8 +64,8 @@ func TestFor(t *testing.T) {
 	}
 }
 
-// TestOpensNoMore applies the advice about many calls to the shipped profiles, and compares the filters: the call passes,
-// and no class of arguments passes that the text does not name.
+// TestOpensNoMore applies the advice about many calls to the shipped profiles, and compares the filters. The call must
+// pass, and no class of arguments may pass that the text does not name.
 func TestOpensNoMore(t *testing.T) {
 	calls := strings.Fields("kcmp ptrace add_key io_uring_setup perf_event_open mount reboot sethostname chroot userfaultfd vhangup acct")
 	for _, family := range strings.Fields("AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET AF_VSOCK AF_ALG 5 29") {

@@ -1,6 +1,6 @@
 package advice
 
-// This file finds what the flags allow besides the call in the question.
+// This file finds out what the advised flags allow besides the call in the question.
 
 import (
 	"slices"

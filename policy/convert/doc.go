@@ -5,6 +5,6 @@
 // (linux.seccomp, also within a whole config.json) and of Podman. It gives a file the meaning that runc gives it with
 // libseccomp. Export writes these formats, systemd's SystemCallFilter= lines, and a Kubernetes localhost profile.
 //
-// Both list what became of every rule: exact, approximated or dropped, with the reason. An exact rule decides every
-// call as before. For an approximated rule the list says whether it became tighter or wider.
+// Both list how every rule was converted: exact, approximated or dropped, with the reason. An exact rule decides every
+// call as before. For an approximated rule the list says whether the rule became tighter or wider.
 package convert

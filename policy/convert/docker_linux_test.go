@@ -7,7 +7,7 @@ import (
 	moby "github.com/moby/profiles/seccomp"
 )
 
-// dockerDefault is Docker's current default, as the file that is given to Docker.
+// dockerDefault returns Docker's current default profile, in the form that Docker reads.
 func dockerDefault(t testing.TB) []byte {
 	data, err := json.MarshalIndent(moby.DefaultProfile(), "", "\t")
 	if err != nil {

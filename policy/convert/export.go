@@ -29,16 +29,16 @@ func Formats() []string {
 type ExportOptions struct {
 	Format Format
 	Arch   filter.Arch // decides the sizes of arguments and the values of constants
-	Lossy  bool        // if the format cannot express a rule, let the call pass with all arguments
+	Lossy  bool        // if the format cannot express a rule, allow the call with all arguments
 
-	// Runtime lets the calls pass that a container runtime makes itself between the filter and the program. It has no
-	// effect on Systemd.
+	// Runtime allows the calls that a container runtime itself makes after it has installed the filter and before the
+	// program runs. It has no effect on Systemd.
 	Runtime bool
 }
 
-// Export writes the syscalls section of an effective profile in another format. If a note calls a rule exact, the
-// rule decides the same there, as far as libseccomp knows the call. The error is a filter.Errors if the section
-// cannot be compiled for the architecture.
+// Export writes the syscalls section of an effective profile in another format. If a note says that a rule is exact,
+// the rule decides the same in that format, for all calls that libseccomp knows. The error is a filter.Errors if the
+// section cannot be compiled for the architecture.
 func Export(p *policy.Profile, opts ExportOptions) (*Result, error) {
 	spec, err := p.Filter()
 	if err != nil {
@@ -91,7 +91,7 @@ func (e *exporter) scalarNote(key, rule string, class Class, effect Effect, how 
 	e.note(Note{At: "syscalls." + key, Pos: e.profile.Source("syscalls." + key), Rule: rule, Class: class, Effect: effect, How: how})
 }
 
-// noteUnknown adds a note about numbers that no table has. No format can express an action for them.
+// noteUnknown adds a note about call numbers that no table contains. No format can express an action for them.
 func (e *exporter) noteUnknown(how string) {
 	rule := "unknown: " + e.unknown.String()
 	switch open, passes := e.deflt.Passes(), e.unknown.Passes(); {
@@ -106,8 +106,8 @@ func (e *exporter) noteUnknown(how string) {
 	}
 }
 
-// noteExec adds a note about exec: once. It needs a launcher that passes a nonce, and the programs that read these
-// formats pass none.
+// noteExec adds a note about `exec: once`. This key needs a launcher that passes a nonce, and the programs that read
+// these formats pass none.
 func (e *exporter) noteExec() {
 	if e.profile.Syscalls.Exec != policy.ExecOnce {
 		return
@@ -162,7 +162,7 @@ func (e *exporter) noteItems(of func(*filter.Decision) Note) {
 		n.At, n.Pos, n.Rule = phrase.Index("syscalls.rules", i), x.Pos, x.Call+": "+shortened(x.Expr)
 		e.note(n)
 	}
-	for i := range e.decisions { // variants of calls with rules, and calls that are always refused
+	for i := range e.decisions { // variants of calls with rules, and calls that cordon always refuses
 		if n := of(&e.decisions[i]); n.Class != "" && !said[e.decisions[i].Call] {
 			n.At, n.Rule = "syscalls", e.decisions[i].Call
 			e.note(n)

@@ -40,7 +40,8 @@ type ociArg struct {
 }
 
 // oci writes one entry for all calls with the same action. If the arguments of a call decide, it writes one entry for
-// each case. The cases exclude each other, because libseccomp does not try a second rule after the first has failed.
+// each case. No two cases hold for the same arguments, because libseccomp does not try a second rule after the first
+// has failed.
 func (e *exporter) oci() ([]byte, error) {
 	out := ociProfile{Syscalls: []ociEntry{}}
 	out.DefaultAction, out.DefaultErrnoRet = e.scmp(e.deflt)
@@ -135,9 +136,9 @@ func high(k *filter.Case) bool {
 	return slices.ContainsFunc(k.Args[:], func(m filter.Masked) bool { return m.Value>>32 != 0 })
 }
 
-// fit handles ABIs on which libseccomp compares only the low halves of arguments. It omits cases that need a bit of the
-// high half, if other cases decide about the same low halves. These values then get the default. If the default would
-// allow values that the profile refuses, the most severe action of the call is used for all values.
+// fit handles ABIs on which libseccomp compares only the low halves of arguments. It omits a case that needs a bit of
+// the high half, if other cases decide about the same low halves. The values of that case then get the default. If the
+// default would allow values that the profile refuses, fit uses the most severe action of the call for all values.
 func (e *exporter) fit(d *filter.Decision) (cases []filter.Case, all bool) {
 	if !e.narrow() {
 		return d.Cases, true
@@ -164,8 +165,8 @@ func meet(a, b *filter.Case) bool {
 	return true
 }
 
-// allBut looks for a call that gets the default for a single value of a single argument, and one other action for
-// every other value.
+// allBut looks for a call with only two actions: the default for a single value of a single argument, and another
+// action for every other value.
 func allBut(cases []filter.Case, deflt filter.Action) (but filter.Case, other filter.Action, ok bool) {
 	for _, k := range cases {
 		args := comparisons(&k)
@@ -253,7 +254,8 @@ func (e *exporter) fits(d *filter.Decision) bool {
 	return all
 }
 
-// opens reports whether libseccomp would allow a call that cordon denies because it can do the work of other calls.
+// opens reports whether libseccomp would allow a call that cordon denies. cordon denies the call because it can do the
+// work of other calls, which are denied.
 func (e *exporter) opens(d *filter.Decision) bool {
 	a, ok := fixed(d)
 	return slices.Contains(e.foreign, filter.I386) && (d.Call == "socketcall" || d.Call == "ipc") && (!ok || !a.Passes())

@@ -7,10 +7,10 @@ import (
 	"cordon/policy/filter"
 )
 
-// The format is that of systemd.exec(5). A filter is a list of allowed names, or, after ~, of refused names. Since
-// version 247 each refused name may have an action of its own. Arguments cannot be compared.
+// This file writes the format of systemd.exec(5). A filter is a list of allowed names or, after ~, of refused names.
+// Since version 247 each refused name may have its own action. The format cannot compare arguments.
 
-// lineWidth is the width at which fill breaks lists of names. Several lines with the same key are one list.
+// lineWidth is the width at which fill breaks lists of names. Several lines with the same key form one list.
 const lineWidth = 110
 
 func (e *exporter) systemd() []byte {
@@ -51,8 +51,8 @@ func systemdArch(a filter.Arch) string {
 	return a.String()
 }
 
-// passing returns the calls that pass, and the calls that pass and are logged. If the arguments decide whether a call
-// passes, it passes only with the option Lossy.
+// passing returns the calls that pass, and those of them that are also logged. If the arguments decide whether a call
+// passes, the call is in the result only with the option Lossy.
 func (e *exporter) passing() (allow, logged []string) {
 	for i := range e.decisions {
 		d := &e.decisions[i]
@@ -71,7 +71,7 @@ func mayBe(d *filter.Decision, k filter.Kind) bool {
 	return slices.ContainsFunc(d.Cases, func(c filter.Case) bool { return c.Action.Kind == k })
 }
 
-// alwaysPasses reports whether a call passes with all arguments: allowed with some, logged with others.
+// alwaysPasses reports whether a call passes with all arguments. It may be logged with some of them.
 func alwaysPasses(d *filter.Decision) bool {
 	return !slices.ContainsFunc(d.Cases, func(c filter.Case) bool { return !c.Action.Passes() })
 }
@@ -107,7 +107,7 @@ func worst(d *filter.Decision) (a filter.Action) {
 	return a
 }
 
-// systemdAction returns what a refused call gets: the name of an error, or kill.
+// systemdAction returns the action for a refused call in systemd's words: the name of an error, or kill.
 func systemdAction(a filter.Action) string {
 	if a.Kind == filter.Errno && a.Errno > 0 {
 		return errnoName(a)
@@ -191,7 +191,8 @@ func (e *exporter) judgeSystemd(d *filter.Decision) Note {
 	return Note{Class: Dropped, Effect: Tighter, How: "systemd does not look at arguments: " + d.Call + " is refused" + beside(d.Call)}
 }
 
-// beside names another setting of systemd that has part of the effect of the usual rule for a call.
+// beside names another setting of systemd that has a part of the effect of the rule that profiles usually have for a
+// call.
 func beside(call string) string {
 	switch call {
 	case "socket":

@@ -29,7 +29,7 @@ func shippedNames() (names []string) {
 	return names
 }
 
-// noted says that the listing has more to say of a call than that it is exact.
+// noted reports whether the notes say anything about a call except that its rule is exact.
 func noted(res *Result, call string) bool {
 	return slices.ContainsFunc(res.Notes, func(n Note) bool {
 		rule, _, _ := strings.Cut(n.Rule, ":")
@@ -37,7 +37,8 @@ func noted(res *Result, call string) bool {
 	})
 }
 
-// roundTrip exports a profile and imports that: what the listing calls exact is decided alike, for every call and argument.
+// roundTrip exports a profile and imports the result. The two profiles must decide every call with all arguments alike,
+// if the notes say that the rule is exact.
 func roundTrip(t *testing.T, p *policy.Profile, arch filter.Arch, format Format) {
 	t.Helper()
 	res, err := Export(p, ExportOptions{Format: format, Arch: arch})
@@ -47,7 +48,7 @@ func roundTrip(t *testing.T, p *policy.Profile, arch filter.Arch, format Format)
 	back, err := Import("f.json", res.Text, Target{Arch: arch, Kernel: Kernel{6, 18}}, ImportOptions{Bare: true})
 	if err != nil {
 		if strings.Contains(err.Error(), "the kernel takes") {
-			return // as cases of masks it has become too long
+			return // the masks would need too many cases
 		}
 		t.Fatalf("%v\n%s", err, res.Text)
 	}
@@ -55,7 +56,7 @@ func roundTrip(t *testing.T, p *policy.Profile, arch filter.Arch, format Format)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q.Capabilities = p.Capabilities // which decide on set-id bits, and are not part of the format
+	q.Capabilities = p.Capabilities // the capabilities decide on set-id bits, and the format does not contain them
 	a, b := decisions(t, p, arch), decisions(t, q, arch)
 	for i := range a {
 		if !reflect.DeepEqual(a[i], b[i]) && !noted(res, a[i].Call) && !noted(back, a[i].Call) {
@@ -65,7 +66,7 @@ func roundTrip(t *testing.T, p *policy.Profile, arch filter.Arch, format Format)
 	}
 }
 
-// tighter makes sure that nothing passes that did not, unless the listing says wider.
+// tighter checks that the exported profile allows nothing more than the original, unless a note says wider.
 func tighter(t *testing.T, p, q *policy.Profile, a, b *filter.Decision, res, back *Result) {
 	t.Helper()
 	if res.Lossy()+back.Lossy() > 0 || reflect.DeepEqual(a, b) {
@@ -97,14 +98,14 @@ func TestRoundTripOfShipped(t *testing.T) {
 	for _, name := range shippedNames() {
 		for _, arch := range []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64} {
 			p := shipped(t, name)
-			p.Syscalls.Exec = policy.ExecAny // TestExportExec
+			p.Syscalls.Exec = policy.ExecAny // TestExportExec tests this key
 			roundTrip(t, p, arch, OCI)
 			roundTrip(t, p, arch, Docker)
 			res, err := Export(p, ExportOptions{Format: Kubernetes, Arch: arch})
 			if err != nil || res.Lossy() > 0 {
 				t.Errorf("%s: %v, %v", name, err, inexact(res))
 			}
-			for _, r := range p.Syscalls.Rules { // all that we ship can be said
+			for _, r := range p.Syscalls.Rules { // the format can express all rules of the shipped profiles
 				if noted(res, r.Call) {
 					t.Errorf("%s: %s: %v", name, r.Call, inexact(res))
 				}
@@ -113,7 +114,7 @@ func TestRoundTripOfShipped(t *testing.T) {
 	}
 }
 
-// random makes a syscalls section.
+// random returns a profile with a random syscalls section.
 func random(g *rand.Rand) (*policy.Profile, filter.Arch) {
 	pick := func(s ...string) string { return s[g.IntN(len(s))] }
 	calls, groups := filter.Calls(), filter.Groups()
@@ -206,7 +207,8 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// unit reads a unit's lines as systemd.exec(5) has them, and holds them against the profile.
+// unit exports a profile, reads the lines as systemd.exec(5) describes them, and compares their effect with the
+// profile.
 func unit(t *testing.T, p *policy.Profile, arch filter.Arch, lossy bool) {
 	t.Helper()
 	res, err := Export(p, ExportOptions{Format: Systemd, Arch: arch, Lossy: lossy})
@@ -320,7 +322,7 @@ func TestExportSystemd(t *testing.T) {
 	}
 }
 
-// What can only be said in another way is listed with its direction.
+// TestExportNotes checks that every approximated rule has a note with its direction.
 func TestExportNotes(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -344,7 +346,8 @@ func TestExportNotes(t *testing.T) {
 	}
 }
 
-// exec: once is nothing that a filter alone can do: every format lists it, and none is written without consent.
+// TestExportExec checks `exec: once`, which a filter alone cannot enforce. Every format must have a note about it, and
+// Export must need the user's consent.
 func TestExportExec(t *testing.T) {
 	section := func(s policy.Syscalls) *policy.Profile {
 		s.Exec = policy.ExecOnce
@@ -385,7 +388,8 @@ func TestExportExec(t *testing.T) {
 	}
 }
 
-// TestExportSaysAll changes one key of the section after the other: what decides about calls is in the text or in a note.
+// TestExportSaysAll changes one key of the section after the other. If the key affects the decision about calls, the
+// change must be in the exported text or in a note.
 func TestExportSaysAll(t *testing.T) {
 	change := map[string]func(*policy.Syscalls){
 		"Default": func(s *policy.Syscalls) { s.Default = "errno(EACCES)" },
@@ -418,7 +422,7 @@ func TestExportSaysAll(t *testing.T) {
 	}
 }
 
-// holds reports whether the case is the one for the arguments.
+// holds reports whether the case applies to the arguments.
 func holds(k *filter.Case, args *[6]uint64) bool {
 	for i := range args {
 		if args[i]&k.Args[i].Mask != k.Args[i].Value {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The conditions compare reg0 to reg5, the bare registers, because libseccomp compares these.
+// The conditions in this file compare reg0 to reg5, the plain registers, because libseccomp compares the registers.
 
 func (a *arg) register() string { return "reg" + strconv.Itoa(a.index) }
 

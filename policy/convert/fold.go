@@ -9,14 +9,14 @@ import (
 // folded is an item of an allow list: a call, or a group that stands for several calls.
 type folded struct {
 	name string
-	from []int // the lines of the entries from which it comes
+	from []int // the lines of the entries from which the item comes
 }
 
 // leastGain is how many names a group must replace to make the list easier to read.
 const leastGain = 4
 
-// fold replaces calls by groups. A group fits if each of its calls is in the list, or is free: decided elsewhere, or
-// absent from the profile's ABIs.
+// fold replaces calls by groups. A group may replace calls if each call of the group is in the list or is free. A call
+// is free if something else decides about it, or if the profile's ABIs do not have it.
 func fold(calls []*call, free func(string) bool) []folded {
 	left := map[string]*call{}
 	for _, c := range calls {
@@ -55,7 +55,8 @@ func fold(calls []*call, free func(string) bool) []folded {
 	return out
 }
 
-// saving returns how many of the names in left a group stands for, or 0 if a member of the group does not fit.
+// saving returns how many of the names in left a group would replace. It returns 0 if a member of the group does not
+// fit.
 func saving(group string, left map[string]*call, fits func(string) bool) (n int) {
 	for _, name := range filter.Members(group) {
 		if !fits(name) {

@@ -10,7 +10,7 @@ import (
 	"cordon/policy/filter"
 )
 
-// Whatever the file, there is a profile that can be used or an error that says where; both soon.
+// FuzzImport checks that every file gives, in short time, either a usable profile or an error with a position.
 func FuzzImport(f *testing.F) {
 	f.Add(dockerDefault(f))
 	for _, s := range []string{

@@ -17,9 +17,9 @@ type ImportOptions struct {
 }
 
 // Import makes a profile from a seccomp profile in JSON. The result decides every call as the filter that runc makes
-// from the file with libseccomp, except for what the notes say. A rule without conditions beats rules with
-// conditions, and of several such rules the first one holds. In one entry, conditions on the same argument are
-// alternatives. The error is a policy.Errors or a *policy.Error.
+// from the file with libseccomp, except for the differences in the notes. A rule without conditions beats rules with
+// conditions. If a call has several rules without conditions, the first one counts. In one entry, conditions on the
+// same argument are alternatives. The error is a policy.Errors or a *policy.Error.
 func Import(file string, data []byte, target Target, opts ImportOptions) (*Result, error) {
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	root, err := parseJSON(file, text)
@@ -49,8 +49,8 @@ func Import(file string, data []byte, target Target, opts ImportOptions) (*Resul
 	return &Result{Text: out, Notes: d.notes}, nil
 }
 
-// maxSuggested bounds for how many unknown names Import looks for a similar name. maxConds bounds how many conditions a
-// call may have, because no filter can hold more.
+// maxSuggested limits the search for similar names: Import suggests a name for at most so many unknown names. maxConds
+// bounds how many conditions a call may have, because no filter can hold more.
 const (
 	maxSuggested = 50
 	maxConds     = filter.MaxInsns
@@ -149,7 +149,7 @@ func (im *importer) withoutName(e *entry, n *value) (Class, Effect) {
 	return Approximated, Same
 }
 
-// standIn adds a note about an action that no program would carry out.
+// standIn adds a note about an action that needs another program (a listener or a tracer), because there is none.
 func (im *importer) standIn(path string, a *decided) {
 	if a.as != "" {
 		im.note(path, a.at, a.as, Approximated, Tighter, "nobody listens or traces here: "+a.String()+", as the kernel answers then")
@@ -214,7 +214,7 @@ func (im *importer) add(name string, e *entry) {
 	}
 	var seen [6]bool
 	for _, a := range e.args {
-		if seen[a.index] { // a libseccomp rule compares an argument once, so runc makes several rules
+		if seen[a.index] { // a libseccomp rule compares each argument once, so runc makes several rules
 			for _, a := range e.args {
 				c.conds = append(c.conds, cond{e.action, []arg{a}, e})
 			}
@@ -262,7 +262,7 @@ func (im *importer) denyExactly() {
 	im.deny = kept
 }
 
-// own adds rules for calls that another rule would affect too, because a name in the file means that call alone.
+// own adds rules for calls that a rule for another call would also affect. In the file, a name means only that call.
 func (im *importer) own() {
 	spec := filter.Spec{}
 	for _, r := range im.rules {
@@ -280,9 +280,9 @@ func (im *importer) own() {
 }
 
 // conditional makes the rules for a call that has only conditions. A filter allows a call if the conditions of all its
-// rules are true. Otherwise the call gets the most severe action of the rules that fail. So for each action except
-// allow, it makes a rule that is true if none of the action's conditions is, with the action as else. The last rule is
-// true if any of the conditions is, with the default as else.
+// rules are true. Otherwise the call gets the most severe action of the rules whose conditions are false. So for each
+// action except allow, conditional makes a rule with the action as else; it is true if none of the action's conditions
+// is true. The last rule is true if any of the conditions is true, with the default as else.
 func (im *importer) conditional(c *call) {
 	if len(c.conds) > maxConds {
 		im.fail(c.conds[maxConds].e.at, c.conds[maxConds].e.path, c.name+" has more than "+strconv.Itoa(maxConds)+" conditions", "no filter can hold them")
@@ -319,7 +319,7 @@ func (im *importer) addRule(c *call, expr string, other filter.Action) {
 }
 
 // noteOverlaps adds a note if two conditions with different actions may hold together, because libseccomp does not
-// say which action then counts.
+// define which of the actions counts.
 func (im *importer) noteOverlaps(c *call) {
 	for i := range c.conds {
 		for j := range i {
@@ -344,7 +344,7 @@ func (im *importer) noteWidths(c *call) {
 	}
 }
 
-// compare adds notes about calls that cordon's filter decides otherwise than libseccomp, whatever the profile says.
+// compare adds notes about calls that libseccomp decides differently from cordon's filter, whatever the profile says.
 func (im *importer) compare() {
 	if slices.Contains(im.abis, filter.I386) {
 		im.compareI386()
@@ -385,8 +385,8 @@ func (im *importer) compareI386() {
 	}
 }
 
-// unknown returns the action for numbers that no table has. runc returns ENOSYS for calls newer than the calls that
-// the file names, unless the file's default lets calls pass.
+// unknown returns the action for call numbers that no table contains. runc returns ENOSYS for calls that are newer than
+// all calls in the file, unless the file's default allows calls.
 func (im *importer) unknown() filter.Action {
 	if im.deflt.Passes() {
 		return im.deflt.Action
@@ -394,7 +394,7 @@ func (im *importer) unknown() filter.Action {
 	return filter.Action{Kind: filter.Errno, Errno: 38}
 }
 
-// spec returns the section as package filter takes it.
+// spec returns the section in the form of package filter.
 func (im *importer) spec() filter.Spec {
 	s := filter.Spec{Default: im.deflt.Action, Unknown: im.unknown(), Foreign: im.foreign}
 	for _, c := range im.allow {

@@ -9,7 +9,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// Keys that begin with _ are comments, wherever they stand; others that nobody knows are errors.
+// TestImportComments checks that keys that begin with _ are comments, wherever they are, and that other unknown keys
+// are errors.
 func TestImportComments(t *testing.T) {
 	arch, _ := filter.ParseArch(runtime.GOARCH)
 	target := Target{Arch: arch, Kernel: Kernel{6, 1}}
@@ -23,7 +24,8 @@ func TestImportComments(t *testing.T) {
 	}
 }
 
-// What runc would answer to calls that are newer than all that a file names is said, where it is another thing.
+// TestImportNewer checks the note about calls that are newer than all calls in a file. The note must appear if runc
+// would return another result for them.
 func TestImportNewer(t *testing.T) {
 	const entries = `, "syscalls": [{"names": ["read", "openat2"], "action": "SCMP_ACT_ALLOW"}]}`
 	for deflt, want := range map[string]bool{

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestUnknownTwice: an entry whose names nobody knows is left out, and is never counted as exact, however often it comes.
+// TestUnknownTwice checks that an entry with only unknown names is left out, and never counts as exact, even if the
+// file contains it several times.
 func TestUnknownTwice(t *testing.T) {
 	const entries = `"syscalls":[{"names":["read"],"action":"SCMP_ACT_KILL"},{"names":["bogus"],"action":"SCMP_ACT_LOG"},
 		{"names":["bogus"],"action":"SCMP_ACT_LOG"},{"names":["read","bogus"],"action":"SCMP_ACT_ERRNO"}]}`

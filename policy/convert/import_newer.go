@@ -10,8 +10,8 @@ import (
 const newerThan = "calls newer than "
 
 // newer adds a note about calls that are newer than the newest call in the file. runc compares their numbers and
-// returns ENOSYS, so that libc uses an older call. In cordon these calls get the default, as the file says. No note is
-// needed if the default allows calls or is ENOSYS, because both then decide alike.
+// returns ENOSYS, so that libc uses an older call. In cordon these calls get the file's default. If the default allows
+// calls or is ENOSYS, no note is needed, because runc and cordon then decide alike.
 func (im *importer) newer() {
 	enosys := im.unknown()
 	if im.deflt.Passes() || im.deflt.Action == enosys {

@@ -16,7 +16,7 @@ import (
 
 var amd64 = Target{Arch: filter.AMD64, Kernel: Kernel{6, 18}, Caps: DockerCaps()}
 
-// section is the syscalls section that a file comes to.
+// section imports a file and returns the profile with its syscalls section.
 func section(t testing.TB, text string, target Target, opts ImportOptions) (*policy.Profile, *Result) {
 	t.Helper()
 	res, err := Import("dir/Some Profile.json", []byte(text), target, opts)
@@ -51,10 +51,10 @@ func itemsOf(list []policy.SyscallItem) (out []string) {
 	return out
 }
 
-// lossyNotes are the notes that are not exact: class, effect and rule.
+// inexact returns the notes about rules that are not exact: class, effect and rule.
 func inexact(res *Result) (out []string) {
 	for _, n := range res.Notes {
-		if strings.HasPrefix(n.Rule, newerThan) { // of nearly every file here: TestImportNewer
+		if strings.HasPrefix(n.Rule, newerThan) { // nearly every file here has this note; TestImportNewer tests it
 			continue
 		}
 		if n.Class != Exact {
@@ -137,7 +137,7 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// Entries hold or not by the capabilities, the architecture and the kernel, by Docker's rules.
+// TestConditions checks when entries apply: by the capabilities, the architecture and the kernel, as in Docker.
 func TestConditions(t *testing.T) {
 	for _, c := range []struct {
 		when string
@@ -193,7 +193,8 @@ func TestArchitectures(t *testing.T) {
 	}
 }
 
-// What is not imported is the shipped profile container, but for the position and the capabilities asked for.
+// TestFrame checks that everything in the result except the syscalls comes from the shipped profile container. Only the
+// positions and the requested capabilities may differ.
 func TestFrame(t *testing.T) {
 	p, _ := section(t, `{"defaultAction":"SCMP_ACT_ALLOW"}`, amd64, ImportOptions{})
 	c, err := profiles.Search{}.Load([]string{"container"}, nil)
@@ -221,7 +222,7 @@ func TestFrame(t *testing.T) {
 	}
 }
 
-// A file's name is data.
+// TestFileNames checks that a file's name cannot change the result, whatever it contains.
 func TestFileNames(t *testing.T) {
 	for file, want := range map[string]string{
 		"": "imported", "stdin": "stdin", "/a/b.json": "b", "a: b # c\".json": "a--b---c", "x\ny.json": "x-y", "..json": "imported", "é.json": "imported",
@@ -237,8 +238,8 @@ func TestFileNames(t *testing.T) {
 	}
 }
 
-// Docker's default is short, and with groups and without says the same. That it is what libseccomp makes of it is tested in
-// tests/reference.
+// TestDocker checks that the import of Docker's default is short, and has the same meaning with and without groups. A
+// test in tests/reference checks that it decides as libseccomp's filter does.
 func TestDocker(t *testing.T) {
 	data := string(dockerDefault(t))
 	for _, arch := range []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64} {
@@ -258,7 +259,7 @@ func TestDocker(t *testing.T) {
 	}
 }
 
-// sameDecisions compares two profiles by what they decide for every call and argument, and for numbers without a name.
+// sameDecisions checks that two profiles decide alike for every call and argument, and for numbers without a name.
 func sameDecisions(t *testing.T, p, q *policy.Profile, arch filter.Arch) {
 	t.Helper()
 	a, b := decisions(t, p, arch), decisions(t, q, arch)
@@ -282,7 +283,7 @@ func decisions(t *testing.T, p *policy.Profile, arch filter.Arch) []filter.Decis
 	return all
 }
 
-// Every error names the place, and the path where there is one.
+// TestHostile checks that every error names the position, and the path in the JSON if there is one.
 func TestHostile(t *testing.T) {
 	entry := func(s string) string { return `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[` + s + `]}` }
 	argument := func(s string) string { return entry(`{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[` + s + `]}`) }
@@ -352,7 +353,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// All errors of a file are told at once, up to a bound.
+// TestManyErrors checks that Import returns all errors of a file at once, up to a limit.
 func TestManyErrors(t *testing.T) {
 	text := `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[` + strings.TrimSuffix(strings.Repeat(`{"names":["read"],"action":"x"},`, 100), ",") + `]}`
 	_, err := Import("f", []byte(text), amd64, ImportOptions{})
@@ -362,7 +363,8 @@ func TestManyErrors(t *testing.T) {
 	}
 }
 
-// Thousands of entries, names and conditions are a file like any other, or an error that names the limit; soon.
+// TestManyEntries checks files with thousands of entries, names and conditions. Import must convert them, or return an
+// error that names the limit, in short time.
 func TestManyEntries(t *testing.T) {
 	file := func(n int, entry func(i int) string) string {
 		var b strings.Builder

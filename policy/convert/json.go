@@ -10,13 +10,13 @@ import (
 	"cordon/policy/phrase"
 )
 
-// This file parses JSON as RFC 8259 describes it. It does not use encoding/json, because that accepts duplicate keys
-// (and uses the last), keys in any case and invalid UTF-8, and does not tell the position of a value.
+// This file parses JSON as RFC 8259 describes it. It does not use encoding/json, because that package accepts duplicate
+// keys (and uses the last), keys in any case and invalid UTF-8, and does not say at which position a value is.
 
 // MaxFile is how many bytes a file may have. A config.json contains more than its seccomp section.
 const MaxFile = 4 << 20
 
-// These are further limits on a file, because a file may come from anyone.
+// These are further limits on a file, because anyone may have written it.
 const (
 	maxDepth  = 64
 	maxValues = 200_000

@@ -19,7 +19,8 @@ const (
 // Effect is the direction of an approximation.
 type Effect string
 
-// The effects. Same means that the same calls are allowed, and only the others may be denied or logged in another way.
+// The effects. Same means that the same calls are allowed; only denied calls may get another errno or be logged
+// differently.
 const (
 	Same    Effect = ""
 	Tighter Effect = "tighter" // some calls are denied that were allowed before
@@ -33,7 +34,7 @@ type Note struct {
 	Rule   string     // a short form of the rule
 	Class  Class
 	Effect Effect
-	How    string // what differs, or why; "" for an exact rule
+	How    string // what differs, or why the rule was dropped; "" for an exact rule
 }
 
 // lossy reports whether the conversion loses something that needs the user's consent.

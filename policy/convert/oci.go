@@ -10,8 +10,8 @@ import (
 	"cordon/policy/phrase"
 )
 
-// This file reads seccomp profiles of the OCI family: linux.seccomp of the runtime specification, with what Docker's
-// template and Podman add. It reads strictly, because a misspelt key would be a rule that is not applied.
+// This file reads seccomp profiles of the OCI family: linux.seccomp of the runtime specification, with the extensions
+// of Docker's template and of Podman. It is strict: without an error for a misspelt key, a rule would silently be lost.
 
 // seccomp is one profile.
 type seccomp struct {
@@ -23,7 +23,7 @@ type seccomp struct {
 // decided is an action, with its position in the file.
 type decided struct {
 	filter.Action
-	as string // the action in the file, if cordon uses another one: "SCMP_ACT_NOTIFY"
+	as string // the action in the file, if cordon replaces it: "SCMP_ACT_NOTIFY"
 	at *value
 }
 
@@ -46,10 +46,10 @@ type arg struct {
 	path       string
 }
 
-// condition says to which targets an entry applies, or does not.
+// condition says to which targets an entry applies, or to which it does not apply.
 type condition struct {
 	include bool
-	caps    []string // without CAP_; included if the container keeps all of them, excluded if it keeps one
+	caps    []string // without CAP_; includes needs all of them in the container, excludes needs one
 	arches  []string // native architectures, by libseccomp's names
 	kernel  *Kernel  // the oldest kernel
 }
@@ -259,7 +259,8 @@ func (d *decoder) action(v *value, path string, ret, name *value) decided {
 	return out
 }
 
-// arches reads architectures or archMap. It returns those that the target's kernel can run besides its own.
+// arches reads architectures or archMap. It returns those that the target's kernel can run besides its own
+// architecture.
 func (d *decoder) arches(v *value, path string) (foreign []filter.Arch) {
 	list, byHost := v.get("architectures"), v.get("archMap")
 	if list != nil && byHost != nil && len(list.items) > 0 && len(byHost.items) > 0 {

@@ -96,7 +96,7 @@ func (d *decoder) condition(v *value, path string, include bool) condition {
 	return c
 }
 
-// applies reports whether the entry applies to the target, by the terms of Docker's template.
+// applies reports whether the entry applies to the target, by the rules of Docker's template.
 func (d *decoder) applies(e *entry) bool {
 	for i := range e.when {
 		c := &e.when[i]

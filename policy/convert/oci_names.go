@@ -1,6 +1,6 @@
 package convert
 
-// This file lists the words of the specification.
+// This file lists the words of the OCI runtime specification.
 
 import "cordon/policy/filter"
 
@@ -45,7 +45,8 @@ var nativeNames = []string{
 	"mipsel64n32", "mips3l64n32", "parisc", "parisc64", "ppc", "ppc64", "ppc64le", "s390", "s390x", "sh", "sheb",
 }
 
-// flags lists the flags of seccomp(2), and what becomes of each. how is "" for a flag that has no effect in cordon.
+// flags lists the flags of seccomp(2), and what Import does with each. how is "" for a flag that has no effect in
+// cordon.
 var flags = []struct {
 	name, how string
 	effect    Effect

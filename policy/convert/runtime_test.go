@@ -10,7 +10,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// learned is a profile as `cordon learn` writes it: what one program called, and nothing of a runtime.
+// learned is a profile as `cordon learn` writes it. It allows what one program called, and nothing that a runtime
+// needs.
 const learned = `version: 1
 name: learned
 syscalls:
@@ -61,7 +62,8 @@ func TestExportForARuntime(t *testing.T) {
 			t.Errorf("%s does not pass", call)
 		}
 	}
-	// The fifo is opened for writing with these flags alone; the profile still refuses every other way of writing.
+	// The runtime opens the fifo for writing with exactly these flags. The profile still refuses every other way of
+	// writing.
 	fifo := slices.ContainsFunc(allowed("openat"), func(e ociEntry) bool {
 		return slices.Equal(e.Args, []ociArg{{Index: 2, Value: 0o2000001, Op: "SCMP_CMP_EQ"}})
 	})
@@ -73,7 +75,8 @@ func TestExportForARuntime(t *testing.T) {
 	}
 }
 
-// What passes with all arguments, logged for some, passes under systemd too.
+// TestExportAllowedAndLogged checks that a call that passes with all arguments also passes under systemd, if some
+// arguments are logged.
 func TestExportAllowedAndLogged(t *testing.T) {
 	p, err := policy.Parse("x.yaml", []byte("version: 1\nname: x\nsyscalls:\n  default: errno(EPERM)\n  allow: [execve]\n  rules:\n    - {kill: sig == 0, else: log}\n"))
 	if err != nil {

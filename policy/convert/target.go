@@ -39,7 +39,7 @@ func DockerCaps() []string {
 		"SYS_CHROOT", "MKNOD", "AUDIT_WRITE", "SETFCAP"}
 }
 
-// name returns the name of the architecture in includes and excludes.
+// name returns the architecture's name in the conditions includes and excludes of a file.
 func (t *Target) name() string {
 	if t.Arch == filter.I386 {
 		return "x86"

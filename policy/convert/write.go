@@ -98,8 +98,8 @@ func (im *importer) name(name string) string {
 	return strconv.Quote(name)
 }
 
-// frame returns the shipped profile container, merged with what it extends, without the syscalls section. A test
-// checks that this is so.
+// frame returns the shipped profile container, merged with the profiles that it extends, without the syscalls section.
+// A test checks that frame and the shipped profile agree.
 func frame(caps []string) string {
 	return `
 mounts:
@@ -135,7 +135,7 @@ func (im *importer) writeSyscalls(b *strings.Builder, opts ImportOptions) {
 	b.WriteString("\nsyscalls:\n")
 	b.WriteString("  default: " + im.deflt.String() + lines([]int{im.deflt.at.line}) + "\n")
 	b.WriteString("  unknown: " + im.unknown().String() + "\n")
-	b.WriteString("  arches: [" + im.target.Arch.String()) // naming it makes other machines refuse the profile
+	b.WriteString("  arches: [" + im.target.Arch.String()) // on another machine the profile is then an error
 	for _, a := range im.foreign {
 		b.WriteString(", " + a.String())
 	}
@@ -150,8 +150,8 @@ func (im *importer) writeSyscalls(b *strings.Builder, opts ImportOptions) {
 	}
 }
 
-// writeList writes the calls. A comment names the lines of the file from which a call comes, if they differ from those
-// of the previous call.
+// writeList writes the calls. A comment names the lines of the file from which a call comes, if the previous call comes
+// from other lines.
 func (im *importer) writeList(b *strings.Builder, key string, calls []*call, names bool) {
 	if len(calls) == 0 {
 		return
@@ -181,7 +181,7 @@ func (im *importer) writeList(b *strings.Builder, key string, calls []*call, nam
 	}
 }
 
-// free reports whether naming a call in allow would have no effect.
+// free reports whether an item for the call in allow would have no effect.
 func (im *importer) free(name string) bool {
 	if slices.ContainsFunc(im.rules, func(r rule) bool { return r.call == name }) {
 		return true
@@ -189,7 +189,7 @@ func (im *importer) free(name string) bool {
 	return !slices.ContainsFunc(im.abis, func(a filter.Arch) bool { _, has := filter.Number(a, name); return has })
 }
 
-// lines returns a comment that names lines of the file, or "" for none.
+// lines returns a comment that names lines of the file, or "" if there are no lines.
 func lines(from []int) string {
 	if len(from) == 0 {
 		return ""

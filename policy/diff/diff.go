@@ -23,7 +23,7 @@ const (
 type Change struct {
 	Effect  Effect
 	Section string     // the key: "syscalls", "mounts", "limits.memory"
-	What    string     // what it is about: a call, a path, a variable
+	What    string     // the subject: a call, a path, a variable
 	From    string     // what the first profile says
 	To      string     // what the second profile says
 	Old     policy.Pos // the position in the first profile; zero if there is none
@@ -50,11 +50,11 @@ func (c *Change) String() string {
 
 // Compare lists the differences in meaning between two effective profiles. It compares filters by their decision for
 // every call and class of arguments on arch ("amd64"), and mounts by what is visible at every path that either profile
-// names. The same meaning in other words is not a change. Names, comments and the order of lists have no meaning,
-// except for the order of mounts that can cover each other. The error is about a filter.
+// names. Other words with the same meaning are not a change. Names, comments and the order of lists have no meaning.
+// Only the order of mounts matters, if they can cover each other. The error is about a filter.
 //
-// Paths are compared as they are written, because Compare does not know where ~ and . are. If mounts below ~ or . and
-// other mounts change their order, Compare reports a change both ways.
+// Compare compares paths as they are written, because it does not know where ~ and . are. If mounts below ~ or . and
+// other mounts change their order, it reports a change that both widens and narrows.
 func Compare(a, b *policy.Profile, arch string) ([]Change, error) {
 	d := &differ{a: a, b: b}
 	if err := d.syscalls(arch); err != nil {
@@ -85,8 +85,8 @@ type differ struct {
 
 func (d *differ) add(c Change) { d.changes = append(d.changes, c) }
 
-// set compares two lists. gives is the effect of an item that only b has. An item that only a has has the opposite
-// effect; Alters is its own opposite.
+// set compares two lists. gives is the effect of an item that only b has. An item that only a has gets the opposite
+// effect. Alters is its own opposite.
 func (d *differ) set(section string, gives Effect, a, b []named) {
 	takes := Narrows
 	if gives == Narrows {
@@ -153,7 +153,8 @@ func (d *differ) lists() {
 	d.set("missing", Widens, missing(d.a), missing(d.b))
 }
 
-// withNames returns the variables that choose which code runs if code is true, and otherwise the others.
+// withNames returns those variables of list that choose which code runs, if code is true. Otherwise it returns all
+// other variables.
 func withNames(list []named, code bool) []named {
 	return slices.DeleteFunc(slices.Clone(list), func(n named) bool {
 		name, _, _ := strings.Cut(n.name, "=")
@@ -268,7 +269,7 @@ func (d *differ) network() {
 	d.set("network.deny", Narrows, endpoints(d.a.Network.Deny), endpoints(d.b.Network.Deny))
 }
 
-// order compares values by their ranks x and y. A higher rank gives more.
+// order compares values by their ranks x and y. The value with the higher rank gives the program more.
 func (d *differ) order(section, from, to string, x, y int) {
 	switch {
 	case x < y:
@@ -280,8 +281,8 @@ func (d *differ) order(section, from, to string, x, y int) {
 	}
 }
 
-// namespaces compares the namespaces. A new namespace is the narrowest. Joining another namespace than before counts as
-// both wider and narrower, because it gives access to one and takes away the other.
+// namespaces compares the namespaces. A new namespace is the narrowest. If both profiles join a namespace, but not the
+// same one, the change counts as both wider and narrower, because it gives access to one and takes away the other.
 func (d *differ) namespaces() {
 	if a, b := d.a.Namespaces.None, d.b.Namespaces.None; a != b {
 		c := Change{Effect: Widens, Section: "namespaces", From: "new", To: "none", Old: d.a.Source("namespaces"),

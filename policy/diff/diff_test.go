@@ -10,7 +10,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// Every kind of change, in the direction given; the other way round it is the opposite.
+// TestDiff checks every kind of change, in the given direction. With the profiles exchanged, the effect must be the
+// opposite.
 func TestDiff(t *testing.T) {
 	for _, c := range []struct{ name, a, b, want string }{
 		{"call", "syscalls: {allow: [read]}", "syscalls: {allow: [read, ptrace]}", "widens: syscalls: ptrace: errno(EPERM) → allow"},
@@ -126,7 +127,7 @@ func lines(list []Change) (out []string) {
 	return out
 }
 
-// What is only said in another way is no change.
+// TestDiffEqual checks that other words with the same meaning are not a change.
 func TestDiffEqual(t *testing.T) {
 	for _, c := range []struct{ name, a, b string }{
 		{"group written out", `syscalls: {allow: ["@swap"]}`, "syscalls: {allow: [swapoff, swapon]}"},
@@ -150,7 +151,7 @@ func TestDiffEqual(t *testing.T) {
 	}
 }
 
-// Every key of the language makes a difference, but for those that are only names.
+// TestDiffKnowsEveryKey checks that every key of the language makes a difference, except keys that are only names.
 func TestDiffKnowsEveryKey(t *testing.T) {
 	empty := read(t, "version: 1")
 	for _, k := range policy.Language() {
@@ -176,8 +177,8 @@ func TestDiffKnowsEveryKey(t *testing.T) {
 	}
 }
 
-// What is called a change of the filters is one in what they do, and where nothing is, they do the same: both filters run on
-// arguments at random and at the edges.
+// TestDiffSimulated runs both filters on random arguments and on arguments at the edges of rules. Filters that behave
+// differently must have a change in the list. Filters without a change must behave alike.
 func TestDiffSimulated(t *testing.T) {
 	pairs := [][2]string{
 		{"syscalls: {rules: [{clone: flags & CLONE_NEWUSER == 0}, {ioctl: uint32(cmd) != TIOCSTI}]}", "syscalls: {rules: [{clone: flags & CLONE_NEW_ANY == 0}, {ioctl: 'in(uint32(cmd), TCGETS, TIOCGWINSZ)'}]}"},

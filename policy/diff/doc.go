@@ -1,3 +1,3 @@
-// Package diff compares what two effective profiles mean: which change gives a program more, and which takes
-// something away.
+// Package diff compares what two effective profiles mean: which changes give a program more, and which take something
+// away.
 package diff

@@ -9,10 +9,11 @@ import (
 	"cordon/policy"
 )
 
-// silentFields are those of a profile that say nothing of what a program may do.
+// silentFields lists the fields of a profile that do not affect what a program may do.
 var silentFields = []string{"Version", "Name", "About", "Extends", "Sources", "Remove", "Prebuilt"}
 
-// Every field of a profile makes a difference once it has another value: a field that is new and not compared fails here.
+// TestDiffKnowsEveryField changes one field of a profile after the other. Each must make a difference. A new field that
+// diff does not compare fails here.
 func TestDiffKnowsEveryField(t *testing.T) {
 	base := read(t, `version: 1
 root: {dir: /srv/rootfs, mode: rw, enter: chroot}
@@ -52,7 +53,7 @@ missing: [time]
 	})
 }
 
-// deepCopy is v with lists of its own.
+// deepCopy returns a copy of v with its own lists.
 func deepCopy(v reflect.Value) reflect.Value {
 	out := reflect.New(v.Type()).Elem()
 	out.Set(v)
@@ -72,7 +73,7 @@ func deepCopy(v reflect.Value) reflect.Value {
 	return out
 }
 
-// eachField calls f for every field that is no struct, of lists for those of the first item.
+// eachField calls f for every field that is not a struct. For a list of structs it uses the fields of the first item.
 func eachField(v reflect.Value, name string, f func(string, reflect.Value)) {
 	switch {
 	case v.Kind() == reflect.Struct && strings.HasPrefix(v.Type().Name(), "Opt["):
@@ -88,12 +89,12 @@ func eachField(v reflect.Value, name string, f func(string, reflect.Value)) {
 	}
 }
 
-// words are other values of what is text.
+// otherWords has a different valid value for each field that holds a word.
 var otherWords = map[string]string{"Root.Kind": "host", "Root.Enter": "", "User.Host": "", "Capabilities.Keep.Name": "KILL", "Capabilities.Ambient.Name": "KILL",
 	"Syscalls.Default": "log", "Syscalls.Unknown": "log", "Syscalls.Allow.Name": "mmap", "Syscalls.Deny.Name": "mmap", "Syscalls.Rules.Call": "socketpair", "Syscalls.Rules.Expr": "family == AF_INET",
 	"Syscalls.Rules.Else": "errno(ENOSYS)", "Syscalls.Exec": "", "Network.Mode": "host", "Network.Interface": "", "Limits.CPUSet": "0-1", "TTY": "inherit", "OnDenial": "", "Missing.Layer": "cgroup"}
 
-// another gives v another value of its kind.
+// another sets v to a different value of its type.
 func another(v reflect.Value, name string) {
 	if strings.HasPrefix(v.Type().Name(), "Opt[") {
 		v.SetZero()

@@ -23,7 +23,7 @@ func (d *differ) scalars() {
 			continue
 		}
 		x, y := weigh(k, d.a), weigh(k, d.b)
-		if k.Path == "limits.cgroup" { // limits further up in the cgroup tree are not known here
+		if k.Path == "limits.cgroup" { // limits of cgroups above are not known here
 			d.order(k.Path, from, to, 0, 1)
 			d.order(k.Path, from, to, 1, 0)
 			continue
@@ -133,7 +133,7 @@ func isRoot(id policy.Opt[uint32]) int {
 	return 0
 }
 
-// weightOf returns a share against other cgroups. The kernel's default is 100.
+// weightOf returns a share against other cgroups. If the profile sets none, it is the kernel's default, 100.
 func weightOf(w policy.Opt[int64]) int {
 	if w.Set {
 		return int(w.V)
@@ -174,7 +174,7 @@ func (d *differ) rlimits() {
 	}
 }
 
-// limit adds the change of a limit from x to y, if it changed.
+// limit adds a change if x and y, the two values of a limit, differ.
 func (d *differ) limit(c Change, x, y uint64) {
 	switch {
 	case x < y:
@@ -206,7 +206,7 @@ func (d *differ) ioMax() {
 	for _, path := range slices.Compact(paths) {
 		a, b := of(d.a, path), of(d.b, path)
 		for _, bound := range ioBounds {
-			x, y := uint64(bound.of(&a)-1), uint64(bound.of(&b)-1) // so that 0 (no limit) becomes the largest
+			x, y := uint64(bound.of(&a)-1), uint64(bound.of(&b)-1) // 0 (no limit) becomes the largest number
 			from, to := ioText(x), ioText(y)
 			d.limit(Change{Section: "limits.io", What: path + " " + bound.name, From: from, To: to, Old: a.Pos, New: b.Pos}, x, y)
 		}

@@ -56,7 +56,7 @@ func (d *differ) syscalls(name string) error {
 	return nil
 }
 
-// quiet lists the rules whose denials are expected. They decide what a run prints, and nothing about the calls.
+// quiet lists the rules with quiet. They decide only what a run prints, not what a call may do.
 func quiet(p *policy.Profile) (out []named) {
 	for _, r := range p.Syscalls.Rules {
 		if r.Quiet {
@@ -81,7 +81,7 @@ func (d *differ) unknown(a, b filter.Action) {
 		Old: d.a.Source("syscalls.unknown"), New: d.b.Source("syscalls.unknown")})
 }
 
-// effectOf returns the effect of a change of the action for a call.
+// effectOf returns the effect of a change from action a to action b.
 func effectOf(a, b filter.Action) Effect {
 	passes := func(a filter.Action) bool { return a.Kind == filter.Allow || a.Kind == filter.Log }
 	switch {
@@ -129,7 +129,7 @@ func (d *differ) call(arch filter.Arch, a, b *filter.Decision) {
 	}
 }
 
-// overlap returns the test that holds if both a and b hold. ok is false if they never hold together.
+// overlap returns the test that holds exactly if both a and b hold. ok is false if they never hold together.
 func overlap(a, b *[6]filter.Masked) (both [6]filter.Masked, ok bool) {
 	for i := range a {
 		if common := a[i].Mask & b[i].Mask; a[i].Value&common != b[i].Value&common {

@@ -14,7 +14,7 @@ import (
 
 // A scene describes what the task sees at a path.
 type scene struct {
-	host    string // the path on the host that the task sees; "" if it sees none
+	host    string // the path on the host that the task sees; "" if it sees nothing of the host
 	private string // what it sees of the sandbox's own: "an empty tmpfs"; "" if nothing
 	kernel  string // the kernel's file system that it sees: "proc", "sysfs", "dev", "mqueue"; "" if none
 	masked  []string
@@ -22,7 +22,7 @@ type scene struct {
 	write   bool
 	noexec  bool
 	live    bool
-	unfit   int    // what happens if the directory is unfit to work in: an index into UnfitWords
+	unfit   int    // what happens if the directory is unfit as a working directory: an index into UnfitWords
 	spare   bool   // the sandbox may start without the mount
 	changes string // for an overlay: tmp, or the host's directory that stores what the task writes
 	size    int64  // size of a tmpfs; 0 means half of memory
@@ -71,7 +71,8 @@ func (s *scene) String() string {
 	return said
 }
 
-// tree compares what the task sees at the root and at every mount of either profile. In between nothing changes.
+// tree compares what the task sees at the root and at every mount of either profile. Between these paths nothing can
+// differ.
 func (d *differ) tree() {
 	paths := []string{"/"}
 	for _, p := range []*policy.Profile{d.a, d.b} {
@@ -84,13 +85,13 @@ func (d *differ) tree() {
 		a, b := sceneAt(d.a, p), sceneAt(d.b, p)
 		d.scenes(p, &a, &b)
 	}
-	// A task that entered its root with chroot(2) can leave it with the right capability. With pivot_root(2) it
+	// A task that entered its root with chroot(2) can leave it if it has the right capability. After pivot_root(2) it
 	// cannot.
 	d.order("root.enter", enterText(d.a), enterText(d.b), slices.Index(enters[:], enterText(d.a)), slices.Index(enters[:], enterText(d.b)))
 	d.orders()
 }
 
-// enters lists the ways to enter a root, the narrower one first.
+// enters lists the ways to enter a root, the safer one first.
 var enters = [...]string{"pivot", "chroot"}
 
 func enterText(p *policy.Profile) string { return cmp.Or(string(p.Root.Enter), enters[0]) }
@@ -256,7 +257,7 @@ func sceneOf(m *policy.Mount, rest string) scene {
 	return s
 }
 
-// permOf returns the permission bits of a mount, and those that it would have if the profile set none.
+// permOf returns the permission bits of a mount, and the bits that it would have if the profile set none.
 func permOf(m *policy.Mount, usual uint32) (perm, same uint32) {
 	if m.Perm.Set {
 		return m.Perm.V, usual

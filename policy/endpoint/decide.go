@@ -9,12 +9,12 @@ import (
 // Policy is what a network section allows and denies. A denial wins over every permission.
 type Policy struct{ Allow, Deny []Rule }
 
-// Verdict is the answer to a question about a flow. Rule is the index of the rule that decides, in Allow or Deny; it
-// is -1 if no rule matches.
+// Verdict is the answer to a question about a flow (a connection or a packet). Rule is the index of the rule that
+// decides, in Allow or Deny; it is -1 if no rule matches.
 type Verdict struct {
 	Allowed bool
 	Rule    int
-	Block   string // why an address needs a rule of its own: "a private address"; "" if that does not decide
+	Block   string // why only a rule for this very block covers the address: "a private address"; otherwise ""
 }
 
 // denied is the verdict if no rule matches.
@@ -38,8 +38,8 @@ func (r *Rule) Names(name string) bool {
 	return false
 }
 
-// Covers reports whether a rule is about an address. A rule of the kind Any, and a range that is wider than a block of
-// private or special addresses, do not cover the addresses of that block: see Special.
+// Covers reports whether a rule is about an address. Blocks of private or special addresses are exceptions: a rule of
+// the kind Any, or a range wider than such a block, does not cover the block's addresses. See Special.
 func (r *Rule) Covers(a netip.Addr) bool {
 	a = a.Unmap()
 	b := blockOf(a)
@@ -52,7 +52,7 @@ func (r *Rule) Covers(a netip.Addr) bool {
 	return false
 }
 
-// reaches is Covers for a rule of Deny, which also covers the blocks within its range.
+// reaches does the same as Covers for a rule of Deny. Such a rule also covers the special blocks within its range.
 func (r *Rule) reaches(a netip.Addr) bool {
 	return r.Kind == Any || r.Kind == Range && r.Prefix.Contains(a.Unmap())
 }
@@ -72,8 +72,8 @@ func (p *Policy) ByName(name string, proto Proto, port uint16) Verdict {
 	return denied
 }
 
-// Resolves decides whether the name server may ask for a name: some rule must allow a port of it that none denies. If
-// the answer is no because of a rule of Deny, Rule is the index of that rule; otherwise -1.
+// Resolves decides whether the name server may look up a name. It may if a rule allows a port of the name that no rule
+// denies. If the answer is no because of a rule of Deny, Rule is the index of that rule; otherwise it is -1.
 func (p *Policy) Resolves(name string) Verdict {
 	for i := range p.Allow {
 		r := &p.Allow[i]
@@ -89,7 +89,7 @@ func (p *Policy) Resolves(name string) Verdict {
 	return denied
 }
 
-// deniesAll reports whether rules of Deny take all ports from a rule of Allow.
+// deniesAll reports whether rules of Deny forbid all ports that a rule of Allow allows.
 func (p *Policy) deniesAll(name string, allow *Rule) bool {
 	for _, proto := range [...]Proto{TCP, UDP} {
 		if allow.Proto&proto == 0 {
@@ -108,7 +108,8 @@ func (p *Policy) deniesAll(name string, allow *Rule) bool {
 	return true
 }
 
-// deniedUpTo returns the last port of the range of denied ports that begins at port, or port-1 if that is not denied.
+// deniedUpTo returns the last port of the range of denied ports that begins at port. If port itself is not denied, it
+// returns port-1.
 func (p *Policy) deniedUpTo(name string, proto Proto, port int) int {
 	last := port - 1
 	for i := range p.Deny {
@@ -143,8 +144,8 @@ func (p *Policy) ByAddr(a netip.Addr, proto Proto, port uint16) Verdict {
 	return v
 }
 
-// Flow decides about a connection to an address for which the name server has given these names. The second result is
-// the name that decides, or "".
+// Flow decides about a connection to an address for which the name server has returned these names. The second result
+// is the name that decides, or "".
 func (p *Policy) Flow(a netip.Addr, names []string, proto Proto, port uint16) (Verdict, string) {
 	v := p.ByAddr(a, proto, port)
 	if v.Allowed || v.Rule >= 0 || v.Block != "" {
@@ -161,13 +162,13 @@ func (p *Policy) Flow(a netip.Addr, names []string, proto Proto, port uint16) (V
 	return p.ByName(names[0], proto, port), names[0]
 }
 
-// block is a range of addresses that only a rule within it covers.
+// block is a range of special addresses. Only a rule whose range lies within the block covers them.
 type block struct {
 	addr  [16]byte
 	bits  uint8 // of the 128, or of the 32 if four is true
 	four  bool
 	what  string
-	never string // why no rule may name it; "" if one may
+	never string // why no rule may name the block; "" if rules may
 }
 
 const (
@@ -176,7 +177,7 @@ const (
 	noGroup     = "a multicast group, which cordon does not relay"
 )
 
-// blocks are the special-purpose addresses of RFC 6890, and addresses at which machines of a cloud are asked about
+// blocks lists the special-purpose addresses of RFC 6890, and the addresses at which machines in a cloud ask about
 // themselves.
 var blocks = [...]block{
 	{addr: [16]byte{0}, bits: 8, four: true, what: "an address of this host", never: noHost},
@@ -222,7 +223,7 @@ func blockOf(a netip.Addr) *block {
 	return nil
 }
 
-// Special says what an address is that only a rule for its own block covers: "a private address". It returns "" for a
+// Special describes an address that only a rule for its own block covers: "a private address". It returns "" for a
 // public address.
 func Special(a netip.Addr) string {
 	if b := blockOf(a.Unmap()); b != nil {
@@ -241,7 +242,8 @@ func SpecialRanges(four bool) (list []netip.Prefix) {
 	return list
 }
 
-// Named reports whether a range lies within a block of private or special addresses, so that it covers these.
+// Named reports whether the range of a rule lies within a block of private or special addresses, so that the rule
+// covers these.
 func (r *Rule) Named() bool {
 	if r.Kind != Range {
 		return false
@@ -257,7 +259,7 @@ func (p *Policy) Reaches(block netip.Prefix) bool {
 	})
 }
 
-// Exactly reports whether a rule allows a port of this one address, and not only of a range with it.
+// Exactly reports whether a rule allows a port of exactly this address, and not only of a range that contains it.
 func (p *Policy) Exactly(a netip.Addr, proto Proto, port uint16) bool {
 	return slices.ContainsFunc(p.Allow, func(r Rule) bool {
 		return r.Kind == Range && r.Prefix.IsSingleIP() && r.Prefix.Contains(a.Unmap()) && r.Matches(proto, port)

@@ -64,9 +64,9 @@ const Example = "proxy.example.org:443"
 
 func bad(msg, hint string) error { return &ParseError{msg, hint} }
 
-// ParseAllow reads an item of network.allow: HOST, HOST:PORT or HOST:FIRST-LAST, with /udp or /tcp behind it. HOST is
-// a name, *.NAME, an address, a range, or nothing for every host. Without ports it means 443 and 80, and without a
-// protocol tcp. The error is a *ParseError.
+// ParseAllow reads an item of network.allow: HOST, HOST:PORT or HOST:FIRST-LAST, optionally followed by /udp or /tcp.
+// HOST is a name, *.NAME, an address, a range, or nothing for every host. Without ports the item means ports 443 and
+// 80, and without a protocol tcp. The error is a *ParseError.
 func ParseAllow(s string) (Rule, error) {
 	r, err := parse(s)
 	if err == nil && r.Kind == Range {
@@ -83,7 +83,8 @@ func ParseAllow(s string) (Rule, error) {
 	return r, err
 }
 
-// ParseDeny reads an item of network.deny. Without ports it means every port, and without a protocol both.
+// ParseDeny reads an item of network.deny. Without ports the item means every port, and without a protocol both
+// protocols.
 func ParseDeny(s string) (Rule, error) {
 	r, err := parse(s)
 	if err == nil && r.Ports == nil {
@@ -142,7 +143,7 @@ func splitPorts(s string) (host, ports string, given bool, err error) {
 	if strings.HasPrefix(s, "[") {
 		return splitBrackets(s)
 	}
-	if strings.Count(s, ":") > 1 { // an address of IPv6 without brackets: only after a length there can be ports
+	if strings.Count(s, ":") > 1 { // an address of IPv6 without brackets: ports may only follow a prefix length
 		if address, rest, ok := strings.Cut(s, "/"); ok {
 			length, ports, given := strings.Cut(rest, ":")
 			return address + "/" + length, ports, given, nil
@@ -261,8 +262,8 @@ func (r *Rule) setName(s string) error {
 	return nil
 }
 
-// CheckName reports why a text in lower case, without a dot at its end, is no name of a host: RFC 1123. An underscore
-// is accepted, because names with one exist.
+// CheckName reports why a text in lower case, without a dot at its end, is not the name of a host: RFC 1123. It accepts
+// underscores, because names with underscores exist.
 func CheckName(s string) error {
 	if len(s) > 253 {
 		return errors.New("is longer than 253 bytes")
@@ -291,7 +292,7 @@ func CheckName(s string) error {
 	return nil
 }
 
-// numeric reports whether the last label is a number. Such a text is an address, or nothing: RFC 1123, 2.1.
+// numeric reports whether the last label is a number. If it is, the text is an address or invalid: RFC 1123, 2.1.
 func numeric(s string) bool {
 	last := s[strings.LastIndexByte(s, '.')+1:]
 	return last != "" && strings.Trim(last, "0123456789") == ""

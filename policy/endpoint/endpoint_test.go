@@ -137,7 +137,7 @@ func TestByName(t *testing.T) {
 	}
 }
 
-// A name resolves as long as some port of it is left.
+// TestResolvesWithDeniedPorts checks that a name resolves as long as some port of the name is not denied.
 func TestResolvesWithDeniedPorts(t *testing.T) {
 	p := rules(t, []string{"a.example:1-100"}, []string{"a.example:1-50", "a.example:51-99"})
 	if !p.Resolves("a.example").Allowed {
@@ -149,7 +149,7 @@ func TestResolvesWithDeniedPorts(t *testing.T) {
 	}
 }
 
-// What is private, or special, is covered only by a rule that lies within its own block.
+// TestSpecial checks that only a rule within the block of a private or special address covers that address.
 func TestSpecial(t *testing.T) {
 	wide := rules(t, []string{"0.0.0.0/0:80", "[::]/0:80", ":80"}, nil)
 	for _, s := range []string{"10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "127.0.0.1", "0.0.0.0", "100.64.0.1", "168.63.129.16",

@@ -9,13 +9,13 @@ import (
 type Publish struct {
 	Text string
 	Host netip.AddrPort // an address and a port of the host
-	Port uint16         // of the sandbox, at 127.0.0.1
+	Port uint16         // the port in the sandbox, at 127.0.0.1
 }
 
 const publishExample = "such as 8080:80, 127.0.0.1:8080:80 or [::1]:8080:80"
 
-// ParsePublish reads an item of network.publish: PORT, PORT:INSIDE or ADDRESS:PORT:INSIDE. Without an address it means
-// 127.0.0.1, so that only the host itself can connect. The error is a *ParseError.
+// ParsePublish reads an item of network.publish: PORT, PORT:INSIDE or ADDRESS:PORT:INSIDE. Without an address the item
+// means 127.0.0.1, so that only the host itself can connect. The error is a *ParseError.
 func ParsePublish(s string) (p Publish, err error) {
 	p.Text = s
 	ports, address := s, netip.AddrFrom4([4]byte{127, 0, 0, 1})

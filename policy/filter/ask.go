@@ -88,7 +88,7 @@ func triOf(b bool) tri {
 	return no
 }
 
-// eval3 evaluates r with only some registers known. It returns maybe if the unknown registers make a difference.
+// eval3 evaluates r if only some registers are known. It returns maybe if the unknown registers make a difference.
 func (c *conds) eval3(r ref, d *Data, known [6]bool) tri {
 	if r < refNodes {
 		return triOf(r == refTrue)
@@ -138,7 +138,7 @@ func (c *conds) eval3(r ref, d *Data, known [6]bool) tri {
 // maxTries is how many combinations of registers search tries at most.
 const maxTries = 1 << 17
 
-// search looks for registers that lead to each outcome, by trying values at which conditions change.
+// search looks for registers that lead to each outcome. It tries values at which the result of a condition changes.
 func (c *compiler) search(parts []part, possible []int, open []ref, d Data, known [6]bool, outcomes []Outcome) {
 	var words [12][]uint32
 	for _, r := range open {
@@ -157,7 +157,7 @@ func (c *compiler) search(parts []part, possible []int, open []ref, d Data, know
 		}
 		total = min(total*len(choices[i]), 4*maxTries)
 	}
-	random := uint64(1) // xorshift64: always the same numbers, so always the same answer
+	random := uint64(1) // xorshift64 gives the same numbers in every run, so the answer is always the same
 	missing := len(outcomes)
 	for try := 0; try < min(total, maxTries) && missing > 0; try++ {
 		n := try

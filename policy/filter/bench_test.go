@@ -2,7 +2,7 @@ package filter
 
 import "testing"
 
-// dockerSpec is about what Docker's default profile is.
+// dockerSpec returns a Spec similar to Docker's default profile.
 func dockerSpec() Spec {
 	var s Spec
 	for _, n := range Members("@container") {

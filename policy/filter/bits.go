@@ -1,10 +1,9 @@
 package filter
 
-// This file turns a condition into a binary decision diagram (R. E. Bryant, Graph-Based Algorithms for Boolean
-// Function Manipulation, 1986). The diagram tests one bit of an argument after the other, and begins with the most
-// significant bit of the first argument. Equal parts of diagrams are shared, and tests without effect are left out.
-// So two conditions that decide alike have the same number, and each way through the diagram is a mask and a value
-// for each argument.
+// This file turns a condition into a binary decision diagram (R. E. Bryant, Graph-Based Algorithms for Boolean Function
+// Manipulation, 1986). The diagram tests one bit of an argument after the other, and begins with the most significant
+// bit of the first argument. Diagrams share equal parts, and have no tests without effect. So two conditions that
+// decide alike have the same number. Each path through the diagram gives a mask and a value for each argument.
 
 // maxBits bounds the total size of the diagrams in a bitDiagrams. A diagram that would exceed it is abandoned.
 const maxBits = 1 << 16
@@ -12,17 +11,17 @@ const maxBits = 1 << 16
 // bit is a node: a leaf, or an index into nodes after the leaves.
 type bit int32
 
-// bitNode tests the bit v, which is 64 * argument + 63 - the bit's place in the argument.
+// bitNode tests the bit v. v is 64 * argument + 63 - the bit's position in the argument.
 type bitNode struct {
 	v        uint16
 	off, set bit
 }
 
-// bitLeaf is the v of a leaf, greater than that of every node.
+// bitLeaf is the v of a leaf. It is greater than the v of any node.
 const bitLeaf = 6 * 64
 
-// bitDiagrams holds diagrams that lead to actions. A leaf stands for an index in actions. In the diagram of a
-// condition the leaves are bitFalse and bitTrue, which stand for no action.
+// bitDiagrams holds diagrams that lead to actions. A leaf is an index in actions. In the diagram of a condition, the
+// leaves are bitFalse and bitTrue, which do not stand for actions.
 type bitDiagrams struct {
 	nodes   []bitNode
 	actions []Action
@@ -85,7 +84,8 @@ func (d *bitDiagrams) top(x bit) uint16 {
 	return d.nodes[x].v
 }
 
-// sides returns the two parts of x: for bit v clear, and for bit v set. x may test no bit before v.
+// sides returns the two parts of x: the part for bit v clear, and the part for bit v set. x must not test a bit before
+// v.
 func (d *bitDiagrams) sides(x bit, v uint16) (off, set bit) {
 	if d.top(x) != v {
 		return x, x
@@ -93,7 +93,7 @@ func (d *bitDiagrams) sides(x bit, v uint16) (off, set bit) {
 	return d.nodes[x].off, d.nodes[x].set
 }
 
-// choose returns the diagram that is yes for the calls for which cond holds, and no for the other calls.
+// choose returns the diagram that equals yes for the calls that satisfy cond, and no for all other calls.
 func (d *bitDiagrams) choose(cond, yes, no bit) bit {
 	switch {
 	case cond == bitTrue || yes == no:
@@ -175,8 +175,9 @@ func (d *bitDiagrams) atLeast(v view, k uint32) bit {
 	return r
 }
 
-// ofCond returns the diagram of a condition. A comparison of two arguments has no diagram. Then exact becomes false,
-// and the result may be false for calls for which the condition holds, but never the reverse.
+// ofCond returns the diagram of a condition. A comparison of two arguments has no diagram. For such a comparison,
+// ofCond sets exact to false. The result may then be false for calls that satisfy the condition, but it is never true
+// for calls that do not.
 func (d *bitDiagrams) ofCond(c *conds, r ref, exact *bool) bit {
 	switch r {
 	case refFalse:

@@ -15,9 +15,9 @@ type Case struct {
 	Action Action
 }
 
-// Decision is everything that a Spec decides about one call, however the Spec expresses it. Its cases exclude each
-// other and together cover every call. If two cases test the same argument first, their tests are equal or exclude each
-// other.
+// Decision is everything that a Spec decides about one call, in whatever form the Spec has it. No two of its cases hold
+// for the same arguments, and together they cover every call. If two cases test the same argument first, their tests
+// are equal or never hold together.
 type Decision struct {
 	Call     string
 	Cases    []Case
@@ -28,8 +28,8 @@ type Decision struct {
 const maxCases = 1024
 
 // Decisions lists the Spec's decisions for every call of the architecture and of the Spec's foreign architectures,
-// sorted by name. A call has one name and one decision on all of them: the most severe, if they differ. The error is an
-// Errors.
+// sorted by name. If a call has different decisions on several architectures, Decisions returns the most severe one.
+// The error is an Errors.
 func Decisions(spec Spec, arch Arch) ([]Decision, error) {
 	c, err := newCompiler(&spec, arch)
 	if err != nil {
@@ -61,7 +61,7 @@ func order(first bool) int {
 	return 1
 }
 
-// decision joins the decisions about a call on each ABI that has it. ok is false if none has it.
+// decision joins the decisions about a call on each ABI that has it. ok is false if no ABI has it.
 func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 	d.Call = tables.CallNames[id]
 	bits := newBitDiagrams()
@@ -79,7 +79,7 @@ func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 		switch {
 		case !ok:
 			all, ok = here, true
-		case abi.is32() && bits.narrow(here) == bits.narrow(all): // there the high halves of arguments have no meaning
+		case abi.is32() && bits.narrow(here) == bits.narrow(all): // on 32-bit ABIs the high halves have no meaning
 		case here != all:
 			d.Narrowed = "it is decided otherwise on " + abi.String()
 			all = bits.severest(all, here)
@@ -98,7 +98,7 @@ func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 	return d, true
 }
 
-// diagram returns the decision about a call on the present ABI as a diagram, by the same steps as Explain.
+// diagram returns the decision about a call on the current ABI as a diagram. It takes the same steps as Explain.
 func (c *compiler) diagram(bits *bitDiagrams, id uint16, exact *bool) bit {
 	switch {
 	case c.deny.Has(id), c.closed(id):
@@ -116,7 +116,7 @@ func (c *compiler) diagram(bits *bitDiagrams, id uint16, exact *bool) bit {
 	return bits.leaf(c.deflt)
 }
 
-// cases returns the ways through a diagram, or nil if there are too many.
+// cases returns the paths through a diagram, or nil if there are too many.
 func (d *bitDiagrams) cases(x bit) []Case {
 	var all []Case
 	if d.walk(x, Case{}, &all) {

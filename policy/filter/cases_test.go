@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// holdDecisions holds the cases of every call against the naive reading of the Spec: they exclude each other, and the one
-// that holds decides as the Spec does, or where they are narrowed as severely or more so.
+// holdDecisions compares the cases of every call with the naive reading of the Spec. No two cases may hold for the same
+// arguments. The case that holds must decide as the Spec does; if Narrowed is set, it may be more severe.
 func holdDecisions(t *testing.T, g gen, s *Spec, native Arch, rounds int) {
 	t.Helper()
 	all, err := Decisions(*s, native)
@@ -42,7 +42,7 @@ func holdDecision(t *testing.T, g gen, s *Spec, native Arch, d *Decision, data D
 			data.Args[i] &= 1<<32 - 1
 		}
 	}
-	if g.IntN(2) == 0 { // go where the cases are
+	if g.IntN(2) == 0 { // choose arguments near the cases
 		k := pick(g, d.Cases)
 		for i := range data.Args {
 			data.Args[i] = data.Args[i]&^k.Args[i].Mask | k.Args[i].Value
@@ -112,12 +112,13 @@ func TestDecisionOfRule(t *testing.T) {
 			allowed++
 		}
 	}
-	if allowed != 64 { // a bit that differs, for each of them
+	if allowed != 64 { // one bit differs in each of them
 		t.Errorf("%d cases allow ioctl", allowed)
 	}
 }
 
-// A call that does the work of others is no way round what is denied where everything else passes.
+// TestMultiplexerOfOpenDefault checks multiplexers (calls that do the work of other calls) if the default allows calls.
+// A program must not be able to use them to get around a denial.
 func TestMultiplexerOfOpenDefault(t *testing.T) {
 	s := Spec{Default: Action{Kind: Allow}, Deny: []Item{{Name: "socket"}}, Foreign: []Arch{I386}}
 	p, err := Compile(s, AMD64)
@@ -132,7 +133,7 @@ func TestMultiplexerOfOpenDefault(t *testing.T) {
 	}
 }
 
-// holds reports whether the case is the one for the arguments.
+// holds reports whether the case applies to the arguments.
 func holds(k *Case, args *[6]uint64) bool {
 	for i := range args {
 		if args[i]&k.Args[i].Mask != k.Args[i].Value {

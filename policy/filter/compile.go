@@ -82,7 +82,7 @@ type buffers struct {
 // rule is a Rule for one call.
 type rule struct {
 	call   uint16
-	index  int // in Spec.Rules
+	index  int // index in Spec.Rules
 	action bool
 	cond   ref    // its condition on the native ABI
 	other  Action // the action if cond is false, or the action of a rule without a condition
@@ -92,8 +92,8 @@ type rule struct {
 type check struct {
 	call  uint16
 	parts []part
-	from  int   // index in compiler.rules of the rule that is blamed if the check is too large
-	at    label // the beginning of the check once it is emitted; -1 before
+	from  int   // index in compiler.rules of the rule to blame if the check is too large
+	at    label // the beginning of the check; -1 if it has not been emitted yet
 	size  int
 }
 
@@ -104,8 +104,8 @@ type part struct {
 	rule  int // index in compiler.rules
 }
 
-// top emits the whole program: first the decision on the architecture, then for each architecture that on the call's
-// number.
+// top emits the whole program: first the decision on the architecture, then for each architecture the decision on the
+// call's number.
 func (c *compiler) top() {
 	kill := c.actionLabel(Action{Kind: Kill})
 	other := kill
@@ -146,8 +146,8 @@ func (c *compiler) numbersOf(abi Arch) label {
 	return c.emit(opLoad, offNr)
 }
 
-// numbersX32 appends the segments for x32's numbers. -1 stays unknown: a tracer uses it to skip a call, and no ABI's
-// table contains it.
+// numbersX32 appends the segments for x32's numbers. The number -1 stays unknown: a tracer uses it to skip a call, and
+// no table contains it.
 func (c *compiler) numbersX32() {
 	if c.x32 {
 		c.numbers(X32, X32Bit)
@@ -181,7 +181,7 @@ func (c *compiler) segment(lo uint32, to label) {
 	c.segs = append(c.segs, segment{lo, to})
 }
 
-// leaf returns the label to which a call of the present ABI leads.
+// leaf returns the label for a call on the current ABI.
 func (c *compiler) leaf(call uint16) label {
 	switch {
 	case c.deny.Has(call):
@@ -196,7 +196,7 @@ func (c *compiler) leaf(call uint16) label {
 	return c.actionLabel(Action{Kind: Allow})
 }
 
-// answer returns the label for the action on a known call; see Spec.Report.
+// answer returns the label for the action on a known call; Spec.Report may change the action.
 func (c *compiler) answer(call uint16, a Action) label {
 	if c.spec.Report && tables.CallNames[call] != c.spec.Own && a.Kind == Errno && (a.Errno != enosys || c.deflt == a) {
 		a = Action{Kind: Notify}
@@ -204,7 +204,8 @@ func (c *compiler) answer(call uint16, a Action) label {
 	return c.actionLabel(a)
 }
 
-// ruleLeaf returns the label of the check of a call's rules, or of the outcome if that is certain.
+// ruleLeaf returns the label of the check of a call's rules. If the outcome does not depend on the arguments, it
+// returns the label of the outcome.
 func (c *compiler) ruleLeaf(call uint16) label {
 	if c.closed(call) {
 		return c.answer(call, c.denied)
@@ -220,8 +221,8 @@ func (c *compiler) ruleLeaf(call uint16) label {
 	return checkLabel - label(len(c.checks)-1)
 }
 
-// resolve turns a label into a jump target. If it is the label of a check that is not emitted yet, resolve emits the
-// check.
+// resolve turns a label into a jump target. If the label stands for a check that has not been emitted yet, resolve
+// emits the check.
 func (c *compiler) resolve(l label) label {
 	if l > checkLabel {
 		return l
@@ -240,10 +241,11 @@ func (c *compiler) resolve(l label) label {
 	return l
 }
 
-// closed reports whether a multiplexer (socketcall, ipc) must be denied. It finds the arguments of the requested call
-// behind a pointer, where a filter cannot check them, so it could evade the rules of the calls whose work it does. It
-// is allowed, by name or by default, only if each of these calls is allowed without conditions. runc and crun have this
-// gap with Docker's default profile, which has rules for socket and allows socketcall.
+// closed reports whether a multiplexer (socketcall, ipc) must be denied. A multiplexer does the work of other calls,
+// and takes their arguments behind a pointer. A filter cannot check these arguments, so a program could use the
+// multiplexer to evade the rules of the other calls. It is allowed, by name or by default, only if each of these calls
+// is allowed without conditions. runc and crun have this gap with Docker's default profile, which has rules for socket
+// and allows socketcall.
 func (c *compiler) closed(call uint16) bool {
 	if call != tables.Multiplexed[0].Call && call != tables.Multiplexed[len(tables.Multiplexed)-1].Call { // there are two
 		return false

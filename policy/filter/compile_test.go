@@ -36,7 +36,7 @@ func nr(t *testing.T, a Arch, call string) int32 {
 	return int32(n)
 }
 
-// want runs one call by name.
+// want fails the test unless the program gives the action for a call.
 func want(t *testing.T, p *Program, abi Arch, call string, a Action, args ...uint64) {
 	t.Helper()
 	n := nr(t, abi, call)
@@ -72,7 +72,8 @@ func TestZeroSpec(t *testing.T) {
 	wantNr(t, p, I386, 1, killed)
 }
 
-// Row 22 of the threat model: a denied call by another architecture's number, and what stands for it there.
+// TestForeign is row 22 of the threat model. It makes denied calls by the numbers of another architecture, and calls
+// that do the same work there.
 func TestForeign(t *testing.T) {
 	s := Spec{Allow: items("@system-service", "socketcall"), Rules: []Rule{{Call: "socket", Expr: "in(family, AF_UNIX, AF_INET)", From: "p.yaml:9"}}}
 	for _, native := range []Arch{AMD64, ARM64, RISCV64} {
@@ -89,7 +90,7 @@ func TestForeign(t *testing.T) {
 	for nr := range int32(1024) {
 		wantNr(t, p, AMD64, nr|X32Bit, killed)
 	}
-	wantNr(t, p, AMD64, -1, eNOSYS) // what a tracer puts there to skip a call is no x32 number
+	wantNr(t, p, AMD64, -1, eNOSYS) // a tracer uses -1 to skip a call; it is not an x32 number
 	wantNr(t, p, AMD64, -2, killed)
 
 	s.Foreign = []Arch{I386, X32}
@@ -100,7 +101,7 @@ func TestForeign(t *testing.T) {
 	want(t, p, I386, "getpid", allowed)
 	want(t, p, X32, "socket", ePERM, 40)
 	want(t, p, X32, "readv", allowed)
-	wantNr(t, p, X32, 19|X32Bit, eNOSYS) // readv's number on amd64: x32 has its own
+	wantNr(t, p, X32, 19|X32Bit, eNOSYS) // readv's number on amd64; x32 has a different one
 	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0].Msg, "socketcall is denied") || !reflect.DeepEqual(p.Warnings[0].From, []string{"p.yaml:2"}) {
 		t.Errorf("warnings %+v", p.Warnings)
 	}
@@ -108,8 +109,8 @@ func TestForeign(t *testing.T) {
 	want(t, mustCompile(t, s, ARM64), ARM, "getpid", allowed)
 }
 
-// The filter allows a multiplexer (socketcall, ipc) only if it allows, without conditions, every call that the
-// multiplexer can make.
+// TestMultiplexers checks that the filter allows a multiplexer (socketcall, ipc) only if it allows, without conditions,
+// every call that the multiplexer can make.
 func TestMultiplexers(t *testing.T) {
 	all := Spec{Foreign: []Arch{I386}, Allow: items("@network-io", "@ipc")}
 	p := mustCompile(t, all, AMD64)
@@ -137,7 +138,7 @@ func TestMultiplexers(t *testing.T) {
 	}
 }
 
-// A denial and a rule hold for the 32-bit variants of their call.
+// TestVariants checks that a denial and a rule also apply to the 32-bit variants of their call.
 func TestVariants(t *testing.T) {
 	s := Spec{Foreign: []Arch{I386}, Allow: items("@known"), Deny: items("setuid"), Rules: []Rule{
 		{Call: "fcntl", Expr: "cmd != F_SETLEASE"}, {Call: "mmap", Expr: "prot & PROT_EXEC == 0"}, {Call: "chown", Expr: "owner == 1000"},
@@ -150,16 +151,17 @@ func TestVariants(t *testing.T) {
 	want(t, p, I386, "fcntl64", allowed, 0, 1)
 	want(t, p, I386, "mmap2", ePERM, 0, 4096, 4)
 	want(t, p, I386, "mmap2", allowed, 0, 4096, 3)
-	want(t, p, I386, "mmap", ePERM, 0, 4096, 3) // its arguments stand behind a pointer
+	want(t, p, I386, "mmap", ePERM, 0, 4096, 3) // its arguments are behind a pointer
 	want(t, p, AMD64, "mmap", allowed, 0, 4096, 3)
-	want(t, p, I386, "chown", allowed, 0, 0x10000|1000) // of which the kernel reads 16 bits
+	want(t, p, I386, "chown", allowed, 0, 0x10000|1000) // the kernel reads only 16 bits of it
 	want(t, p, I386, "chown32", ePERM, 0, 0x10000|1000)
 	if len(p.Warnings) != 1 || p.Warnings[0].Msg != "on i386 mmap is denied: its arguments stand behind a pointer" {
 		t.Errorf("warnings %+v", p.Warnings)
 	}
 }
 
-// Row 24: numbers newer than the table and holes get Unknown, known calls the Default.
+// TestUnknown is row 24 of the threat model. Numbers in holes of the table or beyond its end get Unknown; known calls
+// get Default.
 func TestUnknown(t *testing.T) {
 	for _, native := range []Arch{AMD64, ARM64, RISCV64, I386, ARM} {
 		p := mustCompile(t, Spec{Allow: items("read"), Default: killed, Unknown: Action{Errno, 99}}, native)
@@ -190,7 +192,8 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
-// Row 26: what the kernel does not read, a rule does not compare (CVE-2017-5226, CVE-2019-10063).
+// TestTruncation is row 26 of the threat model. A rule must not compare bits that the kernel does not read
+// (CVE-2017-5226, CVE-2019-10063).
 func TestTruncation(t *testing.T) {
 	s := Spec{Allow: items("@system-service"), Foreign: []Arch{I386}, Rules: []Rule{
 		{Call: "ioctl", Expr: "cmd != TIOCSTI && cmd != TIOCLINUX"},
@@ -217,17 +220,18 @@ func TestTruncation(t *testing.T) {
 		want(t, p, AMD64, "kill", ePERM, 0xffffffff|h)
 		want(t, p, AMD64, "kill", ePERM, 0|h)
 		want(t, p, AMD64, "clone", ePERM, 0x10000000|h)
-		want(t, p, I386, "mprotect", allowed, 0, 0, 1|h) // int 0x80 from 64-bit code leaves anything there
+		want(t, p, I386, "mprotect", allowed, 0, 0, 1|h) // 64-bit code may leave anything there before int 0x80
 	}
 	want(t, p, AMD64, "mprotect", allowed, 0, 0, 1)
-	want(t, p, AMD64, "mprotect", ePERM, 0, 0, 1|1<<32) // an unsigned long: the kernel reads it all
+	want(t, p, AMD64, "mprotect", ePERM, 0, 0, 1|1<<32) // an unsigned long, of which the kernel reads all bits
 	_, err := Compile(Spec{Rules: []Rule{{Call: "openat", Expr: `flags == 0 && pathname == 0`, From: "p.yaml:3"}}}, AMD64)
 	if w := "p.yaml:3: column 15: argument pathname of openat is a pointer: what it points to can change after the check (reg1 is the address itself)"; err == nil || err.Error() != w {
 		t.Errorf("%v, want %s", err, w)
 	}
 }
 
-// Row 25, as far as groups go: what no ordinary program needs is in no group for ordinary programs.
+// TestSystemService is row 25 of the threat model, for groups: a call that no ordinary program needs must not be in a
+// group for ordinary programs.
 func TestSystemService(t *testing.T) {
 	p := mustCompile(t, Spec{Allow: items("@system-service")}, AMD64)
 	for _, n := range strings.Fields(`io_uring_setup io_uring_enter io_uring_register userfaultfd add_key keyctl request_key process_vm_readv process_vm_writev
@@ -251,7 +255,7 @@ func TestDenyBeatsAll(t *testing.T) {
 	}
 	s.Default = allowed
 	p = mustCompile(t, s, AMD64)
-	want(t, p, AMD64, "ptrace", ePERM) // a default that lets pass does not undo a denial
+	want(t, p, AMD64, "ptrace", ePERM) // a default that allows calls does not undo a denial
 	want(t, p, AMD64, "write", allowed)
 	if len(p.Warnings) != 3 || !strings.Contains(p.Warnings[0].Msg, "the rule for ptrace has no effect") {
 		t.Errorf("%+v", p.Warnings)
@@ -275,14 +279,14 @@ func TestRules(t *testing.T) {
 	want(t, p, AMD64, "kill", allowed, 1, 0)
 	want(t, p, AMD64, "kill", ePERM, 2, 0)
 	want(t, p, AMD64, "kill", killed, 1, 1)
-	want(t, p, AMD64, "kill", killed, 2, 1) // the more severe of the two
+	want(t, p, AMD64, "kill", killed, 2, 1) // two rules decide; the more severe action holds
 	want(t, p, AMD64, "socket", allowed, 1)
 	want(t, p, AMD64, "socket", killed, 2)
 	want(t, p, AMD64, "clone3", eNOSYS)
 	want(t, p, AMD64, "settimeofday", Action{Errno, 13})
 	want(t, p, AMD64, "prctl", Action{Kind: Log}, 1)
 	want(t, p, AMD64, "prctl", killed, 2)
-	want(t, p, AMD64, "read", Action{Errno, 6}) // the later
+	want(t, p, AMD64, "read", Action{Errno, 6}) // two rules decide; the later one holds
 	var msgs []string
 	for _, w := range p.Warnings {
 		msgs = append(msgs, w.Msg)
@@ -292,7 +296,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// A rule that another call leads round is worth a warning, until that call is decided too.
+// TestDetours checks that Compile warns of a rule that another call can evade, until the profile also decides about
+// that other call.
 func TestDetours(t *testing.T) {
 	s := Spec{Allow: items("@process"), Rules: []Rule{{Call: "clone", Expr: "flags & CLONE_NEW_ANY == 0", From: "p.yaml:5"}}}
 	p := mustCompile(t, s, AMD64)
@@ -305,7 +310,8 @@ func TestDetours(t *testing.T) {
 	}
 }
 
-// A profile that forbids execve later on lets the launcher's own pass by a number in the unused sixth argument.
+// TestNonce checks a profile that denies execve to the program. The launcher's own call must pass, because it has the
+// nonce in the unused sixth argument.
 func TestNonce(t *testing.T) {
 	p := mustCompile(t, Spec{Rules: []Rule{{Call: "execveat", Expr: "nonce == 0xfedcba9876543210"}}}, AMD64)
 	want(t, p, AMD64, "execveat", allowed, 0, 0, 0, 0, 0, 0xfedcba9876543210)
@@ -340,7 +346,7 @@ func TestSpecErrors(t *testing.T) {
 	}
 }
 
-// bigExpr is a condition of at least n instructions that cannot be made smaller.
+// bigExpr returns a condition that needs at least n instructions.
 func bigExpr(n int) string {
 	s := "reg0 != 0xdead"
 	for i := range n {
@@ -349,7 +355,7 @@ func bigExpr(n int) string {
 	return s
 }
 
-// A filter over the kernel's limit names the rule that takes most of it.
+// TestTooLong checks that the error for a filter above the kernel's limit names the rule with the most instructions.
 func TestTooLong(t *testing.T) {
 	s := Spec{Rules: []Rule{{Call: "ioctl", Expr: bigExpr(700), From: "p.yaml:4"}, {Call: "prctl", Expr: bigExpr(900), From: "p.yaml:5"}}}
 	_, err := Compile(s, AMD64)
@@ -358,7 +364,7 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
-// Checks longer than a conditional jump reaches, and many of them.
+// TestLongJumps compiles many checks that are longer than the reach of a conditional jump.
 func TestLongJumps(t *testing.T) {
 	g := gen{rand.New(rand.NewPCG(3, 4))}
 	s := Spec{Allow: items("@system-service")}
@@ -376,7 +382,7 @@ func TestLongJumps(t *testing.T) {
 	compare(t, g, &s, AMD64, 60)
 }
 
-// The far target moves further away when the near one needs a RET of its own.
+// TestCondReach checks a jump whose far target moves further away because the near target needs its own RET.
 func TestCondReach(t *testing.T) {
 	for pad := 240; pad < 270; pad++ {
 		for k, want := range map[uint32]Action{7: {Errno, 3}, 8: ePERM} {
@@ -394,7 +400,8 @@ func TestCondReach(t *testing.T) {
 	}
 }
 
-// Calls whose conditions differ only in the argument share the test but not the argument.
+// TestShared checks calls whose conditions differ only in the argument. They share the test, but not the load of the
+// argument.
 func TestShared(t *testing.T) {
 	s := Spec{Rules: []Rule{{Call: "read", Expr: "reg0 == 5 || reg3 == 6"}, {Call: "write", Expr: "reg1 == 5 || reg3 == 6"}, {Call: "open", Expr: "reg2 == 5 && reg3 == 6"}, {Call: "close", Expr: "reg0 & 0xf == 5"}}}
 	p := mustCompile(t, s, AMD64)
@@ -410,7 +417,8 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// Every program is what the kernel's checker takes: known instructions, jumps within, a RET at the end.
+// TestWellFormed checks that the kernel would accept every program: it has only known instructions and jumps within the
+// program, and ends with a RET.
 func TestWellFormed(t *testing.T) {
 	for seed := range uint64(40) {
 		g := gen{rand.New(rand.NewPCG(seed, 11))}
@@ -446,8 +454,9 @@ func TestWellFormed(t *testing.T) {
 	}
 }
 
-// What the kernel evaluates when a filter is loaded (kernel/seccomp.c, seccomp_is_const_allow) must not meet another
-// instruction on the way to a verdict that depends on the number alone: it would give up its bitmap of allowed calls.
+// TestConstAllow checks what the kernel evaluates when it loads a filter (kernel/seccomp.c, seccomp_is_const_allow). On
+// the path to a verdict that depends only on the number, the kernel must find only instructions that it can evaluate.
+// Otherwise it could not put the call into its bitmap of allowed calls.
 func TestConstAllow(t *testing.T) {
 	p := mustCompile(t, dockerSpec(), AMD64)
 	for n := range int32(472) {

@@ -24,7 +24,7 @@ const (
 type node struct {
 	kind  nodeKind
 	v, w  view
-	code  uint16 // pair: the opcode of the jump; the accumulator holds v, X holds w
+	code  uint16 // pair: the opcode of the jump; v is in the accumulator, w in X
 	a, b  ref    // and, or: the operands; case: the range in conds.cases; pair: the nodes for true and for false
 	depth int
 }
@@ -65,8 +65,8 @@ func (c *conds) add(n node) ref {
 	return ref(len(c.nodes)-1) + refNodes
 }
 
-// newCase returns a node that decides by cases. The cases must be sorted, and the first must begin at 0. It joins
-// neighbours that lead to the same node, and makes no node if only one case remains.
+// newCase returns a node that decides by cases. The cases must be sorted, and the first must begin at 0. newCase joins
+// neighbours that lead to the same node. If only one case remains, it returns that case's node.
 func (c *conds) newCase(v view, cases []onCase) ref {
 	if v.and == 0 { // the value is a constant
 		i := len(cases) - 1
@@ -240,7 +240,7 @@ func (v view) of(d *Data) uint32 {
 	return w&v.and ^ v.xor
 }
 
-// target is a label, and the value that must be in the accumulator there. With the zero view any value may be.
+// target is a label, and the value that must be in the accumulator at the label. With the zero view any value is valid.
 type target struct {
 	at label
 	v  view
@@ -288,7 +288,7 @@ func (c *compiler) decide(n *node, t, f target) target {
 		}
 		c.segs = append(c.segs, segment{k.lo, label(j)})
 	}
-	for j := range tgts { // after all branches, because code in between would prevent falling through
+	for j := range tgts { // this comes after all branches, because code in between would prevent a fall-through
 		tgts[j].at = c.enter(tgts[j], v)
 	}
 	segs := c.segs[base:]
@@ -323,7 +323,8 @@ func (c *compiler) pair(n *node, t, f target) target {
 	return target{at: c.load(n.w)}
 }
 
-// load emits the instructions that put a view into the accumulator, which come before the instruction emitted last.
+// load emits the instructions that put a view into the accumulator. In the program they come before the instruction
+// that was emitted last.
 func (c *compiler) load(v view) label {
 	if v.xor != 0 {
 		c.emit(opXor, v.xor)
@@ -334,15 +335,15 @@ func (c *compiler) load(v view) label {
 	return c.emit(opLoad, offArgs+4*uint32(v.word-1))
 }
 
-// bitTest reports whether the decision is only whether any bit of a mask is set. One JSET on the bare word decides
-// this.
+// bitTest reports whether the decision is only whether any bit of a mask is set. A single JSET on the unmasked word can
+// make this decision.
 func (c *compiler) bitTest(n *node) bool {
 	k := c.casesOf(n)
 	return n.v.and != 1<<32-1 && n.v.xor == 0 && len(k) == 2 && (k[1].lo == 1 || k[1].lo == n.v.and && n.v.and&(n.v.and-1) == 0)
 }
 
-// enter returns a label that leads to t from code with the value have in the accumulator. If t needs another value, it
-// is the label of instructions that load that value.
+// enter returns a label that leads to t from code whose accumulator holds the value have. If t needs another value, the
+// label leads to instructions that load this value.
 func (c *compiler) enter(t target, have view) label {
 	if t.v.word == 0 || t.v == have {
 		return t.at

@@ -18,8 +18,8 @@ type Decoded struct {
 // String returns the call with its arguments.
 func (d *Decoded) String() string { return d.Call + "(" + strings.Join(d.Args, ", ") + ")" }
 
-// Decode names a call and its arguments. It shows constants by name, and memory to which a pointer leads as "…". A path
-// it shows as text returns it, in Go's quotes. text returns false if it does not know the path; text may be nil.
+// Decode names a call and its arguments. It shows constants by name, and memory behind a pointer as "…". For a path it
+// calls text, and shows the result in Go's quotes. text returns false if it does not know the path; text may be nil.
 func Decode(d *Data, text func(addr uint64) (string, bool)) Decoded {
 	abi, nr := abiNumber(d)
 	id := numberID(abi, nr)
@@ -43,8 +43,8 @@ func Decode(d *Data, text func(addr uint64) (string, bool)) Decoded {
 }
 
 // Constants returns, for each argument of a call, a mask of the bits that are constants such as flags. For other
-// arguments, such as descriptors, sizes and addresses, the mask is 0. Calls with equal numbers, architectures and
-// constants are of one kind.
+// arguments, such as descriptors, sizes and addresses, the mask is 0. Calls with the same number, architecture and
+// constants count as the same kind.
 func Constants(audit uint32, nr int32) (mask [6]uint64) {
 	abi, n := abiNumber(&Data{Nr: nr, Arch: audit})
 	id := numberID(abi, n)
@@ -99,7 +99,7 @@ func widthMask(typ byte, abi Arch) uint64 {
 func (a *argument) text(read func(uint64) (string, bool)) string {
 	v := a.value & widthMask(a.typ, a.abi)
 	switch {
-	case a.name == "nonce": // a secret of the launcher is not shown
+	case a.name == "nonce": // the nonce is a secret of the launcher
 		return "…"
 	case a.typ == 'p':
 		return a.pointer(v, read)

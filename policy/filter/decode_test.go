@@ -67,7 +67,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// TestFamilies has every family of the table in use: its arguments exist, and its names too.
+// TestFamilies checks that every family of the table is in use: its arguments and its names must exist.
 func TestFamilies(t *testing.T) {
 	for i := range families {
 		f := &families[i]
@@ -99,7 +99,7 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// TestConstantArguments has masks as wide as the kernel reads the arguments.
+// TestConstantArguments checks that each mask has the width in which the kernel reads the argument.
 func TestConstantArguments(t *testing.T) {
 	tests := []struct {
 		arch Arch
@@ -122,7 +122,8 @@ func TestConstantArguments(t *testing.T) {
 	}
 }
 
-// TestDecodeAny decodes every call of every table with random arguments: never a line break, never without an end.
+// TestDecodeAny decodes every call of every table with random arguments. The text must contain no line break, and must
+// not be too long.
 func TestDecodeAny(t *testing.T) {
 	g := gen{rand.New(rand.NewPCG(1, 2))}
 	for a := AMD64; a <= X32; a++ {

@@ -1,11 +1,11 @@
 package filter
 
-// The compiler emits programs from the end. The targets of a jump exist before the jump, so it knows every distance.
-// out[0] is the last instruction, and the position of an instruction is its index in out.
+// The compiler emits programs from the end. So the targets of a jump exist before the jump, and the compiler knows
+// every distance. out[0] is the last instruction of the program. The position of an instruction is its index in out.
 //
-// If a verdict depends only on the call's number, the way to it uses only loads of nr and arch, JEQ, JGE, JGT, JSET,
+// If a verdict depends only on the call's number, the path to it uses only loads of nr and arch, JEQ, JGE, JGT, JSET,
 // JA, AND and RET. The kernel (kernel/seccomp.c, seccomp_cache_prepare, Linux 5.11) evaluates exactly these
-// instructions for every number when it loads the filter, and then never runs the filter for calls that are always
+// instructions for every number when it loads the filter. It then never runs the filter for calls that are always
 // allowed.
 
 // label is the target of a jump, as a position in out. A negative label stands for an action or a check, which the
@@ -50,8 +50,8 @@ func (e *emitter) emit(code uint16, k uint32) label {
 	return label(len(e.out) - 1)
 }
 
-// near returns a position for l that the next instruction can jump to over at most 255-slack others. It emits at most
-// one instruction: another RET, which costs no more than a jump to the earlier RET would, or a long jump.
+// near returns a position for l that the next instruction can jump to, even if 255-slack instructions come in between.
+// It emits at most one instruction: a long jump, or another RET, which costs no more than a jump to the earlier RET.
 func (e *emitter) near(l label, slack int) int {
 	if l >= 0 {
 		if len(e.out)-int(l)-1 <= 255-slack {
@@ -105,15 +105,15 @@ func (e *emitter) program() []Insn {
 	return p
 }
 
-// segment gives the target for values of the accumulator from lo up to the next segment.
+// segment is the target for values of the accumulator from lo up to the next segment.
 type segment struct {
 	lo uint32
 	to label
 }
 
 // A unit is a range of segments that a chain of at most maxChain JEQs decides. All values of the range have the same
-// target, except for at most maxChain single values. In a chain, a single value costs one JEQ. As segments it would
-// cost two JGEs. So the chains keep the program short, and the tree over the units keeps it shallow.
+// target, except for at most maxChain single values. In a chain, a single value costs one JEQ. As a segment of the
+// tree, it would cost two JGEs. So the chains keep the program short, and the tree over the units keeps it shallow.
 const maxChain = 3
 
 type unit struct {
@@ -154,7 +154,7 @@ func (c *compiler) tree(v view, segs []segment) label {
 
 func (c *compiler) subtree(v view, from, to int) label {
 	if to-from == 1 {
-		return c.chain(v, c.units[from]) // a copy, because emitting a check may move the slice
+		return c.chain(v, c.units[from]) // a copy, because the emission of a check may move the slice
 	}
 	mid := (from + to) / 2
 	lo := c.units[mid].lo
@@ -171,8 +171,8 @@ func (c *compiler) chain(v view, u unit) label {
 	return l
 }
 
-// madeTest is a conditional jump of a check, and its position. It holds no view, because each jump to the test first
-// loads the value that the test expects.
+// madeTest is a conditional jump of a check, and its position. It does not record a view, because each jump to the test
+// first loads the value that the test expects.
 type madeTest struct {
 	code uint16
 	k    uint32
@@ -180,11 +180,11 @@ type madeTest struct {
 	at   label
 }
 
-// remembered is how many of the latest tests, and of the latest entries, the compiler searches for an equal one.
+// remembered is how many of the latest tests and entries the compiler searches for an equal one.
 const remembered = 256
 
-// test emits a conditional jump on v, or returns the label of an equal earlier one. So calls with the same rules
-// share their checks, in whole or in part, and also across architectures.
+// test emits a conditional jump on v. If it has already emitted an equal jump, it returns the label of that jump
+// instead. So calls with the same rules share their checks, in whole or in part, even on different architectures.
 func (c *compiler) test(v view, code uint16, k uint32, t, f label) label {
 	if t == f || v.word == 0 {
 		return c.cond(code, k, t, f)

@@ -6,7 +6,7 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Explain says what the Spec decides for one call, and by which of its items or rules. The error is an Errors.
+// Explain says what the Spec decides for one call, and which of its items or rules decide. The error is an Errors.
 func Explain(spec Spec, arch Arch, d Data) (Verdict, error) {
 	c, err := newCompiler(&spec, arch)
 	if err != nil {
@@ -19,8 +19,8 @@ func Explain(spec Spec, arch Arch, d Data) (Verdict, error) {
 	return v, nil
 }
 
-// Expected reports whether a quiet rule denies the call: its condition does not hold, or it fixes an action that
-// denies the call. It does not matter whether something else denies the call too.
+// Expected reports whether a quiet rule denies the call: the rule's condition is false, or the rule fixes an action
+// that denies the call. It makes no difference whether something else also denies the call.
 func Expected(spec Spec, arch Arch, d Data) bool {
 	s := Spec{Default: Action{Kind: Allow}, Unknown: Action{Kind: Allow}, Foreign: spec.Foreign}
 	for _, r := range spec.Rules {

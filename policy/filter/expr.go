@@ -301,8 +301,8 @@ func (p *parser) argOperand(at int, name string, index int, width byte) operand 
 	return operand{kind: isTerm, col: at, t: t}
 }
 
-// narrow reports whether the kernel reads only the low half of each argument: on 32-bit ABIs, and for x32's own calls
-// (from number 512 on), which are the calls of the 32-bit ABI.
+// narrow reports whether the kernel reads only the low half of each argument. It does so on 32-bit ABIs, and for x32's
+// own calls (from number 512 on), because these are the calls of the 32-bit ABI.
 func narrow(abi Arch, call uint16) bool {
 	if abi != X32 {
 		return abi.is32()
@@ -315,12 +315,12 @@ func narrow(abi Arch, call uint16) bool {
 	return false
 }
 
-// split reports whether an argument takes two registers of a 32-bit ABI, or follows one that does.
+// split reports whether an argument takes two registers of a 32-bit ABI, or comes after an argument that does.
 func (p *parser) split(index int) bool {
 	if !p.arch.is32() && p.arch != X32 {
 		return false
 	}
-	if p.arch == X32 { // compat_sys_preadv64v2 and similar calls: the position takes one register; later arguments move
+	if p.arch == X32 { // compat_sys_preadv64v2 and others: the position takes one register; later arguments move
 		return index >= 3 && strings.HasPrefix(tables.CallArgs[p.call], "fd:u iov:p iovcnt:L pos_l:L")
 	}
 	i := 0
@@ -347,7 +347,7 @@ func (p *parser) callOf(at int, name string) operand {
 	for n := 0; p.err == nil && p.tok != tokRparen; n++ {
 		if n > 0 {
 			if p.expect(tokComma, "comma or )"); p.tok == tokRparen {
-				break // Go allows a comma at the end
+				break // as in Go, a comma may come at the end
 			}
 		}
 		x := p.binary(1)
@@ -400,7 +400,7 @@ var conversions = [...]struct {
 	signed bool
 }{{"uint8", 8, false}, {"uint16", 16, false}, {"uint32", 32, false}, {"uint64", 64, false}, {"int32", 32, true}, {"int64", 64, true}}
 
-// apply returns x op y.
+// apply returns the result of x op y.
 func (p *parser) apply(op token, at int, x, y operand) operand {
 	x2 := x
 	switch prec := op.precedence(); {

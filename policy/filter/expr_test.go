@@ -44,7 +44,7 @@ func TestExpr(t *testing.T) {
 		{"prctl", "in(3, 1, 2, 3,)", [6]uint64{}, true},
 		{"prctl", "-8 / 3 == -2 && -8 % 3 == -2 && 1<<63>>63 == 1 && -1>>5 == -1 && 6 &^ 2 == 4 && ^0 == -1 && ~1 == -2 && +3 == 3 && 2*3-1 == 5", [6]uint64{}, true},
 		{"prctl", "0x_ff == 0b1111_1111 && 0o17 == 017", [6]uint64{}, true},
-		{"kcmp", "type == 0", [6]uint64{1, 1, 0}, true}, // a keyword of Go
+		{"kcmp", "type == 0", [6]uint64{1, 1, 0}, true}, // an argument has the name of a keyword of Go
 	} {
 		k := &conds{}
 		r, err := parseExpr(k, c.expr, callID(c.call), AMD64)
@@ -155,7 +155,8 @@ func TestCheckRule(t *testing.T) {
 	}
 }
 
-// A hostile expression ends soon, with an error or a condition of bounded size.
+// TestHostileExpr checks that the parser ends soon for a hostile expression, with an error or with a condition of
+// bounded size.
 func TestHostileExpr(t *testing.T) {
 	for _, s := range []string{
 		strings.Repeat("reg0 == 1 || ", 5000) + "true",

@@ -85,7 +85,7 @@ func (p *parser) word() {
 	}
 }
 
-// operators lists the operators. One of two characters comes before the one that is its first character.
+// operators lists the operators. An operator of two characters comes before the operator that is its first character.
 var operators = [...]struct {
 	text string
 	tok  token
@@ -148,7 +148,7 @@ func (n number) magnitude() uint64 {
 	return n.bits
 }
 
-// signed makes a number from a magnitude and a sign; ok is false if it does not fit.
+// signed makes a number from a magnitude and a sign; ok is false if the number does not fit.
 func signed(mag uint64, neg bool) (n number, ok bool) {
 	if !neg || mag == 0 {
 		return number{mag, false}, true

@@ -7,8 +7,9 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Lint returns the warnings of Compile, and others that take too long to find at a launch: rules that contradict each
-// other, conditions that are always or never true, and a filter under which nothing can start. The error is an Errors.
+// Lint returns the warnings of Compile, and further warnings that take too long to find at a launch: rules that
+// contradict each other, conditions that are always or never true, and a filter under which nothing can start. The
+// error is an Errors.
 func Lint(spec Spec, arch Arch) ([]Warning, error) {
 	p, err := Compile(spec, arch)
 	if err != nil {
@@ -70,8 +71,8 @@ func (c *compiler) lintAfter(i int) {
 	}
 }
 
-// overrides reports whether two rules come from different files. The file of the later rule then overrides an inherited
-// rule on purpose, so no warning is needed.
+// overrides reports whether two rules come from different files. If so, the later file overrides an inherited rule on
+// purpose, and no warning is needed.
 func overrides(own, inherited string) bool {
 	file := func(from string) string { return from[:max(0, strings.LastIndexByte(from, ':'))] }
 	return file(own) != file(inherited)
@@ -86,8 +87,8 @@ func (c *conds) possible(r ref) bool {
 	return s.solve([]ref{r}, nil)
 }
 
-// solver looks for values that satisfy conditions. It keeps a range for each view. Two masks of one argument are two
-// views, so it does not find a contradiction between them.
+// solver looks for values that satisfy conditions. It keeps a range for each view (an argument with a mask). Two masks
+// of one argument are two views, so the solver does not find a contradiction between them.
 type solver struct {
 	*conds
 	steps int

@@ -54,7 +54,7 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// TestPossible: what is called impossible is satisfied by nothing that is tried.
+// TestPossible tries many arguments, and checks that none satisfies a condition that possible calls impossible.
 func TestPossible(t *testing.T) {
 	impossible := 0
 	for seed := range uint64(4000) {

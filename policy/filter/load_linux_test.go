@@ -14,7 +14,8 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// loadEnv makes the test binary a child that loads the filter named by it and tries calls.
+// loadEnv is the variable that turns the test binary into a child. The child loads the filter that the variable names
+// and tries calls.
 const loadEnv = "CORDON_TEST_LOAD"
 
 func TestMain(m *testing.M) {
@@ -25,7 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// loadable are filters for the kernel to check; Go's runtime goes on under them, so they allow what it needs.
+// loadable returns filters for the kernel to check. Each allows the calls that Go's runtime needs, because the runtime
+// continues under the filter.
 func loadable() map[string]Spec {
 	big := dockerSpec()
 	big.Rules = append(big.Rules, Rule{Call: "mremap", Expr: "old_size <= new_size && old_size ^ 1 != flags"})
@@ -39,7 +41,7 @@ func loadable() map[string]Spec {
 	return map[string]Spec{"docker": dockerSpec(), "default": defaultSpec(), "big": big}
 }
 
-// TestKernel has the running kernel take the compiled filters, in a child, and tries some calls under them.
+// TestKernel loads the compiled filters into the running kernel, in a child, and tries some calls under them.
 func TestKernel(t *testing.T) {
 	if _, ok := ParseArch(runtime.GOARCH); !ok {
 		t.Skip("no table for " + runtime.GOARCH)
@@ -54,7 +56,7 @@ func TestKernel(t *testing.T) {
 	}
 }
 
-// TestKernelX32 makes a call by an x32 number: the kernel must kill the process.
+// TestKernelX32 checks that the kernel kills a process that makes a call by an x32 number.
 func TestKernelX32(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("x32 is amd64's")
@@ -67,7 +69,7 @@ func TestKernelX32(t *testing.T) {
 	}
 }
 
-// loadAndTry never returns.
+// loadAndTry loads a filter and tries calls in this process. It never returns.
 func loadAndTry(name string) {
 	arch, _ := ParseArch(runtime.GOARCH)
 	spec, x32 := loadable()[name], name == "x32"
@@ -101,7 +103,7 @@ func die(msg string) {
 	os.Exit(0)
 }
 
-// TestInsnLayout: launchers hand the slice to the kernel as it is.
+// TestInsnLayout checks the memory layout of Insn, because launchers pass a slice of Insn to the kernel.
 func TestInsnLayout(t *testing.T) {
 	if unsafe.Sizeof(Insn{}) != unix.SizeofSockFilter || unsafe.Offsetof(Insn{}.K) != unsafe.Offsetof(unix.SockFilter{}.K) || unsafe.Offsetof(Insn{}.Jf) != unsafe.Offsetof(unix.SockFilter{}.Jf) {
 		t.Error("Insn is not struct sock_filter")

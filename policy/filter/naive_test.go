@@ -13,10 +13,10 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// This file decides calls and conditions the slow way, straight from the documentation of Spec and of the expression
-// language, with go/parser, big integers and maps. The compiler shares nothing with it but the tables.
+// This file decides calls and conditions in a slow and simple way, directly by the documentation of Spec and of the
+// expression language. It uses go/parser, big integers and maps. It shares only the tables with the compiler.
 
-// naive decides one call.
+// naive returns the decision about one call.
 func naive(s *Spec, native Arch, d *Data) Action {
 	deflt, unknown := s.Default, s.Unknown
 	if deflt.Kind == Unset {
@@ -68,7 +68,7 @@ type naiveSpec struct {
 	*Spec
 	native, abi Arch
 	denied      Action
-	open        bool // what is not named passes
+	open        bool // calls that the Spec does not name are allowed
 }
 
 func (n naiveSpec) names(items []Item, call string) bool {
@@ -82,7 +82,7 @@ func (n naiveSpec) names(items []Item, call string) bool {
 
 func (n naiveSpec) allows(call string) bool { return n.names(n.Allow, call) }
 
-// bases are the calls that call is another form of on a 32-bit ABI.
+// bases returns the calls of which call is a variant on a 32-bit ABI.
 func bases(call string) (b []string) {
 	for _, v := range tables.Variants {
 		if tables.CallNames[v.Other] == call {
@@ -101,7 +101,7 @@ func (n naiveSpec) denies(call string) bool {
 	return false
 }
 
-// ruled is the call whose rules hold for this one, or "".
+// ruled returns the call whose rules apply to this call, or "".
 func (n naiveSpec) ruled(call string) string {
 	for _, b := range append([]string{call}, bases(call)...) {
 		for _, r := range n.Rules {
@@ -113,7 +113,7 @@ func (n naiveSpec) ruled(call string) string {
 	return ""
 }
 
-// bypass reports whether call does the work of another that is not freely allowed.
+// bypass reports whether call does the work of another call that is not freely allowed.
 func (n naiveSpec) bypass(call string) bool {
 	for _, m := range tables.Multiplexed {
 		if other := tables.CallNames[m.Other]; tables.CallNames[m.Call] == call && (n.denies(other) || n.ruled(other) != "" || !n.allows(other) && !n.open) {
@@ -123,7 +123,7 @@ func (n naiveSpec) bypass(call string) bool {
 	return false
 }
 
-// rules gives the most severe result of the rules; of several fixed actions of one kind the last.
+// rules returns the most severe result of the rules. Of several fixed actions of the same kind it returns the last.
 func (n naiveSpec) rules(call string, d *Data) Action {
 	base, worst := n.ruled(call), Action{Kind: Allow}
 	for _, r := range n.Rules {
@@ -159,12 +159,12 @@ func (n naiveSpec) rule(r *Rule, call string, d *Data) (a Action, fixed bool) {
 	return other, false
 }
 
-// naiveValue is a condition (b), or a number of width bits (0: a constant, without bounds).
+// naiveValue is a condition (b) or a number of width bits. If width is 0, it is a constant without bounds.
 type naiveValue struct {
 	isBool, b bool
 	v         *big.Int
-	width     uint // as declared
-	room      uint // as the ABI has it
+	width     uint // the declared width
+	room      uint // the width on the ABI
 	signed    bool
 }
 
@@ -283,13 +283,13 @@ func (n naiveCall) arg(i int, width byte) naiveValue {
 	return r.wrap()
 }
 
-// wrap brings a number back to its width.
+// wrap reduces a number to its width.
 func (v naiveValue) wrap() naiveValue {
 	if v.width == 0 {
 		return v
 	}
 	m := new(big.Int).Lsh(big.NewInt(1), v.room)
-	v.v = new(big.Int).Mod(v.v, m) // never negative
+	v.v = new(big.Int).Mod(v.v, m) // the result is never negative
 	if v.signed && v.v.Bit(int(v.room)-1) == 1 {
 		v.v.Sub(v.v, m)
 	}
@@ -365,7 +365,7 @@ func (n naiveCall) binary(op gotoken.Token, x, y naiveValue) naiveValue {
 	return r.wrap()
 }
 
-// naiveCompare compares numbers; == and != take a constant for its bits, so that -1 equals 0xffffffff.
+// naiveCompare compares numbers. == and != compare the bits of a constant, so -1 equals 0xffffffff.
 func naiveCompare(op gotoken.Token, x, y naiveValue) bool {
 	if op == gotoken.EQL || op == gotoken.NEQ {
 		if x.width == 0 {

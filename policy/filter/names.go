@@ -8,7 +8,7 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// noCall is an id that no call has.
+// noCall is an id that does not belong to any call.
 const noCall = ^uint16(0)
 
 // nameHash returns the FNV-1a hash of a name, folded. gen fills tables.CallHash by the same function.
@@ -31,7 +31,7 @@ func callID(name string) uint16 {
 			return v - 1
 		}
 	}
-	if name == "sync_file_range2" { // the other name of the same call
+	if name == "sync_file_range2" { // both are names of the same call
 		return callID("arm_sync_file_range")
 	}
 	return noCall
@@ -120,8 +120,8 @@ func Suggest(name string) string {
 	return closest(name, tables.CallNames[:])
 }
 
-// closest returns the name with the fewest edits from s, or "" if it takes more than 4 edits or more than a third of
-// the length of s.
+// closest returns the name with the fewest edits from s. It returns "" if more than 4 edits are needed, or more edits
+// than a third of the length of s.
 func closest(s string, names []string) string {
 	best, limit := "", min(len(s)/3, 4)+1
 	if len(s) > 64 {
@@ -135,8 +135,8 @@ func closest(s string, names []string) string {
 	return best
 }
 
-// edits returns how many edits turn a into b, but at most limit. An edit inserts, removes or replaces a character, or
-// exchanges it with the next one.
+// edits returns how many edits turn a into b, or limit if more are needed. An edit inserts, removes or replaces a
+// character, or exchanges it with the next one.
 func edits(a, b string, limit int) int {
 	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
 		return limit
@@ -184,7 +184,7 @@ func Members(group string) (calls []string) {
 	return calls
 }
 
-// Names reports whether an item of a list, a call or a group, names a call.
+// Names reports whether an item of a list names a call: the item is the call, or a group that contains it.
 func Names(item, call string) bool {
 	if item == call {
 		return true
@@ -287,7 +287,7 @@ func Params(call string) (params []Param) {
 	return params
 }
 
-// VariantOf lists the calls whose denials and rules also apply to call: for setuid32, setuid.
+// VariantOf lists the calls whose denials and rules also apply to call. For setuid32 it returns setuid.
 func VariantOf(call string) (bases []string) {
 	id := callID(call)
 	for i := range tables.Variants {

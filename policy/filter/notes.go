@@ -8,9 +8,9 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Notes returns a note for each instruction of a Program that was compiled from spec. The note says what the
-// instruction is about: the call whose number it compares, the argument that it loads, or the rule to which it
-// belongs. Notes follows every number of every table through the program.
+// Notes returns a note for each instruction of a Program that was compiled from spec. The note says for what the
+// instruction is used: the call whose number it compares, the argument that it loads, or the rule to which it belongs.
+// Notes follows every number of every table through the program.
 func Notes(spec Spec, p *Program) ([]string, error) {
 	c, err := newCompiler(&spec, p.Arch)
 	if err != nil {
@@ -40,7 +40,7 @@ func (c *compiler) abis() []Arch {
 	return all
 }
 
-// user is a call for which an instruction of a check is executed.
+// user is a call for which the program executes an instruction of a check.
 type user struct {
 	abi  Arch
 	call uint16
@@ -79,7 +79,7 @@ func (w *walker) walk(abi Arch, n tables.Numbered) {
 	}
 }
 
-// check follows both ways at each jump.
+// check follows both branches of each jump.
 func (w *walker) check(pc int, u user) {
 	for ; pc < len(w.p.Insns) && !w.seen[pc]; pc++ {
 		w.seen[pc] = true
@@ -143,7 +143,7 @@ func (c *compiler) numberNote(in *Insn, abis *[X32 + 1]bool) string {
 	return name
 }
 
-// argName returns the argument's name if all its users agree on it.
+// argName returns the argument's name if all calls that use the instruction have the same name for it.
 func argName(users []user, arg int) (name string) {
 	for i, u := range users {
 		p := parser{arch: u.abi, call: u.call}

@@ -6,7 +6,7 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// QueryOf returns the query about a call that was made, with all its arguments.
+// QueryOf returns the query about an actual call, with all its arguments.
 func QueryOf(d *Data) *Query {
 	abi, nr := abiNumber(d)
 	q := &Query{ABI: abi, Nr: uint32(d.Nr)}
@@ -23,16 +23,16 @@ func QueryOf(d *Data) *Query {
 	return q
 }
 
-// Opening says what a change of a Spec newly allows for one call: every class of arguments that was denied and now
-// passes.
+// Opening says what a change of a Spec newly allows for one call: every class of arguments that was denied before and
+// passes now.
 type Opening struct {
 	Call     string
 	Cases    []Case // the cases that pass now and did not pass before
 	Narrowed string // why the cases are not exact; "" if they are exact
 }
 
-// Opened lists what after allows and before did not, sorted by the calls' names, on the architecture and the foreign
-// architectures of each Spec. The error is an Errors.
+// Opened lists what the Spec after allows and the Spec before denies, sorted by the calls' names. It compares the calls
+// of the architecture and of the foreign architectures of each Spec. The error is an Errors.
 func Opened(before, after Spec, arch Arch) ([]Opening, error) {
 	was, err := Decisions(before, arch)
 	if err != nil {
@@ -78,7 +78,7 @@ func passesNow(a, b *Decision) (out []Case) {
 	return out
 }
 
-// overlap returns the values for which both tests hold; ok is false if there are none.
+// overlap returns the test that holds if both tests hold; ok is false if they never hold together.
 func overlap(a, b *[6]Masked) (both [6]Masked, ok bool) {
 	for i := range a {
 		if common := a[i].Mask & b[i].Mask; a[i].Value&common != b[i].Value&common {
@@ -100,7 +100,7 @@ func Always(call, expr string, arch Arch) bool {
 	return err == nil && !c.possible(c.not(r))
 }
 
-// Fails reports whether a rule by itself denies the query's call, whatever the unknown arguments are.
+// Fails reports whether a rule alone denies the query's call, whatever the values of the unknown arguments are.
 func Fails(r Rule, arch Arch, q *Query) bool {
 	if !Names(r.Call, q.Call) {
 		return false

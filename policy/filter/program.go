@@ -53,7 +53,7 @@ func Encode(insns []Insn) string {
 	return string(b)
 }
 
-// Warning is a part of a Spec that has no effect, or another effect than it seems to have.
+// Warning is about a part of a Spec that has no effect, or a different effect than it seems to have.
 type Warning struct {
 	From []string // the positions of the rules concerned, in order
 	Msg  string
@@ -68,7 +68,7 @@ type Data struct {
 	Args [6]uint64
 }
 
-// Verdict is the answer to one call, and why.
+// Verdict is the decision about one call, with the reason.
 type Verdict struct {
 	Action Action
 	Call   string   // its name; "" if the number is not in the table
@@ -83,13 +83,13 @@ type Decider uint8
 
 // The deciders, in Spec's order.
 const (
-	ByArch        Decider = iota // another architecture, or x32, that is not in Foreign
+	ByArch        Decider = iota // the call is of another architecture, or of x32, that is not in Foreign
 	ByUnknown                    // the number is in no table
 	ByDeny                       // an item of Deny
 	ByMultiplexer                // socketcall or ipc, because not every call that it can make is allowed without conditions
 	ByRule                       // the rules about the call
 	ByAllow                      // an item of Allow
-	ByDefault                    // the default, because nothing names the call
+	ByDefault                    // the default applies, because nothing names the call
 )
 
 // Asm prints the program in the syntax of the kernel's BPF assembler (Documentation/networking/filter.rst), one
@@ -115,7 +115,7 @@ func (p *Program) Asm(notes []string) string {
 	return b.String()
 }
 
-// targets marks the instructions that something jumps to.
+// targets marks the instructions that are targets of a jump.
 func (p *Program) targets() []bool {
 	t := make([]bool, len(p.Insns)+256)
 	for i, in := range p.Insns {

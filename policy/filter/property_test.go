@@ -98,7 +98,7 @@ func (g gen) term(args []string) string {
 	return t
 }
 
-// text is an expression that may or may not be valid.
+// text returns an expression that may or may not be valid.
 func (g gen) text(args []string, depth int) string {
 	if depth > 0 {
 		switch g.IntN(4) {
@@ -124,7 +124,7 @@ func (g gen) text(args []string, depth int) string {
 	return g.term(args) + " " + pick(g, []string{"==", "!=", "<", "<=", ">", ">="}) + " " + with
 }
 
-// expr is an expression that is valid for call on every ABI.
+// expr returns an expression that is valid for call on every ABI.
 func (g gen) expr(call string, depth int) string {
 	for range 200 {
 		e := g.text(Args(call), g.IntN(depth+1))
@@ -160,8 +160,8 @@ func (g gen) args() (a [6]uint64) {
 	return a
 }
 
-// compare holds the program against the naive reading of s, on every architecture, every number to 1023, x32's and
-// some others, with several arguments for the calls that have rules.
+// compare compares the program with the naive reading of s. It tries every architecture, every number up to 1023,
+// numbers of x32 and some others. For calls that have rules it tries several arguments.
 func compare(t *testing.T, g gen, s *Spec, native Arch, rounds int) {
 	t.Helper()
 	p, err := Compile(*s, native)
@@ -265,7 +265,7 @@ func FuzzCompile(f *testing.F) {
 	})
 }
 
-// TestRandomExprs holds conditions against go/parser and big integers, on many arguments each.
+// TestRandomExprs compares conditions with an evaluation by go/parser and big integers, on many arguments each.
 func TestRandomExprs(t *testing.T) {
 	n, valid := 20000, 0
 	if testing.Short() {
@@ -283,7 +283,7 @@ func TestRandomExprs(t *testing.T) {
 	}
 }
 
-// holdExpr compares one expression with naiveExpr, if the parser takes it.
+// holdExpr compares an expression with naiveExpr, if the parser accepts the expression.
 func holdExpr(t *testing.T, g gen, call, src string, abi Arch) bool {
 	t.Helper()
 	c := &conds{}
@@ -311,8 +311,8 @@ func holdExpr(t *testing.T, g gen, call, src string, abi Arch) bool {
 	return true
 }
 
-// onlyRule is a program that allows one call under one condition; nil where the ABI has no filters or calls of its own,
-// or denies the call whatever the condition.
+// onlyRule returns a program that allows one call under one condition. It returns nil if the ABI has no filters of its
+// own or lacks the call, or if the program denies the call whatever the condition is.
 func onlyRule(t *testing.T, call, src string, abi Arch) (*Program, int32) {
 	t.Helper()
 	n, ok := Number(abi, call)
@@ -326,7 +326,7 @@ func onlyRule(t *testing.T, call, src string, abi Arch) (*Program, int32) {
 	return p, int32(n)
 }
 
-// TestJumpDistances has conditional jumps of every length around the longest that an instruction can make.
+// TestJumpDistances compiles conditional jumps of every length around the longest that an instruction can make.
 func TestJumpDistances(t *testing.T) {
 	g := gen{rand.New(rand.NewPCG(5, 6))}
 	expr := "reg0 != 1"
@@ -354,7 +354,7 @@ func FuzzExpr(f *testing.F) {
 		f.Add(s, uint8(3), uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, src string, call uint8, seed uint64) {
-		if strings.Contains(src, "//") || strings.Contains(src, "/*") { // Go's comments are none of ours
+		if strings.Contains(src, "//") || strings.Contains(src, "/*") { // only go/parser accepts comments
 			return
 		}
 		g := gen{rand.New(rand.NewPCG(seed, 1))}

@@ -24,7 +24,7 @@ type QueryArg struct {
 	Pointer bool // the argument is an address, and no filter sees what is there
 }
 
-// ParseQuery reads
+// ParseQuery parses a question about a call:
 //
 //	keyctl    435    socket(AF_INET, SOCK_STREAM, 0)    openat(AT_FDCWD, "/x", flags=O_RDONLY)    kill(_, SIGTERM)
 //
@@ -121,7 +121,7 @@ func (q *Query) name() {
 	}
 	p := parser{arch: q.ABI, call: callID(q.Call)}
 	for i, f := range strings.Fields(tables.CallArgs[p.call]) {
-		if !p.split(i) { // an argument that takes two registers has none of its own
+		if !p.split(i) { // an argument in two registers has no single register
 			q.Args[i].Name, q.Args[i].Pointer = f[:len(f)-2], f[len(f)-1] == 'p'
 		}
 	}

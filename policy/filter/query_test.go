@@ -12,7 +12,7 @@ func TestParseQuery(t *testing.T) {
 		abi  Arch
 		nr   uint32
 		call string
-		args string // NAME=VALUE of those that are known
+		args string // NAME=VALUE for each known argument
 	}{
 		{"keyctl", AMD64, 250, "keyctl", ""},
 		{"keyctl()", AMD64, 250, "keyctl", ""},
@@ -116,12 +116,13 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// holdAsk compares Ask with the program: every example leads to its action, and nothing leads to any other.
+// holdAsk compares Ask with the program. Every example must lead to its action, and no arguments may lead to an action
+// that Ask does not return.
 func holdAsk(t *testing.T, g gen, s *Spec, native Arch) {
 	t.Helper()
 	p, err := Compile(*s, native)
 	if err != nil {
-		return // said elsewhere
+		return // another test reports this error
 	}
 	for range 20 {
 		call := pick(g, someCalls)
@@ -189,7 +190,8 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// TestNotes: the first load of each check names its call and rule, each comparison of a number a call.
+// TestNotes checks that the note of each first load names the call and the rule of the check, and that the note of each
+// comparison of a number names a call.
 func TestNotes(t *testing.T) {
 	s := Spec{Allow: items("@system-service"), Foreign: []Arch{I386, X32}, Rules: []Rule{
 		{Call: "socket", Expr: "family == AF_UNIX", From: "p.yaml:7"}, {Call: "mmap", Expr: "prot & PROT_EXEC == 0", From: "p.yaml:8"},

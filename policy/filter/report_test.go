@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// TestReport holds the filter with Report against the one without: where that one gives an errno, this one notifies or
-// gives the same; everything else is the same. A call that is denied is never let through.
+// TestReport compares the filter with Report to the filter without. If the latter returns an errno, the former must
+// notify or return the same errno. Everything else must be the same. The filter must never allow a call that was
+// denied.
 func TestReport(t *testing.T) {
 	for seed := range uint64(300) {
 		g := gen{rand.New(rand.NewPCG(seed, 14))}
@@ -19,7 +20,7 @@ func holdReport(t *testing.T, g gen, spec Spec, native Arch, seed uint64) {
 	t.Helper()
 	plain, err := Compile(spec, native)
 	if err != nil {
-		return // TestRandomSpecs judges errors
+		return // TestRandomSpecs checks errors
 	}
 	spec.Report = true
 	report, err := Compile(spec, native)
@@ -84,7 +85,8 @@ func TestReported(t *testing.T) {
 	}
 }
 
-// What an auditor's filter lets pass is what the profile's lets pass; everything else is shown, and nothing denied.
+// TestAudited checks the filter of an audit. It must allow what the profile's filter allows, notify the auditor of
+// everything else, and deny nothing.
 func TestAudited(t *testing.T) {
 	for _, spec := range []Spec{
 		{},

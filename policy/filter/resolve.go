@@ -268,7 +268,7 @@ func (c *compiler) condOn(r *rule, call uint16) ref {
 	switch {
 	case err == nil:
 		return cond
-	case call != r.call: // the variant has other arguments: it is denied, so that it cannot evade the rule
+	case call != r.call: // the variant has other arguments, so it is denied
 		c.warn("on "+c.abi.String()+" "+tables.CallNames[call]+" is denied: the rule for "+tables.CallNames[r.call]+" cannot be applied to it", c.spec.Rules[r.index].From)
 		return refFalse
 	}
@@ -278,7 +278,7 @@ func (c *compiler) condOn(r *rule, call uint16) ref {
 	return refFalse
 }
 
-// hasStruct reports whether the call is an old call of i386 that takes a pointer to its arguments.
+// hasStruct reports whether the call is an old call of i386 that takes one pointer to all its arguments.
 func hasStruct(call uint16) bool {
 	return tables.CallNames[call] == "mmap" || tables.CallNames[call] == "select"
 }

@@ -27,7 +27,7 @@ type Action struct {
 
 // Spec describes a filter. The zero Spec allows nothing.
 //
-// A call is decided in this order:
+// The filter decides about a call in this order:
 //
 //  1. A call of another architecture, or with an x32 number, kills the process, unless Foreign lists the architecture.
 //  2. A number that is not in the architecture's table, in a hole or beyond its end, gets Unknown.
@@ -37,8 +37,8 @@ type Action struct {
 //  5. A call that Allow names is allowed.
 //  6. Any other call gets Default.
 //
-// On 32-bit ABIs, a denial or rule also covers the other calls that do the same work: one for setuid covers setuid32. A
-// multiplexer (socketcall, ipc) is denied unless every call that it can make is allowed without conditions.
+// On 32-bit ABIs, a denial or rule also covers the other calls that do the same work: a rule for setuid covers
+// setuid32. A multiplexer (socketcall, ipc) is denied unless every call that it can make is allowed without conditions.
 type Spec struct {
 	Default Action // unset means errno(EPERM)
 	Unknown Action // unset means errno(ENOSYS)
@@ -48,9 +48,9 @@ type Spec struct {
 	Rules   []Rule
 
 	// Report turns errno into notify, so that the launcher sees the call and answers it. The answer is what the same
-	// Spec without Report decides. Report does not change ENOSYS, unless ENOSYS is Default, nor Unknown: these results
-	// tell a program that the kernel lacks the call, and libc then uses another one (for example instead of clone3, at
-	// every new thread).
+	// Spec without Report decides. Report does not change Unknown, and it changes ENOSYS only if ENOSYS is Default.
+	// These results tell a program that the kernel lacks the call, and libc then uses another one (for example instead
+	// of clone3, at every new thread).
 	Report bool
 
 	// Audit turns everything that is not allowed into notify, so that an auditor sees the call and lets it continue.
@@ -58,8 +58,8 @@ type Spec struct {
 	// unless it is Default.
 	Audit bool
 
-	// Own is the call with which the launcher starts the program, or "" if there is none. Report does not change it,
-	// because nobody could answer it.
+	// Own is the call with which the launcher starts the program, or "" if there is none. Report does not change its
+	// action, because at that time nobody could answer a notification.
 	Own string
 }
 
@@ -76,15 +76,15 @@ type Rule struct {
 	Else Action // the action if the condition is false; unset means Spec.Default, or errno(EPERM) if that allows the call
 	From string // the place in the profile; may be empty
 
-	// Quiet says that the calls that the rule denies are expected; see Expected. It changes no decision.
+	// Quiet says that the user expects the rule's denials; see Expected. It changes no decision.
 	Quiet bool
 
 	byDefault bool // the rule stands for the Spec's Default: see Narrow
 }
 
-// Error is one thing wrong with a Spec.
+// Error is one fault in a Spec.
 type Error struct {
-	From string // the item or rule that is wrong; "" if there is none to name
+	From string // the item or rule that is wrong; "" if no single one is
 	Col  int    // the column in the rule's expression, in bytes from 1; 0 if the error is not in an expression
 	Msg  string
 	Hint string // what was probably meant, or what would help; may be empty

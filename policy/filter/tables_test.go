@@ -27,7 +27,7 @@ func TestTablesSorted(t *testing.T) {
 	}
 }
 
-// TestAnchors pins some numbers that every ABI's headers agree on.
+// TestAnchors checks the numbers of some calls, and that some calls do not exist on an architecture.
 func TestAnchors(t *testing.T) {
 	for _, c := range []struct {
 		arch Arch
@@ -63,14 +63,14 @@ func TestSince(t *testing.T) {
 			t.Errorf("%s: %q, want %q", call, got, want)
 		}
 	}
-	for i, n := range tables.CallNames { // numbers from 424 on are shared by all architectures, and none is older than 5.1
+	for i, n := range tables.CallNames { // all architectures share the numbers from 424 on, and 424 is new in 5.1
 		if nr, ok := Number(RISCV64, n); ok && nr >= 424 && tables.CallSince[i] == 0 {
 			t.Errorf("%s, number %d, has no release", n, nr)
 		}
 	}
 }
 
-// TestGroups says of each group what must and what must not be in it.
+// TestGroups checks for each group some calls that it must contain and some that it must not contain.
 func TestGroups(t *testing.T) {
 	for _, c := range []struct{ group, in, out string }{
 		{"@aio", "io_submit io_getevents", "io_uring_setup"},

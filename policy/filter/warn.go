@@ -76,12 +76,12 @@ func (c *compiler) warnClosed(m *tables.Pair) {
 	}
 }
 
-// detours lists calls whose work another call can do, with arguments behind a pointer, where a filter cannot check
-// them.
+// detours lists calls whose work another call can do. The other call takes the arguments behind a pointer, where a
+// filter cannot check them.
 var detours = [...]struct{ call, by string }{{"clone", "clone3"}, {"unshare", "clone3"}, {"open", "openat2"}, {"openat", "openat2"}}
 
-// warnDetours warns of rules that another call can evade. Unlike multiplexers, these other calls stay allowed: a rule
-// on openat may be meant only against mistakes, in a profile that also allows openat2.
+// warnDetours warns of rules that another call can evade. Unlike multiplexers, such a call stays allowed. For example,
+// a profile may use a rule on openat only against mistakes, and also allow openat2.
 func (c *compiler) warnDetours() {
 	for _, d := range detours {
 		call, by := callID(d.call), callID(d.by)
@@ -136,12 +136,12 @@ func ParseExpr(call, expr string) error {
 	return first
 }
 
-// Narrow adds rules about calls that the Spec allows in at least some cases. It omits rules about denied calls, which
-// would allow such a call when the condition is true. A call that only a Default of log allows is logged if the
-// conditions are true.
+// Narrow adds rules about calls that the Spec allows with at least some arguments. It omits rules about denied calls,
+// because such a rule would allow the call when its condition is true. If only a Default of log allows a call, the call
+// is logged when the conditions are true.
 func (s *Spec) Narrow(rules []Rule) {
 	var allow, named tables.CallSet
-	c := &compiler{spec: s} // only to look up names; Compile reports unknown names
+	c := &compiler{spec: s} // used only to look up names; Compile reports unknown names
 	for i := range s.Allow {
 		c.item(&s.Allow[i], &allow, &named)
 	}
@@ -163,9 +163,9 @@ func (s *Spec) Narrow(rules []Rule) {
 	s.Rules = out
 }
 
-// Lift allows calls without conditions: it drops the denials and rules about them, and leaves the rest of a group that
-// a denial or an action names. from is the place in the profile that asks for it. Names that are not calls have no
-// effect.
+// Lift allows calls without conditions: it drops the denials and rules about them. If a denial or an action names a
+// group with such a call, it keeps the other calls of the group. from is the place in the profile that requests this.
+// Names that are not calls have no effect.
 func (s *Spec) Lift(calls []string, from string) {
 	deny := make([]Item, 0, len(s.Deny))
 	for _, x := range s.Deny {
@@ -190,7 +190,8 @@ func (s *Spec) Lift(calls []string, from string) {
 	s.Deny, s.Rules, s.Allow = deny, rules, allow
 }
 
-// without returns a call, or a group, without some calls. A group that holds none of them stays a group.
+// without returns the calls that name stands for, except those in calls. If a group contains none of calls, it stays a
+// group.
 func without(name string, calls []string) []string {
 	if slices.Contains(calls, name) {
 		return nil

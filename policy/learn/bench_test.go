@@ -10,7 +10,8 @@ import (
 	"cordon/policy/recording"
 )
 
-// million is a recording of a million records: paths of many programs in many directories, calls with their arguments, links.
+// million returns a recording of n records: paths of many programs in many directories, calls with their arguments, and
+// links.
 func million(tb testing.TB, n int) []byte {
 	tb.Helper()
 	r := &recording.Recording{Header: recording.Header{Arch: "amd64", Runs: []recording.Run{{
@@ -51,7 +52,7 @@ func million(tb testing.TB, n int) []byte {
 
 var madeMillion []byte
 
-// millionText is made once for all benchmarks: that takes longer than what is measured.
+// millionText makes the recording once for all benchmarks, because making it takes longer than the measured code.
 func millionText(tb testing.TB) []byte {
 	if madeMillion == nil {
 		madeMillion = million(tb, 1_000_000)
@@ -59,7 +60,8 @@ func millionText(tb testing.TB) []byte {
 	return madeMillion
 }
 
-// BenchmarkMillion reads a million records, learns a profile and plays them against it: the budget is a second.
+// BenchmarkMillion reads a million records, learns a profile from them and checks the profile against them. The time
+// for this should be below one second.
 func BenchmarkMillion(b *testing.B) {
 	text := millionText(b)
 	secrets, env := guard(b)

@@ -62,8 +62,8 @@ func (l *learner) seenCalls() (seen []*Call) {
 	return seen
 }
 
-// unseen adds the calls that a back end of the recorder does not record: reading, waiting, memory and the like. The
-// recording does not tell whether the program makes them, and no program works without them.
+// unseen adds the calls that a back end (a way to record) of the recorder does not record: reading, waiting, memory and
+// similar calls. The recording does not say whether the program makes them, and no program works without them.
 func (l *learner) unseen() {
 	s := &l.own.Syscalls
 	first := len(s.Allow)
@@ -75,7 +75,7 @@ func (l *learner) unseen() {
 			if !ok || l.denies(name) || slices.ContainsFunc(s.Allow, func(x policy.SyscallItem) bool { return x.Name == name }) {
 				continue
 			}
-			if unusual, _ := l.unusual(&Call{Name: name}); unusual { // no back end hides rare calls
+			if unusual, _ := l.unusual(&Call{Name: name}); unusual { // every back end records rare calls
 				l.note(Note{Kind: Left, What: "the system call " + name, Why: "the recording says that it is not shown, and the profile " + l.opts.Ordinary.Name + " does not allow it"})
 				continue
 			}
@@ -118,7 +118,7 @@ func (l *learner) related(seen []*Call) {
 	}
 	for _, c := range seen {
 		if op, ok := c.arg("op"); ok && c.Name == "prctl" && op == setSeccomp {
-			add("seccomp") // prctl is treated like seccomp
+			add("seccomp") // the filter allows this prctl only if it allows seccomp
 		}
 		for _, name := range relatives(c.Name, l.f.arch()) {
 			add(name)
@@ -163,7 +163,8 @@ func (l *learner) forbids(c *Call) bool {
 	return err == nil && len(found) == 1 && found[0].Action.Kind != filter.Allow && found[0].By != filter.ByDefault
 }
 
-// parentRules lists the calls for which the parent profile has rules, under whose conditions it already allows them.
+// parentRules lists the calls for which the parent profile has rules. The parent profile allows these calls under the
+// conditions of its rules.
 func (l *learner) parentRules() map[string]bool {
 	ruled := map[string]bool{}
 	for _, r := range l.parent.Syscalls.Rules {

@@ -12,8 +12,8 @@ import (
 )
 
 // noise lists capability checks that a program does not need to pass: the result changes an accounting value, a
-// priority or nothing, and without the capability the call still works. by is the kernel function or the call that made
-// the check; "" means any. The list comes from the kernel's sources: mm/util.c, kernel/fork.c, kernel/sys.c, fs/pipe.c,
+// priority or nothing, and the call works without the capability. by is the kernel function or the call that makes the
+// check; "" means any. The list comes from the kernel's sources: mm/util.c, kernel/fork.c, kernel/sys.c, fs/pipe.c,
 // kernel/ptrace.c, fs/exec.c, net/core/sock.c.
 var noise = [...]struct{ cap, by, why string }{
 	{"SYS_ADMIN", "cap_vm_enough_memory", "the kernel keeps a reserve for it when memory is mapped"},
@@ -50,7 +50,8 @@ var noise = [...]struct{ cap, by, why string }{
 	{"FSETID", "", "without it a change of owner or a write drops the setuid bit, as it should"},
 }
 
-// noiseOf returns the reason why the program does not need a capability because of this check, or "" if it may need it.
+// noiseOf returns the reason why the program does not need a capability to pass this check, or "" if it may need the
+// capability.
 func noiseOf(c *Cap) string {
 	for _, n := range noise {
 		if n.cap == c.Cap && (n.by == "" || n.by == c.By) {
@@ -61,7 +62,7 @@ func noiseOf(c *Cap) string {
 }
 
 // capabilities keeps the capabilities that the program requested and had, and without which a call would have failed.
-// It returns the others, each with the reason.
+// For each other capability, it returns the reason why it was not kept.
 func (l *learner) capabilities() (without []string) {
 	var kept []Cap
 	for i := range l.f.Caps {

@@ -8,16 +8,16 @@ import (
 	"cordon/policy/recording"
 )
 
-// Each recording has its own working directory and home, for which . and ~ stand in paths. learn translates paths in
-// these directories of a second recording to those of the first. The recorded program decides what its recording says,
-// including HOME. So learn also remembers each path as it was in its recording, because the path may be a secret there
-// and none after the translation.
+// Each recording has its own working directory and home. A path writes them as . and ~. learn translates paths in these
+// directories of a second recording to those of the first. The recorded program decides what its recording says,
+// including HOME. So learn also remembers each path as its recording has it, because the path may be a secret there and
+// no secret after the translation.
 
 // dirs holds the directories of one recording.
 type dirs struct {
 	moves   [2]struct{ from, to string } // the translation to the first recording's working directory and home
-	own     []string                     // every directory for which . and ~ stand in this recording
-	anyHome bool                         // it names no home, so it may mean any path in the first recording's home
+	own     []string                     // the directories that . and ~ mean in this recording
+	anyHome bool                         // the recording names no home, so ~ may mean any home of the first recording
 	first   bool
 }
 
@@ -103,7 +103,7 @@ func (f *Facts) addFrom(d dirs, e *recording.Event, at policy.Pos) {
 	f.addFact(e, origin{own, e.Path == was}, at)
 }
 
-// named is another name of a path: that of a link that led to it, or the name in its recording.
+// named is another name of a path: the name of a link that led to the path, or the path as its recording has it.
 type named struct {
 	path, name string
 	link       bool
@@ -116,8 +116,8 @@ func (f *Facts) remember(path, name string, link bool) {
 	f.named[named{unpid(path), name, link}] = true
 }
 
-// homes returns all home directories that the recordings and the caller name, trusted or not, without the homes of
-// system accounts that are no real homes: /bin, /usr/sbin, /dev.
+// homes returns all home directories that the recordings and the caller name, trusted or not. It leaves out homes of
+// system accounts that are not real homes: /bin, /usr/sbin, /dev.
 func (f *Facts) homes() (all []string) {
 	for i := range f.Header.Runs {
 		all = append(all, place(f.Header.Runs[i].Home))
@@ -131,7 +131,7 @@ func (f *Facts) homes() (all []string) {
 	})
 }
 
-// others returns the working and home directories of runs for which . and ~ do not stand.
+// others returns the working and home directories of the runs that . and ~ do not mean.
 func (f *Facts) others() (list []string) {
 	for i := range f.Header.Runs {
 		r := &f.Header.Runs[i]
@@ -145,8 +145,8 @@ func (f *Facts) others() (list []string) {
 	return list
 }
 
-// inHomes returns the part of a path below each home that contains it. There may be several, because a recording may
-// name a home that lies in another. /home/NAME and /root always count as homes.
+// inHomes returns the part of a path below each home that contains it. Several homes may contain it, because a
+// recording may name a home inside another home. /home/NAME and /root always count as homes.
 func inHomes(homes []string, p string) (rests []string) {
 	add := func(home string) {
 		if rest := strings.TrimPrefix(p[len(home):], "/"); !slices.Contains(rests, rest) {

@@ -68,7 +68,7 @@ type Path struct {
 	At     policy.Pos
 
 	own    bool // it was in the working or home directory of its recording
-	itself bool // a recording contains exactly this path, and not only one that was translated to it
+	itself bool // a recording contains exactly this path, not only a path that was translated to it
 }
 
 // Link is a path that leads to another.
@@ -88,7 +88,7 @@ type Net struct {
 type Cap struct {
 	Cap, By string
 	Errno   string
-	Count   uint64 // how often the program asked for it
+	Count   uint64 // how often the kernel checked it
 	At      policy.Pos
 }
 
@@ -162,7 +162,7 @@ func (f *Facts) header(file string, h *recording.Header) error {
 // Add adds an event that was read at the given position.
 func (f *Facts) Add(e *recording.Event, at policy.Pos) { f.addFact(e, origin{itself: true}, at) }
 
-// origin says how a path was written in its recording: see the fields own and itself of Path.
+// origin says how the recording wrote a path: see the fields own and itself of Path.
 type origin struct{ own, itself bool }
 
 func (f *Facts) addFact(e *recording.Event, from origin, at policy.Pos) {
@@ -243,7 +243,7 @@ func (f *Facts) addPath(e *recording.Event, access recording.Access, from origin
 	}
 }
 
-// unpid replaces a process's own number in /proc by self, because the next run has another number.
+// unpid replaces a process's own number in /proc by self, because the process has another number in the next run.
 func unpid(p string) string {
 	rest, ok := strings.CutPrefix(p, "/proc/")
 	if !ok || rest == "" || rest[0] < '1' || rest[0] > '9' {
@@ -265,7 +265,7 @@ func unpid(p string) string {
 	return "/proc/self/" + rest
 }
 
-// once looks for an equal net, capability or peak. If there is none, it records n as the index of a new one.
+// once looks for an equal net, capability or peak. If there is none, it records that the new one will have the index n.
 func (f *Facts) once(n int, parts ...string) (at int, found bool) {
 	b := f.key[:0]
 	for _, s := range parts {

@@ -7,31 +7,31 @@ import (
 	"cordon/policy/filter"
 )
 
-// floor lists calls that every program makes. On the first line are the calls that libc makes at start and exit, and
-// that the kernel makes in a program's name; the launcher makes the execve. With the calls on the second line ld.so
-// and libc set up threads and memory, whatever the program does. On the third line are the calls that wait for a
-// signal, because it depends on chance whether a program has to wait.
+// floor lists calls that every program makes. The first line has the calls that libc makes at start and exit, and that
+// the kernel makes on behalf of a program; the launcher makes the execve. With the calls on the second line, ld.so and
+// libc set up threads and memory, whatever the program does. The third line has the calls that wait for a signal,
+// because chance decides whether a program has to wait.
 const floor = `exit exit_group rt_sigreturn sigreturn restart_syscall execve
 	brk arch_prctl set_tid_address set_robust_list rseq prlimit64 getrandom
 	pause rt_sigsuspend sigsuspend`
 
-// troubles lists calls by which libc and the runtimes of languages print, report an error, abort and exit: write(2)
-// and stdio under printf and perror (which duplicates the descriptor), the flush of exit, raise and abort, the memory
-// of a message. A run without errors makes few of them. If they were denied, a later error would be silent or end in
-// another signal. None of them opens a file, reaches another process, or gives more than an open descriptor gives.
-// The list does not depend on the back end.
+// troubles lists calls with which libc and the runtimes of languages print, report an error, abort and exit. Among them
+// are write(2), the calls of stdio for printf and perror (which duplicates the descriptor), the flush at exit, raise
+// and abort, and the memory for a message. A run without errors makes few of these calls. If a profile denied them, a
+// later error would be silent or end in another signal. None of them opens a file, reaches another process, or gives
+// more than an open descriptor gives. The list does not depend on the back end.
 const troubles = `write writev read readv lseek _llseek close dup fstat fstat64 newfstatat fcntl fcntl64 ioctl getcwd
 	mmap mmap2 munmap mprotect mremap madvise futex futex_time64 poll ppoll ppoll_time64
 	rt_sigaction rt_sigprocmask sigaction sigprocmask sigaltstack getpid getppid gettid tgkill tkill
 	sched_yield clock_gettime clock_gettime64 gettimeofday time`
 
-// threads lists calls that a program with threads makes depending on chance: to wait for a lock or for work, to
-// preempt another thread, to give memory back.
+// threads lists calls that a program with threads makes only sometimes, as chance decides: to wait for a lock or for
+// work, to preempt another thread, to give memory back.
 const threads = `futex futex_time64 sched_yield nanosleep clock_nanosleep clock_nanosleep_time64 tgkill getpid gettid madvise munmap
 	rt_sigprocmask sigaltstack epoll_pwait`
 
-// families lists calls that do the same work. A libc chooses one of a line, by its own version and the kernel's. No
-// call gives more than the other calls of its line.
+// families lists calls that do the same work, one family on each line. libc chooses one call of a line, by its own
+// version and the kernel's. No call gives more than the other calls of its line.
 var families = [...]string{
 	"open openat openat2",
 	"stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64",
@@ -93,15 +93,15 @@ var instead = [...]struct{ call, other string }{
 	{"pwritev2", "pwritev"}, {"copy_file_range", "sendfile"},
 }
 
-// isMPTCP reports whether the call makes a socket of multipath TCP. If that fails, programs use TCP: Go's listeners
-// ask for multipath TCP first, and many kernels do not have it.
+// isMPTCP reports whether the call makes a socket of multipath TCP. If that fails, programs use TCP. For example, Go's
+// listeners first try multipath TCP, which many kernels lack.
 func isMPTCP(c *Call) bool {
 	const mptcp = 262
 	v, ok := c.arg("protocol")
 	return c.Name == "socket" && ok && v == mptcp
 }
 
-// relatives returns the other calls in a call's families, as far as the architecture has them.
+// relatives returns the other calls in a call's families. It leaves out calls that the architecture lacks.
 func relatives(call string, arch filter.Arch) (others []string) {
 	for _, line := range families {
 		members := strings.Fields(line)

@@ -11,11 +11,11 @@ import (
 	"cordon/policy/recording"
 )
 
-// This file lists what learn never allows by itself, whatever a recording says: everybody's secrets, under each of
-// their names; devices; sockets of the host; calls that no ordinary program makes.
+// This file lists what learn never allows unless the user grants it, whatever a recording says: everybody's secrets,
+// under each of their names; devices; sockets of the host; calls that no ordinary program makes.
 
-// besides lists secrets of the system and of users that the profiles need not hide, because they show none of their
-// directories.
+// besides lists secrets of the system and of users that the profiles need not hide, because the profiles do not show
+// the directories of these secrets.
 var besides = [...]string{
 	"/etc/sudoers", "/etc/sudoers.d", "/etc/security/opasswd", "/etc/ssh/ssh_host_*_key", "/etc/ssl/private", "/etc/pki/tls/private",
 	"/etc/letsencrypt", "/etc/krb5.keytab", "/etc/wireguard", "/etc/openvpn", "/etc/NetworkManager/system-connections",
@@ -28,7 +28,7 @@ var besides = [...]string{
 // Besides lists patterns of files that Learn treats as secrets in addition to Options.Secrets.
 func Besides() []string { return slices.Clone(besides[:]) }
 
-// guardHomes marks as secrets the files that are secrets in any home, and the files to which such names lead.
+// guardHomes marks secrets: the files that are secrets in any home, and the files that such names lead to.
 func (s *secrets) guardHomes(f *Facts, patterns []string) {
 	s.homes, s.tildes = s.w.homes, map[string]bool{}
 	for _, p := range patterns {
@@ -70,16 +70,16 @@ func (s *secrets) target(p string) {
 	}
 }
 
-// installed lists the trees that contain nobody's home.
+// installed lists trees that contain no home.
 var installed = []string{"/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/nix", "/gnu", "/proc", "/sys"}
 
 func ofInstalled(p string) bool {
 	return slices.ContainsFunc(installed, func(dir string) bool { return within(dir, p) })
 }
 
-// ofHome reports whether a path is a secret by its position in a home, and whether it contains one. Outside of the
-// working directory and of the system's trees, a name like .ssh is a secret in any directory, because the directory may
-// be an unknown home.
+// ofHome reports whether a path is a secret because of its position in a home, and whether the path contains such a
+// secret. Outside of the working directory and of the system's trees, a name like .ssh is a secret in any directory,
+// because the directory may be an unknown home.
 func (s *secrets) ofHome(p string) (is, holds bool) {
 	if s.tildes == nil {
 		return false, false
@@ -145,7 +145,7 @@ func (f *files) refuse(p *Path) string {
 	return ""
 }
 
-// services lists sockets at which the system answers questions, or takes messages, of every program.
+// services lists sockets at which the system answers questions of every program, or takes messages from it.
 var services = []string{"/run/nscd/socket", "/run/systemd/journal", "/run/systemd/resolve", "/run/systemd/userdb", "/run/systemd/notify", "/run/log",
 	"/run/sssd", "/var/lib/sss/pipes", "/run/avahi-daemon/socket"}
 
@@ -167,7 +167,8 @@ func (f *files) elsewhere(p string) bool {
 	return !within(f.w.workdir, p) || slices.Contains(inHomes(f.w.homes, f.w.workdir), "")
 }
 
-// foreigners adds notes about the paths that were left out because another recording calls their directory . or ~.
+// foreigners adds notes about paths that were left out because they are in a directory that another recording writes as
+// . or ~.
 func (f *files) foreigners() {
 	seen := map[string]bool{}
 	for i := range f.f.foreign {
@@ -183,20 +184,20 @@ func (f *files) leave(p *Path) {
 	f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "another recording has its working or home directory there, so that it would be another file: learn them apart", At: p.At})
 }
 
-// reaching lists calls that reach into other programs, or past the paths that a sandbox shows. Profiles deny them by
-// not allowing them.
+// reaching lists calls that reach into other programs, or past the paths that a sandbox shows. Profiles deny these
+// calls by not allowing them.
 const reaching = `ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_getfd name_to_handle_at fanotify_mark
 	modify_ldt syslog`
 
 // unusual reports whether ordinary programs do not make the call with these arguments. barred is true if learn
-// therefore does not allow the call: the profile Ordinary denies it explicitly, or it is in reaching, and the user has
-// not named it.
+// therefore does not allow the call. This is so if the profile Ordinary denies the call explicitly or the list reaching
+// contains it, and the user has not named it.
 func (l *learner) unusual(c *Call) (unusual, barred bool) {
 	if l.opts.Ordinary == nil || refused(c.Errno) || !filter.Known(c.Name) {
 		return false, false
 	}
 	if slices.ContainsFunc(instead[:], func(x struct{ call, other string }) bool { return x.call == c.Name }) {
-		return false, false // a program uses another call instead
+		return false, false // if this call fails, programs use another call
 	}
 	below, ordinary := l.outcomes(l.parentSpec, c), l.outcomes(l.ordinary, c)
 	if slices.ContainsFunc(below, allowing) || len(ordinary) == 0 || slices.ContainsFunc(ordinary, allowing) {
@@ -208,8 +209,8 @@ func (l *learner) unusual(c *Call) (unusual, barred bool) {
 
 func allowing(o filter.Outcome) bool { return o.Action.Passes() }
 
-// outcomes returns the possible results of a filter for a call, for all values of the arguments that were not
-// recorded. It treats a call of another architecture as the same call of the machine's own.
+// outcomes returns the possible results of a filter for a call, for all values of the arguments that were not recorded.
+// It treats a call of another architecture like the same call on the machine's own architecture.
 func (l *learner) outcomes(spec filter.Spec, c *Call) []filter.Outcome {
 	own := *c
 	own.Arch = ""
@@ -224,8 +225,8 @@ func (l *learner) outcomes(spec filter.Spec, c *Call) []filter.Outcome {
 	return found
 }
 
-// bar marks the calls that learn does not allow. It adds one note for each kind of them, and also for the calls that
-// are unusual and still allowed.
+// bar marks the calls that learn does not allow. It adds one note for each kind of them. It also adds notes about calls
+// that are unusual and still allowed.
 func (l *learner) bar() {
 	noted := map[string]bool{}
 	for i := range l.f.Calls {

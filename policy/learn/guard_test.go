@@ -14,7 +14,7 @@ import (
 	"cordon/policy/recording"
 )
 
-// told is a recording of a program that says where its home and its working directory were.
+// told returns a recording whose header says where the home and the working directory of the program were.
 func told(t testing.TB, home, workdir string, events ...recording.Event) *recording.Recording {
 	t.Helper()
 	r := rec(t, events...)
@@ -27,7 +27,7 @@ func linked(via, to string, kind recording.FileType) recording.Event {
 	return recording.Event{Kind: recording.KindPath, Path: to, Via: via, Access: recording.Read, Type: kind}
 }
 
-// learnedHere learns as the command does on a host with the homes of root, me, bob and svc.
+// learnedHere learns in the same way as the command, on a host with the homes of root, me, bob and svc.
 func learnedHere(t testing.TB, opts Options, recs ...*recording.Recording) (string, *Result) {
 	t.Helper()
 	f := &Facts{Homes: []string{"/root", "/home/me", "/home/bob", "/srv/svc", "/usr/sbin", "/"}}
@@ -54,7 +54,7 @@ func learnedHere(t testing.TB, opts Options, recs ...*recording.Recording) (stri
 	return notes.String(), r
 }
 
-// orders calls do with every order of a few recordings.
+// orders calls do with the recordings in every possible order.
 func orders(recs []*recording.Recording, do func([]*recording.Recording)) {
 	if len(recs) < 2 {
 		do(recs)
@@ -75,14 +75,15 @@ func orders(recs []*recording.Recording, do func([]*recording.Recording)) {
 	swap(0)
 }
 
-// TestSecretsOfAll: whatever recordings say of homes, in whatever order, a secret is not granted, and is listed.
+// TestSecretsOfAll checks that learn never grants a secret, and lists it in a note. What recordings say about homes,
+// and their order, must not matter.
 func TestSecretsOfAll(t *testing.T) {
 	const me, src = "/home/me", "/home/me/src"
 	plain := func() *recording.Recording { return told(t, me, src, file(src+"/a.c", recording.Read)) }
 	for _, tt := range []struct {
 		name   string
 		recs   []*recording.Recording
-		secret string // not in the profile, but in a note
+		secret string // must be absent from the profile, and named in a note
 	}{
 		{"the own", []*recording.Recording{plain(), told(t, me, src, file(me+"/.ssh/id_rsa", recording.Read))}, "/.ssh/id_rsa"},
 		{"HOME elsewhere", []*recording.Recording{plain(), told(t, "/tmp/x", src, file(me+"/.ssh/id_rsa", recording.Read))}, "/.ssh/id_rsa"},
@@ -136,7 +137,7 @@ func socketAt(name string, access recording.Access) recording.Event {
 	return recording.Event{Kind: recording.KindPath, Path: name, Access: access, Type: recording.TypeSocket}
 }
 
-// aliases are many harmless names of a path.
+// aliases returns n links with harmless names that lead to one path.
 func aliases(to string, n int) (list []recording.Event) {
 	for i := range n {
 		list = append(list, linked("/srv/links/"+strconv.Itoa(i), to, recording.TypeFile))
@@ -144,7 +145,8 @@ func aliases(to string, n int) (list []recording.Event) {
 	return list
 }
 
-// TestOrder: what is granted does not depend on which recording is first, but for what . and ~ are in messages.
+// TestOrder checks that the order of recordings does not change what is granted. It changes only what . and ~ mean in
+// messages.
 func TestOrder(t *testing.T) {
 	recs := []*recording.Recording{
 		told(t, "/home/me", "/work/x", file("/work/x/data", recording.Read), file("/work/y/other", recording.Read), file("/home/bob/diary", recording.Read)),
@@ -169,7 +171,7 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-// TestElsewhere: a grant outside of the system's directories and the working directory has a note.
+// TestElsewhere checks that a grant outside of the system's directories and of the working directory has a note.
 func TestElsewhere(t *testing.T) {
 	notes, _ := learnedHere(t, Options{}, told(t, "/home/me", "/home/me/src", file("/srv/data/x", recording.Read), file("/home/me/diary", recording.Read), file("/home/me/src/a.c", recording.Read),
 		file("/usr/share/y", recording.Read), file("/etc/hosts", recording.Read)))
@@ -191,7 +193,8 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
-// TestBarredCalls: a call that the profile default denies is not granted by itself, and is listed.
+// TestBarredCalls checks that learn does not grant a call that the profile default denies, unless the user names it.
+// The call must be listed.
 func TestBarredCalls(t *testing.T) {
 	arg := func(name string, v uint64) recording.Arg { return recording.Arg{Name: name, Value: v} }
 	socket := func(f, ty, p uint64) recording.Event {
@@ -217,7 +220,7 @@ func TestBarredCalls(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		e    recording.Event
-		rule string // not in a rule
+		rule string // must be absent from the rules
 	}{
 		{socket(40, 1, 0), "AF_VSOCK"}, {socket(17, 3, 0), "AF_PACKET"}, {call("ioctl", arg("cmd", 0x5412)), "TIOCSTI"},
 		{call("personality", arg("persona", 0x400000)), "READ_IMPLIES_EXEC"}, {call("clone", arg("flags", 0x10000011)), "CLONE_NEWUSER"},
@@ -234,7 +237,8 @@ func TestBarredCalls(t *testing.T) {
 	}
 }
 
-// TestNotShown: what a recording says that its back end leaves out is no way to have a call allowed.
+// TestNotShown checks that a recording cannot get a call allowed by a claim that the back end (the recorder) does not
+// record it.
 func TestNotShown(t *testing.T) {
 	r := told(t, "/home/me", "/work", call("getpid"))
 	r.Header.Runs[0].Complete, r.Header.Runs[0].Why = false, []string{"not shown: read ptrace bpf chroot", "not shown: mount by the way; process_vm_readv too"}
@@ -254,7 +258,7 @@ func allows(p *policy.Profile, call string) bool {
 		slices.ContainsFunc(p.Syscalls.Rules, func(r policy.SyscallRule) bool { return r.Call == call && !strings.HasPrefix(r.Expr, "errno") })
 }
 
-// ordinary is the profile default, merged.
+// ordinary returns the profile default, merged with the profiles that it extends.
 func ordinary(t testing.TB) *policy.Profile {
 	t.Helper()
 	text, err := os.ReadFile("../../profiles/default.yaml")
@@ -269,7 +273,8 @@ func ordinary(t testing.TB) *policy.Profile {
 	return policy.Merge(base(t), p)
 }
 
-// TestMaskedProc: what a mount of proc masks is masked wherever it is mounted, and named by its path or below the mount.
+// TestMaskedProc checks that the masks of a mount of proc apply wherever it is mounted. A mask may be a path, or a name
+// below the mount.
 func TestMaskedProc(t *testing.T) {
 	said := func(list ...string) policy.Opt[[]string] { return policy.Opt[[]string]{Set: true, V: list} }
 	for _, tt := range []struct {

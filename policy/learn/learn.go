@@ -16,19 +16,19 @@ type Options struct {
 	Name    string          // the name of the new profile
 	Extends []string        // the profiles that it extends, by name
 	Parent  *policy.Profile // these profiles merged: the parent profile
-	Secrets []string        // patterns of hide rules for files that learn never allows by itself
+	Secrets []string        // patterns of hide rules for files that learn never allows unless Granted has them
 	Targets []string        // files that are secrets because links with names of secrets lead to them
 	Granted []string        // paths to allow although they are secrets, devices or sockets of the host
 	// Ordinary is a profile that allows what ordinary programs call. If it denies a call explicitly, Learn does not
 	// allow the call, unless Parent allows it or Calls names it. The same holds for calls that reach into other
-	// programs and that Ordinary does not allow. Learn allows other calls that Ordinary does not allow, and notes
-	// them. nil allows every call.
+	// programs, if Ordinary does not allow them. Any other call that Ordinary does not allow is allowed, with a note.
+	// nil allows every call.
 	Ordinary *policy.Profile
 	Calls    []string
 	Env      []policy.EnvKeep // variables to keep, because a recording does not show which ones the program reads
-	Files    int              // allow a directory if so many of its files are read; 0 means 6
-	Names    int              // the same for files whose names differ only in numbers; 0 means 3
-	Dirs     int              // allow a directory if so many directories in it are allowed; 0 means 4
+	Files    int              // allow a directory if the program reads this many of its files; 0 means 6
+	Names    int              // like Files, for files whose names differ only in numbers; 0 means 3
+	Dirs     int              // allow a directory if this many directories in it are allowed; 0 means 4
 }
 
 // NoteKind is the subject of a Note.
@@ -46,8 +46,8 @@ const (
 type Note struct {
 	Kind NoteKind
 	What string     // what it is about
-	Why  string     // what there is to know about it
-	At   policy.Pos // the position of its record; zero if it is about no single record
+	Why  string     // what the user should know about it
+	At   policy.Pos // the position of the record; zero if the note is not about a single record
 }
 
 // Result is the outcome of Learn.

@@ -11,7 +11,8 @@ import (
 	"cordon/policy/recording"
 )
 
-// rec is a recording of events of one program, whose home is /home/me and whose working directory is /home/me/src.
+// rec returns a recording of the events of one program, whose home is /home/me and whose working directory is
+// /home/me/src.
 func rec(t testing.TB, events ...recording.Event) *recording.Recording {
 	t.Helper()
 	r := &recording.Recording{Header: recording.Header{Arch: "amd64", Runs: []recording.Run{{
@@ -77,7 +78,7 @@ func learned(t testing.TB, opts Options, recs ...*recording.Recording) (*Facts, 
 	return f, r
 }
 
-// replayed reads the text of a profile as the command does, and plays the facts against it.
+// replayed parses the text of a profile as the command does, and returns what Replay says about the facts.
 func replayed(t testing.TB, text []byte, parent *policy.Profile, f *Facts) (denials []string) {
 	t.Helper()
 	p, err := policy.Parse("p.yaml", text)
@@ -117,10 +118,10 @@ func TestLearn(t *testing.T) {
 		name   string
 		events []recording.Event
 		opts   Options
-		want   []string // lines of the profile, or parts of notes with note: in front
+		want   []string // lines of the profile; with note: in front, parts of notes
 		not    []string
 		denied []string // what the profile would still deny
-		own    bool     // it was recorded in a network of its own
+		own    bool     // the program had its own network when it was recorded
 	}{
 		{name: "call and family", events: []recording.Event{call("openat", arg("flags", 0))},
 			want: []string{"- openat # a.rec:3", "- openat2", "- exit_group", "# Not seen: what another version of libc would call"}, not: []string{"- creat"}},
@@ -282,7 +283,8 @@ func TestLearn(t *testing.T) {
 	}
 }
 
-// Several recordings make one profile; what only one of them did, all may do. Each run's directories stand for the same.
+// TestSeveral checks that several recordings make one profile, which allows everything that any of them contains. The
+// working directories of the runs all become ".", and the homes "~".
 func TestSeveral(t *testing.T) {
 	a, b := rec(t, call("read"), file("/home/me/src/x", recording.Read)), rec(t, call("ptrace"), file("/home/you/work/x", recording.Read), file("/home/you/.rc", recording.Read), call("execve"))
 	b.Header.Runs[0].Home, b.Header.Runs[0].Workdir = "/home/you", "/home/you/work"
@@ -300,7 +302,7 @@ func TestSeveral(t *testing.T) {
 		t.Error(denied)
 	}
 	one := rec(t, call("read"))
-	one.Header.Runs = append(one.Header.Runs, b.Header.Runs...) // as --append does
+	one.Header.Runs = append(one.Header.Runs, b.Header.Runs...) // this is what record --append does
 	if _, r := learned(t, Options{}, one); !strings.Contains(r.Notes[0].Why, "began in different directories") {
 		t.Errorf("%+v", r.Notes)
 	}
@@ -315,7 +317,8 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
-// Calls that a back end does not show are allowed, unless the profile below denies them.
+// TestUnseen checks that learn allows calls that a back end (the recorder) does not show, unless the parent profile
+// denies them.
 func TestUnseen(t *testing.T) {
 	r := rec(t, call("openat", recording.Arg{Name: "flags", Value: 0}))
 	run := &r.Header.Runs[0]
@@ -335,7 +338,7 @@ func TestUnseen(t *testing.T) {
 	}
 }
 
-// What is read of a recording that ends too early counts, and the profile says so.
+// TestTruncated checks that learn uses the part of a recording that ends too early, and that the profile says so.
 func TestTruncated(t *testing.T) {
 	var b bytes.Buffer
 	if err := rec(t, call("read"), call("write")).Write(&b); err != nil {
@@ -357,7 +360,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// A command that was recorded cannot write lines into the profile.
+// TestHostileHeader checks that a recorded command line cannot write lines into the profile.
 func TestHostileHeader(t *testing.T) {
 	r := rec(t, call("read"))
 	r.Header.Runs[0].Command = []string{"x\nsyscalls: {default: allow}\n#", "\x1b[31m"}
@@ -372,7 +375,7 @@ func TestHostileHeader(t *testing.T) {
 	}
 }
 
-// Replay finds what a profile that was not learned would deny, by every layer.
+// TestReplay checks that Replay finds what a profile that was not learned would deny, for every layer.
 func TestReplay(t *testing.T) {
 	f, _ := learned(t, Options{}, rec(t, call("read"), call("ptrace"), call("openat", recording.Arg{Name: "flags", Value: 1}),
 		file("/etc/hosts", recording.Read), file("/usr/x", recording.Write), file("/home/me/.ssh/id", recording.Read), net("connect", "10.0.0.5", 80, ""),
@@ -398,7 +401,8 @@ cgroup: pids of 50: limits.pids is 10`
 	}
 }
 
-// Whatever a recording says, the profile is one that can be read, and allows no more secrets than before.
+// FuzzLearn checks that learn makes a profile that Parse accepts, whatever the recording says, and that the profile
+// shows no secret that the parent profile hides.
 func FuzzLearn(f *testing.F) {
 	var b bytes.Buffer
 	r := rec(f, call("socket", recording.Arg{Name: "family", Value: 2}), file("/home/me/src/a", recording.Create), file("/etc/x", recording.Read), net("connect", "1.2.3.4", 5, "x"))
@@ -406,7 +410,7 @@ func FuzzLearn(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())
-	f.Add(b.Bytes()[:bytes.LastIndex(b.Bytes(), []byte(`{"kind":"end"`))]) // more of what is made of it is read
+	f.Add(b.Bytes()[:bytes.LastIndex(b.Bytes(), []byte(`{"kind":"end"`))]) // without the end record more of it is read
 	secrets, env := guard(f)
 	parent := base(f)
 	f.Fuzz(func(t *testing.T, in []byte) {

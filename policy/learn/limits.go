@@ -14,16 +14,16 @@ const mib = 1 << 20
 // which also counts memory that a runtime such as Go's only reserves.
 const leastMemory = 256 * mib
 
-// limits sets limits from the highest use, with a margin: twice the memory, rounded up to 16 MiB; twice the processes
-// and descriptors, but never so few that a shell could not work; four times the largest file.
+// limits sets limits from the highest use, with a margin. Memory: twice the use, rounded up to 16 MiB. Processes and
+// descriptors: twice the use, but enough for a shell to work. Size of files: four times the largest file.
 func (l *learner) limits() {
 	s := &l.own.Limits
 	peak := func(kind recording.Peak) *Peak {
 		var most *Peak
 		for i := range l.f.Peaks {
 			p := &l.f.Peaks[i]
-			// The peak of all programs together is better than that of one. But only memory and processes are summed
-			// over the sandbox.
+			// The peak of all programs together is a better measure than the peak of one program. But only memory and
+			// processes have a sum over the sandbox.
 			if p.Peak == kind && (most == nil || p.All && !most.All || p.All == most.All && p.Value > most.Value) {
 				most = p
 			}

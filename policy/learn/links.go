@@ -38,7 +38,7 @@ func (f *files) symlinks() {
 // emptyKinds lists the kinds of mounts that show nothing of the host.
 var emptyKinds = []policy.MountKind{policy.MountTmpfs, policy.MountEmpty, policy.MountDir}
 
-// aliases returns the links, shortest first. Of many links from one directory to another, it returns a single link
+// aliases returns the links, shortest first. If many links lead from one directory to another, it returns a single link
 // between the directories, such as /lib to /usr/lib.
 func (f *files) aliases(shown *view) []Link {
 	count := map[Link]int{}
@@ -76,8 +76,8 @@ func shortest(l *Link) Link {
 	return Link{via, to, l.At}
 }
 
-// hides hides the secrets in . and ~, because these directories may be others in a later run: the working directory
-// may be anywhere.
+// hides adds hide rules for the secrets in . and ~, because in a later run these may be other directories: the working
+// directory may be anywhere.
 func (f *files) hides() {
 	open := slices.ContainsFunc(f.own.Mounts, func(m policy.Mount) bool {
 		return m.Kind == policy.MountBind && (m.Source[0] == '.' || m.Source[0] == '~')

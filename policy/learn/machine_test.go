@@ -8,7 +8,7 @@ import (
 	"cordon/policy/recording"
 )
 
-// typeOf is the type of a file of this machine.
+// typeOf returns the type of a file on this machine.
 func typeOf(name string) recording.FileType {
 	i, err := os.Lstat(name)
 	if err != nil {
@@ -31,10 +31,11 @@ func typeOf(name string) recording.FileType {
 	return recording.TypeBlock
 }
 
-// known are the files that were there before a run.
+// known records which files existed before a run.
 var known = map[string]bool{}
 
-// interpreters adds what the kernel loads with a program: its dynamic loader, the interpreter of a script.
+// interpreters adds the files that the kernel loads together with a program: the dynamic loader, or the interpreter of
+// a script.
 func (c *converter) interpreters(name string) {
 	if f, err := elf.Open(name); err == nil {
 		defer f.Close()

@@ -13,7 +13,8 @@ import (
 	"cordon/policy/recording"
 )
 
-// narrowings lists the calls for which rules are useful. with lists calls that do the same and get the same rule.
+// narrowings lists the calls for which rules are useful. with lists calls that have the same effect and get the same
+// rule.
 var narrowings = [...]struct {
 	call string
 	with []string
@@ -44,7 +45,7 @@ var narrowings = [...]struct {
 	{"seccomp", nil, func(l *learner, all []*Call) string { return l.oneOf("operation", "", all, "operation") }},
 }
 
-// maxValues is how many values a rule may list. A program that uses more values has no small set of them.
+// maxValues is how many values a rule may list. If a program uses more values, a list of them would be no useful limit.
 const maxValues = 64
 
 // oneOf returns in(arg, …) with the recorded values and the values that are always allowed. It returns "" if the
@@ -101,8 +102,8 @@ func (l *learner) spell(call, arg string, v uint64) string {
 	return "0x" + strconv.FormatUint(v, 16)
 }
 
-// sockets allows the recorded families, each with its types. If the protocols of a family differ in what they can
-// reach, it also compares the protocol.
+// sockets allows the recorded families, and in each family the recorded types. If the protocols of a family differ in
+// what they can reach, the rule also compares the protocol.
 func sockets(l *learner, all []*Call) string {
 	type family struct {
 		family     string
@@ -198,8 +199,8 @@ func openFlags(l *learner, all []*Call) string {
 	return ""
 }
 
-// openat2Flags denies openat2. Its flags are behind a pointer, so that it could evade the rule for openat. libc then
-// uses openat.
+// openat2Flags denies openat2. Its flags are behind a pointer, which a filter cannot read, so a program could use
+// openat2 to avoid the rule for openat. libc then uses openat.
 func openat2Flags(l *learner, all []*Call) string {
 	if l.reader() && len(all) == 0 {
 		return "errno(ENOSYS)"
@@ -232,7 +233,7 @@ func (l *learner) reader() bool {
 // These are PROT_WRITE and PROT_EXEC of mmap(2).
 const protWrite, protExec = 0x2, 0x4
 
-// mmapProt denies memory that is both writable and executable, if the program mapped none.
+// mmapProt denies memory that is both writable and executable, if the program mapped no such memory.
 func mmapProt(l *learner, all []*Call) string {
 	for _, c := range all {
 		if v, ok := c.arg("prot"); !ok || v&protWrite != 0 && v&protExec != 0 {
@@ -245,7 +246,7 @@ func mmapProt(l *learner, all []*Call) string {
 	return "prot & (PROT_WRITE | PROT_EXEC) != PROT_WRITE | PROT_EXEC"
 }
 
-// mprotectProt denies making memory executable, if the program made none executable.
+// mprotectProt denies making memory executable, if the program made no memory executable.
 func mprotectProt(l *learner, all []*Call) string {
 	for _, c := range all {
 		if v, ok := c.arg("prot"); !ok || v&protExec != 0 {

@@ -9,7 +9,7 @@ import (
 )
 
 // A question is a capability check that the kernel makes before it knows whether the call needs the capability. Other
-// records tell whether the call would have failed without it.
+// records show whether the call would have failed without the capability.
 type question struct {
 	cap string
 	by  string // the kernel function, or the call, that makes the check
@@ -46,7 +46,8 @@ var questions = [...]question{
 	{"DAC_READ_SEARCH", "generic_permission", opened, "", refusedAnyway},
 }
 
-// unneeded returns the reason why the program does not need a capability that it requested and had, or "" if it does.
+// unneeded returns the reason why the program does not need a capability that it requested and had, or "" if it needs
+// the capability.
 func (f *Facts) unneeded(c *Cap) string {
 	for i := range questions {
 		if q := &questions[i]; q.cap == c.Cap && q.by == c.By && !q.needed(f, q.about) {
@@ -63,8 +64,8 @@ func wrote(f *Facts, dir string) bool { return f.wrote(dir) }
 // These are PR_SET_KEEPCAPS and PR_SET_SECUREBITS of prctl(2).
 const setKeepCaps, setSecureBits = 8, 28
 
-// keepsCaps reports whether the program changed which capabilities it keeps. In a sandbox without capabilities this
-// is locked.
+// keepsCaps reports whether the program changed which capabilities it keeps. A sandbox without capabilities locks this
+// setting.
 func keepsCaps(f *Facts, _ string) bool {
 	return slices.ContainsFunc(f.Calls, func(c Call) bool {
 		op, _ := c.arg("op")
@@ -72,15 +73,15 @@ func keepsCaps(f *Facts, _ string) bool {
 	})
 }
 
-// wrote reports whether the program opened a file below a directory for writing, or changed one.
+// wrote reports whether the program opened a file below a directory for writing, or changed such a file.
 func (f *Facts) wrote(dir string) bool {
 	return slices.ContainsFunc(f.Paths, func(p Path) bool {
 		return p.Access&recording.Writes != 0 && within(dir, p.Path)
 	})
 }
 
-// sysctl reports whether the program needs the capability for files of a directory. These files belong to the
-// namespace's root. Another user needs the capability to write them, and to read the few that are secret.
+// sysctl reports whether the program needs the capability for files of a directory. The root user of the namespace owns
+// these files. Other users need the capability to write the files, and to read the few that are secret.
 func sysctl(f *Facts, dir string) bool {
 	return f.user() && (f.wrote(dir) || slices.ContainsFunc(f.Paths, func(p Path) bool {
 		secret := strings.HasSuffix(p.Path, "_key") || strings.HasSuffix(p.Path, "_secret") ||
@@ -89,8 +90,8 @@ func sysctl(f *Facts, dir string) bool {
 	}))
 }
 
-// setsID reports whether setuid or setgid was called with another id than the program had at its start, or with one
-// that was not recorded. It also returns true if the call itself was not recorded.
+// setsID reports whether setuid or setgid was called with an id that the program did not have at its start, or whose
+// value was not recorded. It also returns true if the call itself was not recorded.
 func setsID(f *Facts, arg string) bool {
 	asked := false
 	for i := range f.Calls {
@@ -109,10 +110,10 @@ func setsID(f *Facts, arg string) bool {
 	return !asked
 }
 
-// opened reports whether the capability let the program open a file. The kernel asks for DAC_READ_SEARCH and then, if
-// that did not help, for DAC_OVERRIDE. If the namespace has no number for the owner of the file, neither helps and
-// the call ends with EACCES. So if the kernel asked for both equally often, and not more often than a path was
-// refused, neither helped.
+// opened reports whether the capability let the program open a file. The kernel checks DAC_READ_SEARCH and then, if
+// that did not help, DAC_OVERRIDE. If the namespace has no number for the owner of the file, neither helps and the call
+// ends with EACCES. So neither helped if the kernel checked both equally often, and at most as often as an access to a
+// path was refused.
 func opened(f *Facts, _ string) bool {
 	var search, override uint64
 	for i := range f.Caps {
@@ -127,10 +128,10 @@ func opened(f *Facts, _ string) bool {
 	return search != override || override > f.refused
 }
 
-// mostListed is how many things a comment lists.
+// mostListed is how many items a comment lists.
 const mostListed = 8
 
-// listed returns the lines of a comment: at most mostListed, and then how many more there are.
+// listed returns the lines of a comment: at most mostListed items, and then how many more there are.
 func listed(lines []string) []string {
 	slices.Sort(lines)
 	lines = slices.Compact(lines)
@@ -144,7 +145,7 @@ func listed(lines []string) []string {
 }
 
 // leftOut adds comments about what was left out on purpose: capabilities that the program requested and does not need,
-// and calls without which it works. The latter also get quiet rules: see rules.
+// and calls without which the program works. These calls also get quiet rules: see rules.
 func (l *learner) leftOut(caps []string) {
 	var calls []string
 	for _, n := range l.notes {

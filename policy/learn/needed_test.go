@@ -8,14 +8,15 @@ import (
 	"cordon/policy/recording"
 )
 
-// asked is a capability that was asked for and had.
+// asked returns a record of a capability that the program requested and had.
 func asked(name, by string, count uint64) recording.Event {
 	return recording.Event{Kind: recording.KindCap, Exe: 0, Cap: name, By: by, Count: count}
 }
 
 func argument(name string, v uint64) recording.Arg { return recording.Arg{Name: name, Value: v} }
 
-// A capability is kept only where a call would have failed without it: the kernel asks for several before it looks.
+// TestCapabilitiesNeeded checks that learn keeps a capability only if a call would have failed without it, because the
+// kernel often checks several capabilities before it knows which one it needs.
 func TestCapabilitiesNeeded(t *testing.T) {
 	file := func(p string, a recording.Access, errno string) recording.Event {
 		return recording.Event{Kind: recording.KindPath, Path: p, Access: a, Errno: errno, Count: 1}

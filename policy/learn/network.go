@@ -13,19 +13,19 @@ import (
 
 type runOf = recording.Run
 
-// outside reports whether an address is beyond the sandbox's own loopback device, and may have been reached.
+// outside reports whether an address is beyond the sandbox's own loopback device, and the program may have reached it.
 func (f *Facts) outside(n *Net) bool { return f.beyond(n) && !f.apart() }
 
-// apart reports whether every run had its own network. Then nothing beyond the loopback device was reached.
+// apart reports whether every run had its own network. If so, no run reached anything beyond the loopback device.
 func (f *Facts) apart() bool {
 	return len(f.Header.Runs) > 0 && !slices.ContainsFunc(f.Header.Runs, func(r recording.Run) bool { return r.Network != recording.OwnNetwork })
 }
 
-// unreached lists errors of a connect or a send which say that nothing left the machine.
+// unreached lists errors of a connect or a send that mean that nothing left the machine.
 var unreached = [...]string{"ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EADDRNOTAVAIL", "EAFNOSUPPORT"}
 
-// beyond reports whether an address is beyond the sandbox's own loopback device, without regard to the network of the
-// run. A loopback address also counts if no program in the recording listens on the port.
+// beyond reports whether an address is beyond the sandbox's own loopback device, whatever network the run had. A
+// loopback address also counts if no program in the recording listens on the port.
 func (f *Facts) beyond(n *Net) bool {
 	if n.Family != "inet" && n.Family != "inet6" || refused(n.Errno) || slices.Contains(unreached[:], n.Errno) {
 		return false
@@ -37,7 +37,7 @@ func (f *Facts) beyond(n *Net) bool {
 	a = a.Unmap()
 	switch {
 	case n.Op == "bind":
-		return !a.IsLoopback() && n.Port != 0 // port 0 is a client's own port, or a probe
+		return !a.IsLoopback() && n.Port != 0 // port 0 is a client's own port, or a test of whether an address works
 	case n.Port == 0:
 		return false // getaddrinfo orders addresses by connecting to port 0, which sends nothing
 	case !a.IsLoopback() && !a.IsUnspecified():
@@ -67,8 +67,9 @@ func (n *Net) endpoint() string {
 	return host + ":" + strconv.Itoa(int(n.Port))
 }
 
-// network sets the network to none or to the host's. Names come and go between the runs of a program, so whoever reads
-// the profile decides which of them a list should have; a comment shows what was seen.
+// network sets the network to none or to the host's. It makes no list of hosts, because a program may look up other
+// names in its next run. The reader of the profile decides which names a list should have; a comment shows what was
+// seen.
 func (l *learner) network() {
 	var lines []string
 	var at policy.Pos

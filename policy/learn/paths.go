@@ -26,7 +26,7 @@ type files struct {
 	*learner
 	grants map[string]*grant
 	exact  map[string][]*Path // by directory: single files that the program read
-	wider  map[string]Note    // by path: what a grant allows that was not seen, and the last reason for that
+	wider  map[string]Note    // by path: what a grant allows that was not seen, and why it does (the last reason)
 	below  *view              // what the parent profile shows
 	shows  map[string]bool    // by directory: whether it contains a well-known socket
 }
@@ -36,7 +36,7 @@ func (l *learner) mounts() {
 	f := &files{learner: l, grants: map[string]*grant{}, exact: map[string][]*Path{}, wider: map[string]Note{}, below: newView(l.parent, l.w), shows: map[string]bool{}}
 	for i := range l.f.Paths {
 		p := &l.f.Paths[i]
-		if p.Access&^recording.Mount != 0 && p.Path != "/" { // the system calls decide about mounting on a path
+		if p.Access&^recording.Mount != 0 && p.Path != "/" { // system calls decide about mounting on a path
 			f.path(p)
 		}
 	}
@@ -58,7 +58,7 @@ func (l *learner) mounts() {
 // writes are the ways to use a file that need a writable file or directory.
 const writes = recording.Writes &^ recording.Mount
 
-// path decides which mount one path needs.
+// path decides which mount a path needs.
 func (f *files) path(p *Path) {
 	if why := f.refuse(p); why != "" {
 		f.secret(p, why)
@@ -122,8 +122,8 @@ func (l *learner) outsider() bool {
 	return l.parent.Network.Mode == policy.NetworkHost || slices.ContainsFunc(l.f.Nets, func(n Net) bool { return l.f.outside(&n) })
 }
 
-// link handles a symbolic link that the program examined itself. If the recording shows where the link leads, symlinks
-// creates it. Otherwise it is visible only if its directory is.
+// link handles a symbolic link that the program examined itself. If the recording shows where the link leads, function
+// symlinks creates it. Otherwise the link is visible only if its directory is visible.
 func (f *files) link(p *Path) {
 	if _, ok := f.f.links[p.Path]; !ok {
 		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "it is a symbolic link, and nobody followed it", At: p.At})
@@ -186,8 +186,8 @@ func (f *files) volatile(dir string) bool {
 	return false
 }
 
-// widen remembers what a grant allows that was not seen. The reason for a writable grant has precedence, because it
-// allows more.
+// widen remembers what a grant allows that was not seen, and why. The reason for a writable grant replaces other
+// reasons, because the grant allows more.
 func (f *files) widen(p, why string, at policy.Pos) {
 	if g := f.grants[p]; g == nil || !g.write {
 		f.wider[p] = Note{Kind: Widened, What: f.w.shorten(p), Why: why, At: at}
@@ -213,11 +213,11 @@ func (f *files) add(g grant) {
 	}
 }
 
-// system lists trees of programs and libraries, which are the same on every machine and contain no secrets.
+// system lists trees of programs and libraries. They are the same on every machine and contain no secrets.
 var system = []string{"/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/opt", "/nix", "/gnu"}
 
-// mayOpen reports whether learn may allow a directory as a whole. It may not if the directory contains a secret, a
-// powerful socket, the working directory or the home, or is the home or the root.
+// mayOpen reports whether learn may allow a directory as a whole. It may not if the directory is the home or the root,
+// or if it contains a secret, a powerful socket, the working directory or the home.
 func (f *files) mayOpen(dir string) bool {
 	depth := strings.Count(dir, "/")
 	switch {
@@ -245,8 +245,8 @@ func (f *files) directories() {
 	}
 }
 
-// names is the second step. If the names of several files differ only in numbers, it grants the directory, because
-// the next run reads other files of this kind. A mount cannot be a glob, so the directory stands for the glob.
+// names is the second step. If the names of several files differ only in numbers, it grants the directory, because the
+// next run reads other files of this kind. A mount cannot be a glob, so the directory takes the place of the glob.
 func (f *files) names() {
 	for _, dir := range slices.Sorted(keysOf(f.exact)) {
 		if !f.mayOpen(dir) {
@@ -295,8 +295,8 @@ func globOf(name string) string {
 	return b.String()
 }
 
-// trees is the third step. If many directories in one directory are granted, it grants that directory, from the
-// deepest one up. It does the same for writable directories, but not in the trees of the system.
+// trees is the third step. If many directories in one directory are granted, it grants that directory. It begins with
+// the deepest directories. It does the same for writable directories, but not in the trees of the system.
 func (f *files) trees() {
 	f.joinTrees(false)
 	f.joinTrees(true)
@@ -421,7 +421,8 @@ func (f *files) write() {
 	}
 }
 
-// pathKey returns a key that sorts a directory before everything in it, and that before paths that only begin alike.
+// pathKey returns a sort key. It puts a directory before everything in it, and the directory's content before paths
+// that only begin with the same text.
 func pathKey(p string) string { return strings.ReplaceAll(p, "/", "\x00") }
 
 // plainPath reports whether a profile can contain the path.

@@ -11,7 +11,7 @@ import (
 	"cordon/policy/recording"
 )
 
-// programs of this machine, with what they find in their working directory.
+// programs lists programs of this machine, with the files that each finds in its working directory.
 var programs = []struct {
 	name    string
 	files   map[string]string
@@ -27,7 +27,7 @@ var programs = []struct {
 	{"node", map[string]string{"a.js": "require('fs').writeFileSync('o','x'); console.log(1)"}, []string{"node", "a.js"}},
 }
 
-// traced runs a command under strace and makes a recording of it.
+// traced runs a command under strace and returns a recording of it.
 func traced(t *testing.T, dir string, files map[string]string, command []string) *recording.Recording {
 	t.Helper()
 	program, err := exec.LookPath(command[0])
@@ -83,7 +83,7 @@ func guard(t testing.TB) (secrets []string, env []policy.EnvKeep) {
 	return secrets, p.Env.Keep
 }
 
-// What is learned of a real program's trace allows all of it, and is a valid profile.
+// TestPrograms checks that the profile learned from the trace of a real program is valid and allows the whole trace.
 func TestPrograms(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Skip(err)

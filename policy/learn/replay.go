@@ -18,13 +18,13 @@ type Denial struct {
 	Layer policy.Layer
 	What  string     // such as "openat(…, O_WRONLY)", "read /etc/shadow", "connect example.org:443"
 	Why   string     // what denies it
-	Maybe bool       // it depends on arguments that were not recorded
+	Maybe bool       // the decision depends on arguments that were not recorded
 	At    policy.Pos // the position of the record
 	By    policy.Pos // the line of the profile; zero if no line denies it
 }
 
-// Replay checks the facts against an effective profile. It ignores what the program was refused during the recording.
-// The error is about the profile.
+// Replay checks the facts against an effective profile. It ignores operations that already failed in the recording. The
+// error is about the profile.
 func Replay(p *policy.Profile, f *Facts) ([]Denial, error) {
 	r := &replay{p: p, f: f, w: newWorld(f)}
 	if err := r.calls(); err != nil {
@@ -135,8 +135,8 @@ func (r *replay) title(c *Call, d *filter.Decoded) string {
 	return c.Name + "(" + strings.Join(words, ", ") + ")"
 }
 
-// another reports whether programs use another call if this one fails with ENOSYS, and the profile allows the other
-// call.
+// another reports whether programs use another call if this call fails with ENOSYS, and whether the profile allows that
+// other call.
 func (r *replay) another(c *Call, a filter.Action) bool {
 	i := slices.IndexFunc(instead[:], func(x struct{ call, other string }) bool { return x.call == c.Name })
 	if i < 0 || a != (filter.Action{Kind: filter.Errno, Errno: 38}) { // ENOSYS
@@ -154,7 +154,7 @@ func (r *replay) another(c *Call, a filter.Action) bool {
 	return err == nil && slices.ContainsFunc(found, func(o filter.Outcome) bool { return o.Action.Passes() })
 }
 
-// tcp reports whether the same call may make a TCP socket.
+// tcp reports whether the same call may make a TCP socket instead.
 func (r *replay) tcp(c *Call) bool {
 	q := r.f.query(c)
 	for i := range q.Args {
@@ -166,7 +166,7 @@ func (r *replay) tcp(c *Call) bool {
 	return err == nil && len(found) > 0 && !slices.ContainsFunc(found, func(o filter.Outcome) bool { return !o.Action.Passes() })
 }
 
-// parsePos returns the first position in a verdict. Package filter gives positions as text.
+// parsePos returns the first position that a verdict names. Package filter gives positions as text.
 func parsePos(from []string) policy.Pos {
 	if len(from) == 0 {
 		return policy.Pos{}

@@ -9,8 +9,8 @@ import (
 	"cordon/policy/lint"
 )
 
-// secrets knows which files learn never allows by itself, not even within a directory that it allows: those that the
-// patterns of hide rules match.
+// secrets knows which files learn never allows unless the user grants them, not even within a directory that it allows:
+// the files that the patterns of hide rules match.
 type secrets struct {
 	w        *world
 	exact    map[string]bool
@@ -20,9 +20,9 @@ type secrets struct {
 	above    map[string]bool // directories that contain a secret with a fixed path
 	granted  []string        // paths that the user has granted
 
-	homes  []string            // if tildes is set: all known homes
+	homes  []string            // all known homes, if tildes is set
 	tildes map[string]bool     // by path below a home: true for a secret, false for a directory above one; nil: see ofHome
-	names  map[string][]string // by path: the names that make it a secret
+	names  map[string][]string // by path: the names because of which it is a secret
 }
 
 func newSecrets(w *world, patterns, granted []string) *secrets {
@@ -57,7 +57,7 @@ func (s *secrets) add(p string) {
 	}
 }
 
-// has reports whether p is a secret or below one, and the user has not granted it.
+// has reports whether p is a secret or below a secret, unless the user has granted it.
 func (s *secrets) has(p string) bool {
 	if !s.self(p) && !s.dir(path.Dir(p)) || s.isGranted(p) {
 		return false
@@ -117,7 +117,7 @@ func lastNames(p string, n int) string {
 	return p
 }
 
-// holds reports whether a directory contains a secret, as far as the patterns tell where secrets are.
+// holds reports whether a directory contains a secret. It knows only secrets whose place follows from the patterns.
 func (s *secrets) holds(dir string) bool {
 	_, home := s.ofHome(dir)
 	return home || s.above[dir] || s.dir(dir) || slices.ContainsFunc(s.homes, func(home string) bool { return within(dir, home) })

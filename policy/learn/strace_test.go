@@ -15,8 +15,8 @@ import (
 	"cordon/policy/recording"
 )
 
-// fromStrace makes a recording of the output of strace -f -y; links are resolved as they are on this machine. It knows the
-// calls that name files, sockets, and the arguments that recorders keep.
+// fromStrace makes a recording from the output of strace -f -y. It resolves links as they are on this machine. It knows
+// the calls that name files, sockets, and the arguments that recorders keep.
 func fromStrace(t *testing.T, out string, command []string, home, workdir string) *recording.Recording {
 	t.Helper()
 	r := &recording.Recording{Header: recording.Header{Arch: "amd64", Runs: []recording.Run{{
@@ -43,7 +43,7 @@ func fromStrace(t *testing.T, out string, command []string, home, workdir string
 		if m == nil {
 			continue
 		}
-		if first { // the execve of the launcher
+		if first { // the launcher makes the first execve
 			first = false
 			c.exec(splitArgs(m[2]))
 			continue
@@ -113,7 +113,8 @@ func unquote(s string) (string, bool) {
 	return out, err == nil
 }
 
-// absolute is a name that a call was given, with the directory of its first argument.
+// absolute returns the absolute path for a name in a call's arguments. dirfd is the call's first argument, the
+// directory.
 func (c *converter) absolute(pid, dirfd, name string) (string, bool) {
 	text, ok := unquote(name)
 	if !ok {
@@ -130,12 +131,12 @@ func (c *converter) absolute(pid, dirfd, name string) (string, bool) {
 		dir = m[1]
 	}
 	if text == "" && dirfd == "" || !strings.HasPrefix(dir, "/") {
-		return "", false // nothing, or a pipe's descriptor
+		return "", false // the descriptor is missing, or of a pipe
 	}
 	return path.Clean(dir + "/" + text), true
 }
 
-// path adds what was done with a name; links are resolved as they are here.
+// path records an access to a name. It resolves links as they are on this machine.
 func (c *converter) path(name string, access recording.Access, errno string, follow bool) {
 	e := recording.Event{Kind: recording.KindPath, Path: name, Access: access, Errno: errno}
 	dir, base := path.Split(name)
@@ -162,7 +163,7 @@ func (c *converter) exec(args []string) {
 	}
 }
 
-// word is a constant or flags as strace writes them.
+// word parses a constant or flags as strace writes them.
 func word(arch filter.Arch, s string) (v uint64, ok bool) {
 	s, _, _ = strings.Cut(s, " /*")
 	for part := range strings.SplitSeq(s, "|") {
@@ -179,9 +180,9 @@ func word(arch filter.Arch, s string) (v uint64, ok bool) {
 	return v, true
 }
 
-// names are which arguments of a call name files, and what is done with them.
+// names says which arguments of a call name files, and how the call uses these files.
 var names = map[string][]struct {
-	dirfd, name int // -1: none
+	dirfd, name int // -1 if there is none
 	access      recording.Access
 	follow      bool
 }{

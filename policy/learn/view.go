@@ -9,14 +9,14 @@ import (
 	"cordon/policy/recording"
 )
 
-// view is the file tree that a profile shows, as far as paths tell. It assumes that a bind contains the files that the
-// recording has seen there.
+// view is the file tree that a profile shows, as far as paths alone tell. It assumes that a bind contains the files
+// that the recording has seen there.
 type view struct {
 	p       *policy.Profile
 	w       *world
 	targets map[string]int  // index of the last mount on each target
 	spine   map[string]bool // directories above a target, which cordon creates
-	at      map[string]int  // by directory: index of the mount that contains it; -1 for the root
+	at      map[string]int  // by directory: index of the mount that contains the directory; -1 for the root
 	hide    *secrets
 	links   map[string]string
 }
@@ -48,8 +48,8 @@ func newView(p *policy.Profile, w *world) *view {
 	return v
 }
 
-// mount returns the index of the mount that contains a path, or -1 for the root. That is the last mount at the path
-// or above it.
+// mount returns the index of the mount that contains a path, or -1 for the root. It is the last mount whose target is
+// the path or a directory above it.
 func (v *view) mount(p string) int {
 	i := v.dirMount(path.Dir(p))
 	if own, ok := v.targets[p]; ok {
@@ -73,7 +73,8 @@ func (v *view) dirMount(dir string) int {
 	return i
 }
 
-// refusal is the reason why the program cannot use a path as it did. The zero refusal means that it can.
+// refusal is the reason why the program cannot use a path as it did in the recording. The zero refusal means that it
+// can.
 type refusal struct {
 	layer policy.Layer
 	why   string
@@ -124,7 +125,8 @@ func (v *view) inRoot(p string, access recording.Access) refusal {
 	return refusal{policy.LayerMount, "the root is read-only", at}
 }
 
-// skeleton decides about a path that no mount shows. A directory above a mount exists, and contains nothing else.
+// skeleton decides about a path that no mount shows. A directory above a mount exists, but contains only the way to the
+// mount.
 func (v *view) skeleton(p string, access recording.Access, at policy.Pos) refusal {
 	switch {
 	case v.spine[p] && access&(writes|recording.Execute|recording.Map|recording.Connect) == 0:
@@ -172,7 +174,7 @@ func (v *view) inMount(m *policy.Mount, p string, access recording.Access, kind 
 		}
 		return refusal{policy.LayerMount, "there is nothing of the host in it", m.Pos}
 	}
-	return refusal{} // overlay, mqueue; links of the profile were followed before
+	return refusal{} // overlay, mqueue; links of the profile have already been followed
 }
 
 func (v *view) inProc(m *policy.Mount, target, p string, writes bool) refusal {
@@ -228,11 +230,11 @@ func (v *view) landlock(p string, access recording.Access) refusal {
 	return refusal{}
 }
 
-// reaches reports whether the name of a link leads to its path, by links of the profile or by a link that a mount
-// shows.
+// reaches reports whether the name of a link leads to the link's target in the sandbox: by links of the profile, or by
+// a link that a mount shows.
 func (v *view) reaches(l *Link) bool {
 	at := l.Via
-	for range 8 { // a usual tree has no more links in a row
+	for range 8 { // an ordinary tree has no longer chain of links
 		next := v.follow(at)
 		if next == at {
 			break
@@ -248,7 +250,7 @@ func (v *view) reaches(l *Link) bool {
 	}
 	switch m := &v.p.Mounts[i]; m.Kind {
 	case policy.MountBind, policy.MountOverlay:
-		return v.w.expand(m.Place()) != at || m.Source == "" // a bind on the name itself shows the file, not the link
+		return v.w.expand(m.Place()) != at || m.Source == "" // a bind at the name shows the target of the link
 	case policy.MountProc, policy.MountDev, policy.MountSysfs:
 		return true
 	default:

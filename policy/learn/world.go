@@ -11,9 +11,9 @@ import (
 // directory.
 type world struct {
 	home, workdir string
-	homes, others []string // those of all runs, and of the caller: see Facts
+	homes, others []string // the homes of all runs and of the caller, and the other directories: see Facts
 	created       map[string]bool
-	fresh         map[string]bool   // by directory: whether the runs have created it or one above it
+	fresh         map[string]bool   // by directory: whether the runs have created it or a directory above it
 	parents       map[string]string // by directory: the nearest directory above that existed before
 	dirs          map[string]bool   // directories that contain recorded paths
 }
@@ -34,7 +34,7 @@ func newWorld(f *Facts) *world {
 	return w
 }
 
-// place returns a directory for which . or ~ may stand, or "".
+// place returns dir if . or ~ may stand for it, otherwise "".
 func place(p string) string {
 	if p == "" || p[0] != '/' || path.Clean(p) == "/" {
 		return ""
@@ -74,7 +74,8 @@ func (w *world) base(p string) string {
 	return v
 }
 
-// expand returns a path of a profile as the recordings write it. It returns "" if nothing is known for ~ or . .
+// expand returns a path of a profile as the recordings write it. It returns "" if the recordings do not say what ~ or .
+// means.
 func (w *world) expand(p string) string {
 	switch {
 	case p == "~" || strings.HasPrefix(p, "~/"):

@@ -16,7 +16,7 @@ type Level string
 
 // The levels have the names that SARIF uses.
 const (
-	LevelError   Level = "error"   // the sandbox does not stop a program that knows how to leave it
+	LevelError   Level = "error"   // the sandbox does not stop a program that tries to leave it
 	LevelWarning Level = "warning" // a way out, or a loss, that the author probably did not intend
 	LevelNote    Level = "note"    // many authors intend it, but the reader should know
 )
@@ -24,7 +24,7 @@ const (
 // Rule is one thing that Check looks for. A code is never used again for another rule.
 type Rule struct {
 	Code  string // "CL001"
-	Name  string // "default-allow"
+	Name  string // a name for the rule: "default-allow"
 	Level Level
 	About string // what the rule looks for
 	Why   string // why it matters
@@ -37,7 +37,7 @@ type Finding struct {
 	Rule    *Rule
 	Text    string     // such as "syscalls: io_uring_setup is allowed"
 	Pos     policy.Pos // the responsible line; if something is missing, only the file
-	Ignored string     // the reason, if a comment says that this is intended
+	Ignored string     // the reason, if a comment says that the finding is intended
 }
 
 // Options holds what Check needs to know and the profile does not say.
@@ -49,13 +49,13 @@ type Options struct {
 	Text       func(file string) []byte // returns the text of a file, for the comments in it; may be nil
 }
 
-// Check finds what an effective profile should not allow, what has no effect in it, and what it lacks. A comment with
-// a reason, on the line of a finding or on the line above, makes the finding Ignored:
+// Check finds what an effective profile should not allow, what has no effect in it, and what it lacks. A comment with a
+// reason, on the line of a finding or on the line above, marks the finding as Ignored:
 //
-// tty: inherit # lint:ignore CL018 it is run from a shell
+//	tty: inherit # lint:ignore CL018 it is run from a shell
 //
-// For a finding without a line, the comment can be anywhere in the file: # lint:ignore-file CL017 REASON. An error
-// says that opts.Arch is unknown or that the filter cannot be built.
+// For a finding without a line, the comment can be anywhere in the file: # lint:ignore-file CL017 REASON. An error says
+// that opts.Arch is unknown or that the filter cannot be built.
 func Check(p *policy.Profile, opts Options) ([]Finding, error) {
 	l := &linter{p: p, opts: opts, files: map[string]*remarks{}}
 	var ok bool
@@ -101,7 +101,7 @@ func (l *linter) say(at policy.Pos, text string) {
 	l.found = append(l.found, f)
 }
 
-// remark is a comment that says that a finding is intended.
+// remark is a comment that marks a finding as intended.
 type remark struct {
 	line   int
 	own    bool // it is alone on its line, so it is about the next line
@@ -182,7 +182,7 @@ func (l *linter) remarks() {
 	}
 }
 
-// passes reports whether the filter allows a call for some values of the arguments that the text leaves out:
+// passes reports whether the filter allows a call with at least some arguments. call may fix some of the arguments:
 // "socket(AF_ALG)".
 func (l *linter) passes(call string) (at policy.Pos, yes bool) {
 	q, err := filter.ParseQuery(call, l.arch)
@@ -231,7 +231,7 @@ func callPositions(p *policy.Profile) (list []policy.Pos) {
 	return list
 }
 
-// calls finds the calls in a list that the filter allows. It reports them once for each responsible line.
+// calls finds the calls in a list that the filter allows. It makes one finding for each responsible line.
 func (l *linter) calls(list string) {
 	var places []policy.Pos
 	byPlace := map[policy.Pos][]string{}
@@ -248,8 +248,8 @@ func (l *linter) calls(list string) {
 	}
 }
 
-// reaches reports whether the task can reach a path of the host, and by which rule. host may contain wildcards, as
-// hostNames accepts them.
+// reaches reports whether the task can reach a path of the host, and because of which rule. host may contain wildcards,
+// which hostNames also accepts.
 func (l *linter) reaches(host string, write bool) (rule string, at policy.Pos, yes bool) {
 	target := hostNames(host, "")
 	show := func(source []string, place []string, later int) bool {
@@ -281,7 +281,7 @@ func (l *linter) reaches(host string, write bool) (rule string, at policy.Pos, y
 	return "", policy.Pos{}, false
 }
 
-// paths finds which paths of the host the task can reach. It reports them once for each rule that shows them.
+// paths finds which paths of the host the task can reach. It makes one finding for each rule that shows some of them.
 func (l *linter) paths(list []string, write bool, how string) {
 	var rules []string
 	byRule := map[string][]string{}
@@ -301,7 +301,7 @@ func (l *linter) paths(list []string, write bool, how string) {
 	}
 }
 
-// coveredMounts finds mounts that are invisible because a later mount lies on top of them.
+// coveredMounts finds mounts that are invisible because a later mount covers them.
 func (l *linter) coveredMounts() {
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]

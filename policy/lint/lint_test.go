@@ -32,14 +32,15 @@ func codes(found []Finding) (out []string) {
 	return out
 }
 
-// starts is a filter under which programs can start.
+// starts is a part of a profile with a filter under which programs can start.
 const starts = "syscalls: {allow: [execve, exit_group, rt_sigreturn]}\n"
 
-// Every rule finds the first profile, on the line given, and not the second.
+// TestLint checks for every rule that it finds a problem in the first profile, on the given line, and none in the
+// second.
 func TestLint(t *testing.T) {
 	cases := []struct {
 		code, bad string
-		line      int // 0 where it is about no line
+		line      int // 0 if the finding has no line
 		good      string
 	}{
 		{"CL000", "# lint:ignore CL999 no such rule\nversion: 1", 1, "# lint:ignore CL017 a reason\nversion: 1"},
@@ -159,7 +160,7 @@ func TestLint(t *testing.T) {
 		})
 	}
 	for _, r := range Rules() {
-		if r.Code == "CL032" { // it takes two profiles: see TestLiftedHide
+		if r.Code == "CL032" { // this rule needs two profiles: see TestLiftedHide
 			continue
 		}
 		if !slices.ContainsFunc(cases, func(c struct {
@@ -177,11 +178,12 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// A finding is ignored by a comment on its line, above it or, without a line, anywhere; and only with a reason and its code.
+// TestLintIgnore checks which comments mark a finding as ignored. The comment must be on the line of the finding or
+// above it, or anywhere if the finding has no line. It must have a reason, and the code of the finding.
 func TestLintIgnore(t *testing.T) {
 	for _, c := range []struct {
 		text string
-		want bool // ignored
+		want bool // whether the finding is ignored
 	}{
 		{"tty: inherit # lint:ignore CL018 because", true},
 		{"# lint:ignore CL018 because\ntty: inherit", true},
@@ -205,7 +207,7 @@ func TestLintIgnore(t *testing.T) {
 	}
 }
 
-// Codes are in order and never missing, so that nobody takes one twice.
+// TestLintCodes checks that the codes are in order without gaps, so that nobody uses a code for two rules.
 func TestLintCodes(t *testing.T) {
 	for i, r := range Rules() {
 		if want := "CL0" + string(rune('0'+i/10)) + string(rune('0'+i%10)); r.Code != want {
@@ -217,7 +219,7 @@ func TestLintCodes(t *testing.T) {
 	}
 }
 
-// What a profile lifts is found, whoever wrote the rule.
+// TestLintLifted checks that lint finds removed hide rules, even if the profile itself has set the rule.
 func TestLintLifted(t *testing.T) {
 	p := policy.Merge(read(t, "hide: [~/.netrc]\n"), read(t, "hide: [{remove: ~/.netrc}]\n"))
 	found, err := Check(p, Options{File: "p.yaml", Arch: "amd64", Text: func(string) []byte { return nil }})

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// docs/lint.md has every rule as it is.
+// TestLintDocumented checks that docs/lint.md describes every rule with its present text.
 func TestLintDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/lint.md")
 	if err != nil {

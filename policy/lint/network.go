@@ -10,18 +10,18 @@ import (
 	"cordon/policy/endpoint"
 )
 
-// rentable are domains below which anybody can have a name.
+// rentable lists domains in which anybody can get a name.
 var rentable = [...]string{"co.uk", "com.au", "co.jp", "com.br", "github.io", "gitlab.io", "amazonaws.com", "cloudfront.net", "azurewebsites.net",
 	"blob.core.windows.net", "appspot.com", "run.app", "web.app", "firebaseapp.com", "workers.dev", "pages.dev", "vercel.app", "netlify.app",
 	"herokuapp.com", "onrender.com", "fly.dev", "ngrok.io", "ngrok-free.app", "trycloudflare.com"}
 
-// metadataServices are the addresses at which clouds answer about a machine.
+// metadataServices returns the addresses of the services at which clouds answer questions about a machine.
 func metadataServices() [4]netip.Addr {
 	return [4]netip.Addr{netip.AddrFrom4([4]byte{169, 254, 169, 254}), netip.AddrFrom4([4]byte{168, 63, 129, 16}),
 		netip.AddrFrom4([4]byte{100, 100, 100, 200}), netip.AddrFrom16([16]byte{0xfd, 0, 0x0e, 0xc2, 14: 2, 15: 0x54})}
 }
 
-// wideNetwork finds items that cover hosts of strangers.
+// wideNetwork finds items of the network that also cover hosts of strangers.
 func (l *linter) wideNetwork() {
 	if l.p.Network.Mode != policy.NetworkAllow {
 		return
@@ -36,7 +36,7 @@ func (l *linter) wideNetwork() {
 	}
 }
 
-// wide says what a rule covers, if that is hosts of strangers.
+// wide says which hosts of strangers a rule covers, or returns "".
 func wide(r *endpoint.Rule) string {
 	switch {
 	case r.Kind == endpoint.Any || r.Kind == endpoint.Wild && r.Host == "":

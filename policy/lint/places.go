@@ -7,8 +7,8 @@ import (
 	"cordon/policy"
 )
 
-// places lists paths of the host from which programs outside run something, or on which the whole host depends. "~"
-// means every user's home, and * stands for one component. A path below one of these counts like it.
+// places lists paths of the host from which programs outside the sandbox run something, or on which the whole host
+// depends. "~" means every user's home, and * stands for one component. A path below one of them counts too.
 var places = [...]struct {
 	why   string // why writing there is dangerous
 	paths []string
@@ -124,8 +124,8 @@ var devices = []string{
 	"/dev/net", "/dev/watchdog*",
 }
 
-// projectPlaces lists names in a project that tell programs outside what to run: an editor that opens the project, or
-// a shell that enters it.
+// projectPlaces lists names in a project that tell programs outside the sandbox what to run, for example an editor that
+// opens the project, or a shell that enters it.
 var projectPlaces = []string{
 	".envrc", ".vscode", ".idea", ".devcontainer", ".husky", ".npmrc", ".yarnrc.yml", ".cargo", ".mise.toml",
 	".tool-versions", ".exrc", ".nvim.lua", ".lvimrc", ".dir-locals.el", ".gdbinit", ".tmux.conf", ".zed", ".fleet",
@@ -137,7 +137,7 @@ type writing struct {
 	at     policy.Pos
 	source []string // the source as hostNames splits it; nil if it is relative
 	place  []string // the path inside; nil if it is relative, or if nothing shows it
-	later  int      // index of the first mount that may lie on top of it
+	later  int      // index of the first mount that may cover it
 	text   string
 }
 
@@ -180,15 +180,15 @@ func (l *linter) hits(w *writing, host string) bool {
 		return false
 	case !above(w.source, target):
 		return above(target, w.source)
-	case w.place == nil: // the task writes to an overlay's upper directory, although no mount shows it
+	case w.place == nil: // the task writes to the upper directory of an overlay, although no mount shows that directory
 		return true
 	}
 	inside := append(slices.Clone(w.place), target[len(w.source):]...)
 	return !covered(l.p, target, inside, w.later, l.opts.RuntimeDir)
 }
 
-// writablePlaces finds files of the host that the task can write and a program outside runs. It reports them once for
-// each rule that shows them.
+// writablePlaces finds files of the host that the task can write and a program outside the sandbox runs. It makes one
+// finding for each rule that shows some of them.
 func (l *linter) writablePlaces() {
 	for _, w := range l.writings() {
 		var groups []string
@@ -244,7 +244,7 @@ func (l *linter) hostDevices() {
 	}
 }
 
-// projectPrograms finds files in a writable working directory that programs outside run.
+// projectPrograms finds files in a writable working directory that programs outside the sandbox run.
 func (l *linter) projectPrograms() {
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]
@@ -263,7 +263,7 @@ func (l *linter) projectPrograms() {
 	}
 }
 
-// guarded reports whether a name in the working directory is hidden, or lies under a later mount that is not writable.
+// guarded reports whether a name in the working directory is hidden, or is below a later mount that is not writable.
 func (l *linter) guarded(name string, later int) bool {
 	for _, m := range l.p.Mounts[later:] {
 		if m.Place() == "./"+name && !(m.Kind == policy.MountBind && m.Write) {
@@ -273,7 +273,8 @@ func (l *linter) guarded(name string, later int) bool {
 	return slices.ContainsFunc(l.p.Hide, func(h policy.Hide) bool { return h.Pattern == "**/"+name })
 }
 
-// ownProfile finds the writable bind that contains the profile itself, or the profiles that cordon finds by name.
+// ownProfile finds the writable bind that contains the profile itself, or a directory in which cordon looks up
+// profiles.
 func (l *linter) ownProfile() {
 	for i := len(l.p.Mounts) - 1; i >= 0; i-- {
 		m := &l.p.Mounts[i]

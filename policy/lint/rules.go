@@ -264,8 +264,8 @@ func (l *linter) networkCapabilities() {
 	}
 }
 
-// asRoot lists capabilities that lead to all others, by capabilities(7): mounts and most of the kernel, modules,
-// memory of other processes, every file, devices, tracing, the kernel's log and clock.
+// asRoot lists capabilities that lead to all others, by capabilities(7). They give control over mounts and most of the
+// kernel, modules, the memory of other processes, every file, devices, tracing, or the kernel's log and clock.
 var asRoot = []string{"SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF", "PERFMON", "SYS_BOOT", "SYS_TIME", "MKNOD", "MAC_ADMIN", "MAC_OVERRIDE", "CHECKPOINT_RESTORE", "SYSLOG"}
 
 // LeadsToRoot reports whether a capability gives as much as all others together: rule CL013.
@@ -294,8 +294,8 @@ func (l *linter) hostNamespaces() {
 	}
 }
 
-// datagramPairs finds a filter that denies local sockets, but allows a pair of them that can reach all other local
-// sockets.
+// datagramPairs finds a filter that denies local sockets, but allows socketpair(2) with a type whose sockets can reach
+// all other local sockets.
 func (l *linter) datagramPairs() {
 	if _, yes := l.passes("socket(AF_UNIX)"); yes {
 		return
@@ -411,8 +411,8 @@ func (l *linter) idleHides() {
 
 func (l *linter) noEffect() {
 	for _, w := range l.warnings {
-		// A warning about an inherited line is not about this file, because a profile inherits lines in order to narrow
-		// them.
+		// Report a warning about an inherited line only for the profile that has the line. A profile inherits lines in
+		// order to narrow them.
 		if at := l.placeOf(w.From); at.File == l.opts.File || at.File == "" || at.File == policy.CommandLine {
 			l.say(at, "syscalls: "+w.Msg)
 		}

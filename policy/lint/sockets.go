@@ -52,9 +52,9 @@ func (e Exposure) String() string {
 	return e.Rule + ": it shows " + e.Socket + " (" + e.Path + "), which gives " + e.Gives
 }
 
-// Exposures lists the well-known sockets that an effective profile shows, once for each rule that shows one. A socket
-// under a later mount or a hide rule is not in the list. runtimeDir is the caller's XDG_RUNTIME_DIR; "" if it is not
-// set. Exposures decides by paths, and does not check whether the host has such a socket.
+// Exposures lists the well-known sockets that an effective profile shows, once for each rule that shows one. It leaves
+// out a socket that a later mount covers or a hide rule hides. runtimeDir is the caller's XDG_RUNTIME_DIR; "" if it is
+// not set. Exposures decides by paths, and does not check whether the host has such a socket.
 func Exposures(p *policy.Profile, runtimeDir string) []Exposure {
 	var list []Exposure
 	if p.Root.Kind == policy.RootHost {
@@ -71,11 +71,11 @@ func Exposures(p *policy.Profile, runtimeDir string) []Exposure {
 	return list
 }
 
-// exposedBy adds the sockets that one mount shows. later is the index of the first mount that may lie on top of it.
+// exposedBy adds the sockets that one mount shows. later is the index of the first mount that may cover it.
 func exposedBy(p *policy.Profile, list []Exposure, m *policy.Mount, rule string, later int, runtimeDir string) []Exposure {
 	source := hostNames(m.Source, runtimeDir)
 	if source == nil {
-		return list // it is relative to the working directory, which is not known here
+		return list // a relative path depends on the working directory, which is not known here
 	}
 	if len(source) > 0 && source[0] == "root" { // treat root's home like any other home
 		source = append([]string{"home", "*"}, source[1:]...)
@@ -93,15 +93,15 @@ func exposedBy(p *policy.Profile, list []Exposure, m *policy.Mount, rule string,
 			}
 			if !covered(p, host, inside, later, runtimeDir) {
 				list = append(list, Exposure{s.name, text, s.gives, rule, m.Pos})
-				break // one path of a socket is enough to report it
+				break // one path is enough to report the socket
 			}
 		}
 	}
 	return list
 }
 
-// covered reports whether a later mount or a hide rule hides a path. host is the path on the host, inside that in the
-// sandbox.
+// covered reports whether a later mount or a hide rule hides a path. host is the path on the host, inside is the same
+// path in the sandbox.
 func covered(p *policy.Profile, host, inside []string, later int, runtimeDir string) bool {
 	for i := later; i < len(p.Mounts); i++ {
 		m := &p.Mounts[i]
@@ -141,7 +141,7 @@ func SocketAt(name string) (socket, gives string) {
 }
 
 // hostNames splits a path into its components. The path must be absolute or begin at a home; otherwise it returns nil.
-// If usual systems have two names for a directory, it returns the same one for both.
+// If ordinary systems have two names for a directory, it returns the same components for both.
 func hostNames(p, runtimeDir string) []string {
 	switch {
 	case p == "~" || strings.HasPrefix(p, "~/"):

@@ -8,7 +8,7 @@ import (
 	"cordon/policy"
 )
 
-// TestExposures: which sockets a rule shows, by line.
+// TestExposures checks which sockets each rule of a profile shows, and on which line.
 func TestExposures(t *testing.T) {
 	for _, c := range []struct{ name, profile, want string }{
 		{"nothing", "hostname: x\n", ""},
@@ -68,7 +68,8 @@ func TestExposures(t *testing.T) {
 	}
 }
 
-// TestSocketTable: every path of the table is shown by the bind that names it, and is spelt as paths are compared.
+// TestSocketTable checks that a bind of each path in the table shows the socket, and that the table writes paths in the
+// form in which they are compared.
 func TestSocketTable(t *testing.T) {
 	for _, s := range sockets {
 		for _, path := range s.paths {

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// A Page is a manual page that is being written. Its methods append to it. Text that they take may contain anything:
-// nothing in it is a macro or an escape.
+// A Page is a manual page that is being written. Each method appends to it. The methods escape text: nothing in it acts
+// as a macro or an escape.
 type Page struct{ b strings.Builder }
 
-// New begins the page of a title, such as "CORDON-RUN", in a section from 1 to 9. date is the day of its content, and
-// of names the version that it describes.
+// New begins the page with a title, such as "CORDON-RUN", in a section from 1 to 9. date is the day of its content, and
+// of is the version of the program that the page describes.
 func New(title, section, of string, date time.Time) *Page {
 	p := &Page{}
 	p.macro("Dd", date.UTC().Format("January 2, 2006"))
@@ -23,7 +23,7 @@ func New(title, section, of string, date time.Time) *Page {
 // Bytes returns the page as a file.
 func (p *Page) Bytes() []byte { return []byte(p.b.String()) }
 
-// Name writes the section NAME: what the page describes, and what that is in a few words.
+// Name writes the section NAME: the name of the subject, and a description in a few words.
 func (p *Page) Name(name, about string) {
 	p.Section("NAME")
 	p.macro("Nm", name)
@@ -36,8 +36,8 @@ func (p *Page) Section(title string) { p.macro("Sh", title) }
 // Subsection begins a subsection.
 func (p *Page) Subsection(title string) { p.macro("Ss", title) }
 
-// Synopsis writes the section SYNOPSIS from a usage line. In it, words in capitals are arguments, words that begin
-// with a dash are flags, and brackets and bars mean what they mean in a usage line.
+// Synopsis writes the section SYNOPSIS from a usage line. In the usage line, words in capitals are arguments, and words
+// that begin with a dash are flags. Brackets and bars have their usual meaning.
 func (p *Page) Synopsis(name, usage string) {
 	p.Section("SYNOPSIS")
 	p.macro("Nm", name)
@@ -65,7 +65,7 @@ func usageWord(word string) string {
 	return guard(b.String())
 }
 
-// font writes a word in bold if it is to be typed as it stands, and in italics if something stands for it.
+// font writes a word in bold if the user types it as it is, and in italics if the user replaces it by a value.
 func font(word string) string {
 	switch {
 	case word == "flags", strings.TrimLeft(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-=@:") == "" && word[0] != '-':
@@ -110,7 +110,7 @@ func (p *Page) Text(text string) {
 	literal()
 }
 
-// paragraph writes each sentence on a line of its own, as mdoc(7) asks for.
+// paragraph writes each sentence on its own line, as mdoc(7) requires.
 func (p *Page) paragraph(text string) {
 	if !p.justBegun() {
 		p.macro("Pp")
@@ -143,10 +143,10 @@ func (p *Page) Literal(text string) {
 	p.macro("Ed")
 }
 
-// An Entry is an item of a list: a name in bold, what stands for its value in italics, and text.
+// An Entry is an item of a list: a name in bold, a placeholder for its value in italics, and text.
 type Entry struct{ Name, Value, Text string }
 
-// List writes a list of names with a text each.
+// List writes a list of names, each with a text.
 func (p *Page) List(entries []Entry) {
 	if len(entries) == 0 {
 		return
@@ -163,8 +163,8 @@ func (p *Page) List(entries []Entry) {
 	p.macro("El")
 }
 
-// See writes the section SEE ALSO. Each page is a name with its section, such as "cordon-run(1)", in the order that
-// mdoc(7) asks for: by section, then by name.
+// See writes the section SEE ALSO. Each page is a name with its section, such as "cordon-run(1)". The pages must have
+// the order that mdoc(7) requires: by section, then by name.
 func (p *Page) See(pages []string) {
 	p.Section("SEE ALSO")
 	for i, page := range pages {
@@ -198,8 +198,8 @@ func quote(text string) string {
 	return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
 }
 
-// escape writes text so that roff shows it: a backslash begins an escape, and roff sets the other characters here as
-// typographic ones, which nobody could copy into a shell.
+// escape writes text so that roff shows it unchanged. For roff a backslash begins an escape, and some other characters
+// become typographic variants, which nobody could copy into a shell.
 func escape(text string) string {
 	var b strings.Builder
 	for i := range len(text) {
@@ -223,7 +223,7 @@ func escape(text string) string {
 	return b.String()
 }
 
-// guard escapes the first character of a line if roff would take the line for a macro.
+// guard escapes the first character of a line if roff would treat the line as a macro.
 func guard(line string) string {
 	if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
 		return `\&` + line

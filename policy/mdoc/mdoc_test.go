@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// hostile is text in which everything that roff reads as a request or an escape must be shown as it is.
+// hostile is a text that contains everything that roff treats as a request or an escape. The page must show it
+// unchanged.
 const hostile = ".Sh x\n'br\nA \\fB b\\e c. Next \"one\" - 'two' `three` ~ ^ \\(aq. End! So? (Yes.) No.\n\n  .literal  \\n\n\n  more 'x'\n.Pp"
 
 func page() []byte {
@@ -43,7 +44,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// TestShown compares what mandoc shows with what was written, word for word.
+// TestShown compares the output of mandoc with the original text, word by word.
 func TestShown(t *testing.T) {
 	mandoc, err := exec.LookPath("mandoc")
 	if err != nil {
@@ -60,7 +61,7 @@ func TestShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var plain strings.Builder // a character in bold or italics is written twice, with a backspace between
+	var plain strings.Builder // mandoc writes a bold or italic character twice, with a backspace between
 	for i := 0; i < len(shown); i++ {
 		if i+1 < len(shown) && shown[i+1] == '\b' {
 			i++

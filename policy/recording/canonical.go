@@ -1,7 +1,7 @@
 package recording
 
 // canonical parses a line about a path or a call, if the line is exactly as Write would write it and contains only
-// printable ASCII without escapes, as nearly every line does. For every other line, valid or not, it returns false; the
+// printable ASCII without escapes. Nearly every line is so. For every other line, valid or not, it returns false; the
 // caller must then ignore e and use the decoder.
 func (r *Reader) canonical(line []byte, e *Event) bool {
 	s := scanner{in: line, ok: true}
@@ -127,7 +127,7 @@ func (s *scanner) access(e *Event) {
 	s.expect("]")
 }
 
-// accessOf is ParseAccess, but finds the most common words without a search.
+// accessOf does the same as ParseAccess, but finds the most common words without a search.
 func accessOf(word []byte) Access {
 	switch string(word) {
 	case "read":

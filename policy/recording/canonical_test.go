@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// both reads a line in both ways. What canonical takes, the decoder takes, too, and finds the same in it.
+// both reads a line with canonical and with the decoder. If canonical accepts the line, the decoder must accept it too,
+// with the same result.
 func both(t *testing.T, line string) (taken bool) {
 	t.Helper()
 	r := &Reader{calls: map[string]string{}}
@@ -28,14 +29,14 @@ var canonicalLines = []struct {
 	{`{"kind":"path","path":"/","access":["mount"],"n":1}` + "\n", true},
 	{`{"kind":"call","exe":0,"call":"socket","arch":"i386","args":{"family":2,"type":1},"n":7,"errno":"EPERM"}` + "\n", true},
 	{`{"kind":"call","call":"read","n":1}` + "\n", true},
-	{`{"kind":"path","path":"/","access":["mount"],"n":1}`, false},                    // without its end
+	{`{"kind":"path","path":"/","access":["mount"],"n":1}`, false},                    // without its newline
 	{`{"kind":"path","path":"/","access":["mount"],"n":1} ` + "\n", false},            // a space
 	{`{"kind":"path","path":"/\u0041","access":["read"],"n":1}` + "\n", false},        // an escape
-	{"{\"kind\":\"path\",\"path\":\"/\xff\",\"access\":[\"read\"],\"n\":1}\n", false}, // no ASCII
+	{"{\"kind\":\"path\",\"path\":\"/\xff\",\"access\":[\"read\"],\"n\":1}\n", false}, // not ASCII
 	{"{\"kind\":\"path\",\"path\":\"/\x01\",\"access\":[\"read\"],\"n\":1}\n", false}, // a control character
-	{`{"kind":"path","path":"/","access":["read","read"],"n":1}` + "\n", false},       // twice
-	{`{"kind":"path","path":"/","access":["fly"],"n":1}` + "\n", false},               // unknown
-	{`{"kind":"path","path":"/","access":[],"n":1}` + "\n", false},                    // nothing
+	{`{"kind":"path","path":"/","access":["read","read"],"n":1}` + "\n", false},       // a word twice
+	{`{"kind":"path","path":"/","access":["fly"],"n":1}` + "\n", false},               // an unknown word
+	{`{"kind":"path","path":"/","access":[],"n":1}` + "\n", false},                    // no word
 	{`{"kind":"path","path":"/","access":["read"],"n":01}` + "\n", false},             // a leading zero
 	{`{"kind":"path","path":"/","access":["read"],"n":18446744073709551616}` + "\n", false},
 	{`{"kind":"path","path":"/","access":["read"],"n":-1}` + "\n", false},
@@ -57,12 +58,12 @@ func TestCanonicalLines(t *testing.T) {
 			taken++
 		}
 	}
-	if taken != 3 { // one path and one call have neither escapes nor another kind, and so has a call without a name
+	if taken != 3 { // the path, the call, and the call without a name are taken
 		t.Errorf("%d lines of the sample are taken", taken)
 	}
 }
 
-// FuzzCanonical sets the two ways to read a line against each other.
+// FuzzCanonical compares canonical with the decoder on arbitrary lines.
 func FuzzCanonical(f *testing.F) {
 	for _, tt := range canonicalLines {
 		f.Add(tt.line)

@@ -1,6 +1,6 @@
 package recording
 
-// This file reads the texts of JSON: RFC 8259.
+// This file reads JSON strings: RFC 8259.
 
 import (
 	"strconv"

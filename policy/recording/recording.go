@@ -32,7 +32,7 @@ type Header struct {
 // Run is one run of a program that was recorded.
 type Run struct {
 	Backend  string            `json:"backend"`            // "bpf", "notify", …
-	Complete bool              `json:"complete"`           // it is certain that nothing the back end can see was lost
+	Complete bool              `json:"complete"`           // certainly nothing that the back end can see was lost
 	Why      []string          `json:"why,omitempty"`      // why it is incomplete, and what the back end does not record
 	Lost     map[string]uint64 `json:"lost,omitempty"`     // what was lost, and how much: "events", "paths", …
 	Blind    []Kind            `json:"blind,omitempty"`    // kinds of events that the back end cannot see
@@ -48,7 +48,7 @@ type Run struct {
 	GID      uint32            `json:"gid,omitempty"`      // the task's group id in the sandbox
 	Network  string            `json:"network,omitempty"`  // OwnNetwork; "" if it was the host's or is not known
 	End      string            `json:"end,omitempty"`      // "exit 0", "signal 9", "interrupted"
-	Launcher string            `json:"launcher,omitempty"` // the version of cordon that recorded the run
+	Launcher string            `json:"launcher,omitempty"` // the version of cordon that made the recording
 }
 
 // OwnNetwork is the network of a run in a separate network namespace without any connection to the outside.
@@ -59,12 +59,12 @@ func (h *Header) Complete() bool {
 	return len(h.Runs) > 0 && !slices.ContainsFunc(h.Runs, func(r Run) bool { return !r.Complete })
 }
 
-// notShown begins a reason in Run.Why that lists system calls which the back end leaves out. The list has either the
-// names alone, or parts separated by semicolons; then each part begins with a name and says what is left out.
+// notShown begins a reason in Run.Why. The reason lists system calls that the back end leaves out. The list consists of
+// names only, or of parts separated by semicolons; each part then begins with a name and says what is left out.
 const notShown = "not shown: "
 
-// Unseen lists the calls that the back end does not show, or does not show with every argument. If such a call is not
-// in the recording, that proves nothing.
+// Unseen lists the calls that the back end does not show, or shows without some of their arguments. If the recording
+// does not contain such a call, that proves nothing.
 func (r *Run) Unseen() (calls []string) {
 	for _, why := range r.Why {
 		list, ok := strings.CutPrefix(why, notShown)
@@ -148,7 +148,7 @@ const (
 	Create                      // a new file: open with O_CREAT, mkdir, mknod, symlink, bind of a socket
 	Execute                     // execve, and the files that it loads: the interpreter of a script, the dynamic loader
 	Map                         // mmap with PROT_EXEC: shared libraries
-	List                        // list the names in a directory
+	List                        // list a directory
 	Stat                        // stat, access, and other checks of a name
 	Delete                      // unlink, rmdir
 	Rename                      // the old or the new name; a rename makes two events
@@ -227,7 +227,7 @@ type Peak string
 const (
 	PeakMemory  Peak = "memory"  // bytes: an executable's largest resident set, or the whole sandbox's memory
 	PeakPIDs    Peak = "pids"    // processes and threads at once, as pids.max counts
-	PeakThreads Peak = "threads" // of one process
+	PeakThreads Peak = "threads" // threads of one process
 	PeakFiles   Peak = "files"   // descriptors open in one process
 	PeakFile    Peak = "file"    // bytes: the largest file written
 	PeakCPU     Peak = "cpu"     // nanoseconds, user and system together
@@ -262,8 +262,8 @@ func (r *Recording) Knows(x Executable) bool {
 }
 
 // Add counts an event. If the recording already has the event, its count grows. Add refuses an invalid event with an
-// error. Two events of one file that differ only in the access become one. If only one of two events has a known
-// outcome, or if their outcomes differ, the merged event has none.
+// error. Two events about one file that differ only in their access become one event. If only one of two events has a
+// known outcome, or if their outcomes differ, the merged event has no outcome.
 func (r *Recording) Add(e *Event) error {
 	if err := e.check(len(r.Executables)); err != nil {
 		return err
@@ -286,7 +286,7 @@ func (r *Recording) Add(e *Event) error {
 	return nil
 }
 
-// join merges an event of the same identity into e.
+// join merges an event with the same identity into e.
 func (e *Event) join(o *Event) {
 	if e.Kind == KindPeak {
 		e.Value = max(e.Value, o.Value)
@@ -314,7 +314,7 @@ func (e *Event) identity(b []byte) []byte {
 	for _, s := range [...]string{e.Call, e.Arch, e.Path, e.Via, e.Net.Op, e.Net.Family, e.Net.Proto, e.Net.Addr, e.Cap, e.By, string(e.Peak)} {
 		b = append(append(b, 0), s...)
 	}
-	if e.Kind == KindPath { // a path that was missing may be read once it exists: these are two events
+	if e.Kind == KindPath { // a missing path may exist and be read later, as a second event
 		b = append(append(b, 0), e.Errno...)
 	}
 	b = strconv.AppendUint(append(b, 0), uint64(e.Net.Port), 10)
@@ -400,7 +400,7 @@ func (e *Event) compare(o *Event) int {
 		e.Net.compare(&o.Net),
 		cmp.Compare(e.Cap, o.Cap), cmp.Compare(e.By, o.By),
 		cmp.Compare(slices.Index(peaks[:], e.Peak), slices.Index(peaks[:], o.Peak)),
-		cmp.Compare(e.Errno, o.Errno), // only events of paths differ in nothing else
+		cmp.Compare(e.Errno, o.Errno), // only events about paths can still be equal here
 	)
 }
 

@@ -14,7 +14,7 @@ import (
 	"cordon/policy/filter"
 )
 
-// sample has every kind of event and every field.
+// sample returns a recording with every kind of event and every field.
 func sample(t *testing.T) *Recording {
 	t.Helper()
 	r := &Recording{Header: Header{Arch: "amd64", Runs: []Run{{
@@ -65,7 +65,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// The order in which things happened does not show.
+// TestCanonical checks that the order of events does not change the file.
 func TestCanonical(t *testing.T) {
 	a, b := sample(t), &Recording{}
 	b.Header = a.Header
@@ -74,7 +74,7 @@ func TestCanonical(t *testing.T) {
 		exe[i] = b.Executable(a.Executables[i])
 	}
 	for _, e := range slices.Backward(a.Events) {
-		for range 2 { // in two halves
+		for range 2 { // add the events in two halves
 			x := e
 			if x.Exe >= 0 {
 				x.Exe = exe[x.Exe]
@@ -99,7 +99,7 @@ func TestMerge(t *testing.T) {
 	dash := b.Executable(Executable{Path: "/bin/dash"})
 	ls := b.Executable(Executable{Path: "/bin/ls", Static: true})
 	for _, e := range []Event{
-		{Kind: KindPath, Exe: ls, Count: 1, Path: "/etc/none", Access: Read}, // there this time
+		{Kind: KindPath, Exe: ls, Count: 1, Path: "/etc/none", Access: Read}, // this time the file exists
 		{Kind: KindPath, Exe: dash, Count: 1, Path: "/etc/none", Access: Stat, Errno: "ENOENT"},
 		{Kind: KindPeak, Exe: -1, Count: 1, Peak: PeakMemory, Value: 5},
 	} {
@@ -130,7 +130,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// Wherever a file ends too early, what came before is read and the end is told.
+// TestTruncated cuts a file at every place. The reader must return everything before the cut, and say that the file
+// ends too early.
 func TestTruncated(t *testing.T) {
 	whole := text(t, sample(t))
 	header := strings.Index(whole, "\n") + 1
@@ -236,7 +237,7 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// Spaces and the order of keys mean nothing.
+// TestOtherJSON checks that spaces and the order of keys make no difference.
 func TestOtherJSON(t *testing.T) {
 	in := head + ` { "n" : 3 , "args" : { } , "call" : "re\u0061d" , "kind" : "call" } ` + "\r\n" + `{"records":1,"kind":"end"}` + "\n\n"
 	r, err := ReadAll("a.rec", strings.NewReader(in))
@@ -264,7 +265,8 @@ func TestAdd(t *testing.T) {
 	}
 }
 
-// Every gate names a call and an argument of it, in its register; what has no register stands behind a pointer.
+// TestWatched checks that every gate names a call, and an argument in the right register. An argument without a
+// register must be behind a pointer.
 func TestWatched(t *testing.T) {
 	for i, g := range Watched {
 		params := filter.Args(g.Call)
@@ -312,7 +314,7 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// What is read without an error is written and read to the same; the reader never does worse than an error.
+// FuzzReader checks that what Read accepts can be written and read back unchanged. Any other input must give an error.
 func FuzzReader(f *testing.F) {
 	var b bytes.Buffer
 	r := &Recording{Header: Header{Arch: "amd64", Runs: []Run{{Backend: "bpf"}}}}
@@ -335,7 +337,7 @@ func FuzzReader(f *testing.F) {
 		}
 		var one, two bytes.Buffer
 		if err := r.Write(&one); err != nil {
-			return // a header that is too long once written
+			return // the header becomes too long when it is written
 		}
 		again, err := ReadAll("g", bytes.NewReader(one.Bytes()))
 		if err != nil {

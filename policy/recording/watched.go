@@ -1,6 +1,6 @@
 package recording
 
-// A Gate is one argument of a call that matters to a profile, and the bits of it that matter.
+// A Gate is one argument of a call, and those of its bits that matter to a profile.
 type Gate struct {
 	Call string // as package filter names it
 	Arg  string // as rules name it
@@ -12,7 +12,7 @@ type Gate struct {
 const low = 0xffffffff
 
 // oMode has the flags of open(2) that decide what the call does: access mode, O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY,
-// O_NOFOLLOW, O_PATH, O_TMPFILE. On arm and arm64 O_DIRECTORY and O_NOFOLLOW are other bits (0x4000, 0x8000), so
+// O_NOFOLLOW, O_PATH, O_TMPFILE. On arm and arm64, O_DIRECTORY and O_NOFOLLOW have other values (0x4000, 0x8000), so
 // oMode has these bits too.
 const oMode = 0x3 | 0x40 | 0x80 | 0x200 | 0x10000 | 0x20000 | 0x4000 | 0x8000 | 0x200000 | 0x400000
 

@@ -146,7 +146,7 @@ func appendArgs(b []byte, args []Arg) []byte {
 	return append(b, '}')
 }
 
-// appendSet does what appendKey does, if the value is not empty.
+// appendSet does the same as appendKey, unless the value is empty.
 func appendSet(b []byte, key, value string) []byte {
 	if value == "" {
 		return b

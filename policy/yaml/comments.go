@@ -11,11 +11,11 @@ type comment struct {
 	line, col int
 	own       bool // nothing stands before it on its line
 	depth     int  // how many brackets around it are open
-	closing   bool // the next thing is a closing bracket
+	closing   bool // a closing bracket follows
 }
 
-// attachComments attaches every comment to the item to which it belongs. A comment on a line of its own belongs to the
-// next item, or to an earlier item if it is indented deeper than the next one. A comment after something, or before a
+// attachComments attaches every comment to the item to which it belongs. A comment on its own line belongs to the next
+// item, or to an earlier item if it is indented deeper than the next one. A comment at the end of a line, or before a
 // closing bracket, belongs to the item before it.
 func (d *Document) attachComments(comments []comment) {
 	d.Comments = len(comments)
@@ -115,8 +115,8 @@ func (d *Document) attachTail(c comment, all []*Item, next int) {
 	d.foot = d.withBlank(d.foot, c)
 }
 
-// splitHead separates the file's own comment, which an empty line ends, from the first item, so that it stays at the
-// top of the file.
+// splitHead separates the comment about the whole file from the first item, so that the comment stays at the top of the
+// file. An empty line ends this comment.
 func (d *Document) splitHead(all []*Item) {
 	if len(all) == 0 {
 		return

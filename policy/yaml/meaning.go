@@ -3,7 +3,7 @@ package yaml
 import "strings"
 
 // scalarOf returns the type of a scalar without quotes. A spelling that YAML 1.1 and 1.2 interpret differently is odd,
-// because nobody can tell what its writer means.
+// because nobody can tell what its writer meant.
 func scalarOf(s string) ScalarType {
 	switch s {
 	case "", "~", "null":

@@ -60,7 +60,7 @@ func (p *printer) blank() {
 	}
 }
 
-// block writes the entries of a mapping or a list, each on lines of its own.
+// block writes the entries of a mapping or a list, each on its own lines.
 func (p *printer) block(n *Node, indent int) {
 	for i, it := range n.Items {
 		head := it.Head
@@ -216,7 +216,7 @@ func itemSource(it *Item) string {
 	return flowSource(it.Val)
 }
 
-// scalar writes a scalar in a block. It writes long text, and text with several lines, as a block of its own.
+// scalar writes a scalar in a block. It writes long text, and text with several lines, as its own block.
 func (p *printer) scalar(it *Item, indent, col int) {
 	n := it.Val
 	lines, header := literal(n)

@@ -75,7 +75,7 @@ func (r *reader) enter() {
 
 func (r *reader) leave() { r.depth-- }
 
-// skip moves over blanks and comments to the next thing, in this line or a later one. It returns false at the end of
+// skip moves over blanks and comments to the next token, in this line or a later one. It returns false at the end of
 // the document.
 func (r *reader) skip() bool {
 	for r.err == nil {
@@ -107,7 +107,7 @@ func isMarker(line string) bool {
 func blankAt(s string, i int) bool { return i >= len(s) || s[i] == ' ' || s[i] == '\t' }
 
 // blanks moves over blanks within the line. It accepts a tab only after a value, before a comment or the end of the
-// line, because readers of YAML disagree how far a tab indents.
+// line, because readers of YAML disagree about how far a tab indents.
 func (r *reader) blanks() bool {
 	s := r.text()
 	for r.at < len(s) && s[r.at] == ' ' {

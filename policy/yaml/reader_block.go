@@ -78,7 +78,7 @@ func (r *reader) key() *Node {
 		return nil
 	}
 	begin := r.line
-	key := r.scalar(len(r.text())) // no line is indented more, so the key cannot continue in the next line
+	key := r.scalar(len(r.text())) // no line is indented so far, so the key cannot continue in the next line
 	if !r.blanks() {
 		return nil
 	}

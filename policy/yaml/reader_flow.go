@@ -62,7 +62,7 @@ func (r *reader) entry(n *Node) {
 	}
 }
 
-// flowItem reads an item of a list in brackets. A pair without braces, as in [a: b], is a mapping of its own.
+// flowItem reads an item of a list in brackets. A pair without braces, as in [a: b], counts as a mapping.
 func (r *reader) flowItem() *Node {
 	if c := r.peek(); c == '[' || c == '{' {
 		return r.brackets()

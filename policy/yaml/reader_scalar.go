@@ -138,7 +138,7 @@ func (r *reader) quoted(parent int) *Node {
 	n := r.node(ScalarNode)
 	n.Style = r.peek()
 	var b []byte
-	kept := 0 // so many bytes of b are kept at a line break, which trims blanks
+	kept := 0 // at a line break, this many bytes of b are safe from trimming
 	for r.at++; r.err == nil; {
 		c := r.peek()
 		switch {

@@ -1,5 +1,5 @@
-// Package yaml reads and writes the YAML that a profile may use: one document of mappings, lists and scalars, with its
-// comments. Text that another YAML reader could understand differently is an error.
+// Package yaml reads and writes the subset of YAML that a profile may use: one document of mappings, lists and scalars,
+// with its comments. It refuses text that another YAML reader could understand differently.
 package yaml
 
 import (
@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// These limits bound the cost of reading a profile, because a profile may come from anyone.
+// These limits bound the cost of reading a profile, because anyone may have written it.
 const (
 	MaxFile  = 1 << 20 // bytes
 	maxNodes = 200_000
@@ -36,7 +36,7 @@ const (
 	FloatScalar
 	BoolScalar
 	NullScalar
-	OddScalar // some readers read a number, a date or a truth value, others a text
+	OddScalar // some readers take it for a number, a date or a truth value, others for a text
 )
 
 func (t ScalarType) String() string {
@@ -51,7 +51,7 @@ type Node struct {
 	Style     byte   // for a scalar: 0 plain, '\'', '"', '|', '>'
 	Flow      bool   // for a mapping or list: it is written with brackets
 	Folded    bool   // for a scalar: it covers several lines and is not a block
-	Glued     bool   // for a plain scalar: a comment follows that does not look like one: " #x"
+	Glued     bool   // for a plain scalar: " #x" follows, a comment that does not look like one
 	Line, Col int
 	Items     []*Item
 }
@@ -93,7 +93,7 @@ type Document struct {
 // Error describes what is wrong at a place in a file.
 type Error struct {
 	File      string
-	Line, Col int // from 1; 0 if the error is about no single place
+	Line, Col int // from 1; 0 if the error is about the whole file
 	Msg, Hint string
 	Text      string // the line
 }

@@ -12,7 +12,7 @@ import (
 	reference "gopkg.in/yaml.v3"
 )
 
-// shipped are the texts of the shipped profiles.
+// shipped returns the texts of the shipped profiles.
 func shipped(t testing.TB) (texts []string) {
 	files, err := filepath.Glob("../../profiles/*.yaml")
 	if err != nil || len(files) == 0 {
@@ -28,7 +28,7 @@ func shipped(t testing.TB) (texts []string) {
 	return texts
 }
 
-// other is what an independent reader of YAML makes of a file.
+// other reads a file with an independent YAML reader.
 func other(data []byte) (root *reference.Node, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -55,7 +55,7 @@ func other(data []byte) (root *reference.Node, err error) {
 
 var tags = map[string]ScalarType{"!!str": StrScalar, "!!int": IntScalar, "!!float": FloatScalar, "!!bool": BoolScalar, "!!null": NullScalar}
 
-// differs says how two readings differ; "" if they mean the same.
+// differs says how the results of two readers differ; it returns "" if they mean the same.
 func differs(n *Node, o *reference.Node) string {
 	switch {
 	case n == nil || o == nil:
@@ -86,7 +86,7 @@ func differs(n *Node, o *reference.Node) string {
 	return fmt.Sprintf("line %d: %s %q, and the other %s %q", n.Line, n.What(), n.Text, o.Tag, o.Value)
 }
 
-// broken are files that no reader may accept.
+// broken lists files that no reader may accept.
 var broken = []string{
 	"mounts: [{bind: ./.git mode: ro, optional: true}]",
 	"mounts:\n  - {bind: ./.git mode: ro, optional: true}",
@@ -169,7 +169,7 @@ var broken = []string{
 	"a: \"b\n...\n\"",
 }
 
-// strict are files that some readers accept: this one asks for a clearer spelling.
+// strict lists files that some readers accept. This reader refuses them and asks for a clearer spelling.
 var strict = []string{
 	"a: &x b", "a: [b?c]", "---\n---\n",
 	"a:\tb", "a: b\tc", "hide: [/a#b, #c\n/d]#e", "a: !!str b", "a: &x b\nc: d", "<<: {a: b}", "%YAML 1.1\n---\na: b",
@@ -178,7 +178,7 @@ var strict = []string{
 	"a: 'b\n\tc'",
 }
 
-// same are files that mean the same to every reader.
+// same lists files that mean the same to every reader.
 var same = []string{
 	"", "# a\n", "---\n", "---\na: b\n", "a: b\n...\n", "a: b\r\nc: d\r\n", "\ufeffa: b", "a:\n", "a: # b\n", "a:   b   # c\n", "a: b#c\n",
 	"a: b\t# c\n", "{\"a\":1,\"b\":[true,null,\"c\\u00e9\\n\"]}", "a: [b, c,]\n", "a: {b: c,}\n", "a: [\n  b,\n  # c\n  d\n]\n", "a: {b: , c: d}\n",
@@ -224,7 +224,7 @@ func TestYAMLMeansTheSame(t *testing.T) {
 	}
 }
 
-// Whatever is read here means the same to another reader.
+// FuzzYAML checks that everything that this reader accepts means the same to another reader.
 func FuzzYAML(f *testing.F) {
 	for _, text := range shipped(f) {
 		f.Add([]byte(text))

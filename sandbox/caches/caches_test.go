@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/internal/cache"
 )
 
-// set describes caches of a project below a directory of the test.
+// set returns the description of a project's caches, below a directory of the test.
 func set(t *testing.T, tools ...cache.Tool) *cache.Set {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "cordon")
@@ -28,7 +28,8 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// A cache begins with a copy of files and directories, not of links, and only once.
+// TestSeed checks that a cache begins as a copy of files and directories, without links, and that it is copied only
+// once.
 func TestSeed(t *testing.T) {
 	own := t.TempDir()
 	write(t, own+"/a/b", "mine")
@@ -58,7 +59,7 @@ func TestSeed(t *testing.T) {
 	}
 }
 
-// A cache that is too large is not copied in part.
+// TestSeedTooLarge checks that nothing is copied of a cache that is too large.
 func TestSeedTooLarge(t *testing.T) {
 	own := t.TempDir()
 	at := own
@@ -79,7 +80,8 @@ func TestSeedTooLarge(t *testing.T) {
 	}
 }
 
-// What a task leaves is removed, however deep it is and whatever its modes are; what links lead to stays.
+// TestRemove checks that everything that a task has left is removed, at any depth and with any modes. The targets of
+// links must stay.
 func TestRemove(t *testing.T) {
 	s := set(t, cache.Tool{Name: "npm", Dirs: []string{"npm"}})
 	if _, err := Make(s, nil); err != nil {

@@ -17,17 +17,17 @@ import (
 
 // Cache describes the caches of one project and profile.
 type Cache struct {
-	Name    string    `json:"name"`    // of its directory in the root
+	Name    string    `json:"name"`    // the name of its directory in the root
 	Project string    `json:"project"` // the working directory; "" if it is not known
 	Profile string    `json:"profile"` // the profile's name; "" if it has none or is not known
-	Bytes   int64     `json:"bytes"`   // what it takes on the disk
-	Used    time.Time `json:"used"`    // when something was last made in or removed from one of its tools' directories
-	Tools   []string  `json:"tools"`   // the directories that hold something
-	Partial bool      `json:"partial"` // Bytes is too small: a part could not be read
+	Bytes   int64     `json:"bytes"`   // the space that it takes on the disk
+	Used    time.Time `json:"used"`    // when something was last created or removed in one of its tools' directories
+	Tools   []string  `json:"tools"`   // the tools whose directories are not empty
+	Partial bool      `json:"partial"` // Bytes is too small, because a part could not be read
 }
 
-// List describes all caches of a root, sorted by name. It returns none if the root does not exist. The error is an
-// [fail.Error], or that of reading the root.
+// List describes all caches of a root, sorted by name. It returns none if the root does not exist. The error is a
+// [fail.Error], or the error of reading the root.
 func List(root string) ([]Cache, error) {
 	fd, err := openRoot(root, false)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,10 +78,10 @@ func describe(root int, name string, st *unix.Stat_t) Cache {
 	return c
 }
 
-// maxDepth is how deep sum looks: each level holds a descriptor.
+// maxDepth is how many levels deep sum looks, because it holds a descriptor for each level.
 const maxDepth = 200
 
-// sum adds up what is below a directory, without the directory itself.
+// sum adds up the sizes of everything below a directory, without the directory itself.
 func sum(dir int, name string) (bytes int64, whole bool) {
 	return sumBelow(dir, name, 0)
 }
@@ -117,7 +117,7 @@ func links(st *unix.Stat_t) int64 {
 	return 1
 }
 
-// readTag returns what a directory is for.
+// readTag returns the project and the profile to which a directory belongs.
 func readTag(root int, name string) (project, profile string) {
 	fd, err := unix.Openat(root, name+tagSuffix, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -157,8 +157,8 @@ func Remove(root, name string) error {
 	return nil
 }
 
-// RemoveAll removes all caches, and the root. It also removes a root that [Make] refuses, if that is a directory or a
-// link. It serves for any other directory that a task could write, too.
+// RemoveAll removes all caches, and the root. It even removes a root that [Make] refuses, if the root is a directory or
+// a link. It also works for any other directory that a task could write.
 func RemoveAll(root string) error {
 	up, name := paths.Split(root)
 	fd, err := unix.Open(up, openDir&^unix.O_NOFOLLOW, 0)
@@ -175,9 +175,9 @@ func RemoveAll(root string) error {
 	return nil
 }
 
-// removeTree removes a file or a directory with all that is in it, and follows no link. A task may have made a tree
-// that is deeper than any number of descriptors, or that it may not write itself. So directories within are moved up
-// before they are emptied.
+// removeTree removes a file or a directory with everything in it, and follows no link. A task may have made a tree that
+// is deeper than the number of available descriptors, or whose directories nobody may write. So removeTree moves inner
+// directories up before it empties them.
 func removeTree(dir int, name string) error {
 	err := unix.Unlinkat(dir, name, 0)
 	if err != unix.EISDIR && err != unix.EPERM {
@@ -213,7 +213,7 @@ func removeTree(dir int, name string) error {
 	}
 }
 
-// maxTries and maxMoved bound how often a directory is looked at in which a task goes on writing.
+// maxTries and maxMoved bound how often the code looks at a directory again, because a task may still be writing there.
 const (
 	maxTries = 1000
 	maxMoved = 50_000_000
@@ -221,7 +221,7 @@ const (
 
 var errFound = errors.New("found")
 
-// flatten empties one directory: files go, directories move up to its parent.
+// flatten empties one directory: it removes the files, and moves the directories up to the top directory.
 func flatten(top int, name string, moved *int) error {
 	fd, err := openToEmpty(top, name)
 	if err != nil {
@@ -242,7 +242,7 @@ func flatten(top int, name string, moved *int) error {
 		if err != nil {
 			return err
 		}
-		sub, e := openToEmpty(fd, entry) // a directory that its owner may not write cannot be moved
+		sub, e := openToEmpty(fd, entry) // a directory can only be moved if its owner may write it
 		if e != nil {
 			return e
 		}
@@ -260,12 +260,12 @@ func flatten(top int, name string, moved *int) error {
 	}
 	if err = unix.Unlinkat(top, name, unix.AT_REMOVEDIR); err == unix.ENOTEMPTY && *moved < maxMoved {
 		*moved++
-		return nil // somebody writes there; it is looked at again
+		return nil // a task still writes there; the caller looks at it again
 	}
 	return err
 }
 
-// openToEmpty opens a directory, and makes it the caller's to write.
+// openToEmpty opens a directory, and gives the caller write permission on it.
 func openToEmpty(dir int, name string) (int, error) {
 	path, err := unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package caches makes, lists and removes the directories in which sandboxes keep the caches of compilers and package
-// managers: cache: in a profile. They are in one directory of the caller's, [Root], which has a directory for each
-// project and profile. Package sandbox/internal/cache says what is in them.
+// managers: key cache in a profile. All of them are in one directory of the caller, [Root]. It contains one directory
+// for each project and profile. Package sandbox/internal/cache describes the content of these.
 package caches
 
 import (
@@ -20,9 +20,9 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// Root returns the caller's directory of all caches, without links above it: cordon in $XDG_CACHE_HOME, or in ~/.cache.
-// Root does not use the home of another user, because sudo may leave HOME as it is. Root returns "" if there is no such
-// directory.
+// Root returns the directory of all the caller's caches: cordon in $XDG_CACHE_HOME, or in ~/.cache. It resolves links
+// above the directory. It ignores the home of another user, because sudo may leave HOME unchanged. Root returns "" if
+// there is no such directory.
 func Root() string {
 	base := paths.Home(os.Getenv("XDG_CACHE_HOME"))
 	if base == "" {
@@ -42,7 +42,7 @@ func Root() string {
 	return paths.Join(base, "cordon")
 }
 
-// NoneError says that the caller cannot have caches here. That makes runs slower, and no run weaker.
+// NoneError says that the caller cannot have caches here. Runs then become slower, but not less safe.
 type NoneError struct{ Err error }
 
 func (e *NoneError) Error() string { return e.Err.Error() }
@@ -51,14 +51,14 @@ func (e *NoneError) Unwrap() error { return e.Err }
 // Unavailable says why there are no caches.
 func (e *NoneError) Unavailable() string { return e.Err.Error() }
 
-// tagSuffix ends the name of the file that says what a directory is for.
+// tagSuffix ends the name of the file that says to which project a directory belongs.
 const tagSuffix = ".project"
 
 const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
-// Make makes the directories of a run, and refuses what somebody else or a task may have put in their place. It returns
-// lines for the user about caches that do not start as a copy of the caller's own cache. The error is a [NoneError] if
-// there can be none.
+// Make makes the directories of a run, and refuses anything that another user or a task may have put in their place. It
+// returns lines for the user about caches that do not start as a copy of the caller's own cache. If the caller cannot
+// have caches, the error is a [NoneError].
 func Make(s *cache.Set, records []ledger.Place) (notes []string, err error) {
 	root, err := openRoot(s.Root, true)
 	if err != nil {
@@ -96,7 +96,7 @@ func Make(s *cache.Set, records []ledger.Place) (notes []string, err error) {
 	return notes, nil
 }
 
-// openRoot opens the directory of all caches without following a link. If makeIt is set, it makes what is missing.
+// openRoot opens the directory of all caches without following a link. If makeIt is set, it makes missing directories.
 func openRoot(root string, makeIt bool) (int, error) {
 	fd, err := unix.Open("/", openDir, 0)
 	names := strings.Split(root[1:], "/")
@@ -134,8 +134,8 @@ func openRoot(root string, makeIt bool) (int, error) {
 	return fd, nil
 }
 
-// ownDir opens a directory of the caller's below another one, and makes it if it is missing. If closed is set, it takes
-// away the rights of other users there.
+// ownDir opens a directory of the caller's below another directory, and makes it if it is missing. If closed is set, it
+// removes the permissions of other users.
 func ownDir(dir int, name, path string, closed bool) (int, error) {
 	err := unix.Mkdirat(dir, name, 0o700)
 	if err != nil && err != unix.EEXIST {
@@ -152,7 +152,7 @@ func ownDir(dir int, name, path string, closed bool) (int, error) {
 	if err = unix.Fstat(fd, &st); err == nil && int(st.Uid) != os.Geteuid() {
 		err = errors.New("it belongs to user " + strconv.FormatUint(uint64(st.Uid), 10))
 	}
-	if err == nil && closed && st.Mode&0o077 != 0 { // the task may change the mode of what it is given
+	if err == nil && closed && st.Mode&0o077 != 0 { // a task may have changed the mode
 		err = unix.Fchmod(fd, 0o700)
 	}
 	if err != nil {
@@ -162,7 +162,7 @@ func ownDir(dir int, name, path string, closed bool) (int, error) {
 	return fd, nil
 }
 
-// private refuses a directory that belongs to somebody else or that others may write.
+// private refuses a directory that belongs to another user, or that others may write.
 func private(fd int, path string) error {
 	var st unix.Stat_t
 	err := unix.Fstat(fd, &st)
@@ -174,7 +174,7 @@ func private(fd int, path string) error {
 	case err == nil && st.Mode&0o077 != 0:
 		err = unix.Fchmod(fd, 0o700)
 	}
-	if err == unix.EROFS { // such as in a sandbox
+	if err == unix.EROFS { // for example in a sandbox
 		return &NoneError{errors.New("close " + path + " to others: " + err.Error())}
 	}
 	if err != nil {
@@ -202,7 +202,7 @@ func there(dir int, name string) bool {
 	return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != unix.ENOENT
 }
 
-// tag writes down what a directory is for. The task cannot reach this file.
+// tag writes a file that says to which project and profile a directory belongs. The task cannot reach this file.
 func tag(root int, name, text string) error {
 	if there(root, name+tagSuffix) {
 		return nil

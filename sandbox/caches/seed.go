@@ -13,8 +13,8 @@ import (
 	"cordon/sandbox/internal/cache"
 )
 
-// The most that seed copies of one tool's cache. A larger cache is not copied at all, because a copy takes the time of
-// a launch, and the disk, for each project.
+// These limits bound how much seed copies of one tool's cache. seed does not copy any part of a larger cache, because a
+// copy delays the launch and takes space on the disk, for each project.
 const (
 	maxSeedBytes = 512 << 20
 	maxSeedFiles = 50000
@@ -23,9 +23,9 @@ const (
 
 var errTooLarge = errors.New("it is larger than 512 MiB or 50,000 files")
 
-// seed makes a tool's cache with a copy of the caller's. It makes the copy outside of the project's directory, where no
-// task can reach it, and then moves it to its place at once; if another launcher was faster, its copy stays. seed
-// returns a line that says why there is no copy, or "".
+// seed makes a tool's cache as a copy of the caller's cache. It first makes the copy outside of the project's
+// directory, where no task can reach it, and then moves the whole copy to its place. If another launcher was faster,
+// that launcher's copy stays. seed returns a line that says why there is no copy, or "".
 func seed(root, dir int, name string, t *cache.Tool) string {
 	temp := ".new-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	if unix.Mkdirat(root, temp, 0o700) != nil {
@@ -73,7 +73,7 @@ func copySeeds(root int, temp string, seeds []cache.Seed) error {
 func copySeed(top int, s cache.Seed) error {
 	from, err := unix.Open(s.From, openDir&^unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return nil //nolint:nilerr // it is gone
+		return nil //nolint:nilerr // the file no longer exists
 	}
 	defer unix.Close(from)
 	to, err := unix.Dup(top)
@@ -96,7 +96,7 @@ func copySeed(top int, s cache.Seed) error {
 	return copyTree(from, to, 0)
 }
 
-// count adds up what a copy would take.
+// count adds up the size of a copy.
 type count struct {
 	bytes, files int64
 }
@@ -113,7 +113,7 @@ func (c *count) add(dir, depth int) error {
 		}
 		sub, err := unix.Openat(dir, name, openDir, 0)
 		if err != nil {
-			return nil //nolint:nilerr // it is not copied
+			return nil //nolint:nilerr // seed does not copy it
 		}
 		defer unix.Close(sub)
 		return c.add(sub, depth+1)
@@ -133,7 +133,7 @@ func eachEntry(dir int, f func(name string, st *unix.Stat_t) error) error {
 		for _, name := range names {
 			var st unix.Stat_t
 			if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-				continue // it is gone
+				continue // the file no longer exists
 			}
 			if err := f(name, &st); err != nil {
 				return err
@@ -148,8 +148,8 @@ func eachEntry(dir int, f func(name string, st *unix.Stat_t) error) error {
 	}
 }
 
-// copyTree copies directories and regular files. It follows no link and copies none. What the caller cannot read, or
-// what changes meanwhile, is left out: the tools check what they find.
+// copyTree copies directories and regular files. It neither follows nor copies links. It leaves out files that the
+// caller cannot read, and files that change meanwhile, because the tools check their caches.
 func copyTree(from, to, depth int) error {
 	return eachEntry(from, func(name string, st *unix.Stat_t) error {
 		switch {
@@ -184,7 +184,7 @@ func copyFile(from, to int, name string) error {
 	defer src.Close()
 	info, err := src.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return nil //nolint:nilerr // it is another file by now
+		return nil //nolint:nilerr // it has become another file
 	}
 	fd, err = unix.Openat(to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(info.Mode().Perm()&0o700|0o600))
 	if err != nil {
@@ -192,6 +192,6 @@ func copyFile(from, to int, name string) error {
 	}
 	dst := os.NewFile(uintptr(fd), name)
 	defer dst.Close()
-	_, err = io.Copy(dst, src) // by copy_file_range(2), which shares blocks where the file system can
+	_, err = io.Copy(dst, src) // uses copy_file_range(2), which shares blocks if the file system can
 	return err
 }

@@ -1,2 +1,2 @@
-// Package doctor says what this machine can do for a sandbox, and how to remedy what it cannot do.
+// Package doctor says what this machine can do for a sandbox, and how to get what is missing.
 package doctor

@@ -14,8 +14,8 @@ type Finding struct {
 	Name   string  `json:"name"`
 	State  Outcome `json:"state"`
 	Found  string  `json:"found"`            // what was found and, if that is not obvious, how
-	For    string  `json:"for"`              // the feature of cordon that needs it
-	Cause  string  `json:"cause,omitempty"`  // why it is missing or restricted
+	For    string  `json:"for"`              // the feature of cordon that needs the result
+	Cause  string  `json:"cause,omitempty"`  // why the feature is missing or restricted
 	Remedy string  `json:"remedy,omitempty"` // the exact command or setting
 }
 
@@ -26,7 +26,7 @@ const (
 	OutcomeOK      Outcome = "ok"
 	OutcomeMissing Outcome = "missing"
 	OutcomePartial Outcome = "partial" // available, with a restriction that Found names
-	OutcomeUnknown Outcome = "unknown" // the check could not be tried
+	OutcomeUnknown Outcome = "unknown" // the check could not be made
 )
 
 // Machine answers the questions of the checks: it reads files, and tries features. ThisMachine returns the real
@@ -34,7 +34,7 @@ const (
 type Machine struct {
 	UID, GID int
 	PID      int
-	User     string // the login name; "" if unknown
+	User     string // the caller's login name; "" if unknown
 	Exe      string // the path of this program, for remedies that name it
 
 	ReadFile func(path string) (string, error)

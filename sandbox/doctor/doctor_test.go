@@ -15,17 +15,17 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// fakeMachine is a healthy one; a test breaks what it is about.
+// fakeMachine describes a healthy machine. Each test breaks the part that it is about.
 type fakeMachine struct {
 	Machine
 	files map[string]string
 	caps  uint64
 	calls map[uintptr]syscall.Errno // refused system calls
 	abi   uintptr
-	ns    map[uintptr]error // by flag
+	ns    map[uintptr]error // the error for a namespace, by its flag
 }
 
-// v1 binds the controllers to v1, below a v2 tree without any: what root may do with them.
+// v1 binds the controllers to cgroup v1, below a v2 tree that has none. root can still make cgroups there.
 func (f *fakeMachine) v1() {
 	f.files["/proc/self/mountinfo"] = "22 1 0:1 / / rw - ext4 /dev/vda rw\n40 22 0:9 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
 	f.files["/proc/self/cgroup"] = "0::/\n"
@@ -121,7 +121,7 @@ func TestDiagnoseHealthyMachine(t *testing.T) {
 		want := OutcomeOK
 		switch f.Name {
 		case "idmap":
-			want = OutcomeUnknown // an ordinary user
+			want = OutcomeUnknown // an ordinary user cannot make them
 		case "sys-resource":
 			want = OutcomePartial
 		}
@@ -131,7 +131,8 @@ func TestDiagnoseHealthyMachine(t *testing.T) {
 	}
 }
 
-// TestDiagnoseCauses breaks one thing at a time: the cause must name it, and the remedy must be the command that mends it.
+// TestDiagnoseCauses breaks one part of the machine at a time. The cause must name this part, and the remedy must be
+// the command that repairs it.
 func TestDiagnoseCauses(t *testing.T) {
 	const userns = "userns"
 	filter := func(f *fakeMachine) { f.files["/proc/self/status"] = "Name:\tx\nSeccomp:\t2\n" }
@@ -139,7 +140,7 @@ func TestDiagnoseCauses(t *testing.T) {
 		title, check  string
 		mend          func(*fakeMachine)
 		state         Outcome
-		cause, remedy string // substrings
+		cause, remedy string // parts of the texts
 	}{
 		{"sysctl limit", userns, func(f *fakeMachine) {
 			f.ns[0] = syscall.ENOSPC
@@ -283,7 +284,8 @@ func TestKernelAtLeast(t *testing.T) {
 	}
 }
 
-// TestProbesLeaveNothing tries the real probes: they must agree with themselves, and leave no child and no descriptor.
+// TestProbesLeaveNothing runs the real probes twice. The results must agree, and no child and no descriptor may be
+// left.
 func TestProbesLeaveNothing(t *testing.T) {
 	before := openFiles(t)
 	for _, k := range host.Kinds {

@@ -135,7 +135,8 @@ const landlockInPlace = 3
 // inPlaceLine is the advice that doctor gives if no namespace can be made.
 const inPlaceLine = "cordon run --in-place -- CMD"
 
-// probeInPlace looks for what a program needs that runs in place: Landlock, and the list of a process's children.
+// probeInPlace checks what a program needs to run in place (without namespaces): Landlock, and the list of a process's
+// children.
 func probeInPlace(m *Machine) Finding {
 	v, e := m.Call(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION, 0, 0)
 	if e != 0 || int(v) < landlockInPlace {

@@ -76,8 +76,8 @@ func doctorRlimit(resource int) (soft, hard uint64) {
 	return r.Cur, r.Max
 }
 
-// doctorNowhere is the path of a program that does not exist. If a child's execve fails with ENOENT, every step before
-// it has succeeded.
+// doctorNowhere is the path of a program that does not exist. If a child's execve fails with ENOENT, every earlier step
+// has succeeded.
 const doctorNowhere = "/proc/self/doctorNowhere"
 
 // tryNamespaces makes a user namespace and the namespaces in flags, and maps the caller's id. Inside, it uses a
@@ -174,8 +174,8 @@ func tryOverlay() error {
 	}, "/bin/true")
 }
 
-// The launcher walks the directories that a profile shows before it starts anything, which takes long on a slow disk. So
-// a start may take startTime, and the run behind it tryTime.
+// Before it starts anything, the launcher walks through the directories that a profile shows, which takes long on a
+// slow disk. So a start may take startTime, and the run after it tryTime.
 const (
 	startTime = time.Minute
 	tryTime   = 5 * time.Second
@@ -183,15 +183,15 @@ const (
 
 // Try runs a program in a sandbox with /dev/null as stdin, stdout and stderr, and waits for it. nil means that the
 // profile can start on this machine. Try ignores how the program ends, because a strict profile may kill it. If the
-// start takes longer than a minute, Try returns an error. A run that goes on dies with this process.
+// start takes longer than a minute, Try returns an error. A run that has not ended then dies with this process.
 func Try(p *policy.Profile, args ...string) error {
 	_, err := TryReport(p, args...)
 	return err
 }
 
-// TryReport is Try, and returns what the launcher has to say about a sandbox that started: which layers it lacks, and
-// what the launcher did instead of operations that the host refuses. The report is nil if the run has not ended five
-// seconds after its start.
+// TryReport does the same as Try, and returns the report of a sandbox that started: which layers it lacks, and what the
+// launcher did instead of operations that the host refuses. The report is nil if the run has not ended five seconds
+// after its start.
 func TryReport(p *policy.Profile, args ...string) (*report.Report, error) {
 	h, err := host.Probe()
 	if err != nil {
@@ -220,7 +220,7 @@ func TryReport(p *policy.Profile, args ...string) (*report.Report, error) {
 	select {
 	case err = <-ended:
 	case <-time.After(tryTime):
-		return nil, nil // it has started
+		return nil, nil // the profile can start
 	}
 	var exit *sandbox.ExitError
 	if err != nil && !errors.As(err, &exit) {

@@ -43,8 +43,8 @@ func (m *Machine) refused(k *host.Kind, err error) Finding {
 	return because("clone: "+errnoText(err), m.host().Namespace(k, e))
 }
 
-// givesIDs reports whether the caller is root and can give a task another id. Then the launcher need not map root's own
-// id.
+// givesIDs reports whether the caller is root and can run a task with another id. If so, the launcher need not map
+// root's own id.
 func (m *Machine) givesIDs() bool {
 	return m.UID == 0 && m.HasCap(unix.CAP_SETUID) && m.HasCap(unix.CAP_SETGID)
 }

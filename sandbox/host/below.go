@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// FilesBelow is the file tree below a directory, which is its root: no link in the tree leads outside. It opens the
-// directory for each use, so nobody needs to close it.
+// FilesBelow is the file tree below a directory. The directory is the root of the tree: no link in the tree leads
+// outside. Each method opens the directory anew, so nobody needs to close it.
 type FilesBelow string
 
 // At returns the tree below root.
@@ -104,8 +104,8 @@ func (root FilesBelow) Read(path string, n int) ([]byte, error) {
 	return readRegular(fd, path, n)
 }
 
-// readRegular reads the first bytes of a regular file. fd is a descriptor opened with O_PATH. Other files are not
-// opened, because opening a device can have an effect, opening a FIFO can block or wake a process, and a tree that
+// readRegular reads the first bytes of a regular file. fd is a descriptor that was opened with O_PATH. It opens no
+// other kind of file: opening a device can have an effect, and opening a FIFO can block or wake a process. A tree that
 // others have made may contain both. It opens exactly the file that it has checked, even if another file has that name
 // now: proc_pid_fd(5).
 func readRegular(fd int, path string, n int) ([]byte, error) {
@@ -128,7 +128,7 @@ func readRegular(fd int, path string, n int) ([]byte, error) {
 }
 
 // readPlain reads a regular file whose path contains no link. Somebody may replace the file between the check and the
-// opening, but not by a device, because only root can make or move one there.
+// opening, but not by a device, because only root can make a device or move one there.
 func readPlain(path string, n int) (text []byte, ok bool) {
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || walk.Refused() {

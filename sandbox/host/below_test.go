@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// TestReadRegular: nothing but a regular file is opened, in the host's tree and in another one.
+// TestReadRegular checks that only regular files are opened, in the host's tree and in another tree.
 func TestReadRegular(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/file", []byte("some text"), 0o644); err != nil {
@@ -42,7 +42,8 @@ func TestReadRegular(t *testing.T) {
 	}
 }
 
-// TestReadPlain opens nothing but regular files that no link leads to: the rest is left to who looks before it opens.
+// TestReadPlain checks that readPlain opens only regular files whose path contains no link. For all other files it
+// leaves the work to readRegular, which checks a file before it opens it.
 func TestReadPlain(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {

@@ -39,12 +39,12 @@ type Host struct {
 	LastCap     int    `json:"last_cap"`     // the last capability that the kernel knows
 	UID         int    `json:"uid"`
 	GID         int    `json:"gid"`
-	Privileged  bool   `json:"privileged"`   // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in effect
+	Privileged  bool   `json:"privileged"`   // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in its effective set
 	HostRoot    bool   `json:"host_root"`    // the caller is root on the host, whatever id its namespace shows
-	MapsIDs     bool   `json:"maps_ids"`     // HostRoot, with CAP_SETUID and CAP_SETGID in effect
+	MapsIDs     bool   `json:"maps_ids"`     // HostRoot, with CAP_SETUID and CAP_SETGID in its effective set
 	Permitted   uint64 `json:"permitted"`    // the launcher's capabilities
 	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
-	CoreZero    bool   `json:"core_zero"`    // the hard RLIMIT_CORE is 0
+	CoreZero    bool   `json:"core_zero"`    // the hard limit RLIMIT_CORE is 0
 	Name        string `json:"name"`         // the caller's name in the password database; "" if there is none
 	Home        string `json:"home"`         // HOME as a clean path, or PasswdHome if HOME is not absolute or is "/"
 	PasswdHome  string `json:"passwd_home"`  // the caller's home in the password database; "" if there is none
@@ -54,11 +54,11 @@ type Host struct {
 	NotifyFlags uint32 `json:"notify_flags"` // flags of seccomp(2) for a filter with a listener; 0 if none is possible
 	NotifyWhy   string `json:"notify_why,omitempty"`
 	NoOpenat2   bool   `json:"no_openat2,omitempty"`        // openat2(2) is refused: paths are opened component by component
-	NoClone3    bool   `json:"no_clone3,omitempty"`         // clone3(2) is refused: the child is made by clone(2)
-	NoTreeAttr  bool   `json:"no_open_tree_attr,omitempty"` // open_tree_attr(2) is refused, although Linux 6.15 has it
+	NoClone3    bool   `json:"no_clone3,omitempty"`         // a filter refuses clone3(2); clone(2) makes the child
+	NoTreeAttr  bool   `json:"no_open_tree_attr,omitempty"` // a filter refuses open_tree_attr(2) on Linux 6.15
 	Files       Files  `json:"-"`
 
-	Typed  string `json:"-"` // the working directory as PWD names it, which may contain links; "" if PWD does not
+	Typed  string `json:"-"` // the working directory as PWD names it, perhaps with links; "" if PWD names another one
 	Passwd []byte `json:"-"` // the password database, if Probe could read it
 
 	Records []ledger.Place `json:"-"` // where cordon records what sandboxes can write, which no sandbox may see
@@ -84,7 +84,7 @@ type Files interface {
 	At(root string) Files                    // the tree below root, which ".." and absolute links cannot leave
 }
 
-// StatOf returns a file's data from stat(2), if its tree supplies it.
+// StatOf returns the result of stat(2) for a file, if the file's tree supplies it.
 func StatOf(info fs.FileInfo) (st *syscall.Stat_t, ok bool) {
 	st, ok = info.Sys().(*syscall.Stat_t)
 	return st, ok
@@ -147,8 +147,8 @@ func Probe() (*Host, error) {
 	return h, nil
 }
 
-// refusesTreeAttr reports whether a filter around the launcher refuses open_tree_attr(2). Many do, because the call is
-// newer than they are.
+// refusesTreeAttr reports whether a filter around the launcher refuses open_tree_attr(2). Many filters do, because the
+// call is newer than the filters.
 func refusesTreeAttr() bool {
 	_, _, e := unix.RawSyscall(unix.SYS_OPEN_TREE_ATTR, ^uintptr(0), 0, 0)
 	return e == unix.ENOSYS || e == unix.EPERM
@@ -161,11 +161,11 @@ func refusesClone3() bool {
 	return e == unix.ENOSYS || e == unix.EPERM
 }
 
-// CwdGone is how the kernel ends the path of a working directory that has been removed: proc_pid_cwd(5). No existing
-// directory has such a path, unless somebody makes one on purpose.
+// CwdGone is the text that the kernel appends to the path of a working directory that has been removed:
+// proc_pid_cwd(5). No existing directory has such a path, unless somebody makes one on purpose.
 const CwdGone = " (deleted)"
 
-// getcwd returns the kernel's answer. os.Getwd would trust PWD, which may contain symbolic links.
+// getcwd returns the kernel's answer. os.Getwd would use PWD, which may contain symbolic links.
 func getcwd() (string, error) {
 	var buf [unix.PathMax]byte
 	n, err := unix.Getcwd(buf[:])
@@ -178,7 +178,7 @@ func getcwd() (string, error) {
 		return "", fmt.Errorf("getcwd: %w", err)
 	}
 	dir := string(buf[:n-1])
-	if !strings.HasPrefix(dir, "/") { // "(unreachable)" precedes a directory outside of the caller's root
+	if !strings.HasPrefix(dir, "/") { // "(unreachable)" precedes a directory outside of the root
 		return "", errors.New("getcwd: the working directory is not below the root")
 	}
 	return dir, nil
@@ -191,7 +191,7 @@ func Release(s string) (v [2]int) {
 		for n < len(s) && s[n] >= '0' && s[n] <= '9' {
 			n++
 		}
-		v[i], _ = strconv.Atoi(s[:n]) // no digits: 0
+		v[i], _ = strconv.Atoi(s[:n]) // 0 if there are no digits
 		if n == len(s) {
 			break
 		}
@@ -255,7 +255,7 @@ func (OSFiles) Xattr(p, name string) string {
 // Read returns at most the first n bytes of a regular file.
 func (OSFiles) Read(p string, n int) ([]byte, error) {
 	if strings.HasPrefix(p, "/proc/") {
-		return proc.ReadSome(p, n) // the kernel's own files, all of them regular
+		return proc.ReadSome(p, n) // a file of the kernel, which is always regular
 	}
 	if text, ok := readPlain(p, n); ok {
 		return text, nil

@@ -10,7 +10,7 @@ import (
 type Kind struct {
 	Name     string // the kind's name in /proc/PID/ns and in user.max_*_namespaces
 	Flag     uint64 // its flag for clone(2)
-	Children string // the link in /proc/PID/ns for a process's future children
+	Children string // the link in /proc/PID/ns for the namespace of a process's future children
 	Layer    policy.Layer
 	Config   string // the kernel option that adds this kind
 }

@@ -13,9 +13,9 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// ProbeListener finds out whether a filter can have a listener, and with which flags. The kernel permits one listener
-// in a chain of filters, and only an attempt in a child process shows whether there is one already. If the caller has
-// no filter yet, no attempt is needed.
+// ProbeListener finds out whether a filter can have a listener, and with which flags. The kernel permits only one
+// listener in a chain of filters. Only an attempt in a child process shows whether a filter around the caller already
+// has one. If the caller has no filter yet, no attempt is needed.
 func ProbeListener() (flags uint32, why string) {
 	flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 	if !child.FilterFlags(uint(flags)) {

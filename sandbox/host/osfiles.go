@@ -11,8 +11,9 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// Listens reports whether a process listens at a socket. It tries to connect a datagram socket, which a listener at a
-// stream socket does not notice: EPROTOTYPE means that a process listens. Only ECONNREFUSED means that none does.
+// Listens reports whether a process listens at a socket. It tries to connect a datagram socket. A listener at a stream
+// socket does not notice this: the error is EPROTOTYPE, which means that a process listens. Only ECONNREFUSED means
+// that no process listens.
 func (OSFiles) Listens(path string) bool {
 	file, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -27,9 +28,9 @@ func (OSFiles) Listens(path string) bool {
 	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(file)}) != unix.ECONNREFUSED
 }
 
-// Follow resolves a path to one without links. It fails if a task may have made one of the links.
+// Follow resolves a path to a path without links. It fails if a task may have made one of the links.
 func (OSFiles) Follow(path string, records []ledger.Place, root bool) (string, error) {
-	if records == nil { // the caller made the Host, without records
+	if records == nil { // nil if the caller has made the Host itself
 		records = ledger.Places(os.Getenv)
 	}
 	g := ledger.Guard{Places: func() []ledger.Place { return records }, Root: root}

@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// Private returns nil if only the caller can reach the files in a directory, even if the directory's own mode changes:
-// a directory above it belongs to the caller, has no access control list, and nobody else may search it.
+// Private returns nil if only the caller can reach the files in a directory, even if the directory's own mode changes.
+// This is so if a directory above it belongs to the caller, has no access control list, and lets nobody else search it.
 func (OSFiles) Private(dir string) error {
 	fd, err := walk.NoLinks(dir, walk.OpenDir)
 	if err == unix.ENOTDIR {
@@ -25,8 +25,8 @@ func (OSFiles) Private(dir string) error {
 	return PrivateAbove(fd)
 }
 
-// PrivateAbove returns nil if a directory above an open one lets only the caller pass. Otherwise the error says why
-// not.
+// PrivateAbove returns nil if some directory above an open directory lets only the caller pass. Otherwise the error
+// gives the reason.
 func PrivateAbove(fd int) error {
 	at, err := unix.Dup(fd)
 	if err != nil {
@@ -57,8 +57,8 @@ func PrivateAbove(fd int) error {
 	}
 }
 
-// hasACL reports whether a directory has a POSIX access control list (acl(5)). It also returns true if the kernel does
-// not say.
+// hasACL reports whether a directory has a POSIX access control list (acl(5)). It returns true if the kernel does not
+// say.
 func hasACL(fd int) bool {
 	_, err := unix.Getxattr("/proc/self/fd/"+strconv.Itoa(fd), "system.posix_acl_access", nil)
 	return err != unix.ENODATA && err != unix.EOPNOTSUPP

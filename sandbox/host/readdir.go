@@ -45,7 +45,7 @@ func (o OSFiles) ReadDir(p string) ([]fs.DirEntry, error) {
 	}
 }
 
-// Walk walks directories of the host and everything below them.
+// Walk walks through directories of the host and everything below them.
 func (OSFiles) Walk(t *walk.Tree) error { return t.Run() }
 
 func openRetry(p string, flags int) (fd int, err error) {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestReadDir: the list is that of os.ReadDir.
+// TestReadDir checks that the list equals that of os.ReadDir.
 func TestReadDir(t *testing.T) {
 	dir := t.TempDir()
 	many := filepath.Join(dir, "many")

@@ -1,8 +1,8 @@
 package host
 
 // This file lists the bound sockets of the launcher's network namespace by inode: sock_diag(7), NETLINK_SOCK_DIAG,
-// Linux 3.3. /proc/net/unix shows only the name to which a socket was bound; this shows its file, wherever the file is
-// now.
+// Linux 3.3. /proc/net/unix shows only the name that was given to bind(2). sock_diag identifies the socket's file, even
+// if the file has moved.
 
 import (
 	"encoding/binary"
@@ -13,7 +13,7 @@ import (
 
 // BoundSocket is a socket that is bound to a path.
 type BoundSocket struct {
-	Name string // the name given to bind(2): it may be relative to an unknown directory, or lead through links
+	Name string // the name given to bind(2); it may be relative to an unknown directory, or contain links
 	Dev  uint32 // the file system's device in the kernel's own form: 12 bits of major, 20 of minor
 	Ino  uint32 // the low 32 bits of the inode number; 0 if it is not known
 }
@@ -62,7 +62,7 @@ func (OSFiles) Sockets() ([]BoundSocket, error) {
 	}
 }
 
-// diagAnswer parses one answer of the kernel and appends the sockets in it to list. done is true for the last answer.
+// diagAnswer parses one message of the kernel and appends the sockets in it to list. done is true for the last message.
 func diagAnswer(b []byte, list *[]BoundSocket) (done bool, err error) {
 	order := binary.NativeEndian
 	for len(b) >= unix.SizeofNlMsghdr {

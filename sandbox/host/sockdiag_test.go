@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The kernel names the inode of a socket whatever name it was bound by.
+// TestSockets checks that the kernel returns the inode of a socket, by whatever name the socket was bound.
 func TestSockets(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

@@ -1,7 +1,7 @@
 package host
 
-// This file calls stat(2) directly. A launch asks for about a hundred names, and more than half of them do not exist.
-// Unlike package os, this allocates no memory for a name that does not exist.
+// This file calls stat(2) directly. A launch asks about a hundred names, and more than half of them do not exist.
+// Unlike package os, this code allocates no memory for a name that does not exist.
 
 import (
 	"io/fs"

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestLstat compares what is said of files of every kind, and of one that is not there, with what package os says.
+// TestLstat compares Lstat with package os, for files of every kind and for a file that does not exist.
 func TestLstat(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

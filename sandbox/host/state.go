@@ -1,5 +1,5 @@
 package host
 
 const (
-	ControlFile = "cordonctl" // a launcher's socket; short, because sun_path is, and used by no other program
+	ControlFile = "cordonctl" // a launcher's socket; short, because sun_path is short; no other program uses this name
 )

@@ -1,7 +1,7 @@
 package host
 
 // This file describes the caller's descriptors as data, so that a plan can be compiled without the files themselves. A
-// descriptor bypasses every mount, so the launcher passes on only descriptors that lead to no other files.
+// descriptor bypasses every mount. So the launcher passes on a descriptor only if it gives access to no other files.
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ type Stdio struct {
 	Number   int    // its descriptor number in the launcher
 	Terminal bool   // a terminal of the host
 	TTY      string // for a terminal on standard input: its device; "" if that is unknown
-	Pipe     bool   // a pipe without a name, which no mount and no rule can withhold from a task
+	Pipe     bool   // a pipe without a name; no mount and no rule can keep it from a task
 	Refused  string // what kind of file it is, if no task may get it; otherwise ""
 	Regular  *RegularFile
 	Written  bool   // a regular file or a named pipe, open for writing
@@ -33,7 +33,7 @@ type Stdio struct {
 type RegularFile struct {
 	Owner int    // the user who owns it
 	Path  string // the path by which it can be opened again
-	Err   error  // the reason if it cannot be opened again; otherwise nil
+	Err   error  // the reason why it cannot be opened again, or nil
 }
 
 // DescribeFile describes one file.
@@ -49,7 +49,7 @@ func DescribeFile(f *os.File) (s Stdio) {
 		err = unix.Fstat(fd, &st)
 	}
 	if err != nil {
-		return s // it is closed, and duplicating it will return the same error
+		return s // it is closed; a later dup will return the same error
 	}
 	switch kind := st.Mode & unix.S_IFMT; {
 	case kind == unix.S_IFDIR:
@@ -86,8 +86,8 @@ func (s *Stdio) describeWritten(flags int, st *unix.Stat_t) {
 	}
 }
 
-// sameMount reports whether a path leads to the mount in which a file was opened. It does not if that mount belongs to
-// another mount namespace, of which the kernel copies no mounts: statx(2), STATX_MNT_ID, Linux 5.8.
+// sameMount reports whether a path leads to the mount in which a file was opened. It does not if the mount belongs to
+// another mount namespace, because the kernel does not copy that namespace's mounts: statx(2), STATX_MNT_ID, Linux 5.8.
 func sameMount(fd int, path string) bool {
 	var opened, named unix.Statx_t
 	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &opened) != nil ||
@@ -113,7 +113,7 @@ func DescribeStdin(f *os.File, owner int) Stdio {
 		return s
 	}
 	if flags, err := unix.FcntlInt(uintptr(s.Number), unix.F_GETFL, 0); err != nil || flags&(unix.O_ACCMODE|unix.O_PATH) != unix.O_RDONLY {
-		return s // if the task may write to the file, it may also change its mode and times
+		return s // a task that may write to the file may also change its mode and times
 	}
 	s.Regular = &RegularFile{Owner: owner}
 	s.Regular.Path, s.Regular.Err = pathOf(s.Number, &st)
@@ -149,17 +149,17 @@ func SameAs(fd int, st *unix.Stat_t) error {
 	return nil
 }
 
-// KindDirectory is how Stdio.Refused names a directory.
+// KindDirectory is the value of Stdio.Refused for a directory.
 const KindDirectory = "a directory of the host"
 
-// harmless are the minor numbers of memory devices that contain nobody's data: null(4), full(4), random(4).
+// harmless lists the minor numbers of memory devices that contain no data of anybody: null(4), full(4), random(4).
 var harmless = [...]uint32{3, 5, 7, 8, 9}
 
 // memMajor is the major number of the memory devices: mem(4).
 const memMajor = 1
 
-// describeDevice reports whether a character device is a terminal. refused names any other device that a task may not
-// get.
+// describeDevice reports whether a character device is a terminal. For any other device that a task may not get,
+// refused is the device's name.
 func describeDevice(fd int, dev uint64) (terminal bool, refused string) {
 	for _, minor := range harmless {
 		if dev == unix.Mkdev(memMajor, minor) {
@@ -172,8 +172,8 @@ func describeDevice(fd int, dev uint64) (terminal bool, refused string) {
 	return false, "the device " + strconv.Itoa(int(unix.Major(dev))) + ":" + strconv.Itoa(int(unix.Minor(dev)))
 }
 
-// refusedRegular names a file that a task may not get although it is a regular file: a write to a file of proc or of a
-// cgroup has the rights of the process that opened the file.
+// refusedRegular returns the name of a file that a task may not get although it is a regular file: a file of proc or of
+// a cgroup. A write to such a file has the rights of the process that opened it.
 func refusedRegular(fd, flags int) string {
 	var fs unix.Statfs_t
 	if unix.Fstatfs(fd, &fs) != nil {
@@ -198,11 +198,11 @@ func refusedRegular(fd, flags int) string {
 // file's path cannot be read.
 func isMemory(fd int) bool {
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-	path = strings.TrimSuffix(path, " (deleted)") // the file's thread has ended, but it is the memory of its process
+	path = strings.TrimSuffix(path, " (deleted)") // its thread has ended, but the memory of the process remains
 	return err != nil || strings.HasSuffix(path, "/mem") || path == "/proc/kcore"
 }
 
-// anonymous names a file without a path as the kernel does: pidfd, anon_inode:[io_uring], mnt:[4026531832].
+// anonymous returns the kernel's name for a file without a path: pidfd, anon_inode:[io_uring], mnt:[4026531832].
 func anonymous(fd int) string {
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsTerminal reports whether f is a terminal. A nil f is not.
+// IsTerminal reports whether f is a terminal. It returns false if f is nil.
 func IsTerminal(f *os.File) bool {
 	if f == nil {
 		return false

@@ -1,6 +1,6 @@
 package report
 
-// Network is what a sandbox with an allow-list has reached, or tried to.
+// Network says what a sandbox with an allow-list has reached, or tried to reach.
 type Network struct {
 	Allowed uint64 `json:"allowed"`           // connections that a rule allows
 	Denied  uint64 `json:"denied"`            // connections and names that none allows; the kernel counts those to the same address and port as one
@@ -8,8 +8,8 @@ type Network struct {
 	Flows   []Flow `json:"flows,omitempty"`
 }
 
-// Flow is one kind of connections or of questions for names: all to the same name, address and port, with the same
-// end.
+// Flow is one kind of connections or of questions for names. All of one kind have the same name, address, port and
+// verdict.
 type Flow struct {
 	Time     string      `json:"time"`  // of the first, as in RFC 3339
 	Proto    string      `json:"proto"` // "tcp", "udp", "name" for a question about a name, or "published" for connections to a port of the host
@@ -25,7 +25,7 @@ type Flow struct {
 	Received uint64      `json:"received_bytes,omitempty"`
 }
 
-// FlowVerdict says what became of a flow.
+// FlowVerdict says how a flow ended.
 type FlowVerdict string
 
 // The verdicts.

@@ -54,7 +54,7 @@ type Break uint8
 // The values of Break. Zero means that there was no such SIGINT; a SIGINT from inside the sandbox does not count.
 const (
 	_           Break = iota
-	BreakSent         // the launcher got the signal, and so did the processes that the sender meant
+	BreakSent         // the launcher got the signal, and so did the processes to which the sender sent it
 	BreakUnsent       // the key was typed at the task's own terminal, and no process outside got a signal
 )
 

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Row 1, 2 and 7 on a host that refuses openat2(2), where paths are opened name by name; row 41: bits that work on the host.
+// This file has rows 1, 2 and 7 of the threat model on a host that refuses openat2(2), where the launcher opens paths
+// one name at a time. It also has row 41: mode bits that have an effect on the host.
 
 // writing lists the profiles in which the task writes a tree of the host. The other profiles get such a tree by flags:
 // see bits.
@@ -106,7 +107,7 @@ func (b *box) leaveBits(kind, dir, inside string) outcome {
 	return blocked("no file with bits")
 }
 
-// withRights lists the files in a tree that give rights to whoever runs them.
+// withRights lists the files in a tree that give rights to everybody who runs them.
 func withRights(dir string) (found []string) {
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -128,8 +129,8 @@ func withRights(dir string) (found []string) {
 	return found
 }
 
-// notPrivate starts a task in a root file system that nobody else can reach, where it may set the bits, and one after the
-// directory above has been opened, by mode and by access list.
+// notPrivate starts a task in a root file system that nobody else can reach, where the task may set the bits. It then
+// opens the directory above, by mode and by access list, and starts the task again, which must not set the bits.
 func notPrivate(b *box) outcome {
 	above := b.scratch("above")
 	root := above + "/root"
@@ -156,7 +157,7 @@ func notPrivate(b *box) outcome {
 			}
 		}
 	}
-	// The task itself opens its root to all; that changes nothing above.
+	// If the task itself opens its root to everybody, the directory above stays closed.
 	if err := os.Chmod(above, 0o700); err != nil {
 		return broken("%v", err)
 	}

@@ -36,7 +36,7 @@ func accounts() []account {
 	return []account{{"user", os.Getuid(), os.Getgid()}}
 }
 
-// accountsOnce are the accounts, without the ordinary user if a run of that user's own follows.
+// accountsOnce returns the accounts. It leaves out the ordinary user if that user runs all tests separately.
 func accountsOnce() []account {
 	all := accounts()
 	if os.Getenv("CORDON_USER_FOLLOWS") != "" {
@@ -48,11 +48,11 @@ func accountsOnce() []account {
 // site is the part of the host that belongs to one account: a working directory with the probe in it, a home with
 // secrets, and a root file system.
 type site struct {
-	dir    string // holds all of it
+	dir    string // contains everything else
 	work   string
 	home   string
 	rootfs string
-	mark   string // a text that is found only in this site's secrets and in its victim
+	mark   string // a text that only this site's secrets and its victim contain
 	victim int    // a process of the account, outside every sandbox
 	err    error
 }
@@ -114,7 +114,7 @@ func startVictim(s *site, who account) (int, error) {
 	c := exec.Command(s.work+"/probe", "wait", s.mark)
 	c.Dir, c.Env = s.work, []string{"SECRET=" + s.mark}
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: credential(who)}
-	if _, err := c.StdinPipe(); err != nil { // the end of this program ends it
+	if _, err := c.StdinPipe(); err != nil { // it ends with this program
 		return 0, err
 	}
 	if err := c.Start(); err != nil {
@@ -163,16 +163,16 @@ func credential(who account) *syscall.Credential {
 // peer, bubblewrap.
 type box struct {
 	t       testing.TB
-	profile string // "" bare, "bwrap" the peer
+	profile string // "" means without a sandbox, "bwrap" means the peer
 	who     account
 	site    *site
-	file    string   // a profile file that extends profile, in its place
-	root    string   // in place of the site's root file system
-	flags   []string // for the launcher, after the profile's
-	wrap    []string // a program to run the launcher with
-	env     []string // more environment for the launcher
-	place   bool     // without namespaces
-	dir     string   // the launcher's working directory; "" the site's
+	file    string   // a profile file that extends profile and replaces it
+	root    string   // replaces the site's root file system
+	flags   []string // for the launcher, after the flags of the profile
+	wrap    []string // a program that runs the launcher
+	env     []string // further variables for the launcher
+	place   bool     // run in place, without namespaces
+	dir     string   // the launcher's working directory; "" means the site's
 }
 
 func newBox(t testing.TB, profile string, who account) *box {
@@ -182,7 +182,7 @@ func newBox(t testing.TB, profile string, who account) *box {
 func (b *box) with(flags ...string) *box {
 	c := *b
 	c.flags = append(append([]string(nil), b.flags...), flags...)
-	if b.who.uid == 0 && slices.Contains(flags, "--rw") && !since(6, 3) { // no tmpfs can be idmapped before
+	if b.who.uid == 0 && slices.Contains(flags, "--rw") && !since(6, 3) { // no tmpfs can be idmapped before Linux 6.3
 		c.flags = append(c.flags, "--host-user", "caller")
 	}
 	return &c
@@ -261,13 +261,13 @@ func (b *box) argv(args []string) []string {
 		if b.onRootfs() {
 			run = append(run, "--root", cmp.Or(b.root, b.site.rootfs))
 		}
-		if b.profile == "strict" && !since(6, 12) { // Landlock has no scopes, and the profile does not start without them
+		if b.profile == "strict" && !since(6, 12) { // there Landlock lacks scopes, which the profile needs
 			run = append(run, "--missing", "landlock")
 		}
 		if b.place {
 			run = append(run, "--in-place")
 		}
-		if b.place && b.who.uid == 0 && slices.Contains(b.flags, "--rw") { // root's files can be written by root's id alone
+		if b.place && b.who.uid == 0 && slices.Contains(b.flags, "--rw") { // only root's id can write root's files
 			run = append(run, "--host-user", "caller")
 		}
 		args = append(append(append(run, b.flags...), "--"), args...)
@@ -292,7 +292,7 @@ func (b *box) command(ctx context.Context, args ...string) *exec.Cmd {
 	c.Dir, c.Env = cmp.Or(b.dir, b.site.work), b.environ()
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: credential(b.who)}
 	if b.bare() && os.Getuid() == 0 {
-		c.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // what an attack does to the mount table must not last
+		c.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // changes to the mount table must not last
 	}
 	c.WaitDelay = time.Second
 	return c
@@ -304,7 +304,7 @@ type result struct {
 	code     int // as a shell shows it: 128+n for a signal
 }
 
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 func (b *box) run(args ...string) result { return b.runInput("", args...) }
 
@@ -368,7 +368,7 @@ func (b *box) start(args ...string) *running {
 	return r
 }
 
-// attempt runs an attack. An attack that cannot go on panics with its outcome, which attempt returns.
+// attempt runs an attack. An attack that cannot continue panics with its outcome, and attempt returns the outcome.
 func attempt(run func(*box) outcome, b *box) (o outcome) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -416,9 +416,9 @@ func (l *lines) String() string {
 	return l.buf.String()
 }
 
-// outcome says what became of an attack.
+// outcome says how an attack ended.
 type outcome struct {
-	state  string // blocked, escaped, broken (it could not be tried), absent (this host has no such thing)
+	state  string // blocked, escaped, broken (it could not be tried) or absent (this host has no such feature)
 	detail string
 }
 

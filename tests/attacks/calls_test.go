@@ -23,7 +23,7 @@ func each(door string, calls []call) func(*box) outcome {
 			o := b.attack(append([]string{door, c.name, strconv.Itoa(nr)}, c.args...)...)
 			errno, _, _ := strings.Cut(o.detail, " ")
 			if b.bare() && o.state == "blocked" && slices.Contains(noSuchThing, errno) {
-				answers["absent"]++ // the kernel has no such call
+				answers["absent"]++ // the kernel does not have the call
 				continue
 			}
 			if o.state != "blocked" && !b.bare() || o.state != "escaped" && b.bare() {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Rows 1, 2: symbolic links.
+// The functions below are rows 1 and 2 of the threat model: symbolic links.
 
 // outside is a directory that no sandbox may touch. Its method unchanged reports whether a sandbox has touched it.
 type outside struct {
@@ -147,7 +147,7 @@ func plantedSource(b *box) outcome {
 	return b.plantedAt(func(plant string) string { return plant + "/sub" }, func(plant, out string) error { return os.Symlink(out, plant+"/sub") })
 }
 
-// plantedParent is plantedSource for a link in place of the parent directory.
+// plantedParent does the same as plantedSource, with a link in place of the parent directory.
 func plantedParent(b *box) outcome {
 	return b.plantedAt(func(plant string) string { return plant + "/sub/below" }, func(plant, out string) error { return os.Symlink(out, plant+"/sub") })
 }
@@ -158,7 +158,8 @@ func (b *box) plantedAt(source func(string) string, swap func(plant, out string)
 	if !strings.Contains(first.out, "escaped") {
 		return broken("the first task could not write its directory: %s%s", first.out, first.err)
 	}
-	// What the first task may do in its own directory is done here, so that the attack is the same in every profile.
+	// The test does here what the first task may do in its own directory, so that the attack is the same in every
+	// profile.
 	if err := swap(plant, out.dir); err != nil {
 		return broken("%v", err)
 	}
@@ -180,7 +181,7 @@ func followSource(b *box) outcome {
 	return b.attack("write", plant+"/sub")
 }
 
-// Row 3: read-only means read-only.
+// The functions below are row 3 of the threat model: a read-only file cannot be changed.
 
 // walk tries to create a file at every mount point, except for those that the profile lets the task write.
 func walk(b *box) outcome {
@@ -247,7 +248,7 @@ func deviceNode(m mountinfo) bool {
 	return m.fstype == "devtmpfs" && slices.Contains([]string{"/null", "/zero", "/full", "/random", "/urandom", "/tty"}, m.root)
 }
 
-// Row 4: setuid and file capabilities.
+// The functions below are row 4 of the threat model: setuid and file capabilities.
 
 // setuid makes a copy of the probe in dir. Everyone who runs the copy would run it as root.
 func setuid(dir string) error {
@@ -290,7 +291,7 @@ func (b *box) gains(name string, make func(dir string) error) outcome {
 func setuidProgram(b *box) outcome   { return b.gains("setuid", setuid) }
 func filecapsProgram(b *box) outcome { return b.gains("filecaps", filecaps) }
 
-// As root these gain nothing: root has it all.
+// For root these attacks are no gain, because root already has all rights.
 func setuidBare(b *box) outcome {
 	if b.who.uid == 0 {
 		return escaped("root is root")
@@ -305,7 +306,7 @@ func filecapsBare(b *box) outcome {
 	return filecapsProgram(b)
 }
 
-// Row 5: flags of the host's mounts.
+// The functions below are row 5 of the threat model: flags of the host's mounts.
 
 // flagged runs the probe on a mount with every restricting flag, in a mount namespace of its own.
 func (b *box) flagged(flags string, sandboxed bool) outcome {
@@ -383,7 +384,7 @@ func propagated(b *box) outcome {
 	return blocked("not seen, or with the flags")
 }
 
-// Row 6: paths in profiles.
+// The functions below are row 6 of the threat model: paths in profiles.
 
 func badPaths(b *box) outcome {
 	for _, line := range []string{

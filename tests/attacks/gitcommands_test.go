@@ -4,9 +4,10 @@ import (
 	"strings"
 )
 
-// Row 44: commands and further files that git's configuration names, and the secrets in it.
+// This file has row 44 of the threat model: commands and further files that git's configuration names, and secrets in
+// the configuration.
 
-// swap is the script by which a task replaces the program x of the tree.
+// swap returns the script by which a task replaces the program x of the tree.
 func swap(x string) string {
 	return "rm -f " + x + "; mv " + x + " gone; mkdir -p $(dirname " + x + "); cp evil " + x + "; chmod 755 " + x + "; ls " + x
 }
@@ -85,11 +86,11 @@ var gitCommands = []gitTrick{
 // A gitSecret is a secret in git's files, such as a password in an address.
 type gitSecret struct {
 	name string
-	make string // in the repository
+	make string // makes the secret in the repository
 	env  []string
-	dir  string // as in a gitTrick
+	dir  string // the same as in a gitTrick
 	on   []string
-	task string // of an earlier run
+	task string // the script of an earlier task
 }
 
 const readAll = "cat .git/config .git/modules/*/config .git/worktrees/*/config* .gitconfig more inc conf/git/config conf/git/credentials .git-credentials .netrc key c/.git/config ../.gitconfig b.git/config $D/outer/.git/config $D/outer/.git/modules/*/config $D/priv/.git/config; git config -l --show-origin; git remote -v"

@@ -24,7 +24,7 @@ func guardAttacks() []attack {
 	}
 }
 
-// A guarded thing: flags that guard it, and a command that prints "open" while the guard is gone.
+// A guardedThing has the flags that guard a file, and a command that prints "open" while the guard is gone.
 type guardedThing struct {
 	flags func(path string) []string
 	look  string

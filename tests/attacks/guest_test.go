@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Rows 46 to 49: what a task does to what belongs to its caller. testdata/guest.c is the task.
+// This file has rows 46 to 49 of the threat model: attacks on things that belong to the caller. testdata/guest.c plays
+// the task.
 
 func guestAttacks() []attack {
 	return []attack{
@@ -32,7 +33,7 @@ var guestBin = sync.OnceValues(func() (string, error) {
 	return bin, build("gcc", "-O1", "-Wall", "-Werror", "-static", "-o", bin, filepath.Join("testdata", "guest.c"))
 })
 
-// guest returns the path, inside, of the program that plays the task.
+// guest returns the path, in the sandbox, of the program that plays the task.
 func (b *box) guest() string {
 	b.t.Helper()
 	bin, err := guestBin()
@@ -170,7 +171,7 @@ func (b *box) onFiles(in *os.File, out, errs io.Writer, verb string) int {
 	if c.Stdout, c.Stderr = out, errs; in != nil {
 		c.Stdin = in
 	}
-	_ = c.Run() // the exit code says how it went
+	_ = c.Run() // the exit code says whether it succeeded
 	return exitCode(c)
 }
 
@@ -203,9 +204,9 @@ func grabKeys(b *box) outcome {
 		return broken("%v", err)
 	}
 	slave.Close()
-	time.Sleep(1500 * time.Millisecond) // until the task has done its part, and before the script asks
+	time.Sleep(1500 * time.Millisecond) // the task has done its part, and the script has not asked yet
 	_, _ = master.WriteString("line\n")
-	out, _ := io.ReadAll(master) // EIO when all have gone
+	out, _ := io.ReadAll(master) // the error is EIO when all processes have gone
 	_ = c.Wait()
 	o := outcomeOf(result{out: strings.ReplaceAll(string(out), "\r", ""), code: exitCode(c)})
 	if o.state == "blocked" && !strings.Contains(string(out), "got line") {
@@ -219,7 +220,7 @@ func openTerminal(who account) (master, slave *os.File, err error) {
 	if master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
 		return nil, nil, err
 	}
-	fd := int(master.Fd()) // and reads block
+	fd := int(master.Fd()) // makes reads block
 	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
 	if err == nil {
 		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
@@ -253,7 +254,7 @@ func askControl(b *box) outcome {
 	shown := in.with("--rw", k.runtime+":"+seen)
 	for _, request := range []string{`{"op":"log"}`, `{"op":"attach"}`, `{"op":"signal","args":{"signal":19}}`, `{"op":"signal","args":{"signal":9}}`} {
 		o := outcomeOf(shown.run(b.guest(), "ask", seen+"/cordon/"+k.entry+"/cordonctl", request))
-		if o.state != "blocked" { // by the launcher, or the socket itself is covered
+		if o.state != "blocked" { // either the launcher refuses, or something covers the socket
 			return outcome{o.state, request + ": " + o.detail}
 		}
 	}

@@ -79,7 +79,7 @@ func (b *box) planted(env ...string) outcome {
 	return blocked("the system's own ran")
 }
 
-// plantedBare does what a launcher would do that looks for its helpers in PATH.
+// plantedBare shows the attack on a launcher that looks for its helpers in PATH.
 func plantedBare(b *box) outcome {
 	dir, hit, err := b.plant()
 	if err != nil {
@@ -125,7 +125,7 @@ func coreLimit(b *box) outcome {
 	return broken("%d %s%s", r.code, r.out, r.err)
 }
 
-// coreBare shows the attack with a limit of 0, as a shell sets it.
+// coreBare shows that the attack works with a limit of 0, as a shell sets it.
 func coreBare(b *box) outcome {
 	b.wrap = []string{"prlimit", "--core=0"}
 	return coreLimit(b)
@@ -156,7 +156,7 @@ func systemWorkdir(b *box) outcome {
 func rootsFile() (found string) {
 	_ = filepath.WalkDir("/etc", func(path string, e os.DirEntry, err error) error {
 		if err != nil {
-			return nil //nolint:nilerr // it goes on with the next
+			return nil //nolint:nilerr // continue with the next file
 		}
 		info, err := e.Info()
 		if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 == 0 && !strings.Contains(path, "shadow") {

@@ -10,17 +10,18 @@ import (
 	"cordon/tests/scratch"
 )
 
-// Row 43: hidden means the thing, not its name. Row 42: what a task does to it for the next run.
+// This file has row 43 of the threat model: a hide rule hides the file, and not only its name. It also has a part of
+// row 42: what a task does to a hidden file for the next run.
 
-// A secret is a way to hide something, and a way to read it all the same.
+// A secret says how to hide something, and how to try to read it nevertheless.
 type secret struct {
 	name  string
 	on    []string
-	make  string   // a script that makes the tree in $D, with secrets that read $M
-	home  string   // HOME, in $D; "home" if it is left out
-	flags []string // with $D in them
-	first string   // what the task of an earlier run does
-	then  string   // what reads the secret, inside and without a sandbox
+	make  string   // a script that makes the tree in $D, with secrets that contain $M
+	home  string   // HOME, below $D; "home" if it is ""
+	flags []string // may contain $D
+	first string   // the script of an earlier task
+	then  string   // the script that reads the secret, in the sandbox and without one
 }
 
 var usual = []string{"default", "build", "agent"}
@@ -221,19 +222,20 @@ func (b *box) plainIn(dir, script string) result {
 	return b.plain("sh", "-c", "set -e; cd "+dir+"; "+script)
 }
 
-// Row 44: what git runs outside of what a task has left.
+// The functions below are row 44 of the threat model: what git outside the sandbox runs because of a task's files.
 
-// A gitTrick makes git, when it is used outside in the repository of the working directory, run a program of the task.
+// A gitTrick leads git, when somebody uses it outside in the repository of the working directory, to run a program of
+// the task.
 type gitTrick struct {
 	name string
-	make string   // what is in the repository beforehand
-	env  []string // of the one who runs the sandbox, and of git outside
-	task string   // in the repository
-	use  string   // outside
-	dir  string   // where the sandbox works, in $D; "outer" if it is left out
-	on   []string // "agent" if it is left out
+	make string   // a script that makes the repository beforehand
+	env  []string // for the caller of the sandbox, and for git outside
+	task string   // the script of the task, in the repository
+	use  string   // the script that uses git outside
+	dir  string   // the sandbox's working directory, below $D; "outer" if it is ""
+	on   []string // the profiles; "agent" if it is empty
 
-	refused bool // the sandbox may refuse to start, since nothing can be mounted on what is not there
+	refused bool // the sandbox may refuse to start, because nothing can be mounted on a missing file
 }
 
 // evil makes a repository in . whose configuration runs $D/pwn.

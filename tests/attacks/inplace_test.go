@@ -16,9 +16,10 @@ func (b *box) inPlace() *box {
 // placeProfiles lists the profiles that can run in place.
 var placeProfiles = []string{"default", "strict"}
 
-// TestInPlace runs the attacks of the matrix in place, in the profiles that claim to stop them, except for those in
-// notInPlace.
+// TestInPlace runs the attacks of the matrix in place (without namespaces), in the profiles that claim to stop them. It
+// leaves out the attacks in notInPlace.
 func TestInPlace(t *testing.T) {
+	fewerRaces(t)
 	for _, a := range attacks() {
 		on := a.on
 		if on == nil {
@@ -51,9 +52,10 @@ func refusedInPlace(o outcome) bool {
 		(strings.Contains(o.detail, "in place ") || strings.Contains(o.detail, "Landlock cannot keep an entry "))
 }
 
-// notInPlace lists the attacks on something that a run in place does not have, with the reason.
+// notInPlace maps attacks that cannot be tried in place to the reason, for example because what they attack does not
+// exist there.
 var notInPlace = map[string]string{
-	// docs/in-place.md lists these under "What is weaker": TestNotHeldInPlace.
+	// docs/in-place.md lists these attacks under "What is weaker": see TestNotHeldInPlace.
 	"write the working directory":                               "its owner can change its mode",
 	"write the program's own file":                              "its owner can change its mode",
 	"write the binary behind an exe link":                       "the same file, busy: ETXTBSY comes before Landlock is asked",
@@ -67,7 +69,7 @@ var notInPlace = map[string]string{
 	"the user's inotify instances":                              "the user has them together with the program",
 	"read /proc/locks, which shows other sandboxes' locks":      "/proc is whole",
 	"flock on a read-only file, held against a program outside": "a file that can be read can be locked",
-	// These look for another limit or another place than there is in place.
+	// These attacks expect another limit or another place than a run in place has.
 	"SysV shared memory":                                   "the filter denies System V IPC before the memory limit is reached",
 	"tmpfs filled, against the memory limit":               "nothing can be mounted, and the program cannot write /tmp",
 	"a sparse file of 100 GB":                              "the program cannot write /tmp",
@@ -76,7 +78,7 @@ var notInPlace = map[string]string{
 	"stopped processes, at the wall-clock limit":           "they look for pid 1 of a pid namespace",
 	"frozen processes, at the wall-clock limit":            "they look for pid 1 of a pid namespace",
 	"values in a profile that do nothing, or the opposite": "it looks for what is missing, which is an error in place",
-	// These look at what a run in place has none of.
+	// These attacks examine something that a run in place does not have.
 	"a mount table without a weak line":                       "it has no mounts of its own",
 	"remount with CAP_SYS_ADMIN in the sandbox":               "capabilities are refused",
 	"a setuid program in the working directory":               "each run of root's shows an id of its own",
@@ -92,7 +94,8 @@ var notInPlace = map[string]string{
 	"launcher and init, read from outside":                    "they look for pid 1 of a pid namespace",
 }
 
-// TestNotHeldInPlace shows each attack that docs/in-place.md says is not stopped. If one is stopped, the page is wrong.
+// TestNotHeldInPlace shows each attack that, according to docs/in-place.md, is not stopped in place. If one of them is
+// stopped, the page is wrong.
 func TestNotHeldInPlace(t *testing.T) {
 	who := accounts()[len(accounts())-1]
 	for _, x := range [...]struct {

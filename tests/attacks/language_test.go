@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// languageAttacks returns profiles whose text seems to protect something and does not, or does the opposite, without a
-// warning.
+// languageAttacks returns attacks by misleading profiles. Their text seems to protect something, but without a warning
+// protects nothing or does the opposite.
 func languageAttacks() []attack {
 	return []attack{
 		{60, "a profile whose YAML two readers understand differently", "launcher", brokenProfiles, onTree, noControl("a launcher that reads it has no sandbox to compare with")},
@@ -16,8 +16,8 @@ func languageAttacks() []attack {
 	}
 }
 
-// guarding lists ways to write in YAML that a directory is read-only, which some readers of YAML understand
-// differently. The profile's mounts follow; DIR stands for the directory.
+// guarding lists ways to write in YAML that a directory is read-only. Some readers of YAML understand them differently.
+// The profile's mounts follow; DIR stands for the directory.
 var guarding = []string{
 	"mounts: [{bind: WORK, mode: rw}, {bind: DIR mode: ro, optional: true}]\n",
 	"mounts: [{bind: WORK, mode: rw}, {bind: DIR mode ro, optional: true}]\n",
@@ -35,8 +35,8 @@ var guarding = []string{
 	"mounts: [{bind: WORK, mode: rw}]\n---\nhide: [DIR]\n",
 }
 
-// brokenProfiles runs under each of these profiles, twice. The launch must be refused, or the directory must stay as it
-// is.
+// brokenProfiles runs twice under each of these profiles. Either cordon refuses to start, or the directory does not
+// change.
 func brokenProfiles(b *box) outcome {
 	for _, text := range guarding {
 		work := b.scratch("work")

@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// Row 28: deny and hide beat everything, whatever the order.
+// The functions below are row 28 of the threat model: deny and hide rules override all others, in any order.
 
-// tracing is a call that asks for permission to be traced. It does no harm, and the tests deny it by its name.
+// tracing is a call by which a process asks its parent to trace it. It does no harm, and the tests deny it by its name.
 var tracing = []string{"call", "ptrace", "101", "0", "0", "0", "0"}
 
 func denyWins(b *box) outcome {
@@ -48,7 +48,7 @@ func childOf(b *box, parent, yaml string) *box {
 	return c.using(yaml)
 }
 
-// hideWins checks that a hidden file stays hidden, whichever profile or flag binds it, and under every name.
+// hideWins checks that a hidden file stays hidden, whichever profile or flag binds it, and under each of its names.
 func hideWins(b *box) outcome {
 	secret := b.site.home + "/.ssh"
 	alias := b.scratch("alias")
@@ -80,7 +80,7 @@ func hideWins(b *box) outcome {
 
 func readSecret(b *box) outcome { return b.attack("grep", "{kram}", "{home}/.ssh/id_ed25519") }
 
-// Row 29.
+// The functions below are row 29 of the threat model: static programs, and a launcher in a sandbox.
 
 // staticAsDynamic checks that a statically linked program gets the same answers to its calls as a dynamically linked
 // program.
@@ -128,7 +128,7 @@ func nested(b *box) outcome {
 			}
 			continue
 		}
-		// What is written in a home that the outer sandbox shows empty never gets to the host's.
+		// The outer sandbox shows an empty home. What the inner one writes there must not reach the host's home.
 		kept, err := os.ReadDir(b.site.home)
 		if err != nil || !slices.EqualFunc(home, kept, func(x, y os.DirEntry) bool { return x.Name() == y.Name() }) {
 			return escaped("%q: the home has %v, %v", inner, kept, err)
@@ -140,7 +140,7 @@ func nested(b *box) outcome {
 	return blocked("refused, or no weaker")
 }
 
-// Row 38.
+// The functions below are row 38 of the threat model: words that a launcher or a terminal could obey.
 
 // optionsAsCommand checks that every word after --, and after the first word of the command, belongs to the command.
 func optionsAsCommand(b *box) outcome {

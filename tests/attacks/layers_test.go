@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// open is a profile without a filter. Everything else in it is as in the profile default.
+// open is a profile without a filter. In all other respects it equals the profile default.
 const open = `version: 1
 name: open
 root: {host: ro}
@@ -38,8 +38,8 @@ func (b *box) unfiltered(arches string) *box {
 	return &c
 }
 
-// TestLayers switches off one layer of the sandbox, and checks that the attack that this layer stops now succeeds. This
-// shows that this layer stops the attack, and not another layer by chance.
+// TestLayers switches off one layer of the sandbox at a time, and checks that the attack that this layer stops now
+// succeeds. This shows that this layer, and not another layer by chance, stops the attack.
 func TestLayers(t *testing.T) {
 	own := []call{
 		{"unshare NEWUSER", unix.SYS_UNSHARE, 310, []string{"0x10000000"}},

@@ -12,16 +12,16 @@ import (
 	"cordon/tests/scratch"
 )
 
-// What all tests share; set once, before any runs.
+// These variables belong to all tests. main sets them before any test runs.
 var (
 	base       string // a directory that ordinary users can reach, removed at the end
 	cordonBin  string
-	probeBin   string // static
+	probeBin   string // the probe, linked statically
 	dynamicBin string // the same program, dynamically linked
-	bombBin    string // static
-	bitsBin    string // static
-	races      = 100  // launches of each attack that is a race; CORDON_ATTACKS_RACES
-	moments    = 50   // at which a launcher is killed
+	bombBin    string // linked statically
+	bitsBin    string // linked statically
+	races      = 100  // how many launches are tried for each attack that is a race; CORDON_ATTACKS_RACES
+	moments    = 50   // at how many moments a launcher is killed
 	slow       = 1    // how many times slower than usual the machine is: CORDON_SLOW
 )
 
@@ -32,6 +32,14 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// fewerRaces bounds the launches of each race for one test. The code that a race attacks is that of TestMatrix, which
+// tries it more often.
+func fewerRaces(t *testing.T) {
+	before := races
+	races = min(races, 20)
+	t.Cleanup(func() { races = before })
 }
 
 func setUp(m *testing.M) (int, error) {
@@ -48,7 +56,7 @@ func setUp(m *testing.M) (int, error) {
 	if testing.Short() {
 		races, moments = min(races, 5), 10
 	}
-	// Not /tmp: profiles put their own there.
+	// The directory is not in /tmp, because profiles mount their own /tmp.
 	if base, err = scratch.Dir("/var/tmp", "attacks"); err != nil {
 		return 1, err
 	}
@@ -85,7 +93,7 @@ func binary() (string, error) {
 	if from := os.Getenv("CORDON_BIN"); from != "" {
 		return to, build("install", "-m", "755", from, to)
 	}
-	os.Setenv("CGO_ENABLED", "0") // as it is shipped: static
+	os.Setenv("CGO_ENABLED", "0") // static, like the shipped binary
 	return to, build("go", "build", "-ldflags", "-E cordon/sandbox/internal/child.entry", "-o", to, "../../cmd/cordon")
 }
 

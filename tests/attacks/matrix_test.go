@@ -10,24 +10,24 @@ import (
 
 // attack is one row of the table.
 type attack struct {
-	row     int    // in the threat model
-	name    string // what is tried
-	layer   string // what stops it
+	row     int    // the row in the threat model
+	name    string // what the attack tries
+	layer   string // the layer that stops it
 	run     func(*box) outcome
-	on      []string // the shipped profiles that claim to stop it; nil: all
+	on      []string // the shipped profiles that claim to stop it; nil means all
 	control control
 }
 
 // control says how a row shows that its attack succeeds if nothing stops it.
 type control struct {
-	who  []string           // accounts that have to succeed without a sandbox
-	run  func(*box) outcome // in place of the attack itself
-	none string             // why there can be none
+	who  []string           // the accounts for which the attack must succeed without a sandbox
+	run  func(*box) outcome // runs instead of the attack
+	none string             // why the attack can have no control
 }
 
 var (
 	anyone = control{who: []string{"root", "user"}}
-	asRoot = control{who: []string{"root"}} // needs privileges outside, too
+	asRoot = control{who: []string{"root"}} // the attack needs privileges outside too
 	asUser = control{who: []string{"user"}}
 )
 
@@ -42,7 +42,7 @@ func noControl(why string) control { return control{none: why} }
 // shipped lists the shipped profiles under attack.
 var shipped = []string{"default", "build", "strict", "container"}
 
-// columns of the matrix are these, and those that only the bombs are tried on.
+// columns lists the columns of the matrix: the profiles in shipped, and profiles in which only the bombs are tried.
 var columns = append(shipped[:len(shipped):len(shipped)], "agent", "judge", "net-client")
 
 // TestMatrix runs every attack in a sandbox from every profile that claims to stop it.
@@ -140,7 +140,7 @@ func printMatrix(cells map[string]string) {
 	fmt.Println()
 	for _, a := range attacks() {
 		if !slices.ContainsFunc(columns, func(p string) bool { return cell(cells, label(a)+p) != "-" }) {
-			continue // left out by -run
+			continue // -run leaves it out
 		}
 		fmt.Printf("%-56.56s %-12.12s", label(a), a.layer)
 		for _, p := range columns {
@@ -162,7 +162,7 @@ func cell(cells map[string]string, key string) string {
 		switch {
 		case state != "blocked":
 			answer = strings.ToUpper(state)
-		case answer == "" || answer != strings.ToUpper(answer) || answer[0] < 'A': // no errno: a text
+		case answer == "" || answer != strings.ToUpper(answer) || answer[0] < 'A': // a text, not an errno
 			answer = state
 		}
 		if !slices.Contains(answers, answer) {
@@ -177,7 +177,7 @@ func cell(cells map[string]string, key string) string {
 func printPeer(t *testing.T, peer string) {
 	fmt.Printf("\n%-56s %-10s %s\n", "attack", "as", peer)
 	for _, a := range attacks() {
-		// What has a control of its own, or none, speaks of this launcher's flags and profiles.
+		// A control of its own, or a missing control, concerns the flags and profiles of this launcher.
 		if a.control.run != nil || a.control.none != "" || a.on != nil && !slices.Contains(a.on, "default") {
 			continue
 		}

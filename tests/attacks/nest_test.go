@@ -12,7 +12,7 @@ import (
 var nestOpens = []string{"read kcore, keys, timer_list, firmware", "clone, unshare with every namespace flag", "clone3 with every namespace flag, and none",
 	"open_tree, move_mount, fsopen, …, mount_setattr", "the same with CAP_SYS_ADMIN in the sandbox", "read /proc/locks, which shows other sandboxes' locks"}
 
-// nestCalls are the calls that a launcher inside makes, so a sandbox with nest allows them: docs/profile.md lists them.
+// nestCalls lists the calls that a launcher inside makes. A sandbox with nest allows them: docs/profile.md lists them.
 var nestCalls = append(names(newMounts), "mount", "umount2", "pivot_root", "unshare", "setns", "sethostname")
 
 func names(calls []call) (list []string) {
@@ -27,14 +27,15 @@ func (b *box) nests() bool { return slices.Contains(b.flags, "--nest") }
 
 // TestNestMatrix runs the attacks of the table in a sandbox with nest: true.
 func TestNestMatrix(t *testing.T) {
+	fewerRaces(t)
 	for _, a := range attacks() {
 		if a.on != nil && !slices.Contains(a.on, "default") || slices.Contains([]int{31, 60}, a.row) || slices.Contains(nestOpens, a.name) {
-			continue // row 60 names a Landlock rule for a file, which is an error with nest
+			continue // row 60 names a file in a Landlock rule, which is an error with nest
 		}
 		t.Run(label(a), func(t *testing.T) {
 			for _, who := range accountsOnce() {
 				o := attempt(a.run, newBox(t, "default", who).with("--nest"))
-				if o.state == "escaped" { // what cannot be tried here is TestMatrix's to say
+				if o.state == "escaped" { // if an attack cannot be tried here, TestMatrix reports that
 					t.Errorf("as %s: %s %s", who.name, o.state, o.detail)
 				}
 			}
@@ -77,8 +78,8 @@ func inNest(b *box, script string) result {
 	return b.run("unshare", "-Urm", "sh", "-c", pre+script)
 }
 
-// TestNestEscapes runs these scripts in every profile with nest that shows the host's tree. Each script prints what it
-// could read.
+// TestNestEscapes runs these scripts in every profile with nest that shows the host's tree. Each script prints
+// everything that it could read.
 func TestNestEscapes(t *testing.T) {
 	for _, profile := range hostRoot {
 		for _, who := range accounts() {
@@ -97,8 +98,8 @@ func TestNestEscapes(t *testing.T) {
 	}
 }
 
-// TestNestControls runs the same scripts where the cover belongs to the namespace that removes it. There each script
-// must succeed. So the scripts work, and in TestNestEscapes only the locked mounts stop them.
+// TestNestControls runs the same scripts in a place where the namespace that removes the cover also owns the cover.
+// There each script must succeed. So the scripts work, and in TestNestEscapes only the locked mounts stop them.
 func TestNestControls(t *testing.T) {
 	works := 0
 	for _, who := range accounts() {

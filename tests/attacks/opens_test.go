@@ -32,14 +32,14 @@ func (b *box) someoneReads(path string, run func() result) outcome {
 		opened <- err == nil
 		f.Close()
 	}()
-	time.Sleep(20 * time.Millisecond) // it waits in open(2)
+	time.Sleep(20 * time.Millisecond) // it waits in open(2) now
 	r := run()
 	select {
 	case <-opened:
 		return escaped("somebody opened the FIFO: exit %d %s", r.code, r.err)
 	case <-time.After(20 * time.Millisecond):
 	}
-	if f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil { // lets the writer go
+	if f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil { // this lets the writer continue
 		<-opened
 		f.Close()
 	}
@@ -49,7 +49,7 @@ func (b *box) someoneReads(path string, run func() result) outcome {
 	return blocked("exit %d", r.code)
 }
 
-// waiting puts a FIFO at a name in the root file system, and runs a program that leads to this name.
+// waiting puts a FIFO at a name in the root file system, and runs a program whose lookup leads to this name.
 func waiting(name, program, script string) func(*box) outcome {
 	return func(b *box) outcome {
 		root := b.scratch("rootfs")

@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// Row 42: files of the launcher's own, where an earlier task has left something in their place.
+// This file has a part of row 42 of the threat model: the launcher's own output files, if an earlier task has left
+// something in their place.
 
 func outputAttacks() []attack {
 	return []attack{
@@ -38,7 +39,7 @@ func plantedOutput(script string, names ...string) func(*box) outcome {
 		}
 		box := *b
 		box.dir = dir
-		if script == "" { // another name of a file takes one file system without the sandbox's mounts
+		if script == "" { // a hard link needs one file system, without the sandbox's mounts
 			if err := os.Link(out.dir+"/file", dir+"/hard"); err != nil {
 				return absent("%v", err)
 			}
@@ -161,7 +162,7 @@ func othersLink(b *box) outcome {
 	for range 2 {
 		for _, command := range outputCommands {
 			if strings.Contains(command, "import") {
-				continue // its input is not there
+				continue // its input does not exist
 			}
 			if text, code := box.launcher(strings.ReplaceAll(command, "FILE", "dir/file")); out.changed() || code == 0 {
 				return escaped("%s: exit %d\n%s", command, code, text)

@@ -19,7 +19,8 @@ func overlayAttacks() []attack {
 	}
 }
 
-// layer is an overlay whose directory keeps the changes, in a part of the tree that the task may write.
+// layer is an overlay whose directory stores the changes. The task may write the part of the tree that contains the
+// directory.
 type layer struct {
 	box          *box
 	plant, lower string
@@ -53,8 +54,8 @@ func (l layer) writes() outcome {
 	return blocked("it wrote its own layer")
 }
 
-// swaps lists what a task may have done to the layer's directory: names below it that become links to the outside. The
-// kernel requires upper and work on one mount, so work leads to a directory beside upper's.
+// swaps lists what a task may have done to the layer's directory: names below it become links to the outside. The
+// kernel requires upper and work to be on one mount, so the link for work leads to a directory beside that of upper.
 var swaps = [][]string{
 	{"above/layer"}, {"above"}, {"above/layer/upper"}, {"above/layer/work"}, {"above/layer/upper", "above/layer/work"},
 }
@@ -132,7 +133,7 @@ func turnedLayer(b *box) outcome {
 	return blocked("the layer stayed as it was")
 }
 
-// foreignLayer keeps changes in a directory that somebody else may fill.
+// foreignLayer stores the changes in a directory that another user may fill.
 func foreignLayer(b *box) outcome {
 	l := b.layer()
 	if b.who.uid == 0 {
@@ -149,7 +150,8 @@ func foreignLayer(b *box) outcome {
 	return blocked("refused: %s", firstLines(r.err, 1))
 }
 
-// keptThrice launches three times with the same directory. Each launch must find what the launch before it has written.
+// keptThrice launches three times with the same directory. Each launch must find what the earlier launches have
+// written.
 func keptThrice(b *box) outcome {
 	keeps := b.scratch("keeps")
 	c := b.with("--overlay", keeps)

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Row 7: root file systems whose /proc, /dev, /etc are not what they seem.
+// The functions below are row 7 of the threat model: root file systems whose /proc, /dev or /etc are not what they
+// seem.
 
 // fake is a way to prepare a root file system. out is the directory to which it points.
 type fake struct {
@@ -68,8 +69,8 @@ var fakes = []fake{
 	}},
 }
 
-// fakeTrees checks that the launcher writes nothing where the links lead, and nothing in the root either, and that a
-// task that runs has a real procfs.
+// fakeTrees checks that the launcher writes nothing to the targets of the links, and nothing to the root. If a task
+// runs, it must have a real procfs.
 func fakeTrees(b *box) outcome {
 	refused := 0
 	for _, f := range fakes {
@@ -145,7 +146,7 @@ func swappedNodes(b *box) outcome {
 	return blocked("%d refused", refused)
 }
 
-// Row 8: the launcher's own binary.
+// The functions below are row 8 of the threat model: the launcher's own binary.
 
 // unharmed reports whether the launcher's binary is unchanged, and whether its code ran in the sandbox.
 func (b *box) unharmed(r result, before []byte) outcome {
@@ -184,7 +185,7 @@ func selfAsProgram(b *box) outcome {
 	return blocked("refused")
 }
 
-// selfAsInterpreter does the same through the first line of a script (CVE-2019-5736).
+// selfAsInterpreter does the same as selfAsProgram, by the first line of a script (CVE-2019-5736).
 func selfAsInterpreter(b *box) outcome {
 	before, err := os.ReadFile(cordonBin)
 	if err != nil {
@@ -244,7 +245,7 @@ func selfAsLoader(b *box) outcome {
 		return broken("%v", err)
 	}
 	r := b.run("./loader", "--help")
-	if r.code > 128 && r.out == "" { // the loader that is none crashed: what ran is still the launcher's image
+	if r.code > 128 && r.out == "" { // the false loader crashed: the launcher's image still ran
 		return escaped("the launcher's image was mapped: exit %d %s", r.code, r.err)
 	}
 	return b.unharmed(r, before)
@@ -261,7 +262,7 @@ func loaderBare(b *box) outcome {
 	return broken("exit %d %s%s", r.code, r.out, r.err)
 }
 
-// Row 9: descriptors and directories outside the root.
+// The functions below are row 9 of the threat model: descriptors and directories outside of the root.
 
 // secretPath is the path of a hidden file without its leading slash.
 func (b *box) secretPath() string { return b.site.home[1:] + "/.ssh/id_ed25519" }
@@ -269,7 +270,7 @@ func (b *box) secretPath() string { return b.site.home[1:] + "/.ssh/id_ed25519" 
 func upwards(b *box) outcome {
 	box := *b
 	if b.onRootfs() {
-		box.dir = b.site.dir // a working directory that is not in the root
+		box.dir = b.site.dir // a working directory outside of the root
 	}
 	return box.attack("up", b.secretPath())
 }
@@ -297,8 +298,8 @@ func workdirOutside(b *box) outcome {
 	return blocked("refused, or inside")
 }
 
-// cwdRemoved removes the launcher's working directory. The launcher must say so, or the task's working directory must
-// not lead outside.
+// cwdRemoved removes the launcher's working directory. Either the launcher reports that, or the task's working
+// directory is not outside of the sandbox.
 func cwdRemoved(b *box) outcome {
 	r := b.wrapped(probeBin, "pre", "cwd-removed", "--").run(b.expand([]string{b.program(), "up", b.secretPath()})...)
 	if r.code == 125 && strings.Contains(r.err, "cordon: error: ") {
@@ -307,7 +308,7 @@ func cwdRemoved(b *box) outcome {
 	return outcomeOf(r)
 }
 
-// commandLineSeen looks at the command line of init. init is a fork of the launcher, whose command line names paths of
+// commandLineSeen reads the command line of init. init is a fork of the launcher, whose command line contains paths of
 // the host.
 func commandLineSeen(b *box) outcome {
 	mark := b.newMark("LINE")
@@ -343,8 +344,8 @@ func swappedScript(b *box) outcome {
 	return blocked("refused %d, ran inside %d", refused, spoke)
 }
 
-// stdioDirectory passes a directory of the host as a standard descriptor, which would lead around the root. The
-// launcher must refuse it, or the task must not get it.
+// stdioDirectory passes a directory of the host as a standard descriptor. Through it, the task could reach files
+// outside of the root. The launcher must refuse the directory, or the task must not get it.
 func stdioDirectory(b *box) outcome {
 	for _, mode := range []string{"stdin=/", "stderr=/", "stdin=" + b.site.home} {
 		path := b.secretPath()

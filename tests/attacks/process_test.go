@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Row 15: descriptors.
+// The functions below are row 15 of the threat model: descriptors.
 
 // heldDescriptors looks at /proc/PID/fd of the task and of init. The task must have only the standard files that it was
 // given, and init no other file of the host.
@@ -46,7 +46,7 @@ func descriptors(pid int) map[int]string {
 	return held
 }
 
-// Row 16: everything ends together.
+// The functions below are row 16 of the threat model: all processes end together.
 
 func (b *box) newMark(what string) string {
 	return fmt.Sprintf("%s%d%s%s%d", what, os.Getpid(), b.profile, b.who.name, time.Now().UnixNano())
@@ -160,7 +160,7 @@ func signalVictim(b *box) outcome {
 	return blocked("it still runs")
 }
 
-// Row 17: odd ways to be started.
+// The functions below are row 17 of the threat model: unusual ways to start the launcher.
 
 // closedStdio starts the launcher with each combination of the descriptors 0, 1 and 2 closed. The task must get
 // descriptors that are open and harmless, and never a descriptor that the launcher has opened for itself. Otherwise the
@@ -197,7 +197,7 @@ func (b *box) closedFromOutside(set int) outcome {
 	defer c.Process.Kill()
 	for range 200 {
 		for _, pid := range below(c.Process.Pid) {
-			// The one in a session of its own, which has left its parent, is the last to come.
+			// The process that has left its parent, in its own session, starts last.
 			if strings.Contains(commandLine(pid), mark) && len(descriptors(pid)) >= 3 && !strings.Contains(commandLine(pid), "cordon") {
 				return onlyStdio(pid, set)
 			}
@@ -245,7 +245,7 @@ func hugeStrings(b *box) outcome {
 	return blocked("exit 0")
 }
 
-// tightLimits starts the launcher with low limits. The launcher must work, or say why not and leave nothing behind.
+// tightLimits starts the launcher with low limits. The launcher must work, or name the cause and leave nothing behind.
 func tightLimits(b *box) outcome {
 	for _, mode := range []string{"nofile=3", "nofile=4", "nofile=8", "nofile=16", "nofile=64", "fsize=0", "core=0"} {
 		mark := b.newMark("TIGHT")
@@ -255,7 +255,7 @@ func tightLimits(b *box) outcome {
 		}
 		fine := strings.Contains(r.out, "blocked ENOSYS") && r.code == 0
 		refused := r.code == 125 && strings.Contains(r.err, "cordon: error: ")
-		// With three descriptors, a Go program cannot come up at all.
+		// With three descriptors, no Go program can start.
 		hopeless := strings.HasPrefix(mode, "nofile=") && len(mode) == len("nofile=3") && r.code != 0
 		if !fine && !refused && !hopeless {
 			return escaped("%s: exit %d: %s%s", mode, r.code, r.out, r.err)
@@ -264,10 +264,10 @@ func tightLimits(b *box) outcome {
 	return blocked("works, or says why not")
 }
 
-// Row 18.
+// The function below is a part of row 18 of the threat model: a process outside reads the launcher and init.
 
-// outsideReads checks that another process of the same user cannot read the launcher and init: the kernel gives the
-// files of a process that is not dumpable to root.
+// outsideReads checks that another process of the same user cannot read the launcher and init. Both are not dumpable,
+// so the kernel gives their files in /proc to root.
 func outsideReads(b *box) outcome {
 	run := b.start(b.program(), "wait", b.site.mark)
 	defer run.end()
@@ -287,7 +287,7 @@ func outsideReads(b *box) outcome {
 	return blocked("owned by root")
 }
 
-// Row 21: the environment.
+// The functions below are row 21 of the threat model: the environment.
 
 var poison = []string{"LD_PRELOAD=/none/MARK.so", "LD_LIBRARY_PATH=/none/MARK", "BASH_ENV=/none/MARK", "ENV=/none/MARK", "PYTHONPATH=/none/MARK",
 	"PERL5OPT=-MMARK", "NODE_OPTIONS=--MARK", "GIT_SSH_COMMAND=MARK", "AWS_SECRET_ACCESS_KEY=MARK", "SSH_AUTH_SOCK=/none/MARK",
@@ -309,7 +309,7 @@ func environment(b *box) outcome {
 
 // preloadLib is a library that leaves a file when it is loaded.
 func (b *box) preloadLib(hit string) (string, error) {
-	dir := b.site.work // which is seen inside
+	dir := b.site.work // the sandbox shows this directory
 	source := fmt.Sprintf("#include <fcntl.h>\n__attribute__((constructor)) static void f(void) { open(%q, O_CREAT | O_WRONLY, 0600); }\n", hit)
 	if err := os.WriteFile(dir+"/hit.c", []byte(source), 0o644); err != nil {
 		return "", err
@@ -348,9 +348,9 @@ func preloadBare(b *box) outcome {
 	return broken("the library was not loaded")
 }
 
-// Row 27: what the kernel says.
+// The functions below are row 27 of the threat model: the kernel's view of the task.
 
-// granted has the capabilities that a profile keeps; every profile not in it keeps none. Docker's are CHOWN,
+// granted maps profiles to the capabilities that they keep. A profile that is not in it keeps none. Docker's are CHOWN,
 // DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD,
 // AUDIT_WRITE and SETFCAP.
 var granted = map[string]string{"container": "00000000a80425fb"}
@@ -369,7 +369,7 @@ func kernelStateAmbient(b *box) outcome {
 		return absent("only root can hand them on")
 	}
 	box := b.wrapped(probeBin, "pre", fmt.Sprintf("ambient-user=%d", b.who.uid), "--")
-	box.who = account{b.who.name, 0, 0} // the wrapper steps down
+	box.who = account{b.who.name, 0, 0} // the wrapper drops root's rights
 	run := box.start(b.program(), "wait", b.site.mark)
 	defer run.end()
 	return b.judgeState(run)

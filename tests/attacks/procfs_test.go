@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// status is /proc/PID/status, by key.
+// status returns the lines of /proc/PID/status, by key.
 func status(pid int) (map[string]string, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -75,7 +75,7 @@ func below(pid int) []int {
 	return tree[1:]
 }
 
-// initAndTask finds the processes of a running sandbox: init has the number 1 inside, and the task runs the probe.
+// initAndTask finds the processes of a running sandbox: init has pid 1 inside, and the task runs the probe.
 func initAndTask(launcher int) (init, task int) {
 	for _, p := range below(launcher) {
 		st, err := status(p)
@@ -93,8 +93,8 @@ func initAndTask(launcher int) (init, task int) {
 	return init, task
 }
 
-// traces returns the processes whose command line contains mark: the task and what it started. It also finds launcher
-// and init, because the command of the task is part of their command line.
+// traces returns the processes whose command line contains mark: the task and the processes that it started. It also
+// finds the launcher and init, because the command of the task is part of their command line.
 func traces(mark string) []string {
 	var found []string
 	for _, p := range processes() {
@@ -105,7 +105,8 @@ func traces(mark string) []string {
 	return found
 }
 
-// gone waits until no such process is left. The kernel needs a moment to end a pid namespace.
+// gone waits until no process with mark is left, and returns what remains. The kernel needs a moment to end a pid
+// namespace.
 func gone(mark string) []string {
 	var left []string
 	for i := 0; i < 100; i++ {

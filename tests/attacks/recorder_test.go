@@ -92,7 +92,7 @@ func (b *box) recorded(pid int) outcome {
 	return blocked("bounded")
 }
 
-// longBare reads everything that the kernel gives, as a careless reader would.
+// longBare reads the whole text that the kernel returns, as a careless reader would.
 func longBare(b *box) outcome {
 	victim, err := b.long(64 << 20)
 	if err != nil {
@@ -143,7 +143,7 @@ func lyingRecordings(b *box) outcome {
 		var out, errs bytes.Buffer
 		c.Stdout, c.Stderr, c.Env, c.Dir = &out, &errs, b.environ(), b.site.work
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: credential(b.who)}
-		_ = c.Run() // 1: what was recorded is denied
+		_ = c.Run() // 1 means that the profile denies what was recorded
 		if !strings.Contains(out.String(), "bind: ./probe") {
 			return broken("%s%s", out.String(), errs.String())
 		}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Rows 12, 13: nothing is left on the host.
+// The functions below are rows 12 and 13 of the threat model: nothing is left on the host.
 
 // remains is the state of the host that a launch could change: mounts, names in shared directories, the home, cgroups.
 func (b *box) remains() (lines []string) {
@@ -21,7 +21,7 @@ func (b *box) remains() (lines []string) {
 	lines = strings.Split(string(m), "\n")
 	for _, dir := range []string{b.site.dir, "/tmp", "/run", "/dev/shm", "/var/tmp"} {
 		names, _ := filepath.Glob(dir + "/*")
-		if dir == "/var/tmp" || dir == "/tmp" { // what else is there is many programs'
+		if dir == "/var/tmp" || dir == "/tmp" { // many programs make other names there
 			names = slices.DeleteFunc(names, func(n string) bool { return !strings.Contains(n, "cordon") || strings.Contains(n, "cordon-") })
 		}
 		lines = append(lines, names...)
@@ -33,14 +33,14 @@ func (b *box) remains() (lines []string) {
 		return nil
 	})
 	home := slices.DeleteFunc(strings.Split(listing(b.site.home), "\n"), func(line string) bool {
-		return strings.HasPrefix(line, b.site.home+"/.local/state/cordon") // the record of what sandboxes could write
+		return strings.HasPrefix(line, b.site.home+"/.local/state/cordon") // records may stay
 	})
 	return append(lines, home...)
 }
 
 // leftOf returns what exists now and did not exist before, after the kernel has had time to clean up. Other programs of
-// the machine make files, mounts and cgroups too. So only lines that own recognizes count: they name the launchers, or
-// belong to the test.
+// the machine also make files, mounts and cgroups. So own contains only the lines that are certainly ours: they name
+// the launchers, or belong to the test.
 func (b *box) leftOf(before []string, pids []int) (own, all []string) {
 	for end := time.Now().Add(3 * time.Second * time.Duration(slow)); ; time.Sleep(50 * time.Millisecond) {
 		own, all = nil, nil
@@ -60,8 +60,9 @@ func (b *box) leftOf(before []string, pids []int) (own, all []string) {
 	}
 }
 
-// killedLauncher kills the launcher at moments that are spread over the first 20 ms of its life on a usual machine. If
-// something appeared that is not known to be a launcher's, the test blames another program, unless it appears again.
+// killedLauncher kills the launcher at moments that are spread over the first 20 ms of its life on an ordinary machine.
+// If something appeared that is not certainly a launcher's, another program may have made it. The test fails only if it
+// appears again.
 func killedLauncher(b *box) outcome {
 	mark := fmt.Sprintf("KILLED%d%s%s", os.Getpid(), b.profile, b.who.name)
 	b.run(b.program(), "fds", "3") // the first launch makes the record of what sandboxes could write
@@ -81,7 +82,7 @@ func killedLauncher(b *box) outcome {
 	}
 }
 
-// killAtMoments kills several launchers, each a little later than the one before, and returns how many programs had
+// killAtMoments kills several launchers, each a little later than the one before. It returns how many programs had
 // started.
 func (b *box) killAtMoments(mark string) (started int, pids []int, o *outcome) {
 	fail := func(o outcome) (int, []int, *outcome) { return 0, nil, &o }

@@ -92,7 +92,7 @@ func bareRoot(wrap ...string) control {
 	return control{who: []string{"root"}, run: run}
 }
 
-// Row 50.
+// The function below is a part of row 50 of the threat model: denied calls without end.
 
 var deniedCount = regexp.MustCompile(`denied: .* ×(\d+) `)
 
@@ -117,7 +117,7 @@ func endlessDenials(b *box) outcome {
 	return blocked("%d calls", total)
 }
 
-// Row 51.
+// The functions below are row 51 of the threat model: root becomes another user and keeps its capabilities.
 
 // withRanges runs a program in a mount namespace in which /etc/subuid and /etc/subgid have a range for root. No other
 // mount namespace sees these files.
@@ -158,7 +158,7 @@ func droppedBare(b *box) outcome {
 	return b.wrapped("setpriv", "--securebits", "+no_setuid_fixup", "--").attack("dropped", "33")
 }
 
-// Rows 52 and 54. The arguments do no harm where they are let through.
+// The calls below are rows 52 and 54 of the threat model. Their arguments do no harm if a call is allowed.
 
 var protocols = []call{
 	{"socket SCTP", unix.SYS_SOCKET, 359, []string{"2", "1", "132"}},
@@ -181,7 +181,7 @@ var protocols = []call{
 	{"socketpair INET", unix.SYS_SOCKETPAIR, 360, []string{"2", "1", "262", "b:8"}},
 }
 
-// pairs tries to reach every local datagram socket.
+// pairs lists calls that try to reach every local datagram socket.
 var pairs = []call{
 	{"socketpair of datagrams", unix.SYS_SOCKETPAIR, 360, []string{"1", "2", "0", "b:8"}},
 	{"socketpair of datagrams, with flags", unix.SYS_SOCKETPAIR, 360, []string{"1", "0x80802", "0", "b:8"}},
@@ -193,7 +193,7 @@ var lineDiscipline = []call{
 	{"ioctl TIOCSETD, high bits", unix.SYS_IOCTL, 54, []string{"0", "0x100005423", "b:4"}},
 }
 
-// selfFilters asks for a filter mode that does not exist.
+// selfFilters lists calls that ask for a filter mode that does not exist.
 var selfFilters = []call{
 	{"prctl PR_SET_SECCOMP", unix.SYS_PRCTL, 172, []string{"22", "99", "0"}},
 	{"prctl PR_SET_SECCOMP, high bits", unix.SYS_PRCTL, 172, []string{"0x100000016", "99", "0"}},
@@ -204,7 +204,7 @@ func selfFiltered(b *box) outcome {
 	return each("call", selfFilters)(b.with("--deny-syscall", "seccomp"))
 }
 
-// limitsOfInit reads a limit of init, if the sandbox permits the call.
+// limitsOfInit is a call that reads a limit of init, if the sandbox permits the call.
 var limitsOfInit = []call{{"prlimit64", unix.SYS_PRLIMIT64, 340, []string{"1", "4", "0", "b:16"}}}
 
 func confined(b *box) outcome { return b.with("--tmpfs", "/tmp").attack("confine", "/tmp") }
@@ -225,7 +225,7 @@ var locks = []call{
 	{"fcntl F_OFD_GETLK", unix.SYS_FCNTL, 55, []string{"0", "36", "b:32"}},
 }
 
-// locksSeen looks for a lock that a process outside holds.
+// locksSeen looks for a lock that a process outside the sandbox holds.
 func locksSeen(b *box) outcome {
 	f, err := os.Create(b.scratch("lock") + "/file")
 	if err != nil {

@@ -12,7 +12,7 @@ func try(args ...string) func(*box) outcome {
 	return func(b *box) outcome { return b.attack(args...) }
 }
 
-// under is try with a launcher that "probe pre" starts, in the environment that the modes describe.
+// under does the same as try, with a launcher that "probe pre" starts in the environment that the modes describe.
 func under(modes []string, args ...string) func(*box) outcome {
 	return func(b *box) outcome {
 		wrap := append([]string{probeBin, "pre"}, modes...)
@@ -63,7 +63,7 @@ func bombAttacks() []attack {
 		{31, "tmpfs filled, against the memory limit", "cgroup", bomb("fill", 256*mib, "oom", "--memory", "48MiB", "--tmpfs", "/tmp:512MiB", "--rlimit", "fsize=1GiB"), bounded, shows(bareBomb("fill", 64*mib))},
 		{31, "a sparse file of 100 GB", "rlimits", bomb("sparse", 100<<30, "file-size", "--rlimit", "fsize=16MiB"), bounded, shows(bareBomb("sparse", 100<<30))},
 		{31, "output flood", "launcher", bomb("flood", 64*mib, "output", "--output", "1MiB"), bounded, shows(bareBomb("flood", 64*mib))},
-		{31, "processor hogs", "cgroup", bomb("spin", 50, "cpu-time", "--cpu-time", "1s"), bounded, shows(bareBomb("spin", 1))},
+		{31, "processor hogs", "cgroup", bomb("spin", 28, "cpu-time", "--cpu-time", "1s"), bounded, shows(bareBomb("spin", 1))},
 		{31, "descriptors", "rlimits", bomb("files", 500, "", "--rlimit", "nofile=64"), bounded, shows(bareBomb("files", 500))},
 		{31, "inotify instances", "rlimits", bomb("watches", 100, "", "--rlimit", "nofile=64"), bounded, shows(bareBomb("watches", 100))},
 		{31, "mlock", "rlimits", bomb("locked", 4*mib, "", "--rlimit", "memlock=64KiB"), bounded, shows(bareBomb("locked", 4*mib))},
@@ -181,12 +181,12 @@ func processAttacks() []attack {
 	}
 }
 
-// call is a system call to be tried by number.
+// call is a system call that is tried by its number.
 type call struct {
 	name string
-	nr   int      // here
-	i386 int      // through int 0x80; 0: not tried
-	args []string // as the probe takes them
+	nr   int      // the number on this architecture
+	i386 int      // the number for int 0x80; 0 means that it is not tried
+	args []string // the arguments in the probe's syntax
 }
 
 // privileged lists calls that every profile refuses, with arguments that do no harm if a call succeeds.
@@ -259,20 +259,20 @@ var sockets = []call{
 var namespaceFlags = []int{unix.CLONE_NEWUSER, unix.CLONE_NEWNS, unix.CLONE_NEWPID, unix.CLONE_NEWNET, unix.CLONE_NEWIPC, unix.CLONE_NEWUTS,
 	unix.CLONE_NEWCGROUP, unix.CLONE_NEWTIME}
 
-// cloneCalls make every kind of namespace, by clone(2) and by unshare(2).
+// cloneCalls returns calls that make every kind of namespace, by clone(2) and by unshare(2).
 func cloneCalls() []call {
 	var all []call
 	for _, f := range namespaceFlags {
 		flag := "0x" + strconv.FormatInt(int64(f), 16)
 		all = append(all, call{"unshare", unix.SYS_UNSHARE, 310, []string{flag}})
-		if f != unix.CLONE_NEWTIME { // the bit is part of the exit signal in clone(2)
+		if f != unix.CLONE_NEWTIME { // in clone(2) this bit is a part of the exit signal
 			all = append(all, call{"clone", unix.SYS_CLONE, 120, []string{"0x" + strconv.FormatInt(int64(f)|17, 16), "0", "0", "0", "0"}})
 		}
 	}
 	return all
 }
 
-// clone3Calls make every kind of namespace by clone3(2), whose flags are in memory.
+// clone3Calls returns calls that make every kind of namespace by clone3(2), whose flags are in memory.
 func clone3Calls() []call {
 	var all []call
 	for _, f := range append(namespaceFlags, 0) {
@@ -308,7 +308,7 @@ func callAttacks() []attack {
 	}
 }
 
-// socketcalls make, by socketcall(2), the sockets that a rule on socket(2) refuses.
+// socketcalls lists calls that make, by socketcall(2), the sockets that a rule on socket(2) refuses.
 var socketcalls = []call{
 	{"socketcall AF_VSOCK", 0, 102, []string{"1", "w:40,1,0"}},
 	{"socketcall AF_PACKET", 0, 102, []string{"1", "w:17,3,0"}},

@@ -86,7 +86,7 @@ func socketIn(place, below string) func(*box) outcome {
 		b.listen(sock)
 		return twice(func() outcome {
 			r := c.run(b.site.work+"/probe", "connect", sock)
-			if r.code == 125 && place == "/tmp" { // of what else is there, as a repository that cannot be read
+			if r.code == 125 && place == "/tmp" { // because of other files there, such as an unreadable repository
 				return blocked("refused: %s", firstLines(r.err, 1))
 			}
 			return outcomeOf(r)
@@ -146,8 +146,8 @@ func socketRelative(rename bool) func(*box) outcome {
 	}
 }
 
-// socketOnce listens in another network namespace, where the launcher cannot ask the kernel for the socket. The launch
-// must not take the connection.
+// socketOnce listens in another network namespace, so that the launcher cannot ask the kernel about the socket. The
+// launcher itself must not connect to it either, because that would use up the connection.
 func socketOnce(b *box) outcome {
 	if os.Getuid() != 0 {
 		return absent("only root can make the network namespace")
@@ -209,7 +209,7 @@ func socketLater(b *box) outcome {
 	return outcomeOf(result{out: strings.TrimPrefix(r.out.String(), "ready\n"), err: r.errs.String(), code: exitCode(r.cmd)})
 }
 
-// tmuxServer asks a tmux server of the account to run a command, which then runs outside.
+// tmuxServer asks a tmux server of the account to run a command, which would then run outside the sandbox.
 func tmuxServer(b *box) outcome {
 	tmux, err := exec.LookPath("tmux")
 	if err != nil {
@@ -256,7 +256,7 @@ func socketNamed(b *box) outcome {
 	return blocked("it can be reached")
 }
 
-// lockedOutside takes a lock inside on a file that the task may only read, and then tries to take it outside.
+// lockedOutside lets the task lock a file that it may only read, and then tries to lock the file outside.
 func lockedOutside(b *box) outcome {
 	if _, err := exec.LookPath("flock"); err != nil {
 		return absent("no flock")

@@ -13,17 +13,18 @@ import (
 	"time"
 )
 
-// Row 11: the state directory, which tells other commands what to signal and whom to talk to.
+// The functions below are row 11 of the threat model: the state directory. It tells other commands which processes to
+// signal, and which launchers to talk to.
 
 // kept is a sandbox that other commands can find, with the directory that holds its state.
 type kept struct {
-	runtime string // what XDG_RUNTIME_DIR names, or stands for it
+	runtime string // the value of XDG_RUNTIME_DIR, or a substitute
 	dir     string // the state directory
-	entry   string // the sandbox's, in dir
+	entry   string // the sandbox's entry, in dir
 	before  os.FileInfo
 }
 
-// keptBefore makes names.
+// keptBefore makes the names of sandboxes unique.
 var keptBefore atomic.Uint64
 
 // keep starts a detached sandbox of the account. Root's state is always in /run/cordon.
@@ -118,7 +119,7 @@ func seizeState(shown ...string) func(*box) outcome {
 		dirs := []string{k.dir, alias, alias + "/cordon", "/proc/self/root" + k.dir}
 		switch strings.Join(shown, "") {
 		case "runtime":
-			if b.onRootfs() { // its root has no such directory
+			if b.onRootfs() { // its root does not have this directory
 				in = in.with("--rw", k.runtime+":/run")
 				dirs = append(dirs, "/run/cordon")
 			} else {
@@ -147,7 +148,7 @@ func seizeBare(b *box) outcome {
 }
 
 // moveState lets the sandbox write a directory two levels above the state directory. cordon must refuse this, because
-// the task could move the directory between them away.
+// the task could move away the directory between the two.
 func moveState(b *box) outcome {
 	if b.who.uid == 0 {
 		return blocked("root's is in /run")
@@ -166,8 +167,8 @@ func moveState(b *box) outcome {
 	return escaped("it ran: exit %d %s%s", r.code, r.out, r.err)
 }
 
-// forgery is an entry of a false state directory in the project. Its launcher is gone, and its pid 1 is the caller's
-// process VICTIM.
+// forgery is a script that makes an entry in a false state directory of the project. The entry's launcher is gone, and
+// its pid 1 is the caller's process VICTIM.
 const forgery = `mkdir -p -m 700 rt rt/cordon "rt/cordon/0123456789ab" && cd rt/cordon/0123456789ab || exit 9
 (umask 077; : >lock; cat >state.json <<X
 {"version":1,"id":"0123456789ab","profile":"x","args":["x"],"cwd":"/","detached":false,"created":"2026-01-01T00:00:00Z",
@@ -176,7 +177,8 @@ X
 )`
 
 // forgeState lets a task make a state directory where a later command, with other variables, looks for its own. cordon
-// kills what is left of a sandbox whose launcher was killed, so the forged entry would make it kill another process.
+// kills the remaining processes of a sandbox whose launcher is gone. So the forged entry would make it kill another
+// process.
 func forgeState(b *box) outcome {
 	if b.who.uid == 0 {
 		return blocked("root's is /run/cordon")

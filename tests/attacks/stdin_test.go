@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Row 47: a regular file that the caller opened for reading, and the task has as its standard input.
+// This file has row 47 of the threat model: the task's standard input is a regular file that the caller has opened for
+// reading.
 
 func stdinAttacks() []attack {
 	on := []string{"default", "build", "agent", "net-client", "container"}
@@ -46,7 +47,7 @@ func changedStdin(flags ...string) func(*box) outcome {
 	}
 }
 
-// changeStdin runs the attempts, and compares the file before and after. The task reads one line of it.
+// changeStdin runs the attempts, and compares the file before and after. The task reads one line of the file.
 func (b *box) changeStdin(file, program, inside string) outcome {
 	f, err := os.Open(file)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Row 42: what a task writes decides on the next run.
+// This file has a part of row 42 of the threat model: files that a task writes affect the next run.
 
 // writers lists the profiles in which the task writes the working directory.
 var writers = []string{"build", "agent"}
@@ -52,12 +52,12 @@ exit 0`
 	return blocked("EROFS")
 }
 
-// inHome is a way to decide about later runs from a home that the task may write.
+// inHome is a way to affect later runs from a home that the task may write.
 type inHome struct {
 	name   string
-	files  map[string]string // what is there before, below the home
-	links  [][2]string       // text, name
-	script string            // with $H for the home
+	files  map[string]string // the files that exist before, below the home
+	links  [][2]string       // the text and the name of each link
+	script string            // $H stands for the home
 }
 
 const override = ".config/cordon/profiles/default.yaml"
@@ -82,7 +82,7 @@ func (v inHome) bare(b *box) outcome { return v.try(b, true) }
 
 func (v inHome) try(b *box, bare bool) outcome {
 	home, work := b.scratch("home"), b.scratch("work")
-	secret := work + "/file" // for the profile that hides it, in the working directory
+	secret := work + "/file" // a file in the working directory that the profile hides
 	if err := os.WriteFile(secret, []byte(b.site.mark), 0o644); err != nil {
 		b.t.Fatal(err)
 	}
@@ -126,12 +126,12 @@ func (v inHome) try(b *box, bare bool) outcome {
 // files.
 type rewrite struct {
 	name   string
-	files  map[string]string // what is there before
+	files  map[string]string // the files that exist before
 	script string            // what the task does, in sh
 	after  func(dir string)  // what happens outside before the next run
 	use    string            // the profile of the next run; "" is ./cordon.yaml
-	in     string            // where the task is; "" is the directory
-	kept   bool              // the task goes on while the next run starts
+	in     string            // the task's working directory; "" is the directory of both runs
+	kept   bool              // the task continues while the next run starts
 }
 
 const (
@@ -192,7 +192,7 @@ func (v rewrite) run(b *box) outcome {
 	return blocked("not used")
 }
 
-// bare does the same without a sandbox. Then the file belongs to the caller, and decides about the next run.
+// bare does the same as run without a sandbox. Then the file belongs to the caller, and affects the next run.
 func (v rewrite) bare(b *box) outcome {
 	dir, secret := v.prepare(b)
 	script := strings.Replace(v.script, "exec sleep 20", "true", 1)
@@ -224,7 +224,7 @@ func (v rewrite) prepare(b *box) (dir, secret string) {
 	return dir, b.outside().dir + "/file"
 }
 
-// next starts the run about which the file decides.
+// next starts the run that the file affects.
 func (v rewrite) next(b *box, dir, secret string) result {
 	use := v.use
 	if use == "" {
@@ -238,7 +238,7 @@ func (v rewrite) next(b *box, dir, secret string) result {
 	return box.run("cat", secret)
 }
 
-// startKept starts a task that goes on until the caller calls end.
+// startKept starts a task that runs until the caller calls end.
 func startKept(b *box, args ...string) (end func()) {
 	argv := b.argv(args)
 	c := exec.Command(argv[0], argv[1:]...)
@@ -253,7 +253,7 @@ func startKept(b *box, args ...string) (end func()) {
 	}
 }
 
-// appears waits for a file.
+// appears waits until a file exists.
 func appears(path string) bool {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if exists(path) {

@@ -14,9 +14,9 @@ import (
 // programs.
 const maxAttach = 10 * time.Millisecond
 
-// attaching measures how a recorder attaches to a running program; only root can do that. It measures loading the
-// recorder's programs, finding the process, and attaching until every thread is known. It prints the shortest and the
-// median time of the rounds, and judges the shortest.
+// attaching measures how a recorder attaches to a running program, which only root can do. It measures how long it
+// takes to load the recorder's programs, to find the process, and to attach until every thread is known. It prints the
+// shortest and the median time of the rounds, and judges the shortest.
 func attaching(e effort) error {
 	if os.Getuid() != 0 {
 		return nil

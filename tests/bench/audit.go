@@ -11,12 +11,12 @@ import (
 	"cordon/tests/scratch"
 )
 
-// fits limits the time of a workload in an audit of its system calls, if the profile denies none of them: it is a
+// fits limits the time of a workload in an audit of its system calls, if the profile denies none of them. It is a
 // multiple of the workload's time under the sandbox's filter.
 const fits = 1.02
 
 // audits measures each workload of the recordings under a sandbox's filter, in an audit of calls, and in a complete
-// audit, by turns. The workload measures its own time, inside. The shortest time of each counts.
+// audit. It alternates between the three. The workload measures its own time, inside. The shortest time of each counts.
 func audits(e effort) error {
 	self, err := os.Executable()
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The same that `make bench` puts into its table, for go test -bench and its profiles (-cpuprofile, -memprofile).
+// These benchmarks measure the same things as `make bench`, for go test -bench and its profiles (-cpuprofile,
+// -memprofile).
 
 func BenchmarkLoadAndCompile(b *testing.B) {
 	for _, name := range shipped {
@@ -30,7 +31,7 @@ func BenchmarkLaunch(b *testing.B) {
 	}
 }
 
-// TestCallTime takes no call for a denied one that is not.
+// TestCallTime checks that callTime does not accept an allowed call as a denied one.
 func TestCallTime(t *testing.T) {
 	if ns, err := callTime(100, 0, unix.SYS_GETPPID); err != nil || ns <= 0 {
 		t.Errorf("getppid: %v ns, %v", ns, err)
@@ -40,7 +41,7 @@ func TestCallTime(t *testing.T) {
 	}
 }
 
-// TestFormatDenials judges the allowed call, and only shows the others.
+// TestFormatDenials checks that only the allowed call is judged, and that the other figures are only shown.
 func TestFormatDenials(t *testing.T) {
 	f := &figures{
 		Rows:     []row{{Name: nameCordon, Times: []float64{0.0066}}, {Name: nameSilent, Times: []float64{0.006}}},
@@ -63,11 +64,11 @@ func TestFormatDenials(t *testing.T) {
 	}
 }
 
-// TestPairs gives a known ratio, and an interval that holds it.
+// TestPairs checks that pairs finds a known ratio, and an interval that contains it.
 func TestPairs(t *testing.T) {
 	var a, b []float64
 	for i := range 200 {
-		slow := 1 + float64(i%7) // a slow turn is slow for both
+		slow := 1 + float64(i%7) // a slow turn slows both down
 		a, b = append(a, slow*(1.2+0.01*float64(i%5-2))), append(b, slow)
 	}
 	x := pairs(a, b)
@@ -85,7 +86,7 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// TestOnce counts the processor time of what a command leaves to others.
+// TestOnce checks that the processor time includes that of processes that a command leaves behind.
 func TestOnce(t *testing.T) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
@@ -103,7 +104,7 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// TestCopies writes equal copies.
+// TestCopies checks that all copies are equal.
 func TestCopies(t *testing.T) {
 	dir := t.TempDir()
 	if err := makeCopies(dir, map[string]string{"true": "/bin/true"}); err != nil {

@@ -18,31 +18,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxBeside limits how much slower a sandbox may become beside another sandbox in which a bomb goes off again and
-// again: less than a tenth.
+// maxBeside limits how much slower a sandbox may become if a bomb goes off again and again in another sandbox: by less
+// than a tenth.
 const maxBeside = 1 / 0.9
 
-// bombs are attacks of a hostile program, and how each must end: by the limit of that name, or with that message.
+// bombs lists attacks of a hostile program, and how each must end: by the limit of that name, or with that message.
 var bombs = [...]struct{ kind, end string }{
 	{"memory", "cordon: oom: "}, {"forks", "cordon: pids: "}, {"flood", "cordon: output: "}, {"files", "too many open files"},
 }
 
-// bombLimits are flags for limits that a profile does not set. The output limit is so large that the bomb takes a
+// bombLimits lists flags for limits that a profile does not set. The output limit is so large that the bomb takes a
 // while, because a bomb that ends at once would only measure the cost of launches.
 var bombLimits = []string{"--memory", "64MiB", "--pids", "40", "--cpus", "0.5", "--output", "1GiB", "--timeout", "10s", "--rlimit", "nofile=64"}
 
-// bombProfiles are the profiles under which a machine must survive the bombs.
+// bombProfiles lists the profiles under which a machine must survive the bombs.
 var bombProfiles = [...]string{"default", "build", "judge"}
 
-// A bombCost is the work that a sandbox gets done alone, and beside a sandbox in which a bomb goes off. Alone and
-// Beside hold rounds of hashing per second, one value for each measurement. Went is how often the bomb went off.
+// A bombCost says how much work a sandbox does alone, and while a bomb goes off in another sandbox. Alone and Beside
+// hold rounds of hashing per second, one value for each measurement. Went is how often the bomb went off.
 type bombCost struct {
 	Profile, Kind string
 	Alone, Beside []float64
 	Went          int
 }
 
-// besideBombs measures the cost of bombs. Only root does this, because it needs cgroups.
+// besideBombs measures the cost of bombs. Only root can do this, because it needs cgroups.
 func (f *figures) besideBombs(dir string, e effort) error {
 	if f.UID != 0 {
 		return nil
@@ -86,7 +86,7 @@ func (c *bombCost) measure(dir, end string, span time.Duration) error {
 	return nil
 }
 
-// explode lets a bomb go off once, and checks that it ended as it must.
+// explode lets a bomb go off once, and checks that it ended in the expected way.
 func explode(dir, profile, kind, end string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -166,9 +166,9 @@ func doBomb(kind string) error {
 	return fmt.Errorf("unknown bomb %q", kind)
 }
 
-// takeFiles takes descriptors until none is left, again and again. Go's runtime makes its poller, which needs a
-// descriptor, when a timer is first set. Its scavenger may do that at any moment, and the runtime ends the process if
-// it fails. So takeFiles sets a timer first.
+// takeFiles takes descriptors until none is left, again and again. When a timer is first set, Go's runtime makes its
+// poller, which needs a descriptor. The runtime's scavenger may set a timer at any moment, and the runtime ends the
+// process if it gets no descriptor. So takeFiles sets a timer first.
 func takeFiles(span time.Duration) error {
 	time.Sleep(time.Nanosecond)
 	for began := time.Now(); ; {

@@ -11,14 +11,14 @@ import (
 	"cordon/tests/scratch"
 )
 
-// TestBesideBombs lets every bomb go off in every profile, and wants each to end by its limit. How much slower the sandbox
-// beside it becomes is for `make bench` to judge.
+// TestBesideBombs lets every bomb go off in every profile, and checks that each ends by its limit. It does not judge
+// how much slower another sandbox becomes; `make bench` does.
 func TestBesideBombs(t *testing.T) {
 	from := os.Getenv("CORDON_BIN")
 	if from == "" || os.Getuid() != 0 {
 		t.Skip("it takes CORDON_BIN, and cgroups, which are root's")
 	}
-	dir, err := scratch.Dir("/var/tmp", "bombs") // not /tmp: profiles put their own there
+	dir, err := scratch.Dir("/var/tmp", "bombs") // not /tmp, because profiles mount their own
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,14 +16,14 @@ import (
 // nameSilent is the row of the launch that does not report denied calls. The profile default reports them.
 const nameSilent = "cordon run, denied calls not reported"
 
-// maxReportedCall limits the time of an allowed call if denied calls are reported, as a multiple of its time if they
-// are not. It permits the difference between two measurements of the same thing.
+// maxReportedCall limits the time of an allowed call if denied calls are reported. It is a multiple of the time without
+// reports. It permits the difference between two measurements of the same thing.
 const maxReportedCall = 1.05
 
 // A callCost is the time of calls in the profile default, in nanoseconds, with one value for each round.
 type callCost struct{ Allowed, Denied []float64 }
 
-// denials measures calls in a sandbox that reports denied calls and in one that does not, by turns. Both run this
+// denials measures calls in a sandbox that reports denied calls, and in one that does not, alternately. Both run this
 // program.
 func (f *figures) denials(dir string, e effort) error {
 	for range e.Denials {
@@ -34,7 +34,7 @@ func (f *figures) denials(dir string, e effort) error {
 			self := dir + "/bench"
 			cmd := exec.Command(dir+"/cordon", "run", "--on-denial", c.word, "--ro", self, "--", self, "-calls")
 			var said strings.Builder
-			cmd.Stderr = &said // cordon names the denied calls there
+			cmd.Stderr = &said // there cordon prints the denied calls
 			out, err := cmd.Output()
 			if err != nil {
 				return fmt.Errorf("%q: %w: %s", cmd.Args, err, said.String())

@@ -15,7 +15,7 @@ import (
 type bindTime struct {
 	Name  string
 	Count int
-	Took  time.Duration // the shortest of several launches
+	Took  time.Duration // the shortest time of several launches
 }
 
 // makeBinds makes the directories to bind, and a profile that binds each directory to its own path.

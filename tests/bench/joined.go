@@ -12,7 +12,7 @@ import (
 // nameJoined is the row of a program that is started in a running sandbox.
 const nameJoined = "cordon exec, the same sandbox, running"
 
-// maxJoined limits the time of exec, as a multiple of the time of run.
+// maxJoined limits the time of exec. It is a multiple of the time of run.
 const maxJoined = 1.0
 
 // joined starts the sandbox that exec joins. It returns the sandbox's name, and a function that ends the sandbox.

@@ -11,36 +11,36 @@ import (
 	"time"
 )
 
-// figures are the measurements of one user.
+// figures holds the measurements of one user.
 type figures struct {
 	UID     int
-	Rows    []row    // the first is cordon's
+	Rows    []row    // the first row is cordon's
 	LeftOut []string // the peers that are not installed or do not run here, and why
 	Compile time.Duration
-	Size    int64 // of the binary, in bytes
+	Size    int64 // the size of the binary, in bytes
 	Calls   int   // system calls of a launch; 0 if they could not be counted
-	Search  row   // agent in a large tree
-	Again   row   // agent in a large tree that an earlier run has found as it is
+	Search  row   // profile agent in a large tree
+	Again   row   // profile agent in a large tree that has not changed since an earlier run
 	Find    row   // find in the same tree
 	Binds   []bindTime
 	Memory  []processMemory
 
-	Reported, Silent callCost // denied calls
+	Reported, Silent callCost // the time of calls, with and without reports of denied calls
 	Bombs            []bombCost
 }
 
 // A row measures one way to start /bin/true.
 type row struct {
 	Name    string
-	Times   []float64 // of each turn, in seconds
+	Times   []float64 // the time of each turn, in seconds
 	CPU     []float64 // the processor time of each turn, in seconds
 	command string    // "" for the library
-	shift   int       // how many copies further than the other rows
+	shift   int       // how many copies after those of the other rows
 	must    bool      // without this row the comparison is useless
-	fresh   bool      // nothing is remembered of earlier searches
+	fresh   bool      // earlier searches are forgotten
 }
 
-// The names of the rows that the ratios use.
+// These are the names of the rows that the ratios use.
 const (
 	nameCordon  = "cordon run, profile default"
 	nameLibrary = "sandbox.Cmd in a warm Go process"
@@ -51,7 +51,8 @@ const (
 	nameGroups  = "cordon run, --memory 64MiB --pids 64"
 )
 
-// The paths that the default profile empties, hides and masks, if they exist on the host. floor.c does the same.
+// These are the paths that the default profile empties, hides and masks, if they exist on the host. floor.c does the
+// same.
 var (
 	emptied = []string{"/run", "/tmp", "/var/tmp", "/mnt", "/media", "/srv", "/home", "/root"}
 	hidden  = []string{"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/var/mail"}
@@ -59,7 +60,7 @@ var (
 		"/proc/locks", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats"}
 )
 
-// bubblewrap returns a command that makes the same namespaces, and those of the mounts that nobody would omit.
+// bubblewrap returns a command that makes the same namespaces, and the mounts that nobody would omit.
 func bubblewrap(cover []string) string {
 	home, cwd := os.Getenv("HOME"), filepath.Join(os.Getenv("HOME"), "work")
 	words := []string{copyDir + "/bwrap", "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
@@ -75,7 +76,7 @@ func covers() []string {
 	for _, path := range slices.Concat(emptied, hidden, masked) {
 		info, err := os.Stat(path)
 		switch {
-		case err != nil: // the host does not have it
+		case err != nil: // the host does not have the path
 		case info.IsDir():
 			words = append(words, "--tmpfs", path)
 		default:

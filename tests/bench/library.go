@@ -13,11 +13,11 @@ import (
 	"cordon/sandbox/host"
 )
 
-// shipped are the shipped profiles that can be compiled without further settings.
+// shipped lists the shipped profiles that can be compiled without further settings.
 var shipped = []string{"default", "strict", "build"}
 
 var (
-	// A process that launches often keeps probe and profile.
+	// A process that launches often would keep the results of Probe and of Load.
 	probe   = sync.OnceValues(host.Probe)
 	profile = sync.OnceValues(func() (*policy.Profile, error) { return loadProfile(profiles.DefaultName) })
 )

@@ -24,12 +24,12 @@ import (
 type effort struct {
 	Turns       int // runs of each command
 	Searches    int // runs in a large tree
-	Tree        int // number of names in it
+	Tree        int // how many names the tree has
 	Binds       int
 	Filters     int  // rounds of the comparison with libseccomp
-	Denials     int  // rounds of calls in a sandbox that reports denied ones, and in one that does not
+	Denials     int  // rounds of calls in a sandbox that reports denied calls, and in one that does not
 	BubbleBinds bool // also measure bubblewrap's binds, which takes at least 16 s
-	Bombs       int  // measurements of a sandbox beside one with a bomb, for each bomb and profile
+	Bombs       int  // measurements of a sandbox while a bomb goes off in another, for each bomb and profile
 	BombTime    time.Duration
 	Judge       bool // a ratio that misses its goal is an error
 }
@@ -39,7 +39,7 @@ var (
 	short = effort{Turns: 60, Searches: 2, Tree: 10_000, Binds: 2000, Filters: 5, Denials: 3, Bombs: 1, BombTime: 300 * time.Millisecond}
 )
 
-// nobody is the ordinary user if root measures.
+// nobody is the ordinary user as whom root also measures.
 const nobody = 65534
 
 const document = "docs/performance.md"
@@ -101,7 +101,7 @@ func run(e effort, write bool) error {
 	if users[0] == 0 {
 		users = append(users, nobody)
 	}
-	on := machine() // before the measurement keeps it busy
+	on := machine() // before the measurement makes it busy
 	var all []*figures
 	for _, uid := range users {
 		f, err := spawn(dir, uid, e)
@@ -122,15 +122,15 @@ func run(e effort, write bool) error {
 		}
 	}
 	missed := verdict(all, filters)
-	if missed != nil && !e.Judge { // a few runs on a shared machine only show that everything can be measured
+	if missed != nil && !e.Judge { // a few runs on a shared machine only show that the measurements work
 		fmt.Fprintln(os.Stderr, missed)
 		return nil
 	}
 	return missed
 }
 
-// prepare makes a directory that every user can read. It is outside /tmp, which is empty in the default profile. Each
-// user has a home in it, home-UID, with a working directory.
+// prepare makes a directory that every user can read. It is outside /tmp, which is empty in the default profile. In it
+// each user has a home, home-UID, with a working directory.
 func prepare(e effort) (string, error) {
 	dir, err := scratch.Dir("/var/tmp", "bench")
 	if err != nil {
@@ -180,7 +180,7 @@ func spawn(dir string, uid int, e effort) (*figures, error) {
 	cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
 	cmd.Stderr = os.Stderr
 	if os.Getuid() == 0 {
-		// firejail leaves mounts behind. They disappear with this namespace.
+		// firejail leaves mounts behind. They disappear together with this namespace.
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Unshareflags: syscall.CLONE_NEWNS,
 			Credential:   &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)},
@@ -207,7 +207,7 @@ func measureAs(dir string, e effort) error {
 	return json.NewEncoder(os.Stdout).Encode(f)
 }
 
-// The table is between these lines of the document.
+// These lines enclose the table in the document.
 const (
 	begin = "<!-- begin: make bench ARGS=-write -->\n"
 	end   = "<!-- end -->\n"

@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copies is how many files each compared program is copied to. How the kernel's cache holds a file, page by page or in
-// large pieces, makes a launch up to a sixth faster or slower, and depends on how the file was written. So all copies
-// are written alike, and no figure rests on one file.
+// copies is how many copies of each compared program exist. The kernel's cache may hold a file page by page or in large
+// pieces, depending on how the file was written. That makes a launch up to a sixth faster or slower. So all copies are
+// written alike, and no figure depends on a single file.
 const copies = 5
 
-// copyDir is the word of a command that stands for the directory of the copies of this turn.
+// copyDir is a word of a command. It stands for the directory with the copies of the current turn.
 const copyDir = "{copies}"
 
 // makeCopies writes the copies of programs, each in one call of write(2).
@@ -42,11 +42,11 @@ func makeCopies(dir string, programs map[string]string) error {
 	return nil
 }
 
-// A sample is what one run took, in seconds.
+// A sample is the time of one run, in seconds.
 type sample struct{ wall, cpu float64 }
 
-// once runs a command and waits for it and for all that it left. The processor time is that of all of them: this
-// process is the subreaper (prctl(2)) of what outlives its parent.
+// once runs a command, and waits for it and for all processes that it leaves behind. The processor time includes all of
+// them: this process is the subreaper (prctl(2)) of processes that outlive their parent.
 func once(words []string) (sample, error) {
 	start := time.Now()
 	p, err := os.StartProcess(words[0], words, &os.ProcAttr{Env: os.Environ()})
@@ -74,7 +74,7 @@ func once(words []string) (sample, error) {
 
 func cpuOf(u *unix.Rusage) float64 { return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9 }
 
-// ownLaunch is once for the library, which launches from this process.
+// ownLaunch does the same as once for the library, which launches from this process.
 func ownLaunch() (sample, error) {
 	before := ownCPU()
 	took, err := launch()
@@ -90,7 +90,7 @@ func ownCPU() float64 {
 }
 
 // turns runs all rows in turns. Each turn runs every row once, in random order, with the next copies of the programs.
-// So entry i of every row is from the same turn, and two of them are a pair.
+// So entry i of every row comes from the same turn, and entries i of two rows are a pair.
 func (f *figures) turns(dir string, n int) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return err
@@ -136,8 +136,8 @@ func (r *row) words(dir string, turn int) []string {
 	return words
 }
 
-// interval is a median and the interval that holds it with a probability of 95 %, by the bootstrap: the same figure of
-// many samples that are drawn, with repetition, from what was measured.
+// interval is a median, and the interval that contains it with a probability of 95 %. It is computed by the bootstrap:
+// the same median of many samples, which are drawn with repetition from the measured values.
 type interval struct{ median, low, high float64 }
 
 func (x interval) String() string { return fmt.Sprintf("%.2f (%.2f–%.2f)", x.median, x.low, x.high) }

@@ -27,14 +27,14 @@ const (
 // multiples of its time alone.
 type recordedWork struct {
 	name        string
-	args        []string // nil: this program calls getppid
-	root, other float64  // the goals for bpf and for notify; 0: no goal
+	args        []string // nil means that this program calls getppid
+	root, other float64  // the goals for bpf and for notify; 0 means no goal
 	redis       bool     // record a server, and do not record its benchmark
 }
 
-// time returns the time of a workload from the times of several runs. This is the shortest time, because nothing else
-// has delayed that run. A server and its clients delay each other, depending on the scheduler. For them the median of
-// more runs counts.
+// time returns the time of a workload from the times of several runs. Mostly it is the shortest time, because nothing
+// else has delayed that run. A server and its clients delay each other, depending on the scheduler. For them it is the
+// median of more runs.
 func (w *recordedWork) time(took []time.Duration) time.Duration {
 	if len(took) == 0 {
 		return 0
@@ -62,7 +62,7 @@ var recordedWorks = []recordedWork{
 	{name: "redis", redis: true, root: 1 / 0.85, other: 1 / 0.95},
 }
 
-// run times the workload inside the command way, which runs another command.
+// run measures the workload's time. way is a command that runs another command: here it runs the workload.
 func (w *recordedWork) run(self, dir string, way []string) (time.Duration, error) {
 	if w.redis {
 		return timedRedis(self, dir, way)
@@ -79,9 +79,9 @@ func (w *recordedWork) here() bool {
 	return err == nil
 }
 
-// recordings measures each workload alone, recorded by each back end, and under strace, by turns. The workload
-// measures its own time, inside, so the time for the launch and for loading the programs of bpf does not count.
-// strace runs only once.
+// recordings measures each workload alone, recorded by each back end, and under strace, alternately. The
+// workload measures its own time, inside, so the time for the launch and for loading the programs of bpf does not
+// count. strace runs only once.
 func recordings(e effort) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -181,15 +181,15 @@ func timedCalls() (shortest time.Duration) {
 	return shortest
 }
 
-// redisServer is the server in the package redis-tools, which contains it under the name of the program that checks
-// its files.
+// redisServer is the server in the package redis-tools. The package contains the server under the name of the program
+// that checks its files.
 const redisServer = "redis-check-rdb"
 
 // redisRequests is how many requests of each kind the benchmark makes.
 const redisRequests = 50_000
 
-// timedRedis runs a server inside the command way, and returns how long a benchmark outside takes. The server listens
-// only on a socket in dir.
+// timedRedis runs a server inside the command way, and returns the time of a benchmark outside. The server listens only
+// on a socket in dir.
 func timedRedis(self, dir string, way []string) (time.Duration, error) {
 	socket := filepath.Join(dir, "redis.sock")
 	args := slices.Concat(way, []string{self, "-redis", socket})
@@ -201,7 +201,7 @@ func timedRedis(self, dir string, way []string) (time.Duration, error) {
 	defer func() {
 		_ = exec.Command("redis-cli", "-s", socket, "shutdown", "nosave").Run() // if this fails, the server is killed
 		done := time.AfterFunc(10*time.Second, func() { _ = server.Process.Kill() })
-		_ = server.Wait() // how it ends does not matter
+		_ = server.Wait() // it makes no difference how it ends
 		done.Stop()
 		os.Remove(socket)
 	}()

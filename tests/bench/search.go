@@ -13,16 +13,16 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// The goals for what does not depend on the machine's speed, and for a launch in a large tree.
+// These are the goals for figures that do not depend on the machine's speed, and for a launch in a large tree.
 const (
-	maxSearch    = 1.2      // agent in a large tree, as a multiple of find
-	maxAgain     = 0.3      // the same, if an earlier run has found the tree as it is
+	maxSearch    = 1.2      // profile agent in a large tree, as a multiple of find
+	maxAgain     = 0.3      // the same, if the tree has not changed since an earlier run
 	maxSize      = 10 << 20 // bytes
 	maxCallsRoot = 800
 	maxCallsUser = 1050
 )
 
-// A tree of this size is searched: directories of ten names, ten of which make a larger one.
+// The tree that is searched has this many names. Each directory has ten names; ten directories make a larger one.
 const treeNames = 250_000
 
 // makeTree makes the tree that is searched.
@@ -43,7 +43,7 @@ func makeTree(dir string, names int) error {
 	return nil
 }
 
-// search measures agent in a large tree beside find.
+// search measures profile agent in a large tree, and find in the same tree.
 func (f *figures) search(dir string, e effort) error {
 	tree := filepath.Join(os.Getenv("HOME"), "tree")
 	work, err := os.Getwd()
@@ -51,8 +51,8 @@ func (f *figures) search(dir string, e effort) error {
 		return err
 	}
 	defer os.RemoveAll(tree)
-	defer os.Chdir(work)        //nolint:errcheck // the next measurement says so
-	time.Sleep(3 * time.Second) // what has changed within two seconds is not remembered
+	defer os.Chdir(work)        //nolint:errcheck // the next measurement reports it
+	time.Sleep(3 * time.Second) // changes of the last two seconds are not remembered
 	agent := row{command: copyDir + "/cordon run -p agent -- /bin/true"}
 	first := agent
 	first.fresh = true

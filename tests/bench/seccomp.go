@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// The goals for our filters, as multiples of libseccomp's figures for the same rules.
+// These are the goals for our filters, as multiples of libseccomp's figures for the same rules.
 const (
 	maxFilterCompile = 1.0 / 20
 	maxFilterInsns   = 1.0 / 4

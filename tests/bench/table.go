@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// The goals.
+// These are the goals.
 const (
 	maxBubble     = 0.90 // cordon run, as a multiple of bubblewrap with the same mounts
 	maxPlain      = 1.05 // cordon run, as a multiple of bubblewrap with the fewest mounts
 	maxFloor      = 1.5  // cordon run, as a multiple of the floor
 	maxLibrary    = 1.15 // the library, as a multiple of the floor
-	maxGroups     = 1.10 // with limits of memory and processes, as a multiple of a launch without
+	maxGroups     = 1.10 // with limits of memory and processes, as a multiple of a launch without these limits
 	maxCompile    = 500 * time.Microsecond
 	maxImported   = time.Millisecond // in addition to the time without a filter
 	maxBinds      = 200 * time.Millisecond
@@ -46,7 +46,7 @@ func (f *figures) has(name string) bool {
 	return slices.ContainsFunc(f.Rows, func(r row) bool { return r.Name == name })
 }
 
-// A check is one goal, and the figure that was measured for it.
+// A check is one goal, and the measured figure.
 type check struct {
 	what      string
 	got, most float64
@@ -63,7 +63,7 @@ func kilobytes(x float64) string {
 // against returns the ratio of the times of two rows, by pairs.
 func (f *figures) against(a, b string) float64 { return pairs(f.row(a).Times, f.row(b).Times).median }
 
-// checks uses medians of pairs.
+// checks returns the goals with their figures, which are medians of pairs.
 func (f *figures) checks() []check {
 	list := []check{
 		{"cordon run against bubblewrap, same mounts", f.against(nameCordon, nameBubble), maxBubble, ratio},
@@ -155,7 +155,7 @@ func formatRows(b *strings.Builder, f *figures) {
 	}
 }
 
-// formatChecks prints the goals, and the figures that were measured.
+// formatChecks prints the goals, and the measured figures.
 func formatChecks(b *strings.Builder, checks []check) {
 	fmt.Fprintf(b, "\n| asked | at most | found | |\n|---|--:|--:|---|\n")
 	for _, c := range checks {

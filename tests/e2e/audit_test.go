@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// audited is the part of audit's list that is looked at here.
+// audited is the part of audit's list that these tests check.
 type audited struct {
 	Exit    int
 	Denials []struct {
@@ -29,7 +29,8 @@ func (a *audited) layers() (layers []string) {
 	return layers
 }
 
-// audit runs an audit of a denial. It returns the list and, for a failure of the test, what the audit printed.
+// audit runs an audit of a denial. It returns the list, and the text that the audit printed, for the message of a
+// failing test.
 func (s *scene) audit(t *testing.T, d *denied, more []string) (a audited, text string) {
 	t.Helper()
 	reset(t, s.work)
@@ -46,8 +47,8 @@ func (s *scene) audit(t *testing.T, d *denied, more []string) (a audited, text s
 	return a, text
 }
 
-// mend applies the changes that audits suggest until an audit finds nothing: a second layer may deny what the first
-// then allows. whole says that every denial had a suggestion.
+// mend applies the changes that audits suggest until an audit finds nothing. Several audits may be needed, because a
+// second layer may deny what the first layer then allows. whole says that every denial had a suggestion.
 func (s *scene) mend(t *testing.T, d *denied, a audited) (fixes []string, whole bool) {
 	t.Helper()
 	for range 4 {
@@ -95,7 +96,7 @@ var rootDenials = []denied{
 	{"--rlimit fsize=1KiB --root-mode rw", "head -c 9999 /dev/zero >/srv/big", "", "limits", "", true},
 }
 
-// TestAuditInRoot is the same test for a root that is a directory.
+// TestAuditInRoot does the same as TestAuditSeesWhatRunDenies for a root that is a directory.
 func TestAuditInRoot(t *testing.T) {
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
@@ -121,7 +122,7 @@ func TestAuditInRoot(t *testing.T) {
 	}
 }
 
-// audited tries denials, and tells how many were mended.
+// audited tries denials, and returns how many were mended.
 func (s *scene) audited(t *testing.T, list []denied) (mended int) {
 	for _, d := range list {
 		t.Run(d.ask+" "+d.flags+" "+d.script, func(t *testing.T) {
@@ -136,7 +137,7 @@ func (s *scene) audited(t *testing.T, list []denied) (mended int) {
 			reset(t, s.work)
 			a, text := s.audit(t, &d, nil)
 			if !slices.Contains(a.layers(), d.layer) {
-				if _, _, bare := s.run(t, s.command(&d)...); d.layer == "file" && bare != 0 { // nor can it be done on the host
+				if _, _, bare := s.run(t, s.command(&d)...); d.layer == "file" && bare != 0 { // nor without
 					return
 				}
 				t.Fatalf("want %s: %s", d.layer, text)

@@ -21,10 +21,11 @@ import (
 	"cordon/tests/scratch"
 )
 
-// The ordinary user that root becomes; no entry in /etc/passwd is needed.
+// ordinary is the ordinary user as whom root also runs the tests. It needs no entry in /etc/passwd.
 const ordinary = 65533
 
-// base is a directory that ordinary users can reach, with bin/cordon in it; handed to the second run by this variable.
+// baseVar is the variable that passes base to the second run. base is a directory that ordinary users can reach, with
+// bin/cordon in it.
 const baseVar = "CORDON_E2E_BASE"
 
 var (
@@ -63,15 +64,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// ownState keeps the state of this run apart. Root's sandboxes are in /run/cordon whatever the environment says, so
-// ownState starts this program anew in a mount namespace with its own /run/cordon. An ordinary user's sandboxes are in
-// XDG_RUNTIME_DIR.
+// ownState gives this run its own state directory. Root's sandboxes are in /run/cordon, whatever the environment says.
+// So ownState starts this program anew in a mount namespace with its own /run/cordon. An ordinary user's sandboxes are
+// in XDG_RUNTIME_DIR.
 func ownState() error {
 	const done = "CORDON_E2E_OWN_STATE"
 	if os.Getuid() != 0 || os.Getenv(done) != "" {
 		return nil
 	}
-	runtime.LockOSThread() // the namespace is this thread's until execve(2) ends the others
+	runtime.LockOSThread() // only this thread has the namespace until execve(2) ends the others
 	err := errors.Join(unix.Unshare(unix.CLONE_NEWNS), unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 		os.MkdirAll("/run/cordon", 0o700), unix.Mount("state", "/run/cordon", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700"))
 	if err != nil {
@@ -81,11 +82,11 @@ func ownState() error {
 }
 
 func setUp(m *testing.M) (int, error) {
-	if base != "" { // the second run
+	if base != "" { // this is the second run
 		return m.Run(), nil
 	}
 	var err error
-	// Not /tmp: profiles put their own there.
+	// The directory is not in /tmp, because profiles mount their own /tmp.
 	if base, err = scratch.Dir("/var/tmp", "e2e"); err != nil {
 		return 1, err
 	}
@@ -98,7 +99,7 @@ func setUp(m *testing.M) (int, error) {
 
 func binary(to string) error {
 	c := exec.Command("go", "build", "-ldflags", "-E cordon/sandbox/internal/child.entry", "-o", to, "../../cmd/cordon")
-	c.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped: static
+	c.Env = append(os.Environ(), "CGO_ENABLED=0") // static, like the shipped binary
 	if from := os.Getenv("CORDON_BIN"); from != "" {
 		c = exec.Command("install", "-m", "755", from, to)
 	}
@@ -111,11 +112,11 @@ func binary(to string) error {
 // referenceName is the name of the helper that links libseccomp. Not every machine can build it.
 const referenceName = "cordon-reference"
 
-// helper puts that helper beside the command, if it was built.
+// helper puts the helper beside the command, if the helper was built.
 func helper(dir string) error {
 	data, err := os.ReadFile(filepath.Join(filepath.Dir(os.Getenv("CORDON_BIN")), referenceName))
 	if err != nil {
-		return nil // [lacks-reference] says so
+		return nil // [lacks-reference] reports it
 	}
 	return os.WriteFile(filepath.Join(dir, referenceName), data, 0o755)
 }
@@ -203,10 +204,10 @@ func isDir(path string) bool {
 
 // scriptEnv gives every script a home with secrets. At the end it looks for what the script has left behind.
 func scriptEnv(t *testing.T, env *testscript.Env) error {
-	home := env.WorkDir + ".home" // not below the working directory, which every profile shows
+	home := env.WorkDir + ".home" // not below the working directory, because every profile shows that
 	env.Setenv("PATH", toolPath())
 	env.Setenv("HOME", home)
-	env.Setenv("XDG_RUNTIME_DIR", home+"/.run") // an ordinary user's sandboxes, apart from those of other runs
+	env.Setenv("XDG_RUNTIME_DIR", home+"/.run") // separates an ordinary user's sandboxes from those of other runs
 	env.Setenv("LANG", "C.UTF-8")
 	env.Setenv("UID", strconv.Itoa(os.Getuid()))
 	env.Setenv("BASE", base)
@@ -247,8 +248,8 @@ func leftBehind(dir string) []string {
 	return left
 }
 
-// inOrBelow reports whether a path is in a script's directory or its home. It does not confuse them with those of a
-// script whose name begins alike.
+// inOrBelow reports whether a path is in a script's directory or in its home. It distinguishes them from those of
+// another script whose name only begins with the same letters.
 func inOrBelow(path, dir string) bool {
 	rest, found := strings.CutPrefix(path, dir)
 	return found && (rest == "" || rest[0] == '/' || rest[0] == '.')
@@ -264,7 +265,7 @@ func condition(cond string) (bool, error) {
 		return grouped(), nil
 	case "hidden":
 		return hidden(), nil
-	case "record-bpf": // doctor says why not
+	case "record-bpf": // doctor says why it is missing
 		return exec.Command(filepath.Join(base, "bin", "cordon"), "record", "-o", "/dev/null", "--backend", "bpf", "--", "true").Run() == nil, nil
 	}
 	if cond == "lacks-reference" {
@@ -278,7 +279,7 @@ func condition(cond string) (bool, error) {
 		want, err := strconv.Atoi(n)
 		return landlock() >= want, err
 	}
-	// [lacks:TOOL] skip: in CI everything has to be there.
+	// [lacks:TOOL] skip: in CI every tool must exist.
 	if tool, ok := strings.CutPrefix(cond, "lacks:"); ok {
 		_, err := exec.LookPath(tool)
 		if err != nil && ci {
@@ -289,15 +290,15 @@ func condition(cond string) (bool, error) {
 	return false, fmt.Errorf("unknown condition %q", cond)
 }
 
-// hidden reports whether the host's /proc hides other users' processes, and therefore those of a sandbox: hidepid,
-// proc(5).
+// hidden reports whether the host's /proc hides the processes of other users, and therefore those of a sandbox:
+// hidepid, proc(5).
 func hidden() bool {
 	_, err := os.ReadFile("/proc/1/status")
 	return err != nil
 }
 
-// grouped reports whether this user can have a sandbox in a cgroup: root with v1, and everybody with a delegated group
-// with v2.
+// grouped reports whether this user can run a sandbox in a cgroup. With v1 only root can, and with v2 everybody who has
+// a delegated cgroup.
 var grouped = sync.OnceValue(func() bool {
 	return exec.Command(base+"/bin/cordon", "run", "--remove", "missing=cgroup", "--pids", "20", "true").Run() == nil
 })
@@ -368,7 +369,7 @@ func quiet(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// jobs holds the programs in the background, by the script's directory and the program's name.
+// jobs holds the background programs, by the script's directory and the program's name.
 type jobs struct {
 	mu      sync.Mutex
 	running map[string]*job
@@ -379,7 +380,7 @@ type job struct {
 	out, err output
 }
 
-// output is a buffer. first is closed as soon as it contains something.
+// output is a buffer that closes first as soon as it contains something.
 type output struct {
 	mu    sync.Mutex
 	buf   bytes.Buffer

@@ -61,8 +61,8 @@ env: {keep: [PATH, HOME, TERM]}
 	p.sane()
 }
 
-// TestTerminalSSH logs in to a server on this machine: ssh(1) asks its questions on /dev/tty, one of them without an echo, and
-// passes the keys on in raw mode.
+// TestTerminalSSH logs in to a server on this machine. ssh(1) asks its questions on /dev/tty, one of them without an
+// echo, and passes on keys in raw mode.
 func TestTerminalSSH(t *testing.T) {
 	sshd := "/usr/sbin/sshd"
 	if _, err := os.Stat(sshd); err != nil || os.Getuid() != 0 {

@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// erring is a program that is recorded while all goes well, and then fails under the profile that was learned. It must
-// print the same and end in the same way as it does when it fails outside.
+// erring lists programs that are recorded in a successful run, and then fail under the learned profile. Each must print
+// the same text and end in the same way as when it fails without a sandbox.
 var erring = []struct {
 	name, needs string
-	built       string // what makes the program beforehand, outside, of the files below
+	built       string // makes the program beforehand, outside, from the files below
 	well, badly []string
 }{
 	{name: "grep", needs: "grep", well: []string{"grep", "a", "data"}, badly: []string{"grep", "a", "none"}},
@@ -31,7 +31,7 @@ var erring = []struct {
 	{name: "perl-die", needs: "perl", well: []string{"perl", "-e", `die "no\n" if @ARGV`}, badly: []string{"perl", "-e", `die "no\n" if @ARGV`, "x"}},
 }
 
-// erringFiles has the files that these programs read.
+// erringFiles lists the files that these programs read.
 var erringFiles = map[string]string{
 	"data": "a\n",
 	"assert.c": `#include <assert.h>
@@ -90,7 +90,7 @@ func TestLearnErrorPaths(t *testing.T) {
 }
 
 // fails runs a program that must fail. It returns what the program printed, without the launcher's lines about the
-// host, and how the program ended, as a shell would say it.
+// host, and the exit code as a shell would show it.
 func (b *learning) fails(t *testing.T, name string, args ...string) (said string, code int) {
 	t.Helper()
 	out, err := b.command(t, b.work, name, args...).CombinedOutput()

@@ -15,15 +15,15 @@ import (
 	"testing"
 )
 
-// learnt is a program that is recorded, and then runs under the learned profile. What it prints and leaves behind does
-// not depend on the day.
+// learnt is a program that is recorded, and then runs under the learned profile. Its output, and the files that it
+// leaves, must be the same on every day.
 type learnt struct {
 	name   string
-	needs  string // programs besides sh and those of coreutils, split at spaces
+	needs  string // programs that it needs besides sh and those of coreutils, separated by spaces
 	script string // for sh -e, in a directory with the files below
-	built  string // what makes the program beforehand, outside
+	built  string // makes the program beforehand, outside
 	long   bool   // left out with -short
-	denied string // the one call that is denied and reported, and that the program does without
+	denied string // the only call that is denied and reported; the program works without it
 }
 
 // await waits for a server's file, but not longer than the server runs.
@@ -48,8 +48,9 @@ var learnts = []learnt{
 	{name: "make", needs: "make gcc", script: "make -s -j2; ./both"},
 	{name: "c-static-threads", needs: "gcc", built: "gcc -static -pthread -o threads threads.c", script: "exec ./threads"},
 	{name: "go-static", built: `cp "$(command -v ` + serverName + `)" .`, script: "exec ./" + serverName,
-		// Go's listeners ask for multipath TCP first, and take TCP where there is none. The profile below denies it, since Landlock's
-		// rules for TCP do not reach it, and what is learned does not undo that: learn says so.
+		// Go's listeners first try multipath TCP, and use TCP if that fails. The parent profile denies multipath TCP,
+		// because Landlock's rules for TCP do not apply to it. The learned profile does not undo that, and learn says
+		// so.
 		denied: "IPPROTO_MPTCP"},
 	{name: "go-build", needs: "go", built: "go build -C module -o /dev/null .; echo '// new' >>module/main.go",
 		script: "export GOCACHE=$PWD/go-build CGO_ENABLED=0 GOTOOLCHAIN=local GOPROXY=off GOFLAGS=-mod=mod GOMODCACHE=$PWD/mod; go build -C module -o tool .; ./module/tool 2>&1", long: true},
@@ -61,7 +62,7 @@ sleep .2; for i in 1 2; do redis-cli -p 7379 incr x; done; redis-cli -p 7379 sav
 curl -sS --retry 3 http://localhost:$port/data; curl -sS -o /dev/null -w '%{http_code}\n' http://127.0.0.1:$port/none; kill $!; wait || true`},
 }
 
-// learnFiles are in the working directory of each of these programs.
+// learnFiles are the files in the working directory of each of these programs.
 var learnFiles = map[string]string{
 	"data": "b a\na b\nb c\n", "sub/1.txt": "1\n", "sub/2.txt": "2\n2\n", "sub/deep/3.txt": "3\n",
 	"hello.c": "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n",
@@ -97,8 +98,8 @@ int main(void) {
 	"serve.py": "import http.server, os\nclass H(http.server.SimpleHTTPRequestHandler):\n    def log_message(self, *a): pass\ns = http.server.ThreadingHTTPServer(('', 0), H)\nopen('port', 'w').write('%d\\n' % s.server_port)\ns.serve_forever()\n",
 }
 
-// What was seen to run goes on running: the profile of a recording lets the program do the same again, to the byte, and
-// reports nothing denied.
+// TestLearnThenRun checks that a program works under the profile that was learned from its recording. It must print and
+// leave exactly the same bytes, and the run must report no denials.
 func TestLearnThenRun(t *testing.T) {
 	dir := learnDir(t)
 	backends := []string{"notify"}
@@ -131,10 +132,10 @@ func TestLearnThenRun(t *testing.T) {
 type learning struct {
 	*learnt
 	dir         string
-	start, work string // the working directory as it is at first, and where that is copied to
+	start, work string // the original working directory, and its copy
 }
 
-// learnDir makes the directory of the test, with a home that has a secret and the go command's cache in it.
+// learnDir makes the directory of the test, with a home that contains a secret and the go command's cache.
 func learnDir(t *testing.T) string {
 	t.Helper()
 	own := filepath.Join(base, strconv.Itoa(os.Getuid()))
@@ -161,7 +162,7 @@ func (b *learning) command(t *testing.T, dir, name string, args ...string) *exec
 	return c
 }
 
-// build makes the first state of the working directory.
+// build makes the original working directory.
 func (b *learning) build(t *testing.T) {
 	t.Helper()
 	for name, text := range learnFiles {

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manyName is the name under which this binary is a program of 64 goroutines that make denied calls, 100 each, and says
-// up after the first. What may be said to it: forever, without an end; catch, SIGINT; hang, when it is done, and whatever
-// SIGTERM says.
+// manyName is the name under which this binary starts 64 goroutines. Each of them makes 100 denied calls. After the
+// first, the program prints up. An argument changes its behaviour: forever makes calls without end; catch handles
+// SIGINT; hang keeps running when all calls are done, and after SIGTERM.
 const manyName = "many"
 
 func isMany() bool { return filepath.Base(os.Args[0]) == manyName }
@@ -50,12 +50,12 @@ func many() int {
 	all.Wait()
 	fmt.Println("wrong", wrong.Load())
 	if told("hang") {
-		time.Sleep(time.Hour) // longer than any limit that ends it
+		time.Sleep(time.Hour) // longer than any limit that ends the program
 	}
 	return 0
 }
 
-// deniedAs has the errors with which these calls fail.
+// deniedAs lists the errors with which these calls fail.
 var deniedAs = [...]error{unix.EPERM, unix.EAFNOSUPPORT}
 
 // tryDenied makes a call that the profile default denies.

@@ -16,11 +16,12 @@ import (
 	"cordon/policy"
 )
 
-// TestPasted pastes every example of README.md and docs into a shell, line by line, as a reader would. Each document has
-// a directory with the programs and files that its examples name; what one example writes, the next one finds.
+// TestPasted pastes every example of README.md and docs into a shell, line by line, as a reader would. Each document
+// has a directory with the programs and files that its examples name. A later example finds what an earlier one has
+// written.
 //
-// A fenced block names its language: sh and console have commands, in console those after "$ "; yaml has profiles or
-// parts of them; text and json are output, and go belongs to the library's own examples.
+// A fenced block names its language. sh and console contain commands, in console those after "$ ". yaml contains
+// profiles or parts of profiles. text and json are output. go belongs to the library's own examples.
 func TestPasted(t *testing.T) {
 	for _, file := range documents(t) {
 		text, err := os.ReadFile(file)
@@ -54,10 +55,10 @@ func TestPasted(t *testing.T) {
 // omitted is a command that the test does not run.
 type omitted struct {
 	prefix, why string
-	used        bool // a document has it
+	used        bool // a document contains the command
 }
 
-// notPasted has the commands, by their beginning, that cannot run here, each with the reason.
+// notPasted lists the commands, by their beginning, that cannot run here, each with the reason.
 var notPasted = []omitted{
 	{prefix: "git clone", why: "it would fetch cordon"},
 	{prefix: "make ", why: "it builds or tests cordon, in its own checkout"},
@@ -80,7 +81,7 @@ var notPasted = []omitted{
 	{prefix: "cordon logs -f", why: "it goes on until the sandbox ends; detach.txtar follows one"},
 }
 
-// ends has the exit codes, by the beginning of the command, of examples that do not end with 0.
+// ends lists the exit codes, by the beginning of the command, of examples that do not end with 0.
 var ends = []struct {
 	prefix string
 	codes  []int
@@ -100,7 +101,7 @@ var ends = []struct {
 // block is a fenced block of a document.
 type block struct {
 	lang  string
-	line  int // of its first line
+	line  int // the number of its first line
 	lines []string
 }
 
@@ -118,7 +119,7 @@ func (b block) commands() []string {
 	return out
 }
 
-// documents returns README.md and the pages of docs, from the checkout or from the copy that the ordinary user reads.
+// documents returns README.md and the pages of docs, from the checkout or from the ordinary user's copy.
 func documents(t *testing.T) []string {
 	t.Helper()
 	root := "../.."
@@ -155,7 +156,7 @@ func fenced(text string) []block {
 // reader is a person who tries the examples of a document.
 type reader struct {
 	file string
-	dir  string // made with the first example
+	dir  string // made before the first example
 }
 
 func (r *reader) paste(t *testing.T, b block) {
@@ -192,8 +193,8 @@ func (r *reader) settle(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		removeAll(r.dir)
-		// The file system gives the numbers of removed directories to new ones. Within the slack of the clocks a launcher
-		// cannot tell such a new one from one that a sandbox could write.
+		// The file system reuses the numbers of removed directories for new directories. Within the slack of the
+		// clocks, a launcher cannot distinguish such a new directory from one that a sandbox could write.
 		time.Sleep(200 * time.Millisecond)
 	})
 	for _, d := range []string{"home/data", "home/out", "home/pictures", "home/.cache", "home/.run", "work/out", "work/bin"} {
@@ -213,7 +214,7 @@ func (r *reader) settle(t *testing.T) {
 	}
 }
 
-// belongings has the files that examples name. A key "NAME DOCUMENT" holds only for the examples of that document.
+// belongings lists the files that examples name. A key "NAME DOCUMENT" applies only to the examples of that document.
 var belongings = map[string]string{
 	"tool":               "#!/bin/sh\ncat Makefile >/dev/null\n",
 	"parser":             "#!/bin/sh\nread x && echo \"$x\"\n",

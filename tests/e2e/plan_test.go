@@ -94,7 +94,7 @@ func comparePlan(t *testing.T, dir string, args []string) {
 	}
 	fork, again := clones[len(clones)-1], -1
 	c := &comparison{t: t, regs: map[string]string{}, files: map[string]string{}}
-	if len(clones) == 2 { // one process goes on in another's place
+	if len(clones) == 2 { // one process takes over the other's work
 		again = clones[0]
 		if left := c.match("first child", want.Steps[:again+1], first); len(left) != 1 || !strings.HasPrefix(left[0], "exit_group(") {
 			t.Errorf("the first child goes on: %q", left)
@@ -158,7 +158,7 @@ func runCordon(t *testing.T, dir string, argv []string) []byte {
 	return out
 }
 
-// traces finds the trace files of the processes that matter. The task's file ends in the execve of the program. The
+// traces finds the trace files of the relevant processes. The task's file ends with the execve of the program. The
 // child makes the task. If there is a first child, it makes the child.
 func traces(t *testing.T, prefix string) (first, child, task []string) {
 	t.Helper()
@@ -173,7 +173,7 @@ func traces(t *testing.T, prefix string) (first, child, task []string) {
 		}
 		text := string(b)
 		switch lines := calls(text); {
-		case strings.HasPrefix(text, "execve("), strings.HasPrefix(text, "gettid("): // the launcher, and its threads
+		case strings.HasPrefix(text, "execve("), strings.HasPrefix(text, "gettid("): // the launcher and its threads
 		case strings.Contains(text, "\nexecve(") || strings.Contains(text, "\nexecveat("):
 			task = lines
 		case strings.Contains(text, "flags=CLONE_PARENT|"):
@@ -195,13 +195,13 @@ func calls(trace string) []string {
 	})
 }
 
-// comparison knows which numbers the registers and the launcher's files have.
+// comparison remembers the numbers of the registers and of the launcher's files.
 type comparison struct {
 	t           *testing.T
 	regs, files map[string]string
 }
 
-// match compares step by step, and returns the remaining lines.
+// match compares the lines with the plan, one step after the other, and returns the remaining lines.
 func (c *comparison) match(who string, steps []printedStep, lines []string) []string {
 	c.t.Helper()
 	for i, s := range steps {
@@ -215,7 +215,7 @@ func (c *comparison) match(who string, steps []printedStep, lines []string) []st
 	return lines[len(steps):]
 }
 
-// newerCalls has the calls that strace does not know by name yet, as it prints them.
+// newerCalls maps calls that strace does not know yet to the names that strace prints.
 var newerCalls = map[string]string{"open_tree_attr": "syscall_0x1d3"}
 
 var resultOf = regexp.MustCompile(`\) += (\S+)( E[A-Z]+)?.*$`)
@@ -238,7 +238,7 @@ func (c *comparison) step(s printedStep, line string) error {
 		return fmt.Errorf("another call")
 	}
 	result := rest[at[2]:at[3]]
-	if name == newerCalls[s.Call] { // strace does not know it, and shows numbers
+	if name == newerCalls[s.Call] { // strace does not know the call, and prints numbers
 		n, err := strconv.ParseInt(result, 0, 64)
 		c.regs[s.To] = strconv.FormatInt(n, 10)
 		return err
@@ -253,8 +253,8 @@ func (c *comparison) step(s printedStep, line string) error {
 		}
 		return nil
 	}
-	want := slices.DeleteFunc(slices.Clone(s.Args), func(a string) bool { return a == "%nonce" }) // execveat has five for strace
-	// strace leaves out what the operation or the type of node does not use.
+	want := slices.DeleteFunc(slices.Clone(s.Args), func(a string) bool { return a == "%nonce" }) // strace: five
+	// strace omits arguments that the operation, or the type of node, does not use.
 	for len(want) > len(got) && (want[len(want)-1] == "0" || want[len(want)-1] == "NULL") {
 		want = want[:len(want)-1]
 	}
@@ -278,7 +278,7 @@ func (c *comparison) step(s printedStep, line string) error {
 	return nil
 }
 
-// named are a register, a file of the launcher's, a buffer, a filter.
+// These patterns match a register, a file of the launcher, a buffer, and a filter.
 var (
 	register = regexp.MustCompile(`%[a-z]+[0-9]*`)
 	file     = regexp.MustCompile(`\{[a-z][^={}]*\}`)
@@ -297,7 +297,7 @@ func (c *comparison) argument(want, got string) bool {
 	}
 	want = register.ReplaceAllStringFunc(want, func(r string) string { return c.regs[r] })
 	want = file.ReplaceAllStringFunc(want, func(f string) string {
-		if c.files[f] == "" { // the first time it is whatever it is; from then on it stays
+		if c.files[f] == "" { // the first number counts; later ones must be the same
 			c.files[f] = strings.TrimSuffix(strings.TrimPrefix(numbers.FindString(got), "parent_fd="), "}")
 		}
 		return c.files[f]
@@ -309,7 +309,7 @@ func (c *comparison) argument(want, got string) bool {
 		got = "0"
 	}
 	want, got = pointer.ReplaceAllString(want, "filter=}"), pointer.ReplaceAllString(got, "filter=}")
-	// What is newer than strace's tables ends as a number; up to there it has to be the same.
+	// If strace does not know a flag, the text ends with a number. Before that, it must be the same.
 	if known, _, newer := strings.Cut(got, "|0x"); newer && strings.HasPrefix(got, "{") {
 		return strings.HasPrefix(want, known)
 	}
@@ -330,7 +330,7 @@ func normal(arg string) string {
 
 var (
 	flags   = regexp.MustCompile(`\w+(\|\w+)+`)
-	comment = regexp.MustCompile(` /\* [^*]* \*/`) // strace's, on a value without a name
+	comment = regexp.MustCompile(` /\* [^*]* \*/`) // strace's comment on a value without a name
 )
 
 // received matches a descriptor in a message.

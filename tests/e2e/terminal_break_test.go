@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Ctrl-C ends the script or the loop that the launcher is in, as it does without a sandbox; a program that handles it ends
-// as it likes, and the script goes on.
+// TestTerminalBreak checks that Ctrl-C ends the script or the loop that runs the launcher, as without a sandbox. A
+// program that handles Ctrl-C ends as it likes, and the script continues.
 func TestTerminalBreak(t *testing.T) {
 	for _, x := range []struct {
 		name, script, after string
@@ -45,7 +45,7 @@ func TestTerminalBreak(t *testing.T) {
 			waitFor(t, "the program", func() bool {
 				return strings.Contains(shown(), "READY") && (!x.ends || strings.Contains(shown(), x.after))
 			})
-			time.Sleep(100 * time.Millisecond * slow) // the launcher reads the keys
+			time.Sleep(100 * time.Millisecond * slow) // time for the launcher to read the keys
 			if _, err := master.WriteString("\x03"); err != nil {
 				t.Fatal(err)
 			}

@@ -27,7 +27,7 @@ func onTerminal(t *testing.T, args ...string) (c *exec.Cmd, master *os.File) {
 	defer slave.Close()
 	c = exec.Command(base+"/bin/cordon", append([]string{"run"}, args...)...)
 	c.Dir = dir
-	c.Env = []string{"PATH=" + toolPath(), "HOME=/nonexistent"} // the home would not be shown, and a note says so
+	c.Env = []string{"PATH=" + toolPath(), "HOME=/nonexistent"} // no profile shows this home
 	c.Stdin, c.Stdout, c.Stderr = slave, slave, slave
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := c.Start(); err != nil {
@@ -65,8 +65,8 @@ func slaveOf(t *testing.T, master *os.File) string {
 	return "/dev/pts/" + strconv.Itoa(n)
 }
 
-// TestTerminalInit checks that init, which leads the session, takes no signal, and that the task is in the foreground
-// of its own terminal, in another session than the launcher.
+// TestTerminalInit checks that init, which leads the session, gets no signal. The task must be in the foreground of its
+// own terminal, in another session than the launcher.
 func TestTerminalInit(t *testing.T) {
 	seesTasks(t)
 	c, master := onTerminal(t, "--", "cat")
@@ -80,7 +80,7 @@ func TestTerminalInit(t *testing.T) {
 			t.Errorf("init catches signals: %s", caught)
 		}
 	}
-	stat := func(pid, field int) string { // behind the name: proc_pid_stat(5)
+	stat := func(pid, field int) string { // counted after the name: proc_pid_stat(5)
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		_, rest, _ := strings.Cut(string(text), ") ")
 		return strings.Fields(rest)[field-3]
@@ -94,7 +94,7 @@ func TestTerminalInit(t *testing.T) {
 	if err != nil || its.Dev == launchers.Dev {
 		t.Errorf("the task has a terminal of the launcher's devpts: %v", err)
 	}
-	// A launcher that leads its session has nobody who would continue it: Ctrl-Z is not the end of it.
+	// If the launcher leads its session, nobody could continue it after a stop, so Ctrl-Z must not stop it.
 	_, _ = master.WriteString("\x1a")
 	time.Sleep(300 * time.Millisecond)
 	_, _ = master.WriteString("two\n")
@@ -131,7 +131,7 @@ func TestTerminalBlocked(t *testing.T) {
 	_, _ = master.Read(make([]byte, 1))
 	task := childOf(t, childOf(t, c.Process.Pid))
 	waitFor(t, "the task to be gone", func() bool { return statusLine(task, "State") == "" })
-	screen(master) // now the launcher can say why
+	screen(master) // now the launcher can print the reason
 	endsWith(t, c, 10*time.Second, 124)
 	for sig, code := range map[syscall.Signal]int{unix.SIGTERM: 143, unix.SIGINT: 130} {
 		c, master := onTerminal(t, "--", "yes")
@@ -200,13 +200,13 @@ func TestTerminalMode(t *testing.T) {
 	}
 }
 
-// TestTerminalStop checks that stopping the launcher stops every process in the task's group, and that continuing it
-// continues them, also without a terminal.
+// TestTerminalStop checks that stopping the launcher stops every process in the task's group, and that continuing the
+// launcher continues these processes. It does so with and without a terminal.
 func TestTerminalStop(t *testing.T) {
 	seesTasks(t)
 	c := exec.Command(base+"/bin/cordon", "run", "--", "sh", "-c", "sleep 100; true")
 	c.Dir, c.Env = base, []string{"PATH=" + toolPath(), "HOME=/nonexistent"}
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // in a group that this process would continue
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // in a group that this process could continue
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -214,14 +214,14 @@ func TestTerminalStop(t *testing.T) {
 	var all []int
 	waitFor(t, "the program", func() bool {
 		all = []int{c.Process.Pid}
-		for range 3 { // init, sh, sleep
+		for range 3 { // init, sh and sleep
 			if next := childrenOf(all[len(all)-1]); len(next) == 1 {
 				all = append(all, next[0])
 			}
 		}
 		return len(all) == 4 && comm(all[3]) == "sleep"
 	})
-	all = append(all[:1], all[2:]...) // init goes on
+	all = append(all[:1], all[2:]...) // init continues
 	are := func(state string) func() bool {
 		return func() bool {
 			for _, pid := range all {
@@ -261,7 +261,7 @@ func TestTerminalInitStopped(t *testing.T) {
 	endsWith(t, c, 10*time.Second, 4)
 }
 
-// terminal is a pseudo-terminal: pts(4).
+// terminal returns both ends of a new pseudo-terminal: pts(4).
 func terminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -291,7 +291,7 @@ func screen(master *os.File) func() string {
 			buf := make([]byte, 1000)
 			n, err := master.Read(buf)
 			if err != nil {
-				return // the other side is closed
+				return // the other end is closed
 			}
 			got <- buf[:n]
 		}
@@ -318,7 +318,7 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// seesTasks skips a test that looks at the processes of a sandbox from outside if the host's /proc hides them.
+// seesTasks skips a test that examines the processes of a sandbox from outside, if the host's /proc hides them.
 func seesTasks(t *testing.T) {
 	t.Helper()
 	if hidden() {

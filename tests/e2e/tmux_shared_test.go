@@ -79,7 +79,7 @@ func TestTerminalShared(t *testing.T) {
 			p.see(prompt + "$")
 		}},
 		{"a line of /dev/tty, with a pipe on stdin", func(p *pane) {
-			seesTasks(p.t) // the launcher reads it only while it sees that a process has opened it
+			seesTasks(p.t) // the launcher reads the terminal only while it sees that a process has opened it
 			p.run(`echo piped | cordon run sh -c 'read x </dev/tty; echo "got $x"; cat'`)
 			pause()
 			p.keys("line", "Enter")
@@ -146,7 +146,7 @@ func TestTerminalShared(t *testing.T) {
 			}
 			p.see(`Stopped .*slow\n+OUT\$ ?$`)
 			p.run("fg")
-			time.Sleep(2 * time.Second) // by now it has answered the first signal
+			time.Sleep(2 * time.Second) // by now it has handled the first signal
 			p.keys("one", "Enter")
 			p.see(`^got one$`)
 			p.keys("C-d")

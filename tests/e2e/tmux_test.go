@@ -38,7 +38,7 @@ func newPane(t *testing.T) *pane {
 	}
 	dir, err := os.MkdirTemp(root, "pane-")
 	if err == nil {
-		err = os.Mkdir(dir+".home", 0o755) // the working directory is another: no profile shows the home
+		err = os.Mkdir(dir+".home", 0o755) // another working directory, because no profile shows the home
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -58,13 +58,13 @@ func newPane(t *testing.T) *pane {
 	return p
 }
 
-// endWith starts a shell that ends the server and removes the directories when this process has ended, however it
-// ended: only this process holds the other end of the pipe that the shell reads. The returned function makes the shell
-// do it at once.
+// endWith starts a shell that ends the server and removes the directories when this process has ended, in whatever way.
+// The shell reads from a pipe whose other end only this process holds. The returned function makes the shell do its
+// work at once.
 func (p *pane) endWith() (leave func()) {
 	p.t.Helper()
 	c := exec.Command("sh", "-c", `read x; tmux -S "$0/tmux" kill-server; exec rm -rf "$0" "$0.home"`, p.dir)
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C does not reach it
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // so that Ctrl-C does not reach it
 	in, err := c.StdinPipe()
 	if err == nil {
 		err = c.Start()
@@ -74,7 +74,7 @@ func (p *pane) endWith() (leave func()) {
 	}
 	return func() {
 		in.Close()
-		_ = c.Wait() // kill-server fails where the server is gone
+		_ = c.Wait() // kill-server fails if the server is gone
 	}
 }
 
@@ -95,7 +95,7 @@ func (p *pane) screen() string {
 	return strings.TrimRight(p.tmux("capture-pane", "-p", "-t", "s"), " \n")
 }
 
-// pause gives a program time to start that shows nothing at first.
+// pause waits for a program that prints nothing when it starts.
 func pause() { time.Sleep(500 * time.Millisecond) }
 
 // see waits until the screen matches.
@@ -126,7 +126,7 @@ func (p *pane) run(command string) {
 	p.tmux("send-keys", "-t", "s", "C-l")
 	p.tmux("clear-history", "-t", "s")
 	p.tmux("send-keys", "-t", "s", "-l", command)
-	p.see(prompt + regexp.QuoteMeta(command[:min(len(command), 60)])) // from now on a prompt is a new one
+	p.see(prompt + regexp.QuoteMeta(command[:min(len(command), 60)])) // only a later prompt counts now
 	p.keys("Enter")
 }
 
@@ -157,7 +157,7 @@ func countTo(n int) string {
 	return b.String()
 }
 
-// TestTerminalPrograms uses programs on a terminal of their own, as a user would.
+// TestTerminalPrograms uses programs on their own terminal, as a user would.
 func TestTerminalPrograms(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -209,7 +209,7 @@ func TestTerminalPrograms(t *testing.T) {
 			p.put("n", countTo(500))
 			p.run("cordon run sh -c 'cat n; sleep 60' | less")
 			p.see(`^23\n`)
-			for range 5 { // none of them is taken for the task's
+			for range 5 { // the launcher passes each of them to the task
 				p.keys("Space")
 			}
 			p.see(`^138\n`)
@@ -239,7 +239,7 @@ func TestTerminalPrograms(t *testing.T) {
 			pause()
 			p.keys("C-c")
 			p.see(`\^C\nIN\$$`)
-			for range 3 { // a shell answers, and is not ended
+			for range 3 { // a shell answers, and does not end
 				p.keys("C-c")
 				time.Sleep(200 * time.Millisecond)
 			}
@@ -315,10 +315,10 @@ func TestTerminalPrograms(t *testing.T) {
 			p.sane()
 		}},
 		{"no terminal of its own", "ps", func(p *pane) {
-			long := strconv.Itoa(1e7 + os.Getpid()) // seconds: others on the machine may run this test, too
+			long := strconv.Itoa(1e7 + os.Getpid()) // seconds; others may run this test too
 			p.run("cordon run --tty inherit sh -c 'sleep " + long + "; true'")
 			pause()
-			p.keys("C-z") // stops what the task has started, too
+			p.keys("C-z") // also stops the processes that the task has started
 			p.see(`Stopped`)
 			p.run("ps axo stat=,args= | grep -c '^T.*[s]leep " + long + "'")
 			p.see(`^3$`) // the launcher, sh and sleep
@@ -326,7 +326,7 @@ func TestTerminalPrograms(t *testing.T) {
 			pause()
 			p.keys("C-c")
 			p.sane()
-			p.run("sleep 1000 | cordon run sh -c 'cat; true'") // the terminal is that of stdout alone
+			p.run("sleep 1000 | cordon run sh -c 'cat; true'") // only stdout is a terminal
 			pause()
 			p.keys("C-z")
 			p.see(`Stopped`)

@@ -14,21 +14,21 @@ import (
 	"testing"
 )
 
-// denied is something that a profile does not allow. The test shows that it fails, asks cordon why about it, and shows
-// that it works with the suggested flags.
+// denied is an operation that a profile does not allow. The test shows that the operation fails, asks `cordon why`
+// about it, and shows that it succeeds with the suggested flags.
 type denied struct {
-	flags  string // of cordon run and cordon why, split at spaces
-	script string // for sh; or for perl, where it begins with "perl "
+	flags  string // for cordon run and cordon why, separated by spaces
+	script string // for sh; for perl, if it begins with "perl "
 	ask    string
 	layer  string
-	fails  string // a word of the error; "" for any
+	fails  string // a word of the error; "" means any error
 	fixed  bool   // the flags of the answer make the script succeed
 }
 
-// The numbers are amd64's. $H is a home, $W the working directory, which both belong to the caller; $P a process of the
-// host, $T a port where somebody listens on it, $A an abstract socket.
+// The call numbers are for amd64. $H is a home and $W the working directory; both belong to the caller. $P is a process
+// of the host, $T a port where a process of the host listens, and $A an abstract socket.
 var denials = []denied{
-	// Mounts: what is not shown.
+	// Mounts: files that are not shown.
 	{"", "cat $H/notes", "open:$H/notes", "mount", "No such file", true},
 	{"", "ls $H/project", "open:$H/project", "mount", "No such file", true},
 	{"-p mini", "cat /etc/hostname", "open:/etc/hostname", "mount", "No such file", true},
@@ -39,7 +39,7 @@ var denials = []denied{
 	{"", "echo x >>data", "open:data:w", "mount", "Read-only", true},
 	{"", "echo x >new", "open:new:w", "mount", "Read-only", true},
 	{"", "mkdir sub/new", "open:sub/new:w", "mount", "Read-only", true},
-	{"-p build", "echo x >$W.beside/file", "open:$W.beside/file:w", "mount", "", false}, // absent in build: another directory of /var/tmp
+	{"-p build", "echo x >$W.beside/file", "open:$W.beside/file:w", "mount", "", false}, // build shows another /var/tmp
 	{"--ro $H/project", "echo x >$H/project/file", "open:$H/project/file:w", "mount", "Read-only", true},
 	{"", "h=$(cat /proc/sys/kernel/hostname); echo $h >/proc/sys/kernel/hostname", "open:/proc/sys/kernel/hostname:w", "mount", "", false},
 	{"--mount {bind:$W,mode:rw,noexec:true}", "$W/script", "open:$W/script:x", "mount", "ermission denied", false},
@@ -103,8 +103,8 @@ var denials = []denied{
 // emptyRoot is the beginning of a profile whose root has the system's programs and little else.
 const emptyRoot = "version: 1\nextends: [base]\nroot: {empty: true}\nmounts: [{bind: /usr}, {symlink: /bin, to: usr/bin}, {symlink: /lib, to: usr/lib}, {symlink: /lib64, to: usr/lib64}, {dir: /etc}, {dir: /var}, {proc: /proc}, {dev: /dev}]\nenv: {keep: [PATH]}\nmissing: [landlock]\n"
 
-// whyProfiles has the profiles under which the denials of this test happen, by the word that names them in a denial's
-// flags.
+// whyProfiles contains the profiles under which the denials of this test happen. A denial's flags contain a profile's
+// key.
 var whyProfiles = map[string]string{
 	"mini":       emptyRoot + "syscalls: {allow: ['@system-service']}\n",
 	"narrow":     emptyRoot + "syscalls: {allow: ['@basic-io', '@file-system', '@default', '@process', '@signal', '@io-event', execve, fcntl, prctl, ioctl, sysinfo, getrandom, getuid, getgid, geteuid, getegid]}\n",
@@ -112,10 +112,10 @@ var whyProfiles = map[string]string{
 	"loaderless": "version: 1\nextends: [base]\nroot: {empty: true}\nmounts: [{bind: /usr/bin}]\nsyscalls: {allow: ['@system-service']}\nmissing: [landlock]\n",
 }
 
-// scene has what the denials need: a home and a working directory of the caller, and listeners on the host.
+// scene has what the denials need: the caller's home and working directory, and listeners on the host.
 type scene struct {
 	dir, work, home string
-	root            string // a root file system; "" for the host's
+	root            string // a root file system; "" means the host's root
 	vars            map[string]string
 }
 
@@ -179,7 +179,7 @@ func (s *scene) cordon(t *testing.T, verb []string, d *denied, more []string, ab
 	return s.run(t, slices.Concat([]string{filepath.Join(base, "bin/cordon")}, verb, s.flags(d), more, about)...)
 }
 
-// TestWhyIsRight asks cordon why about denials of every layer.
+// TestWhyIsRight asks `cordon why` about denials of every layer.
 func TestWhyIsRight(t *testing.T) {
 	if len(denials) < 40 {
 		t.Fatalf("%d denials", len(denials))
@@ -225,7 +225,8 @@ func TestWhyIsRight(t *testing.T) {
 	}
 }
 
-// TestWhySetuid checks that cordon why says what no_new_privs takes away from a program that runs all the same.
+// TestWhySetuid checks that `cordon why` says what no_new_privs takes away from a set-user-ID program. The program runs
+// nevertheless.
 func TestWhySetuid(t *testing.T) {
 	c := exec.Command(filepath.Join(base, "bin/cordon"), "why", "exec:/usr/bin/su")
 	c.Dir = "/var/tmp"
@@ -283,7 +284,7 @@ func reset(t *testing.T, work string) {
 	}
 }
 
-// listeners listen on the host: at a port, at an abstract name, and at a socket in the home.
+// listeners makes listeners on the host: at a port, at an abstract name, and at a socket in the home.
 func listeners(t *testing.T, home string) (port, name string) {
 	name = "cordon-e2e-" + strconv.Itoa(os.Getpid())
 	tcp, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -301,7 +302,7 @@ func listeners(t *testing.T, home string) (port, name string) {
 	if err := os.Chmod(filepath.Join(home, "sock"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	go func() { // whoever reads finds the end
+	go func() { // a reader finds the end
 		for {
 			c, err := tcp.Accept()
 			if err != nil {

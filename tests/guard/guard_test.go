@@ -14,7 +14,7 @@ import (
 	"cordon/tests/scratch"
 )
 
-// TestMain makes the test's program the guard.
+// TestMain runs the guard if the test's program is started as the guard.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == inside || os.Args[1] == "sh") {
 		main()
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestGuard: however a command ends, its processes, directories and mounts end with it.
+// TestGuard checks that a command's processes, directories and mounts end with the command, however it ends.
 func TestGuard(t *testing.T) {
 	const leave = `
 mkdir /var/tmp/cordon-$CORDON_TEST_RUN-x "$TMPDIR/y"
@@ -33,7 +33,7 @@ echo $CORDON_TEST_RUN
 `
 	for _, tt := range []struct {
 		name, then string
-		signal     unix.Signal // 0 for none
+		signal     unix.Signal // 0 means no signal
 		code       int
 	}{
 		{"it ends", "sleep 1; exit 3", 0, 3},
@@ -68,7 +68,7 @@ echo $CORDON_TEST_RUN
 			if tt.signal != 0 {
 				_ = c.Process.Signal(tt.signal)
 			}
-			_ = c.Wait() // the exit code says it
+			_ = c.Wait() // the exit code says how it ended
 			if got := c.ProcessState.ExitCode(); got != tt.code {
 				t.Errorf("exit code %d, not %d", got, tt.code)
 			}

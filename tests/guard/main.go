@@ -1,8 +1,8 @@
-// Command guard runs a command, such as go test, and leaves nothing of it behind. When the command has ended, or the
-// guard is told to end (Ctrl-C, SIGTERM, the end of make), the guard ends every process that the command has started,
-// even those in other sessions, and removes their temporary files. If root runs the guard, the command has its own
-// mount namespace, so that its mounts end with it, and its own state directory. The guard is a separate process,
-// because a test's own cleanup does not run when a signal ends the test's program.
+// Command guard runs a command, such as go test, and leaves nothing of the command behind. When the command has ended,
+// or somebody tells the guard to end (Ctrl-C, SIGTERM, the end of make), the guard ends every process that the command
+// has started, even processes in other sessions, and removes their temporary files. If root runs the guard, the command
+// has its own mount namespace, so that its mounts end with it, and its own state directory. The guard is a separate
+// process, because a test's own cleanup does not run when a signal ends the test's program.
 package main
 
 import (
@@ -60,7 +60,7 @@ func enter(args []string) error {
 	return unix.Exec(path, args, os.Environ())
 }
 
-// watch runs the command, and returns its exit code after nothing of it is left.
+// watch runs the command, and returns its exit code when nothing of the command is left.
 func watch(args []string) (int, error) {
 	told := make(chan os.Signal, 4)
 	signal.Notify(told, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
@@ -82,8 +82,8 @@ func watch(args []string) (int, error) {
 	if err := os.Chmod(tmp, 0o777|os.ModeSticky); err != nil { // tests also run as other users
 		return 1, err
 	}
-	// A guard may run below another one, which has set both. A second value in the list would not count: Go programs
-	// take the first, and shells the last.
+	// A guard may run below another guard, which has set both variables. A second value in the list would be ignored by
+	// some programs: Go programs use the first value, and shells the last.
 	for name, value := range map[string]string{"TMPDIR": tmp, scratch.Var: run} {
 		if err := os.Setenv(name, value); err != nil {
 			return 1, err
@@ -132,7 +132,7 @@ func start(args []string) (int, error) {
 	return p.Pid, nil
 }
 
-// reap waits for every child, including orphans, and sends the status of the command when it has ended.
+// reap waits for every child, including orphans. When the command has ended, it sends the command's status.
 func reap(command int, ended chan<- unix.WaitStatus) {
 	for {
 		var status unix.WaitStatus
@@ -216,6 +216,6 @@ func clean(run, tmp string, madeState bool) {
 		}
 	}
 	if madeState && os.Getuid() == 0 {
-		_ = os.Remove(stateDir) // this fails if somebody else uses it
+		_ = os.Remove(stateDir) // this fails if another program uses it
 	}
 }

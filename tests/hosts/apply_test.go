@@ -1,6 +1,6 @@
 package hosts
 
-// A copy of this program takes something away from itself, and then becomes the command.
+// This file lets a copy of this program take away some of its own rights, and then become the command.
 
 import (
 	"errors"
@@ -13,10 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// applyVar holds what is taken away: one restriction a line, a word and its argument.
+// applyVar is the variable that holds the restrictions: one on each line, a word and its argument.
 const applyVar = "CORDON_HOSTS_APPLY"
 
-// applied are the restrictions by name. Each changes the calling thread, which is about to execute the command.
+// applied maps the name of a restriction to its function. Each changes the calling thread, which then executes the
+// command.
 var applied = map[string]func(arg string) error{
 	"proc":     func(arg string) error { return unix.Mount("proc", "/proc", "proc", 0, arg) },
 	"gone":     func(arg string) error { return unix.Unmount(arg, unix.MNT_DETACH) },
@@ -73,7 +74,8 @@ func mask(path string) error {
 	return unix.Mount("/dev/null", path, "", unix.MS_BIND, "")
 }
 
-// without enters a root that has everything but one name. Its argument is a directory to build it in, and the name.
+// without changes to a root that has everything except one name. Its argument is a directory for this root, and the
+// name.
 func without(arg string) error {
 	dir, name, _ := strings.Cut(arg, " ")
 	entries, err := os.ReadDir("/")
@@ -122,7 +124,7 @@ var capabilities = map[string]uintptr{"SYS_PTRACE": unix.CAP_SYS_PTRACE, "SETFCA
 	"NET_BIND_SERVICE": unix.CAP_NET_BIND_SERVICE, "SYS_CHROOT": unix.CAP_SYS_CHROOT, "MKNOD": unix.CAP_MKNOD,
 	"AUDIT_WRITE": unix.CAP_AUDIT_WRITE, "NET_RAW": unix.CAP_NET_RAW}
 
-// drop takes capabilities from the bounding set: execve(2) gives root the rest.
+// drop removes capabilities from the bounding set. execve(2) then gives root only the rest.
 func drop(names string) error {
 	for name := range strings.FieldsSeq(names) {
 		number, ok := capabilities[name]
@@ -136,7 +138,7 @@ func drop(names string) error {
 	return nil
 }
 
-// keep takes all other capabilities.
+// keep removes all capabilities except those with these names.
 func keep(names string) error {
 	kept := map[uintptr]bool{}
 	for name := range strings.FieldsSeq(names) {
@@ -155,7 +157,7 @@ func keep(names string) error {
 	return nil
 }
 
-// become takes another id, and with it no capability.
+// become switches to another id, which has no capabilities.
 func become(arg string) error {
 	id, err := strconv.Atoi(arg)
 	if err != nil {

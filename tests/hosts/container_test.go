@@ -1,6 +1,6 @@
 package hosts
 
-// Containers: a bundle for runc(8) and crun(1), with what Docker and kubernetes put into it.
+// This file makes containers: a bundle for runc(8) and crun(1), with the settings that Docker and kubernetes use.
 
 import (
 	"encoding/json"
@@ -8,23 +8,23 @@ import (
 	"path/filepath"
 )
 
-// dockerCaps are the capabilities of a container's root by default: Docker's daemon, oci/caps/defaults.go.
+// dockerCaps lists the capabilities that a container's root has by default: Docker's daemon, oci/caps/defaults.go.
 const dockerCaps = "CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE SYS_CHROOT MKNOD AUDIT_WRITE NET_RAW SETFCAP"
 
 type object = map[string]any
 
-// bundle is what is special about a container.
+// bundle describes how a container differs from an ordinary one.
 type bundle struct {
 	caps     []string
-	unmasked bool     // systempaths=unconfined
-	bare     bool     // no /dev, /proc, /run
-	filter   string   // by name
-	nested   bool     // the container has a user namespace of its own
-	args     []string // what it runs
+	unmasked bool     // like systempaths=unconfined
+	bare     bool     // without /dev, /proc and /run
+	filter   string   // the name of a filter
+	nested   bool     // the container has its own user namespace
+	args     []string // the command that it runs
 	uid      int
 }
 
-// write makes the bundle's directory: config.json beside a root file system.
+// write fills the bundle's directory: config.json and a root file system.
 func (b *bundle) write(dir, rootfs string) error {
 	caps := make([]string, len(b.caps))
 	for i, name := range b.caps {
@@ -71,7 +71,8 @@ func (b *bundle) write(dir, rootfs string) error {
 	return os.WriteFile(filepath.Join(dir, "config.json"), text, 0o644)
 }
 
-// rules are a filter in the form of a bundle: with one rule for each bit of the flags.
+// rules returns a filter in the form that a bundle has. If a call is denied for some flags, it makes one rule for each
+// flag.
 func rules(list []denied) (out []object) {
 	for _, d := range list {
 		rule := object{"names": []string{d.name}, "action": "SCMP_ACT_ERRNO", "errnoRet": int(d.errno)}

@@ -1,6 +1,6 @@
 package hosts
 
-// Seccomp filters such as container runtimes and service managers install them.
+// This file has seccomp filters like those that container runtimes and service managers install.
 
 import (
 	"errors"
@@ -9,12 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespaceFlags are the flags of clone(2) that make namespaces, as Docker's filter names them.
+// namespaceFlags has the flags of clone(2) that make namespaces, as Docker's filter lists them.
 const namespaceFlags = 0x7E020000
 
-// filters are what each denies: calls by number, and the errno.
+// filters maps the name of a filter to what it denies: calls by number, each with the errno.
 var filters = map[string][]denied{
-	// Docker's and podman's for a container without CAP_SYS_ADMIN: clone with namespaces, and everything that mounts.
+	// This is the filter of Docker and podman for a container without CAP_SYS_ADMIN. It denies clone with flags for
+	// namespaces, and every call that mounts.
 	"docker": {
 		{name: "clone3", nr: unix.SYS_CLONE3, errno: unix.ENOSYS},
 		{name: "clone", nr: unix.SYS_CLONE, flags: namespaceFlags, errno: unix.EPERM},
@@ -43,11 +44,11 @@ var filters = map[string][]denied{
 type denied struct {
 	name  string
 	nr    uint32
-	flags uint32 // only where the first argument has one of these
+	flags uint32 // if not 0, only calls whose first argument has one of these flags
 	errno unix.Errno
 }
 
-// deny installs a filter. It takes no_new_privs, or CAP_SYS_ADMIN.
+// deny installs a filter. This needs no_new_privs or CAP_SYS_ADMIN.
 func deny(name string) error {
 	list, ok := filters[name]
 	if !ok {

@@ -17,7 +17,7 @@ import (
 	"cordon/tests/scratch"
 )
 
-// The ordinary user that root becomes; no entry in /etc/passwd is needed.
+// ordinary is the ordinary user as whom root also starts the sandboxes. It needs no entry in /etc/passwd.
 const ordinary = 65532
 
 func TestMain(m *testing.M) {
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// site is where the sandboxes are started: directories that the ordinary user can reach.
+// site describes the place in which the sandboxes are started: directories that the ordinary user can reach.
 type site struct{ base, cordon, rootfs string }
 
 func newSite(t *testing.T) *site {
@@ -70,7 +70,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// endPause ends the process that rootless podman leaves behind to hold its namespaces.
+// endPause ends the process that rootless podman leaves behind to keep its namespaces alive.
 func endPause(dir string) {
 	files, _ := filepath.Glob(dir + "/home*/libpod/tmp/pause.pid")
 	for _, name := range files {
@@ -81,7 +81,7 @@ func endPause(dir string) {
 	}
 }
 
-// start tries a row as a user.
+// start starts a sandbox on the host of a row as a user.
 func (s *site) start(h *host, uid int) (text string, code int) {
 	fill := strings.NewReplacer("BASE", s.base, "ROOT", s.rootfs)
 	args := []string{s.cordon}
@@ -173,13 +173,13 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// outerNest matches what a sandbox lacks that others can be nested in.
+// outerNest matches the lines about what an outer sandbox lacks that has nest (other sandboxes can be made in it).
 var outerNest = regexp.MustCompile("(?m)^cordon: missing: [a-z]+: nest: .*\n")
 
-// differs says in what a start is not what its row expects.
+// differs says how the result of a start differs from what its row expects.
 func differs(want, text string, code int) string {
 	word, cause, _ := strings.Cut(want, " ")
-	text = outerNest.ReplaceAllString(text, "") // said by the sandbox around the one that is judged
+	text = outerNest.ReplaceAllString(text, "") // the outer sandbox has printed these lines
 	missing, way := has(text, "missing"), has(text, "way on")
 	switch {
 	case word == "refused" && code != 125:
@@ -204,7 +204,7 @@ func differs(want, text string, code int) string {
 	return ""
 }
 
-// causeLine reports whether one line of error names a layer and the cause.
+// causeLine reports whether one error line names a layer and the cause.
 func causeLine(text, cause string) bool {
 	for line := range strings.Lines(text) {
 		if after, ok := strings.CutPrefix(line, "cordon: error: "); ok && strings.Contains(after, cause) {
@@ -217,7 +217,7 @@ func causeLine(text, cause string) bool {
 
 func has(text, kind string) bool { return strings.Contains(text, "cordon: "+kind+": ") }
 
-// told is what was said, without what was enforced.
+// told returns what cordon has printed, without the enforced layers.
 func told(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -228,7 +228,7 @@ func told(text string) string {
 	return b.String()
 }
 
-// TestAppArmor parses the profile that is packaged. Parsers before 4.0 do not know the rule that it is for.
+// TestAppArmor parses the packaged AppArmor profile. Parsers before 4.0 do not know the rule that the profile needs.
 func TestAppArmor(t *testing.T) {
 	const file = "../../packaging/apparmor/cordon"
 	text, err := os.ReadFile(file)
@@ -258,7 +258,7 @@ func TestAppArmor(t *testing.T) {
 	}
 }
 
-// The document is the table: `make hosts` tries every host and then writes it.
+// document is the page with the table. `make hosts` tries every host, and then writes the page.
 const document = "../../docs/hosts.md"
 
 // TestDocument compares the document with the rows.
@@ -284,7 +284,7 @@ func table() string {
 	return b.String()
 }
 
-// shown is a cell as the document has it.
+// shown returns a cell in the form that the document has.
 func shown(cell string) string {
 	word, cause, _ := strings.Cut(cell, " ")
 	switch word {

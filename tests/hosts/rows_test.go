@@ -2,7 +2,7 @@ package hosts
 
 import "strings"
 
-// host is a row of the table. What a start comes to is a word, and a text that is in what cordon says:
+// host is a row of the table. The expected result of a start is a word, and a text that cordon must print:
 //
 //	full            it starts, and nothing is missing
 //	way TEXT        it starts, nothing is missing, and a way on is named
@@ -11,13 +11,13 @@ import "strings"
 //	unable TEXT     exit 126, for the program alone, and a hint with the text
 type host struct {
 	name       string
-	apply      string   // restrictions, one a line
-	own        bool     // in a user namespace of its own, with every id of this one mapped
-	before     []string // a program that starts cordon; BASE and ROOT are replaced
+	apply      string   // restrictions, one on each line
+	own        bool     // in a separate user namespace that maps every id of this one
+	before     []string // a program that starts cordon, in which BASE and ROOT are replaced
 	container  *bundle
-	args       []string // instead of "run -v -p default -- true"
-	need       string   // a program
-	root, user string   // "": not tried as this one
+	args       []string // replaces "run -v -p default -- true"
+	need       string   // a program that the row needs
+	root, user string   // the expected results; "" means that it is not tried as this user
 }
 
 const (
@@ -55,7 +55,7 @@ func hosts() []host {
 		if strings.HasPrefix(placed[i].name, "unshare") {
 			placed[i].root = unmapped
 		}
-		if placed[i].container != nil { // the bundle's /tmp is not writable for a user
+		if placed[i].container != nil { // a user cannot write the bundle's /tmp
 			placed[i].user = ""
 		}
 	}

@@ -1,4 +1,4 @@
-// Package library runs the examples of the library in a module of its own, as its users have one.
+// Package library runs the examples of the library in a separate module, because users of the library have one.
 package library
 
 import (
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestOtherModule runs the tests of the module in user/, which knows this one by a replace line. Nothing is fetched: all that
-// it needs this module needs too.
+// TestOtherModule runs the tests of the module in user/, which finds this module by a replace line. Nothing is fetched,
+// because that module needs no other modules than this one.
 func TestOtherModule(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip(err)

@@ -23,12 +23,12 @@ import (
 	libseccomp "github.com/seccomp/libseccomp-golang"
 )
 
-// The same JSON is imported by us, and given to libseccomp as runc does it.
+// These tests import a JSON file, and give the same file to libseccomp in the way of runc.
 
 var kernel = convert.Kernel{Major: 6, Minor: 18}
 
-// included is the part of Docker's template that holds for a target, in the form of the runtime specification; it is
-// written from the template's documentation, apart from package convert.
+// included returns the part of Docker's template that applies to a target, in the form of the runtime specification. It
+// is written from the template's documentation, independently of package convert.
 func included(tpl *seccomp.Seccomp, arch string, foreign []specs.Arch, caps []string) specs.LinuxSeccomp {
 	out := tpl.LinuxSeccomp
 	out.Architectures, out.Syscalls = foreign, nil
@@ -62,7 +62,7 @@ func scmpAction(t testing.TB, a specs.LinuxSeccompAction, ret *uint) libseccomp.
 		return libseccomp.ActAllow
 	case specs.ActErrno:
 		return libseccomp.ActErrno.SetReturnCode(code)
-	case specs.ActTrace, specs.ActNotify: // nobody traces or listens here
+	case specs.ActTrace, specs.ActNotify: // there is no tracer and no listener
 		return libseccomp.ActErrno.SetReturnCode(38)
 	case specs.ActKill, specs.ActKillThread:
 		return libseccomp.ActKillThread
@@ -83,8 +83,8 @@ var compareOps = map[specs.LinuxSeccompOperator]libseccomp.ScmpCompareOp{
 	specs.OpMaskedEqual: libseccomp.CompareMaskedEqual,
 }
 
-// asRunc builds the filter: entries with the default's action and unknown names are skipped, equal arguments in one entry
-// make a rule each. missing are the names that libseccomp does not know.
+// asRunc builds the filter. Like runc, it skips entries with the default's action and unknown names, and makes one rule
+// for each of several equal arguments in an entry. missing contains the names that libseccomp does not know.
 func asRunc(t testing.TB, s specs.LinuxSeccomp, native filter.Arch, foreign []filter.Arch) (f *libseccomp.ScmpFilter, missing []string) {
 	deflt := scmpAction(t, s.DefaultAction, s.DefaultErrnoRet)
 	f, err := libseccomp.NewFilter(deflt)
@@ -107,7 +107,8 @@ func asRunc(t testing.TB, s specs.LinuxSeccomp, native filter.Arch, foreign []fi
 				missing = append(missing, name)
 				continue
 			}
-			// On x86 it refuses a second rule for a call that socketcall can make, too; elsewhere the first holds.
+			// On x86, libseccomp refuses a second rule for a call that socketcall can also make; elsewhere the first
+			// rule counts.
 			if err := addRules(f, nr, act, c.Args); err != nil && !errors.Is(err, syscall.EEXIST) {
 				t.Fatalf("libseccomp: %s %+v: %v", name, c.Args, err)
 			}
@@ -141,7 +142,7 @@ func addRules(f *libseccomp.ScmpFilter, nr libseccomp.ScmpSyscall, act libseccom
 	return errors.Join(all...)
 }
 
-// imported is our program of a file.
+// imported returns our program for a file.
 func imported(t testing.TB, data []byte, native filter.Arch, caps []string) (*filter.Program, *convert.Result) {
 	res, err := convert.Import("profile.json", data, convert.Target{Arch: native, Kernel: kernel, Caps: caps}, convert.ImportOptions{})
 	if err != nil {
@@ -157,7 +158,7 @@ func imported(t testing.TB, data []byte, native filter.Arch, caps []string) (*fi
 	return prog, res
 }
 
-// same runs both programs on every number of every ABI. It returns the differences that are meant.
+// same runs both programs on every number of every ABI. It returns the intended differences.
 func same(t *testing.T, g *rand.Rand, s specs.LinuxSeccomp, p *filter.Program, theirs []filter.Insn, native filter.Arch, foreign []filter.Arch, missing []string) map[string]int {
 	t.Helper()
 	deflt := filter.ActionOf(scmpRet(t, s))
@@ -211,8 +212,8 @@ func same(t *testing.T, g *rand.Rand, s specs.LinuxSeccomp, p *filter.Program, t
 	return gaps
 }
 
-// alone is what libseccomp makes of the entries of one call: libseccomp 2.5.4 shares instructions between calls, now and
-// then with another word in the accumulator than they expect.
+// alone returns libseccomp's decision if it gets only the entries of one call. libseccomp 2.5.4 shares instructions
+// between calls, and sometimes the accumulator then holds another word than they expect.
 func alone(t testing.TB, s specs.LinuxSeccomp, call string, d *filter.Data, native filter.Arch, foreign []filter.Arch) filter.Action {
 	f, _ := asRunc(t, only(s, call), native, foreign)
 	defer f.Release()
@@ -241,7 +242,7 @@ func gapOf(abi filter.Arch, call string, missing []string) string {
 	return ""
 }
 
-// argsFor are boundary and random values; where libseccomp compares 32 bits they have no more.
+// argsFor returns boundary values and random values. If libseccomp compares 32 bits, the values have no more.
 func argsFor(g *rand.Rand, s specs.LinuxSeccomp, abi filter.Arch) (a [6]uint64) {
 	edges := []uint64{0, 1, 1 << 31, 1<<32 - 1, 1 << 32, 1<<63 - 1, 1<<64 - 1}
 	for _, c := range s.Syscalls {
@@ -265,7 +266,7 @@ func text(s specs.LinuxSeccomp) []byte {
 	return b
 }
 
-// targets are our architectures as Docker's template has them.
+// targets lists our architectures by the names in Docker's template.
 var targets = []struct {
 	native  filter.Arch
 	name    string
@@ -277,7 +278,7 @@ var targets = []struct {
 	{filter.RISCV64, "riscv64", nil, []specs.Arch{specs.ArchRISCV64}},
 }
 
-// TestImportDocker holds Docker's current default, imported, against libseccomp's filter of it, for several sets of
+// TestImportDocker compares the import of Docker's current default with libseccomp's filter of it, for several sets of
 // capabilities.
 func TestImportDocker(t *testing.T) {
 	for _, x := range targets {
@@ -307,7 +308,7 @@ func TestImportDocker(t *testing.T) {
 	}
 }
 
-// foreigners compares other architectures: we end the process, libseccomp the thread.
+// foreigners compares other architectures. For them our filter kills the process, and libseccomp's the thread.
 func foreigners(t *testing.T, p *filter.Program, theirs []filter.Insn, native filter.Arch, foreign []filter.Arch) {
 	t.Helper()
 	for _, abi := range []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64, filter.I386, filter.ARM} {
@@ -321,15 +322,15 @@ func foreigners(t *testing.T, p *filter.Program, theirs []filter.Insn, native fi
 	}
 }
 
-// randomSeccomp is a file of the forms that libseccomp decides as documented; see lists.
+// randomSeccomp returns a random file with only those forms that libseccomp decides as documented; see lists.
 func randomSeccomp(g *rand.Rand, x int) specs.LinuxSeccomp {
 	acts := []specs.LinuxSeccompAction{specs.ActAllow, specs.ActErrno, specs.ActKill, specs.ActKillProcess, specs.ActTrap, specs.ActLog, specs.ActTrace, specs.ActNotify}
 	s := specs.LinuxSeccomp{Architectures: targets[x].spec, DefaultAction: acts[g.IntN(len(acts)-2)]}
 	if s.DefaultAction == specs.ActErrno && g.IntN(2) == 0 {
 		s.DefaultErrnoRet = errnoRet(g)
 	}
-	// Of names that the native architecture lacks libseccomp 2.5.4 sometimes drops the check together with the load of the
-	// number, on which the checks after it rely.
+	// If the native architecture lacks a name, libseccomp 2.5.4 sometimes drops its check together with the load of the
+	// number, on which later checks rely.
 	calls := slices.DeleteFunc(filter.Calls(), func(n string) bool { _, has := filter.Number(targets[x].native, n); return !has })
 	used := map[string]bool{"socketcall": true, "ipc": true}
 	for range 1 + g.IntN(12) {
@@ -347,7 +348,7 @@ func randomSeccomp(g *rand.Rand, x int) specs.LinuxSeccomp {
 		for range n {
 			name := calls[g.IntN(len(calls))]
 			if (len(e.Args) > 0 || multiplexed(name)) && used[name] {
-				continue // two conditions of one call may overlap
+				continue // two conditions of one call could overlap
 			}
 			used[name] = true
 			e.Names = append(e.Names, name)
@@ -356,7 +357,7 @@ func randomSeccomp(g *rand.Rand, x int) specs.LinuxSeccomp {
 			s.Syscalls = append(s.Syscalls, e)
 		}
 	}
-	if name := calls[g.IntN(len(calls))]; !used[name] && !multiplexed(name) { // several actions for one call
+	if name := calls[g.IntN(len(calls))]; !used[name] && !multiplexed(name) { // one call may have several actions
 		arg := uint(g.IntN(6))
 		for v := range uint64(2 + g.IntN(4)) {
 			e := specs.LinuxSyscall{Names: []string{name}, Action: acts[g.IntN(len(acts))]}
@@ -367,7 +368,7 @@ func randomSeccomp(g *rand.Rand, x int) specs.LinuxSeccomp {
 	return s
 }
 
-// multiplexed reports whether socketcall or ipc does the call, too: libseccomp refuses a second rule for it on x86.
+// multiplexed reports whether socketcall or ipc can also make the call. On x86 libseccomp refuses a second rule for it.
 func multiplexed(name string) bool {
 	return slices.Contains(strings.Fields(`socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown
 		setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg semop semget semctl semtimedop msgsnd msgrcv msgget msgctl shmat shmdt
@@ -427,7 +428,7 @@ func holdImport(t *testing.T, g *rand.Rand, s specs.LinuxSeccomp, x int, gaps ma
 	}
 }
 
-// TestExported gives what we export to libseccomp, and holds its filter against the one of the profile.
+// TestExported gives an exported profile to libseccomp, and compares its filter with the filter of the profile.
 func TestExported(t *testing.T) {
 	for seed := range uint64(60) {
 		g := rand.New(rand.NewPCG(seed, 13))
@@ -477,7 +478,7 @@ func TestExported(t *testing.T) {
 	}
 }
 
-// exact reports whether the listing has nothing to say of a call.
+// exact reports whether the notes say nothing about a call.
 func exact(res *convert.Result, call string) bool {
 	return !slices.ContainsFunc(res.Notes, func(n convert.Note) bool {
 		return n.Class != convert.Exact && (n.Rule == call || strings.HasPrefix(n.Rule, call+":"))
@@ -512,7 +513,7 @@ func FuzzImportReference(f *testing.F) {
 	})
 }
 
-// of are the rules for a call.
+// of returns the rules for a call, as text.
 func of(r rules, call string) (s string) {
 	for _, x := range r.rules {
 		if x.call == call {
@@ -524,7 +525,7 @@ func of(r rules, call string) (s string) {
 
 func entriesOf(s specs.LinuxSeccomp, call string) []byte { return text(only(s, call)) }
 
-// only has the entries of one call.
+// only returns the entries for one call.
 func only(s specs.LinuxSeccomp, call string) specs.LinuxSeccomp {
 	s.Syscalls = slices.DeleteFunc(slices.Clone(s.Syscalls), func(c specs.LinuxSyscall) bool { return !slices.Contains(c.Names, call) })
 	for i := range s.Syscalls {

@@ -15,7 +15,7 @@ import (
 
 var eperm = filter.Action{Kind: filter.Errno, Errno: 1}
 
-// docker is Docker's current default profile for a container without added capabilities.
+// docker returns the rules of Docker's current default profile for a container without added capabilities.
 func docker(t testing.TB) rules {
 	p, err := seccomp.GetDefaultProfile(&specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}})
 	must(t, err)
@@ -72,7 +72,7 @@ func comparisons(t testing.TB, args []specs.LinuxSeccompArg) (all []compare) {
 	return all
 }
 
-// service is what our default profile is like.
+// service returns rules similar to those of our default profile.
 func service() rules {
 	r := rules{native: filter.AMD64, deflt: eperm, allow: filter.Members("@system-service")}
 	r.rules = []rule{
@@ -104,7 +104,7 @@ func TestService(t *testing.T) {
 	}
 }
 
-// TestContainerGroup keeps @container equal to what Docker allows without conditions.
+// TestContainerGroup checks that @container contains exactly what Docker allows without conditions.
 func TestContainerGroup(t *testing.T) {
 	for _, n := range docker(t).allow {
 		if !contains(filter.Members("@container"), n) {
@@ -122,7 +122,7 @@ func contains(names []string, name string) bool {
 	return false
 }
 
-// random makes rules that both languages can express; libseccomp takes one comparison of each argument in a list.
+// random returns rules that both languages can express. In a list libseccomp accepts one comparison of each argument.
 func random(g *rand.Rand) rules {
 	natives := []rules{{native: filter.AMD64}, {native: filter.AMD64, foreign: []filter.Arch{filter.I386, filter.X32}},
 		{native: filter.ARM64}, {native: filter.ARM64, foreign: []filter.Arch{filter.ARM}}, {native: filter.RISCV64}}
@@ -150,9 +150,9 @@ func random(g *rand.Rand) rules {
 	return r
 }
 
-// lists are of the two forms that libseccomp 2.5 decides as documented: one list, or several of one equality each on one
-// argument. Where longer lists begin with the same argument it does not come back to the second when the first fails
-// in a later comparison (TestOverlap).
+// lists returns comparisons in the two forms that libseccomp 2.5 decides as documented: one list, or several lists that
+// each have one equality of the same argument. If longer lists begin with the same argument, and the first list fails
+// in a later comparison, libseccomp does not try the second (TestOverlap).
 func lists(g *rand.Rand, narrow bool) (any [][]compare) {
 	if g.IntN(2) == 0 {
 		return [][]compare{list(g, narrow)}
@@ -168,7 +168,7 @@ func lists(g *rand.Rand, narrow bool) (any [][]compare) {
 	return any
 }
 
-// TestOverlap shows that what lists avoids is libseccomp's mistake and not ours.
+// TestOverlap shows that libseccomp, and not our compiler, is wrong about the forms that lists avoids.
 func TestOverlap(t *testing.T) {
 	r := rules{native: filter.AMD64, deflt: eperm, rules: []rule{{call: "kill", any: [][]compare{
 		{{arg: 0, op: "<", value: 100}, {arg: 1, op: "==", value: 1}},
@@ -202,7 +202,7 @@ func list(g *rand.Rand, narrow bool) (all []compare) {
 				c.mask, c.value = 1, 1
 			}
 		}
-		// Comparisons that no value or every value satisfies are where libseccomp and arithmetic part.
+		// For comparisons that no value or every value satisfies, libseccomp differs from arithmetic.
 		if c.op == "<" && c.value == 0 || c.op == ">=" && c.value == 0 {
 			c.value = 1
 		}

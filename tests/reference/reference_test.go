@@ -16,10 +16,10 @@ import (
 	libseccomp "github.com/seccomp/libseccomp-golang"
 )
 
-// arches are ours and libseccomp's names for the same ABIs.
+// arches maps our names of ABIs to libseccomp's.
 var arches = reference.Arches
 
-// compare is one comparison of a bare register, in both languages: (arg & mask) op value.
+// compare is one comparison of a plain register, in both languages: (arg & mask) op value.
 type compare struct {
 	arg         uint
 	op          string
@@ -50,7 +50,7 @@ func (c compare) condition(t testing.TB) libseccomp.ScmpCondition {
 	return cond
 }
 
-// rule allows a call where one of several lists of comparisons holds throughout; without any, it has an action.
+// rule allows a call if all comparisons of one of its lists are true. Without lists it has an action.
 type rule struct {
 	call   string
 	any    [][]compare
@@ -69,7 +69,7 @@ func (r rule) expr() string {
 	return strings.Join(or, " || ")
 }
 
-// rules is a filter that both can express.
+// rules is a filter that both compilers can express.
 type rules struct {
 	native  filter.Arch
 	foreign []filter.Arch
@@ -78,7 +78,7 @@ type rules struct {
 	rules   []rule
 }
 
-// spec is the filter for our compiler. libseccomp has no action for unknown numbers but the default.
+// spec returns the filter for our compiler. For unknown numbers, libseccomp has only the default action.
 func (r rules) spec() filter.Spec {
 	s := filter.Spec{Default: r.deflt, Unknown: r.deflt, Foreign: r.foreign}
 	for _, n := range r.allow {
@@ -102,7 +102,7 @@ func action(a filter.Action) libseccomp.ScmpAction {
 	return x
 }
 
-// build gives the rules to libseccomp; missing are the calls whose names it does not know.
+// build gives the rules to libseccomp. missing contains the calls whose names libseccomp does not know.
 func (r rules) build(t testing.TB, optimize int) (f *libseccomp.ScmpFilter, missing []string) {
 	f, err := reference.NewFilter(r.deflt, r.native, optimize)
 	must(t, err)
@@ -153,14 +153,14 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// export is libseccomp's program for a filter.
+// export returns libseccomp's program for a filter.
 func export(t testing.TB, f *libseccomp.ScmpFilter) []filter.Insn {
 	insns, err := reference.Export(f)
 	must(t, err)
 	return insns
 }
 
-// differs reports that a difference is one that is meant, and which.
+// differs returns the reason if a difference is intended, otherwise "".
 func (r rules) differs(arch filter.Arch, nr uint32, call string, missing []string) string {
 	switch {
 	case slices.Contains(missing, call):
@@ -180,7 +180,7 @@ func (r rules) differs(arch filter.Arch, nr uint32, call string, missing []strin
 	return ""
 }
 
-// variant reports whether call gets the rules of another call, with our compiler only.
+// variant reports whether call gets the rules of another call in our compiler, but not in libseccomp.
 func (r rules) variant(call string) bool {
 	spec := r.spec()
 	for _, x := range r.rules {
@@ -191,7 +191,7 @@ func (r rules) variant(call string) bool {
 	return slices.Contains(filter.Extended(spec), call)
 }
 
-// hold compares the two programs; it returns the differences that are meant, each with how many calls it is about.
+// hold compares the two programs. It returns the intended differences, each with the number of calls.
 func (r rules) hold(t *testing.T, g *rand.Rand, optimize int) map[string]int {
 	t.Helper()
 	p, err := filter.Compile(r.spec(), r.native)
@@ -244,13 +244,14 @@ func (r rules) one(t *testing.T, g *rand.Rand, p *filter.Program, theirs []filte
 	t.Fatalf("%s on %s (%d), arguments %#x: %v, libseccomp %v; rules %q, default %v", call, abi, nr, d.Args, a, b, of, r.deflt)
 }
 
-// strange compares what no table has: other architectures, x32's numbers where they are not allowed, far numbers.
+// strange compares calls that no table has: those of other architectures, x32's numbers if x32 is not allowed, and very
+// large numbers.
 func (r rules) strange(t *testing.T, p *filter.Program, theirs []filter.Insn) {
 	t.Helper()
 	for _, abi := range []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64, filter.I386, filter.ARM} {
 		for _, nr := range []uint32{0, 1, 59, 511, 2000, 0x3fffffff, 0x40000000, 0x40000001, 0x40000200, 0x7fffffff, 0x80000000, 0xbfffffff, 0xc0000000, 0xfffffffe, 0xffffffff} {
 			if nr < 1024 && (abi == r.native || slices.Contains(r.foreign, abi)) {
-				continue // compared by name
+				continue // these are compared by name
 			}
 			if nr >= filter.X32Bit && nr < filter.X32Bit+1024 && slices.Contains(r.foreign, filter.X32) {
 				continue
@@ -263,8 +264,8 @@ func (r rules) strange(t *testing.T, p *filter.Program, theirs []filter.Insn) {
 	}
 }
 
-// args are random and boundary values. x32's registers have 64 bits and the kernel reads all of them for most calls;
-// libseccomp compares 32, so only values within these are compared there, as on the 32-bit ABIs.
+// args returns random values and boundary values. On x32, registers have 64 bits, and the kernel reads all of them for
+// most calls. libseccomp compares 32 bits, so there the values have only 32 bits, as on the 32-bit ABIs.
 func (r rules) args(g *rand.Rand, abi filter.Arch) (a [6]uint64) {
 	edges := []uint64{0, 1, 1 << 31, 1<<32 - 1, 1 << 32, 1<<32 + 1, 1<<63 - 1, 1 << 63, 1<<64 - 1}
 	for _, x := range r.rules {

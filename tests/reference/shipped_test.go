@@ -15,10 +15,10 @@ import (
 	"cordon/profiles"
 )
 
-// natives have filters of their own.
+// natives lists the architectures for which filters are made.
 var natives = []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64}
 
-// ranBeside are what a kernel for native can run besides.
+// ranBeside returns the architectures that a kernel for native can also run.
 func ranBeside(native filter.Arch) []filter.Arch {
 	switch native {
 	case filter.AMD64:
@@ -29,7 +29,8 @@ func ranBeside(native filter.Arch) []filter.Arch {
 	return nil
 }
 
-// TestShipped compares every shipped profile's filter on every architecture, alone and with all foreign ones.
+// TestShipped compares the filter of every shipped profile on every architecture, alone and with all foreign
+// architectures.
 func TestShipped(t *testing.T) {
 	search := profiles.Search{}
 	gaps := map[string]bool{}
@@ -65,8 +66,8 @@ func TestShipped(t *testing.T) {
 	}
 }
 
-// TestNotVacuous: a rule that is read differently is found. The Spec that libseccomp gets is changed behind Compare's
-// back by comparing the program of one Spec with the decisions of another.
+// TestNotVacuous checks that Compare finds a rule that the two sides read differently. For this purpose it compares the
+// program of one Spec with the decisions of another.
 func TestNotVacuous(t *testing.T) {
 	spec := filter.Spec{Allow: []filter.Item{{Name: "read"}}, Rules: []filter.Rule{{Call: "socket", Expr: "family == AF_UNIX"}}}
 	wrong := spec
@@ -127,7 +128,7 @@ func (g maker) expr(call string, depth int) string {
 	return g.term(call) + " " + g.of("==", "!=", "<", "<=", ">", ">=") + " " + g.value()
 }
 
-// valid is an expression that is one on every ABI.
+// valid returns an expression that is valid on every ABI.
 func (g maker) valid(call string, spec filter.Spec, native filter.Arch) string {
 	for range 200 {
 		e := g.expr(call, g.IntN(3))
@@ -183,7 +184,7 @@ func holdRandom(t *testing.T, seed uint64) *reference.Report {
 	return r
 }
 
-// TestRandomSpecs compares random rule sets in our whole language.
+// TestRandomSpecs compares random rules in our whole language.
 func TestRandomSpecs(t *testing.T) {
 	n := uint64(120)
 	if testing.Short() {

@@ -10,10 +10,10 @@ import (
 	libseccomp "github.com/seccomp/libseccomp-golang"
 )
 
-// otherNames are calls that libseccomp knows under one number and our tables under another, on purpose.
+// otherNames lists calls that libseccomp and our tables have under different numbers on purpose.
 var otherNames = map[string]string{}
 
-// TestNumbers compares the tables: a name that both know has one number.
+// TestNumbers compares the tables: a name that both know must have the same number.
 func TestNumbers(t *testing.T) {
 	compared, unknown := 0, map[filter.Arch]int{}
 	for arch, theirs := range arches {

@@ -1,5 +1,5 @@
-// Package scratch makes the directories that tests need outside of the directory for temporary files. Their names let
-// the guard of a test run find them, so that it can remove what a stopped run has left behind.
+// Package scratch makes the directories that tests need outside of the directory for temporary files. The guard of a
+// test run finds them by their names, so that it can remove what a stopped run has left behind.
 package scratch
 
 import (

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// traces are what sandboxes may leave behind on a machine.
+// traces lists what sandboxes may leave behind on a machine.
 type traces struct {
 	mounts, cgroups, files []string
 	ptys, fds              int
 }
 
-// look lists the current traces. Of the machine's mounts and cgroups it lists only those that contain the name
-// cordon, because others come and go.
+// look lists the current traces. Of the machine's mounts and cgroups it lists only those that contain the name cordon,
+// because other programs make and remove mounts and cgroups too.
 func look(dir string) (t traces, err error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -55,13 +55,13 @@ const recordsOfRoot = "/var/lib/cordon"
 // in bytes. The launcher merges the text of the records when it is longer than 512 KiB. The lines of runs that begin
 // and end meanwhile are added to that.
 var kept = map[string]int64{
-	"run/cordon/last.json":     64 << 10,  // the last run that failed, for `cordon why`
-	"run/cordon/told.json":     64 << 10,  // what was told within a day
-	".local/state/cordon/lock": 0,         // only its bytes are locked: nothing is written there
+	"run/cordon/last.json":     64 << 10,  // the last failed run, for `cordon why`
+	"run/cordon/told.json":     64 << 10,  // the lines that runs have printed within a day
+	".local/state/cordon/lock": 0,         // empty: the launcher only locks its bytes
 	".local/state/cordon/runs": 576 << 10, // which directories sandboxes could write, and when
 }
 
-// files returns the files below a directory that are not kept on purpose, or are larger than permitted.
+// files returns the files below a directory that are not in kept, or are larger than permitted.
 func files(dir string) []string {
 	return walk(dir, func(path string, d fs.DirEntry) bool {
 		name := strings.TrimPrefix(path, dir+"/")
@@ -88,7 +88,7 @@ func walk(root string, wanted func(string, fs.DirEntry) bool) (found []string) {
 	return found
 }
 
-// left returns the traces that were not there before, after the kernel has had time to clean up.
+// left returns the traces that did not exist before, after the kernel has had time to clean up.
 func (t traces) left(dir string) (list []string) {
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		now, err := look(dir)

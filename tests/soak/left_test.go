@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestLeft takes the records of the launcher for what they are, and nothing else beside them, nor a record that grows.
+// TestLeft checks that the launcher's records are not reported as traces, unless they grow, and that other files beside
+// them are reported.
 func TestLeft(t *testing.T) {
 	for _, c := range []struct {
 		name  string

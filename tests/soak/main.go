@@ -1,6 +1,6 @@
-// Command soak launches thousands of sandboxes and looks for what they leave behind. It launches them in a row, many
-// at a time, hundreds alive at once with limits, and it kills launchers at random moments. `make soak` runs it;
-// docs/performance.md contains the figures. It runs only on Linux and needs /proc.
+// Command soak launches thousands of sandboxes and looks for what they leave behind. It launches them one after the
+// other, many at a time, and hundreds alive at once with limits. It also kills launchers at random moments. `make soak`
+// runs it; docs/performance.md contains the figures. It runs only on Linux and needs /proc.
 //
 // If root starts it, it does everything as root and, in a copy of itself, as an ordinary user.
 package main
@@ -20,9 +20,9 @@ import (
 	"cordon/tests/scratch"
 )
 
-// size says how much of each to do.
+// size says how many launches each part makes.
 type size struct {
-	row   int // launches in a row
+	row   int // launches one after the other
 	many  int // launches, width at a time
 	width int
 	alive int // sandboxes alive at once
@@ -34,7 +34,7 @@ var (
 	short = size{row: 300, many: 300, width: 16, alive: 40, kills: 100}
 )
 
-// nobody is the ordinary user if root runs soak.
+// nobody is the ordinary user as whom root also runs soak.
 const nobody = 65534
 
 // slow is the longest time that a launch may take on an idle machine.
@@ -188,7 +188,7 @@ func (s *soak) inARow() {
 		times = append(times, took)
 		switch {
 		case took <= slow:
-		case stalled > took/4: // other programs had the processors
+		case stalled > took/4: // other programs used the processors
 			excused++
 		default:
 			s.fault("a launch took %v on an idle machine", took)

@@ -152,7 +152,7 @@ func environment() error {
 		unix.Sethostname([]byte("vm")),
 		loopback(),
 		unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: 1 << 20}),
-		write("/sys/block/vda/queue/scheduler", "bfq"), // for io.weight
+		write("/sys/block/vda/queue/scheduler", "bfq"), // needed for io.weight
 		swap(),
 	)
 }
@@ -186,7 +186,7 @@ func loopback() error {
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo)
 }
 
-// The ordinary user, and the range of ids that this user may map.
+// This is the ordinary user, and the range of ids that this user may map.
 const (
 	userName = "vm"
 	userID   = 12345
@@ -269,8 +269,8 @@ func pace() float64 {
 	return min(max(1, float64(time.Since(begun))/programs/float64(usualPace)), mostSlowed)
 }
 
-// do runs one job in its own session and cgroup, and kills what is left in the cgroup at the end. If the job takes too
-// long, do also kills its process group. Plain jobs, and jobs of systemd's, have no cgroup of their own.
+// do runs one job in its own session and cgroup, and at the end kills what is left in the cgroup. If the job takes too
+// long, do also kills its process group. Plain jobs, and jobs that systemd runs, have no cgroup of their own.
 func (g guestRun) do(j job) (code int, err error) {
 	if g.orders.Systemd {
 		j = throughSystemd(j)
@@ -295,13 +295,13 @@ func (g guestRun) do(j job) (code int, err error) {
 		if j.Test {
 			tests.copy(g.out, r)
 		} else {
-			_, _ = io.Copy(g.out, r) // it ends with an error if the pipe is closed
+			_, _ = io.Copy(g.out, r) // an error means that the pipe is closed
 		}
 		close(copied)
 	}()
 	defer func() {
 		w.Close()
-		timer := time.AfterFunc(2*time.Second, func() { r.Close() }) // another process may still hold it
+		timer := time.AfterFunc(2*time.Second, func() { r.Close() }) // another process may still hold it open
 		<-copied
 		timer.Stop()
 		r.Close()

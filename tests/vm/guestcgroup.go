@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tree is similar to systemd's: a session of root's, and a subtree that belongs to the ordinary user, in which
-// only the leaves contain processes.
+// The tree is similar to systemd's. It has a session of root's, and a subtree that belongs to the ordinary user. In the
+// subtree only the leaves contain processes.
 //
 //	/session        root's processes
 //	/user           delegated to the user
@@ -22,7 +22,7 @@ const (
 	userTree   = cgroupRoot + "/user"
 )
 
-// controllers are the controllers that a sandbox's limits can use. None may be missing.
+// controllers lists the controllers that a sandbox's limits can use. None may be missing.
 var controllers = []string{"cpu", "cpuset", "io", "memory", "pids", "hugetlb"}
 
 func cgroups() error {
@@ -82,7 +82,8 @@ func newSession(user bool) (*os.File, error) {
 	return os.Open(dir)
 }
 
-// endSession kills all that is left of a job. This includes sandboxes, which may be beside the session.
+// endSession kills everything that is left of a job. That includes sandboxes, whose cgroups may be beside the
+// session's.
 func endSession(dir string) {
 	for _, d := range []string{dir, filepath.Dir(dir)} {
 		if d == cgroupRoot {

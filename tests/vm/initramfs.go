@@ -15,7 +15,7 @@ import (
 //go:embed initramfs.sh
 var initramfsTest []byte
 
-// modules are the kernel modules that the machine needs. They are loaded in this order, dependencies first.
+// modules lists the kernel modules that the machine needs, in the order of loading, dependencies first.
 var modules = []string{"virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "overlay", "zram", "bfq", "loop"}
 
 // cpio writes an archive in newc format (Documentation/driver-api/early-userspace/buffer-format.rst).

@@ -28,7 +28,7 @@ const (
 // slower is how many times slower the emulation is than a real machine. Tests wait that much longer.
 const slower = 30
 
-// mostSlowed limits how many times longer everything may take if others use the host too.
+// mostSlowed limits how many times longer everything may take if other programs use the host too.
 const mostSlowed = 4
 
 // stretched returns the job for a machine that is by times slower than usual.
@@ -44,10 +44,10 @@ func (j job) stretched(by float64) job {
 	return j
 }
 
-// orders tell init what to do. The initramfs contains them.
+// orders says what init must do. The initramfs contains the orders.
 type orders struct {
 	Jobs    []job
-	Quiet   bool // one job: print only its output
+	Quiet   bool // there is one job: print only its output
 	Systemd bool // init becomes systemd
 }
 

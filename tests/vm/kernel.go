@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// suites are Debian's kernels. Each is the cloud image of one suite: the newest one when it is first fetched.
+// suites lists Debian's kernels. Each is the cloud image of one suite, in its newest version when it is first fetched.
 var suites = []struct{ kernel, suite string }{
 	{"6.1", "bookworm"},
 	{"6.12", "bookworm-backports"},
@@ -24,8 +24,8 @@ const (
 
 // A kernel is an unpacked kernel package. Nothing of it is installed.
 type kernel struct {
-	name    string // 6.12
-	dir     string // holds boot and lib/modules
+	name    string // the name, such as 6.12
+	dir     string // the directory with boot and lib/modules
 	release string // the release that uname -r prints
 }
 
@@ -50,7 +50,7 @@ func getKernel(name string) (kernel, error) {
 	}
 	k := kernel{name: name, dir: filepath.Join(cache, name)}
 	if _, err := os.Stat(k.dir); errors.Is(err, os.ErrNotExist) {
-		if err := fetch(name, k.dir); err != nil && !errors.Is(err, os.ErrExist) { // another process was faster
+		if err := fetch(name, k.dir); err != nil && !errors.Is(err, os.ErrExist) { // then another process was faster
 			return kernel{}, fmt.Errorf("kernel %s: %w", name, err)
 		}
 	}

@@ -23,20 +23,20 @@ const (
 	checkoutSize = "4G" // sparse
 )
 
-// A machine is one boot of a virtual machine.
+// A machine describes one boot of a virtual machine.
 type machine struct {
 	kernel   kernel
-	root     string // image of the root file system
+	root     string // the image of the root file system
 	checkout string
 	orders   orders
-	files    map[string]string // name in the initramfs -> file here
+	files    map[string]string // maps a name in the initramfs to a file here
 	timeout  time.Duration
 	out      io.Writer
 }
 
 // run boots the machine, waits until it ends, and leaves no process and no file.
 func (m machine) run(ctx context.Context) (outcome, error) {
-	runtime.LockOSThread() // the parent-death signals are tied to this thread
+	runtime.LockOSThread() // the parent-death signals depend on this thread
 	defer runtime.UnlockOSThread()
 	dir, err := scratch.Dir("/var/tmp", "vm")
 	if err != nil {
@@ -50,7 +50,7 @@ func (m machine) run(ctx context.Context) (outcome, error) {
 	defer cancel()
 	var stderr strings.Builder
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", m.args(dir)...)
-	cmd.Stdout, cmd.Stderr = struct{ io.Writer }{m.out}, &stderr // a pipe: opening it again does not truncate
+	cmd.Stdout, cmd.Stderr = struct{ io.Writer }{m.out}, &stderr // a pipe, because opening it again does not truncate
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)                // for the disks' snapshots
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	err = cmd.Run()
@@ -128,7 +128,7 @@ func (m machine) args(dir string) []string {
 		processors = "1"
 	}
 	const cmdline = "console=ttyS0 no_timer_check panic=-1 oops=panic quiet loglevel=4 hugepages=16"
-	disk := func(image string) string { // writes are thrown away
+	disk := func(image string) string { // the disk forgets what is written
 		return "if=virtio,format=raw,snapshot=on,cache=unsafe,discard=unmap,file=" + image
 	}
 	return []string{

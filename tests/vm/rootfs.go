@@ -14,8 +14,8 @@ import (
 	"syscall"
 )
 
-// The machine's root file system is made from this machine's packages: those that the tests' programs need, with all
-// their dependencies. Nothing is downloaded. A package that is not installed here is missing in the machine.
+// packages lists the packages from which the machine's root file system is made: those that the tests' programs need.
+// All their dependencies are added. Nothing is downloaded, so the machine lacks a package that is not installed here.
 var packages = []string{
 	"base-files", "base-passwd", "bash", "bubblewrap", "busybox-static", "ca-certificates", "coreutils", "curl", "dash", "dbus",
 	"dbus-user-session", "debianutils", "diffutils", "findutils", "gcc", "git", "grep", "gzip", "hostname", "iproute2", "kmod", "less", "libpam-systemd",
@@ -24,7 +24,7 @@ var packages = []string{
 	"xz-utils",
 }
 
-// besides are files that belong to no package.
+// besides lists files that belong to no package.
 var besides = []string{
 	"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/etc/group", "/etc/ld.so.cache",
 	"/etc/nsswitch.conf", "/etc/pam.d", "/etc/passwd", "/etc/ssl/certs", "/usr/local/go/VERSION", "/usr/local/go/bin",
@@ -86,7 +86,7 @@ func rootImage() (string, error) {
 	return image, os.Rename(work+"/root.ext4", image)
 }
 
-// closure returns the packages with all packages that they depend on, as far as these are installed.
+// closure returns the packages and all packages on which they depend, as far as these are installed.
 func closure() ([]string, error) {
 	list, err := output("", "dpkg-query", "-W", "-f", "${db:Status-Abbrev}\t${Package}\t${Provides}\t${Pre-Depends},${Depends}\n")
 	if err != nil {

@@ -28,7 +28,7 @@ var suite = []test{
 	{"attacks", "tests/attacks", "^TestMatrix$", "", 25 * time.Minute},
 }
 
-// manyLaunches are tests of sandbox and of child that launch hundreds of times, to find rare faults. On an emulated
+// manyLaunches matches tests of sandbox and of child that launch hundreds of times, to find rare faults. On an emulated
 // machine they take an hour, and they do not depend on the kernel's version.
 const manyLaunches = "^(TestConcurrent|TestFaults|TestSignalDuringLaunch|TestKilledDuringLaunch|TestMany|TestExecRace)"
 
@@ -43,7 +43,7 @@ type suiteOptions struct {
 
 // A boot is one of the suite's machines.
 type boot struct {
-	what string // what it is, besides the kernel
+	what string // a description, without the kernel
 	orders
 }
 
@@ -154,7 +154,7 @@ func (o suiteOptions) jobs(checkout string) ([]job, error) {
 	return jobs, nil
 }
 
-// testEnv makes every missing feature a failure.
+// testEnv has variables that make every missing feature a failure.
 var testEnv = []string{"CORDON_BIN=/cordon/bin/cordon", "CI=true", "CORDON_CI=1", "CORDON_SLOW=" + slowHere}
 
 func buildTest(checkout, binary, dir string) error {
@@ -167,7 +167,7 @@ func buildTest(checkout, binary, dir string) error {
 	return nil
 }
 
-// plainFiles are the files in the initramfs, which is the root of plain jobs.
+// plainFiles returns the files for the initramfs, which is the root of plain jobs.
 func plainFiles(checkout string) map[string]string {
 	return map[string]string{"bin/cordon": checkout + "/bin/cordon", "bin/busybox": "/usr/bin/busybox"}
 }

@@ -1,8 +1,8 @@
 package main
 
-// This file runs a machine with systemd. The initramfs prepares the root file system as it does without systemd, and
-// then becomes systemd. This program is then one of systemd's services (agentMain), which runs the jobs and switches
-// the machine off.
+// This file runs a machine with systemd. The initramfs prepares the root file system in the same way as without
+// systemd, and then becomes systemd. One of systemd's services is this program (agentMain). It runs the jobs and
+// switches the machine off.
 
 import (
 	_ "embed"
@@ -26,7 +26,8 @@ const (
 	manager  = "/lib/systemd/systemd"
 )
 
-// service starts after what a user's session needs: PAM, logind, D-Bus. target is the target that systemd boots.
+// service starts after everything that a user's session needs: PAM, logind, D-Bus. target is the target that systemd
+// boots.
 const (
 	service = "[Unit]\nDescription=the suite\nWants=dbus.socket systemd-logind.service systemd-user-sessions.service\n" +
 		"After=dbus.socket systemd-logind.service systemd-user-sessions.service\n" +
@@ -34,7 +35,7 @@ const (
 	target = "[Unit]\nDescription=the suite\nWants=vm.service\nRequires=basic.target\nAfter=basic.target\n"
 )
 
-// masked are units that are not needed here and would take minutes.
+// masked lists units that are not needed here and would take minutes.
 var masked = []string{"systemd-binfmt.service", "systemd-firstboot.service", "systemd-hwdb-update.service", "systemd-journal-catalog-update.service",
 	"systemd-machine-id-commit.service", "systemd-modules-load.service", "systemd-pcrphase-sysinit.service", "systemd-pcrphase.service",
 	"systemd-repart.service", "systemd-timesyncd.service", "systemd-update-done.service", "ldconfig.service", "proc-sys-fs-binfmt_misc.automount"}

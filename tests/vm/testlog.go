@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// foreseen are the tests that may be skipped, and the reasons. Any other skip is a failure, because the machine has
-// what a test needs. A script that is skipped because there are no cgroups is not among them.
+// foreseen maps the tests that may be skipped to the reasons. Any other skip is a failure, because the machine has what
+// each test needs. Scripts that need cgroups may not be skipped.
 var foreseen = map[string]string{
 	"TestScriptsAsUser":           "the user has a job",
 	"TestScripts/programs-go":     "-test.short: it compiles the standard library",
@@ -36,12 +36,12 @@ var foreseen = map[string]string{
 // test, and lines that belong to no test.
 type testLog struct {
 	Passed, Failed, Skipped int
-	Unforeseen              []string // tests that were skipped but should not have been
+	Unforeseen              []string // tests that were skipped without a foreseen reason
 }
 
 // copy reads a log to its end and writes the shortened log.
 func (l *testLog) copy(w io.Writer, r io.Reader) {
-	said := map[string][]string{} // by running test
+	said := map[string][]string{} // the output of each running test
 	current := ""
 	lines := bufio.NewReader(r)
 	for {
@@ -53,7 +53,7 @@ func (l *testLog) copy(w io.Writer, r io.Reader) {
 			break
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(said)) { // the log ended before these tests did
+	for _, name := range slices.Sorted(maps.Keys(said)) { // these tests did not end before the log did
 		fmt.Fprintf(w, "unfinished: %s\n%s", name, strings.Join(said[name], ""))
 	}
 }

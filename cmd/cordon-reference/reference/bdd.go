@@ -13,13 +13,13 @@ const (
 // inner is a node that branches on one bit. The bits are tested in a fixed order: register 0 before register 1, the
 // highest bit first. So two paths that separate at a register are disjoint there.
 type inner struct {
-	bit    int16 // 64*register + 63-position; for a terminal, the constant terminal
+	bit    int16 // the constant terminal if this node is a terminal; otherwise 64*register + 63-position
 	lo, hi node
 }
 
 const terminal = 1 << 14
 
-// maxNodes bounds the number of nodes of all diagrams in one comparison.
+// maxNodes bounds how many nodes all diagrams of one comparison may have together.
 const maxNodes = 1 << 18
 
 // diagrams holds reduced, ordered binary decision diagrams, in which equal functions are equal nodes.

@@ -13,12 +13,12 @@ import (
 	libseccomp "github.com/seccomp/libseccomp-golang"
 )
 
-// Limits for one comparison.
+// Limits of one comparison.
 const (
 	numbers    = 1024 // call numbers that are compared for each ABI: 0 to 1023
-	maxPaths   = 2000 // paths of a diagram that libseccomp gets as rules
-	maxSamples = 400  // paths at whose edges the two programs are compared
-	randoms    = 300  // random register values that are tried for each call with rules
+	maxPaths   = 2000 // how many paths of a diagram libseccomp gets as rules, at most
+	maxSamples = 400  // at how many paths' edges the two programs are compared, at most
+	randoms    = 300  // how many random register values are tried for each call that has rules
 )
 
 // Compare gives the rules of a Spec to libseccomp and compares both filters. It runs both on every number of every ABI
@@ -63,7 +63,7 @@ type comparison struct {
 	ours   *filter.Program
 	theirs []filter.Insn
 	random *rand.Rand
-	left   map[string]string // why libseccomp did not get the rules of a call, by ABI and call
+	left   map[string]string // maps an ABI and a call to the reason why libseccomp did not get the call's rules
 	made   map[string]*decision
 }
 
@@ -150,15 +150,15 @@ func (c *comparison) fill(f *libseccomp.ScmpFilter, abi filter.Arch) error {
 	return nil
 }
 
-// shared reports whether socketcall or ipc can do the work of this call on this ABI. libseccomp then applies the call's
-// rules to socketcall or ipc too, but without their conditions.
+// shared reports whether socketcall or ipc can do the work of this call on this ABI. If so, libseccomp also applies the
+// call's rules to socketcall or ipc, but without the conditions of these rules.
 func shared(abi filter.Arch, call string) bool {
 	return abi == filter.I386 && slices.ContainsFunc([]string{"socketcall", "ipc"}, func(m string) bool {
 		return slices.Contains(filter.Multiplexes(m), call)
 	})
 }
 
-// several reports whether a call can have more than one action besides the default.
+// several reports whether a call can have two or more different actions besides the default.
 func (c *comparison) several(d *decision) bool {
 	var seen []filter.Action
 	d.paths(d.root, func(_ *cube, t node) bool {
@@ -246,8 +246,8 @@ func (c *comparison) word(near []uint32) uint32 {
 	return near[c.random.IntN(len(near))] + uint32(c.random.IntN(3)) - 1
 }
 
-// fits changes register values to those that libseccomp compares. On x32 libseccomp compares 32 bits, although the
-// kernel reads 64 bits for most calls.
+// fits returns the register values as libseccomp compares them. On x32 libseccomp compares 32 bits, although the kernel
+// reads 64 bits for most calls.
 func (c *comparison) fits(abi filter.Arch, args [6]uint64) *[6]uint64 {
 	if abi == filter.X32 {
 		for i := range args {
@@ -290,8 +290,8 @@ func (c *comparison) gap(abi filter.Arch, call string, theirs filter.Action) str
 	return ""
 }
 
-// unknown compares the decisions on a number that our table lacks. For such numbers libseccomp can only use the
-// default.
+// unknown compares the decisions on a number that our table of calls lacks. For such numbers libseccomp can only use
+// the default.
 func (c *comparison) unknown(abi filter.Arch, nr uint32) {
 	c.Compared++
 	data := filter.Data{Nr: int32(nr), Arch: abi.Audit()}
@@ -341,7 +341,7 @@ func (c *comparison) differ(abi filter.Arch, nr uint32, call string, args *[6]ui
 		Ours: ours.String(), Theirs: theirs.String(), Right: right.String(), From: strings.Join(from, ", ")})
 }
 
-// note adds a call to a gap, and adds the gap if it is new.
+// note adds a call to the gap that what describes. If the report has no such gap yet, note adds it.
 func (r *Report) note(what, call string) {
 	i := slices.IndexFunc(r.Gaps, func(g Gap) bool { return g.What == what })
 	if i < 0 {

@@ -4,8 +4,8 @@ package reference
 
 import "cordon/policy/filter"
 
-// compared collects the values with which a program compares each word of the registers, on all ways through it for one
-// call. words[2i] is for the low half of register i, words[2i+1] for the high half.
+// compared collects the values with which a program compares each word of the registers. It follows all paths through
+// the program for one call. words[2i] is for the low half of register i, words[2i+1] for the high half.
 func compared(insns []filter.Insn, d filter.Data, words *[12][]uint32) {
 	const (
 		load  = 0x20 // BPF_LD|BPF_W|BPF_ABS
@@ -18,7 +18,7 @@ func compared(insns []filter.Insn, d filter.Data, words *[12][]uint32) {
 	type state struct{ pc, word int }
 	seen := map[state]bool{}
 	var walk func(pc, word int)
-	walk = func(pc, word int) { // word is the word of the registers in the accumulator; -1 if there is none
+	walk = func(pc, word int) { // word is the index of the word in the accumulator, -1 if it holds no register word
 		for ; pc < len(insns) && !seen[state{pc, word}]; pc++ {
 			seen[state{pc, word}] = true
 			switch in := insns[pc]; {
@@ -39,8 +39,8 @@ func compared(insns []filter.Insn, d filter.Data, words *[12][]uint32) {
 			}
 		}
 	}
-	// Only one way leads to the first load of a register, and the run with all registers zero takes it. So that run
-	// finds the load.
+	// Only one path leads to the first load of a register, and the program takes this path if all registers are zero.
+	// So a run with zero registers finds the load.
 	var path []int
 	filter.Run(insns, &d, &path)
 	for _, pc := range path {

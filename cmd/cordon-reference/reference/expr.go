@@ -15,7 +15,7 @@ import (
 // number is a constant, or a value computed from a register.
 type number struct {
 	v      *big.Int // the value, if it is a constant
-	bits   []node   // otherwise the bits, the lowest first, as many as the ABI has
+	bits   []node   // if it is not a constant, its bits, the lowest first, as many as the ABI has
 	width  int      // the width of the type that the kernel declares
 	signed bool
 }

@@ -9,7 +9,7 @@ import (
 	"cordon/policy/filter"
 )
 
-// edgeWords are values at which conditions change.
+// edgeWords are values at which the result of a condition is likely to change.
 var edgeWords = []uint64{0, 1, 2, 7, 9, 16, 0x80, 0xff, 0x1000, 0x5412, 0x7fff, 0xffff, 1<<31 - 1, 1 << 31, 1<<32 - 1, 1 << 32, 1<<32 + 1, 1<<63 - 1, 1 << 63, 1<<64 - 1, 0x10000000, 1000}
 
 func randomArgs(g *rand.Rand) (a [6]uint64) {
@@ -22,8 +22,8 @@ func randomArgs(g *rand.Rand) (a [6]uint64) {
 	return a
 }
 
-// TestConditions: the diagram of a condition decides as the compiled program does. They have the tables in common and
-// nothing else.
+// TestConditions checks that the diagram of a condition decides as the compiled program does. The two share nothing but
+// the tables.
 func TestConditions(t *testing.T) {
 	g := rand.New(rand.NewPCG(4, 4))
 	for _, c := range []struct{ call, expr string }{
@@ -98,7 +98,8 @@ func TestNotConditions(t *testing.T) {
 	}
 }
 
-// TestPaths: they are disjoint, cover everything, and lead where evaluation leads.
+// TestPaths checks that the paths of a diagram are disjoint, cover all values, and lead to the terminal that eval
+// finds.
 func TestPaths(t *testing.T) {
 	g := rand.New(rand.NewPCG(5, 5))
 	d := newDiagrams(maxTerminals)
@@ -126,9 +127,9 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// TestTooLarge: a condition without a small diagram is said to be so, and ends.
+// TestTooLarge checks that a condition without a small diagram ends with errTooLarge, and does not run on.
 func TestTooLarge(t *testing.T) {
-	// All of reg0 has to be remembered when reg1 is looked at.
+	// At the bits of reg1 the diagram has to remember all bits of reg0, so it is large.
 	expr := "true"
 	for i := range 30 {
 		bit := "0x" + strconv.FormatUint(1<<i, 16)
@@ -142,7 +143,8 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// TestDecide: the order of Spec, against the compiled program, without libseccomp.
+// TestDecide compares decide, which implements the documentation of Spec, with the compiled program. It needs no
+// libseccomp.
 func TestDecide(t *testing.T) {
 	s := filter.Spec{
 		Allow: []filter.Item{{Name: "@system-service"}, {Name: "socketcall"}}, Deny: []filter.Item{{Name: "@keyring"}, {Name: "setuid"}},

@@ -9,7 +9,7 @@ import (
 // firstAction is the terminal node for the first action of a decision.
 const firstAction = 2
 
-// maxTerminals is more than a filter has actions.
+// maxTerminals is larger than the number of actions in any filter.
 const maxTerminals = 64
 
 // decision is the action for one call on one ABI, as a function of the registers.
@@ -149,7 +149,7 @@ func (p *policy) rule(d *decision, r *filter.Rule, abi filter.Arch, call string)
 	if other.Kind == filter.Unset {
 		other = p.denied
 	}
-	if abi == filter.I386 && (call == "mmap" || call == "select") { // its arguments are in memory
+	if abi == filter.I386 && (call == "mmap" || call == "select") { // its arguments are in memory, not in registers
 		return d.terminal(other), false, nil
 	}
 	reader := &reader{diagrams: d.diagrams, call: call, abi: abi}

@@ -11,7 +11,7 @@ type Numbered struct {
 	Call uint16
 }
 
-// Pair relates a call to another that does its work.
+// Pair relates a call to another call that does its work.
 type Pair struct{ Call, Other uint16 }
 
 // CallSet has one bit for each call.

@@ -1,4 +1,4 @@
-// Package gen writes what is generated from the language and the shipped profiles. It runs under go generate and in
+// Package gen generates files from the profile language and the shipped profiles. It runs under go generate and in
 // tests. It is never linked into the command.
 package gen
 
@@ -31,7 +31,7 @@ func Names(dir string) ([]string, error) {
 	return names, nil
 }
 
-// Own reads a shipped profile as it is written.
+// Own reads a shipped profile as its file has it, without the profiles that it extends.
 func Own(dir, name string) (*policy.Profile, error) {
 	data, err := os.ReadFile(filepath.Join(dir, name+".yaml"))
 	if err != nil {
@@ -40,8 +40,8 @@ func Own(dir, name string) (*policy.Profile, error) {
 	return policy.Parse(Embedded(name), data)
 }
 
-// Effective reads a shipped profile, merges it with what it extends, and checks it. chain names every profile that
-// took part.
+// Effective reads a shipped profile, merges it with the profiles that it extends, and checks the result. chain names
+// all profiles that were merged.
 func Effective(dir, name string) (p *policy.Profile, chain []string, err error) {
 	own, err := Own(dir, name)
 	if err != nil {

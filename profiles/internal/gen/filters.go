@@ -41,7 +41,7 @@ func Filters(dir string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p.Syscalls.Exec == policy.ExecOnce { // each launch has a nonce of its own in the filter
+		if p.Syscalls.Exec == policy.ExecOnce { // each launch puts its own nonce into the filter
 			continue
 		}
 		spec, err := p.Filter()

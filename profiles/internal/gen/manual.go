@@ -8,7 +8,7 @@ import (
 	"cordon/policy/mdoc"
 )
 
-// Manual returns the manual page cordon-profile(5). of names the version that it describes.
+// Manual returns the manual page cordon-profile(5). of is the version of cordon that the page describes.
 func Manual(of string, date time.Time) []byte {
 	p := mdoc.New("cordon-profile", "5", of, date)
 	p.Name("cordon-profile", "the language of cordon's profiles")

@@ -9,7 +9,7 @@ import (
 	"cordon/policy"
 )
 
-// The generated part of the reference stands between these lines.
+// The generated part of the reference is between these two lines.
 const (
 	beginMark = "<!-- keys: generated from the table of keys by go generate ./profiles -->\n"
 	endMark   = "<!-- end of keys -->\n"

@@ -33,7 +33,7 @@ func Schema() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// removable lists the sections with a remove: key.
+// removable lists the sections that have a key remove:.
 var removable = []string{"env", "capabilities", "syscalls", "landlock", "limits"}
 
 func object(keys []policy.Key, section string) *schema {

@@ -3,9 +3,9 @@ package attach
 // This file holds what a launcher keeps of its sandbox, so that another program can join the sandbox later: setns(2),
 // namespaces(7), ioctl_nsfs(2) (NS_GET_NSTYPE, Linux 4.11), landlock_restrict_self(2), pidfd_open(2).
 //
-// Everything is a descriptor that the launcher opened while the task waited before its execve. The launcher does not
-// look up a pid or a path later, because the task may then be another program, or may have moved files. The launcher
-// also keeps Landlock's ruleset, because no process can join a Landlock domain, and rules made later would apply to
+// The launcher keeps descriptors, which it opened while the task waited before its execve. It does not look up a pid or
+// a path later, because the task may then be another program, or may have moved files. The launcher also keeps
+// Landlock's ruleset, because no process can join a Landlock domain. A ruleset that is made later would apply to
 // directories that the task has put in the place of others.
 
 import (
@@ -26,12 +26,12 @@ import (
 )
 
 // Attached describes a running sandbox in which another program can be started: see Cmd.Into. It holds descriptors of
-// the sandbox's namespaces and root, which keep these alive until Close.
+// the sandbox's namespaces and root. They keep the namespaces and the root alive until Close.
 type Attached struct {
 	Caller  int             // the user id that started the sandbox; only this user may join it
 	Profile *policy.Profile // the effective profile
-	Cwd     string          // the caller's working directory, which "." means in the profile
-	Home    string          // the caller's home, which "~" means in the profile
+	Cwd     string          // the caller's working directory, for which "." stands in the profile
+	Home    string          // the caller's home, for which "~" stands in the profile
 	Workdir string          // the task's working directory
 	Env     []string        // the task's environment
 	NewUser bool
@@ -49,10 +49,10 @@ type Attached struct {
 	Groups    string
 	Filters   string // number of the task's seccomp filters, without the profile's own
 	SetGroups string
-	Cgroups   string // the lines of /proc/PID/cgroup in which the task differs from its launcher
+	Cgroups   string // the lines of /proc/PID/cgroup in which the task differs from the launcher
 	Label     string // the label of a security module; "" if there is none
 
-	Files []string // what each descriptor is, in their order: see FileSpace
+	Files []string // for each descriptor what it is, in their order: see FileSpace
 	fds   map[string]int
 }
 
@@ -70,7 +70,7 @@ type ResourceLimit struct {
 	Hard     uint64
 }
 
-// What a descriptor is. internal/compile has the names for the sandbox's cgroups.
+// These names say what a descriptor is. internal/compile has the names for the sandbox's cgroups.
 const (
 	FileSpace   = "ns/"     // a namespace; the kind follows
 	FileRoot    = "root"    // the task's root directory, O_PATH
@@ -101,7 +101,7 @@ func (a *Attached) Open(dir string) error {
 		name := host.Kinds[i].Name
 		id, err := proc.Readlink(dir + "/ns/" + name)
 		if err != nil && name == "time" {
-			continue // this kind does not exist before Linux 5.6
+			continue // kernels before Linux 5.6 lack this kind
 		}
 		if err != nil {
 			return err
@@ -220,7 +220,7 @@ func (a *Attached) Close() {
 }
 
 // Send returns the descriptors for another process, to send with a message by SCM_RIGHTS (unix(7)). The first is a
-// sealed file that holds the remaining data; nobody can change it any more. The other descriptors still belong to a.
+// sealed file that holds the remaining data; nobody can change its content. The other descriptors still belong to a.
 func (a *Attached) Send() ([]int, error) {
 	text := pack(a)
 	file, err := unix.MemfdCreate("attach", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -338,7 +338,7 @@ func (a *Attached) Ended() bool {
 // ErrSandboxEnded reports that no program can be started in the sandbox any more.
 var ErrSandboxEnded = &fail.Error{Op: "exec", Err: errors.New("the sandbox has ended")}
 
-// HasGroup reports whether the sandbox's task has a group. g is the group's number as /proc/PID/status shows it
+// HasGroup reports whether the sandbox's task is in a group. g is the group's number as /proc/PID/status shows it
 // (proc_pid_status(5)).
 func (a *Attached) HasGroup(g string) bool {
 	return slices.Contains(strings.Fields(a.Groups), g) || slices.Contains(strings.Fields(a.GIDs), g)
@@ -393,7 +393,7 @@ func (a *Attached) CheckAround(status []byte, dir string) error {
 	return nil
 }
 
-// Terminal returns the variables that describe the terminal, as far as the sandbox's profile keeps them, for Cmd.Env.
+// Terminal returns those variables that describe the terminal and that the sandbox's profile keeps, for Cmd.Env.
 func (a *Attached) Terminal(getenv func(string) string) (env []string) {
 	for _, name := range terminalVariables {
 		if value := getenv(name); value != "" && a.Profile.Env.Keeps(name) {
@@ -403,6 +403,6 @@ func (a *Attached) Terminal(getenv func(string) string) (env []string) {
 	return env
 }
 
-// terminalVariables describe the terminal that shows a program's output. This is the caller's terminal, not the
-// sandbox's.
+// terminalVariables lists the variables that describe the terminal that shows a program's output. This is the caller's
+// terminal, not the sandbox's.
 var terminalVariables = [...]string{"TERM", "COLORTERM", "NO_COLOR"}

@@ -2,8 +2,8 @@ package attach
 
 // This file encodes values for another process of the same program. encoding/json would take 3 ms to analyse a
 // profile's type before it decodes the first profile, which is half the time of a launch. The encoding contains no
-// names. It begins with a number computed from the names and kinds of all fields, by which both ends check that they
-// have the same type. Numbers are varints; texts and lists begin with their length.
+// names. It begins with a number that is computed from the names and kinds of all fields. By this number both processes
+// check that they have the same type. Numbers are varints; texts and lists begin with their length.
 
 import (
 	"encoding/binary"
@@ -92,7 +92,7 @@ func packValue(b []byte, v reflect.Value) []byte {
 		}
 		return b
 	}
-	panic("sandbox: pack: " + v.Kind().String()) // a new kind of field; TestWire finds it
+	panic("sandbox: pack: " + v.Kind().String()) // a kind of field that pack does not know; TestWire finds it
 }
 
 type unpacker struct {

@@ -8,7 +8,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// wired is a value with something in every field.
+// wired returns an Attached in which every field is set.
 func wired(t testing.TB) *Attached {
 	t.Helper()
 	a := &Attached{}
@@ -16,7 +16,7 @@ func wired(t testing.TB) *Attached {
 	return a
 }
 
-// fillValue sets every field of a value to something, and fails at a kind that pack does not know.
+// fillValue sets every field of a value, and fails at a kind that pack does not know.
 func fillValue(t testing.TB, v reflect.Value, n int) {
 	t.Helper()
 	switch v.Kind() {

@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// Question is what the caches of a run depend on.
+// Question holds everything that the caches of a run depend on.
 type Question struct {
 	Profile *policy.Profile
 	Root    string                                // the directory of all caches on the host, without links
@@ -24,39 +24,39 @@ type Question struct {
 	Exists  func(path string) (there, isDir bool) // whether a path of the host exists
 }
 
-// Set is what the caches of a run come to.
+// Set describes the caches of a run.
 type Set struct {
 	Mode   policy.CacheMode
 	Root   string
 	Dir    string // the project's directory in Root
-	Owner  string // the text that says what Dir is for
+	Owner  string // the text that says to which project and profile Dir belongs
 	Tools  []Tool
 	Mounts []policy.Mount
 	Env    []policy.EnvVar
 	Pos    policy.Pos
-	Seeded []string // the caller's own caches that the task reads
+	Seeded []string // the caller's own caches that the task can read
 }
 
 // Tool is the cache of one tool.
 type Tool struct {
 	Name string
 	Dirs []string // names in the project's directory
-	// Seeds are directories of the caller's, which the launcher copies into Dirs[0] when it makes that directory. It
-	// is nil for a tool that the project does not seem to use.
+	// Seeds are the caller's directories that the launcher copies into Dirs[0] when it makes that directory. It is nil
+	// if the project does not seem to use the tool.
 	Seeds []Seed
 }
 
-// Seed is a directory whose content a cache begins with.
+// Seed is a directory of the caller that becomes the first content of a cache.
 type Seed struct {
 	From string // on the host
 	To   string // in the cache
 }
 
-// maxName is how much of the working directory's name the name of a project's directory holds, in bytes.
+// maxName is how many bytes of the working directory's name are in the name of a project's directory.
 const maxName = 40
 
-// DirName returns the name of the directory for the caches of a project and a profile: the end of the working
-// directory's path, for people, and a hash of both. It has at most 57 bytes.
+// DirName returns the name of the directory for the caches of a project and a profile. It contains the end of the
+// working directory's path, for people, and a hash of the path and the profile. It has at most 57 bytes.
 func DirName(cwd, profile string) string {
 	sum := sha256.Sum256([]byte(cwd + "\x00" + profile))
 	_, name := paths.Split(cwd)
@@ -71,7 +71,7 @@ func DirName(cwd, profile string) string {
 	return plain + "-" + hex.EncodeToString(sum[:8])
 }
 
-// For answers a question. The profile asks for caches.
+// For returns the caches of a run whose profile asks for caches.
 func For(q *Question) *Set {
 	mode, _ := q.Profile.CacheMode()
 	s := &Set{Mode: mode, Root: q.Root, Dir: paths.Join(q.Root, DirName(q.Cwd, q.Profile.Name)), Pos: q.Profile.Source("cache.mode"),
@@ -81,7 +81,7 @@ func For(q *Question) *Set {
 	}
 	b := &builder{Question: q, set: s}
 	if mode == policy.CacheProject {
-		// Nothing of other projects is visible, even if the sandbox shows the home.
+		// The caches of other projects must be invisible, even if the sandbox shows the home.
 		s.Mounts = append(s.Mounts,
 			policy.Mount{Kind: policy.MountEmpty, Target: s.Root, Perm: policy.Opt[uint32]{Set: true, V: 0o755}, Pos: s.Pos},
 			policy.Mount{Kind: policy.MountBind, Source: s.Dir, Write: true, Pos: s.Pos})
@@ -105,7 +105,7 @@ type builder struct {
 	set *Set
 }
 
-// project gives a tool caches in the project's directory.
+// project gives a tool its own caches in the project's directory.
 func (b *builder) project(t *tool) {
 	made := Tool{Name: t.name}
 	for i := range t.dirs {
@@ -128,7 +128,8 @@ func (b *builder) project(t *tool) {
 	b.set.Tools = append(b.set.Tools, made)
 }
 
-// overlay shows the caller's own caches of a tool. Changes go to the project's directory, or into memory.
+// overlay lets the task see the caller's own caches of a tool. Changes go to the project's directory, or stay in
+// memory.
 func (b *builder) overlay(t *tool) {
 	made, any := Tool{Name: t.name}, false
 	for i := range t.dirs {
@@ -163,7 +164,8 @@ func (b *builder) overlay(t *tool) {
 	}
 }
 
-// uses reports whether the project seems to use a tool: it is the program, or one of its files is there.
+// uses reports whether the project seems to use a tool: the program is one of the tool's, or one of the tool's files
+// exists.
 func (b *builder) uses(t *tool) bool {
 	return slices.Contains(t.programs, b.Program) || slices.ContainsFunc(t.files, func(name string) bool {
 		there, _ := b.Exists(paths.Join(b.Cwd, name))
@@ -171,7 +173,7 @@ func (b *builder) uses(t *tool) bool {
 	})
 }
 
-// own returns where the caller's own cache is.
+// own returns the path of the caller's own cache.
 func (b *builder) own(d *dir) string {
 	if v := paths.Home(b.Caller(d.variable)); d.variable != "" && v != "" {
 		return v
@@ -204,7 +206,8 @@ func (b *builder) extend(name, words string) {
 	b.set.Env = append(b.set.Env, policy.EnvVar{Name: name, Value: words, Pos: b.set.Pos})
 }
 
-// show binds a directory of the caller's read-only, unless the profile does. It reports whether the directory exists.
+// show binds a directory of the caller read-only, unless the profile already shows it. It reports whether the directory
+// exists.
 func (b *builder) show(path string) bool {
 	if _, isDir := b.Exists(path); !isDir {
 		return false

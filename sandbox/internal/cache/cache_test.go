@@ -18,7 +18,8 @@ func question(p *policy.Profile, env map[string]string, dirs ...string) *Questio
 		Exists: func(path string) (bool, bool) { return slices.Contains(dirs, path), slices.Contains(dirs, path) }}
 }
 
-// Two projects, and two profiles, never share a directory, and its name is bounded.
+// TestDirName checks that two projects, and two profiles, never share a directory, and that a directory's name has a
+// bounded length.
 func TestDirName(t *testing.T) {
 	long := "/" + strings.Repeat("é", 100)
 	names := []string{DirName("/a/p", "build"), DirName("/b/p", "build"), DirName("/a/p", "agent"), DirName("/a/p\x00b", "uild"), DirName(long, ""), DirName("/", ""), DirName("/..x", "")}
@@ -55,7 +56,7 @@ func TestGo(t *testing.T) {
 	}
 }
 
-// No mount lets the task write what is the caller's own.
+// TestOnlyTheProjectIsWritten checks that no mount lets the task write to the caller's own caches.
 func TestOnlyTheProjectIsWritten(t *testing.T) {
 	var dirs []string
 	for i := range tools {

@@ -7,41 +7,41 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// tool says what a tool calls its caches.
+// tool describes the caches of a tool.
 type tool struct {
 	name     string
 	dirs     []dir
 	programs []string // the programs that use it
 	files    []string // files of a project that uses it
-	seeds    []Seed   // directories of the caller's cache that are copied, relative to it
-	// more sets what else the tool needs. used reports whether the project seems to use the tool.
+	seeds    []Seed   // directories in the caller's cache that are copied, as relative paths
+	// more makes the other settings that the tool needs. used reports whether the project seems to use the tool.
 	more func(b *builder, t *tool, used bool)
 }
 
 // dir is one cache of a tool.
 type dir struct {
-	name     string                  // in the project's directory
+	name     string                  // the name in the project's directory
 	variable string                  // the variable that names it; "" if there is none
-	usual    string                  // where it is if no variable says so, below the home
-	shown    string                  // the part of it that an overlay shows; "" for all
-	find     func(b *builder) string // where it is by further variables; "" if these say nothing
+	usual    string                  // the path below the home, if no variable names it
+	shown    string                  // the part that an overlay shows; "" for all of it
+	find     func(b *builder) string // returns the path that other variables name, or ""
 }
 
 var tools = [...]tool{
-	// Go's build cache has no second source to read from: go help cache. Its module cache has one, because the
-	// downloads in it have the form of a proxy: go help goproxy.
+	// Go's build cache cannot read from a second source: go help cache. The module cache can, because the downloads in
+	// it have the form of a proxy: go help goproxy.
 	{name: "go", programs: []string{"go", "make"}, files: []string{"go.mod"}, more: goMore,
 		dirs: []dir{{name: "go-build", variable: "GOCACHE", usual: ".cache/go-build"}, {name: "go-mod", variable: "GOMODCACHE", usual: "go/pkg/mod", find: goMod}}},
 	{name: "ccache", programs: []string{"ccache"},
 		dirs: []dir{{name: "ccache", variable: "CCACHE_DIR", usual: ".cache/ccache", find: oldCcache}}},
-	// Not the caller's credentials, configuration and programs, which CARGO_HOME holds too.
+	// CARGO_HOME also holds the caller's credentials, configuration and programs. These must not be copied.
 	{name: "cargo", programs: []string{"cargo"}, files: []string{"Cargo.toml"}, more: cargoMore,
 		dirs:  []dir{{name: "cargo", variable: "CARGO_HOME", usual: ".cargo", shown: "registry"}},
 		seeds: []Seed{{"registry/index", "registry/index"}, {"registry/cache", "registry/cache"}}},
 	{name: "npm", programs: []string{"npm", "npx"}, files: []string{"package.json", "package-lock.json"}, more: npmMore,
 		dirs:  []dir{{name: "npm", variable: "npm_config_cache", usual: ".npm"}},
 		seeds: []Seed{{"_cacache", "_cacache"}}},
-	// npm warns of a variable for pnpm, so a file of pnpm's configuration names the store.
+	// npm would warn of a variable for pnpm, so a file of pnpm's configuration names the store.
 	{name: "pnpm", programs: []string{"pnpm"}, files: []string{"pnpm-lock.yaml"}, more: pnpmMore,
 		dirs: []dir{{name: "pnpm", usual: ".local/share/pnpm/store"}}},
 	{name: "pip", programs: []string{"pip", "pip3"}, files: []string{"requirements.txt", "pyproject.toml", "setup.py"},
@@ -53,7 +53,7 @@ var tools = [...]tool{
 	{name: "gradle", programs: []string{"gradle", "gradlew"}, files: []string{"gradlew", "build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"}, more: gradleMore,
 		dirs:  []dir{{name: "gradle", variable: "GRADLE_USER_HOME", usual: ".gradle", shown: "caches"}},
 		seeds: []Seed{{"wrapper/dists", "wrapper/dists"}}},
-	// Maven 3.9 reads a second repository. Older versions have only one, so it is copied.
+	// Maven 3.9 reads a second repository. Older versions have only one repository, so it is copied.
 	{name: "maven", programs: []string{"mvn", "mvnw"}, files: []string{"pom.xml"}, more: mavenMore,
 		dirs:  []dir{{name: "maven", usual: ".m2/repository"}},
 		seeds: []Seed{{"", ""}}},
@@ -68,7 +68,7 @@ func goMod(b *builder) string {
 	return ""
 }
 
-// oldCcache returns ~/.ccache if that exists, as ccache does.
+// oldCcache returns ~/.ccache if that directory exists, as ccache does.
 func oldCcache(b *builder) string {
 	old := paths.Join(b.Home, ".ccache")
 	if _, isDir := b.Exists(old); isDir {
@@ -77,8 +77,8 @@ func oldCcache(b *builder) string {
 	return ""
 }
 
-// goMore lets go fetch modules from what the caller has downloaded. Without a network, go can ask no checksum
-// database; the caller's go has asked when it downloaded them.
+// goMore lets go fetch modules from the caller's downloads. Without a network, go cannot ask a checksum database. That
+// is safe, because the caller's go asked it for these downloads.
 func goMore(b *builder, t *tool, _ bool) {
 	b.extend("GOFLAGS", "-modcacherw")
 	rest := goProxy(b)
@@ -95,8 +95,9 @@ func goMore(b *builder, t *tool, _ bool) {
 	b.setenv("GOPROXY", rest)
 }
 
-// goProxy returns where the caller's go fetches modules: GOPROXY, or what `go env -w` and the installation say: go help
-// environment. It returns "" if none of them says so, and for an address with a user and a password.
+// goProxy returns the place from which the caller's go fetches modules: GOPROXY, or the setting of `go env -w` or of
+// the installation: go help environment. It returns "" if none is set, or if the address contains a user and a
+// password.
 func goProxy(b *builder) string {
 	proxy := b.Caller("GOPROXY")
 	config := paths.Home(b.Caller("XDG_CONFIG_HOME"))
@@ -119,7 +120,7 @@ func goProxy(b *builder) string {
 	return proxy
 }
 
-// escape writes a path as a URL takes it, in a list that commas and bars separate.
+// escape encodes a path for a URL in a list whose separators are commas and bars.
 func escape(path string) string {
 	const digits = "0123456789ABCDEF"
 	var out strings.Builder
@@ -158,7 +159,7 @@ func pnpmMore(b *builder, t *tool, used bool) {
 }
 
 func uvMore(b *builder, _ *tool, _ bool) {
-	b.setenv("UV_LINK_MODE", "copy") // the cache is another mount than the project, and links do not cross it
+	b.setenv("UV_LINK_MODE", "copy") // links cannot lead from the project to the cache, which is another mount
 	if b.offline() {
 		b.setenv("UV_OFFLINE", "1")
 	}
@@ -177,7 +178,7 @@ func mavenMore(b *builder, t *tool, used bool) {
 		options += " -Dmaven.repo.local.tail=" + own + " -Dmaven.repo.local.tail.ignoreAvailability=true"
 	}
 	if strings.ContainsAny(b.set.Dir+b.Home, " \t\n\"'") {
-		return // the options are words of a shell
+		return // the options would be words of a shell
 	}
 	b.extend("MAVEN_OPTS", options)
 }

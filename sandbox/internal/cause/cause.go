@@ -1,6 +1,6 @@
 package cause
 
-// This file finds the reason why a host refuses something: namespaces(7), user_namespaces(7), seccomp(2),
+// This file finds the reason why a host refuses an operation: namespaces(7), user_namespaces(7), seccomp(2),
 // capabilities(7), apparmor(7), proc_pid_mountinfo(5).
 
 import (
@@ -16,11 +16,11 @@ import (
 	"cordon/sandbox/host"
 )
 
-// Cause says why the host refuses something, and which command or setting remedies that.
+// Cause says why the host refuses an operation, and which command or setting remedies that.
 type Cause struct{ Why, Remedy string }
 
-// Host provides what the causes are derived from: files of the kernel, and the caller's identity. A test supplies its
-// own.
+// Host provides the facts from which causes are derived: files of the kernel, and the caller's identity. A test
+// supplies its own facts.
 type Host struct {
 	UID      int
 	Exe      string // path of this program, for remedies that name it
@@ -98,8 +98,8 @@ const RemedySeccomp = "start the container with --security-opt seccomp=unconfine
 	"or securityContext.seccompProfile.type: Unconfined (kubernetes), the unit without RestrictNamespaces= and SystemCallFilter=, " +
 	"or start the sandbox that is around this so that others can be nested in it (cordon run --nest); cordon filters the task by itself"
 
-// byFilter returns the cause of a call that a seccomp filter denies. The remedy depends on who has installed the
-// filter, as far as that is known.
+// byFilter returns the cause of a call that a seccomp filter denies. The remedy depends on the program that has
+// installed the filter, if that program is known.
 func (h *Host) byFilter() Cause {
 	const seen = "a seccomp filter is on this process (Seccomp: 2 in /proc/self/status), "
 	unit := h.unit()
@@ -118,10 +118,10 @@ func (h *Host) byFilter() Cause {
 	return Cause{seen + "as container runtimes, systemd's RestrictNamespaces= and sandboxes install it", RemedySeccomp}
 }
 
-// Nest is the remedy where a sandbox of cordon is around this process.
+// Nest is the remedy if this process runs in a sandbox of cordon.
 const Nest = "cordon run --nest, or nest: true in the profile, for the sandbox around this"
 
-// Nested reports whether pid 1 is that of a sandbox of cordon.
+// Nested reports whether pid 1 is the init of a sandbox of cordon.
 func (h *Host) Nested() bool { return h.Line("/proc/1/comm") == "cordon-init" }
 
 // there reports whether a file exists and can be read.
@@ -189,7 +189,7 @@ func (h *Host) NewProc(e syscall.Errno) Cause {
 	return h.Denied(e)
 }
 
-// hiddenProc reports whether no complete proc file system is mounted.
+// hiddenProc reports whether the caller has no complete mount of proc.
 func (h *Host) hiddenProc() bool {
 	s, err := h.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -222,8 +222,8 @@ func (h *Host) Namespace(k *host.Kind, e syscall.Errno) Cause {
 	return h.Denied(e)
 }
 
-// ZeroLimit returns the cause if the sysctl limit for one kind of namespace is 0, and that kind. flags are CLONE_*
-// flags of the wanted namespaces.
+// ZeroLimit returns the cause if the sysctl limit for one of the wanted kinds of namespaces is 0, and also returns that
+// kind. flags are the CLONE_* flags of the wanted namespaces.
 func (h *Host) ZeroLimit(flags uint64) (Cause, *host.Kind) {
 	for i := range host.Kinds {
 		k := &host.Kinds[i]
@@ -234,8 +234,8 @@ func (h *Host) ZeroLimit(flags uint64) (Cause, *host.Kind) {
 	return Cause{}, nil
 }
 
-// Denied returns the cause if the kernel has user namespaces, but a security module or setting forbids making them or
-// using capabilities in them.
+// Denied returns the cause if the kernel has user namespaces, but a security module or a setting forbids the caller to
+// make them or to use capabilities in them.
 func (h *Host) Denied(e syscall.Errno) Cause {
 	const restrict = "apparmor_restrict_unprivileged_userns"
 	switch {
@@ -269,8 +269,8 @@ func (h *Host) Unmapped() bool {
 }
 
 // packagedProfile is the path of an AppArmor profile that lets cordon make user namespaces on a system where AppArmor
-// restricts them (Ubuntu since 23.10). It confines nothing else. packaging/apparmor/cordon is this profile, for the
-// usual paths of cordon.
+// restricts them (Ubuntu since 23.10). It does not confine cordon in any other way. packaging/apparmor/cordon is this
+// profile, for the usual paths of cordon.
 const packagedProfile = "/usr/share/cordon/apparmor/cordon"
 
 // appArmorFile returns a command that loads such a profile for the running program's path.
@@ -305,7 +305,7 @@ func (h *Host) RootMap() (Cause, bool) {
 		"docker run --cap-add SETFCAP; or --cap-add SETUID --cap-add SETGID, with which the task gets an id of its own; or another user starts cordon"}, true
 }
 
-// Device returns the cause if a device node is missing, or is another device.
+// Device returns the cause if a device node is missing, or if another device is in its place.
 func Device(path string) Cause {
 	return Cause{"this root has no " + path + ", or another thing by that name",
 		"mount -t devtmpfs dev " + filepath.Dir(path) + "; or bind the host's /dev into this root"}

@@ -11,7 +11,8 @@ import (
 	"cordon/sandbox/host"
 )
 
-// TestNamespace finds who forbids a user namespace, from the most certain cause to the least.
+// TestNamespace checks that the cause names what forbids a user namespace. The tests go from the most certain cause to
+// the least certain.
 func TestNamespace(t *testing.T) {
 	filter := map[string]string{"/proc/self/status": "Pid:\t7\nSeccomp:\t2\n"}
 	with := func(more ...string) map[string]string {
@@ -52,7 +53,7 @@ func TestNamespace(t *testing.T) {
 	}
 }
 
-// TestNewProc tells a masked /proc from one that is only a part.
+// TestNewProc distinguishes a masked /proc from a /proc that shows only a part.
 func TestNewProc(t *testing.T) {
 	for table, want := range map[string]string{
 		"23 22 0:2 / /proc rw - proc proc rw\n24 23 0:5 / /proc/keys rw - tmpfs tmpfs rw\n": "/proc/keys is mounted on top of /proc",

@@ -12,9 +12,9 @@ import (
 
 // StepError reports that a system call of the plan failed in the child.
 type StepError struct {
-	Index  int    // the index of the step in the plan, from 0
+	Index  int    // the index of the step in the plan (the list of the launch's system calls), from 0
 	Step   string // the step as the plan prints it
-	From   string // the profile position that asked for it
+	From   string // the position in the profile that asked for the step
 	Errno  syscall.Errno
 	Signal syscall.Signal // if Errno is 0: the signal that ended the child at this step
 	Hint   string
@@ -109,14 +109,14 @@ func HintOf(err error) string {
 	return ""
 }
 
-// TimeoutError reports that the wall-clock limit was reached before the program ran, while the launcher looked through
-// what is bound.
+// TimeoutError reports that the wall-clock limit was reached before the program ran, while the launcher searched the
+// directories that the sandbox binds.
 type TimeoutError struct {
 	Limit time.Duration
-	Names int // number of names that had been looked at
+	Names int // how many names the launcher had looked at
 }
 
-// Error says what took the time.
+// Error says what took so long.
 func (e *TimeoutError) Error() string {
 	return "launch: the wall-clock limit of " + e.Limit.String() + " was reached before the program ran, after " +
 		strconv.Itoa(e.Names) + " names of the search for what hide rules and `git: protect` mean"

@@ -46,6 +46,6 @@ func Said(what, where string) string {
 	return what + " (" + where + ")"
 }
 
-// NotThere reports whether an error means that a path does not exist. After any other error it is unknown whether the
-// path exists.
+// NotThere reports whether an error means that a path does not exist. After any other error the path may or may not
+// exist.
 func NotThere(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }

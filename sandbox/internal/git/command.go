@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A Word is a word of a command line, split as a shell does, but without regard to quotes.
+// A Word is a word of a command line, split at blanks as in a shell, but without regard to quotes.
 type Word struct {
 	Text    string
 	Dir     string // the directory of an earlier "cd"; "" if there is none
@@ -13,7 +13,7 @@ type Word struct {
 	Started bool   // it is the first word of a command
 }
 
-// Here stands in a word for the directory that contains the script.
+// Here represents, in a word, the directory that contains the script.
 const Here = "\x01"
 
 // These patterns match the expressions with which scripts name their own directory, or the top of the working tree.
@@ -27,13 +27,13 @@ var (
 	assigned = pattern{text: `^[A-Za-z_][A-Za-z0-9_]*$`}
 )
 
-// prefixes are words such as env and sudo, after which another command begins.
+// prefixes lists words such as env and sudo, after which another command begins.
 var prefixes = []string{
 	"if", "then", "else", "elif", "while", "until", "do", "exec", "env", "command", "nohup", "time", "nice",
 	"sudo", "eval", "xargs", "setsid", "timeout", "builtin", "flock", "ionice",
 }
 
-// interpreters execute the file that is their first argument.
+// interpreters lists programs that execute the file that their first argument names.
 var interpreters = []string{
 	"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "python", "perl", "ruby", "node", "nodejs", "deno",
 	"bun", "php", "lua", "tclsh", "Rscript", "pwsh", ".", "source",
@@ -135,7 +135,7 @@ func (s *splitter) breaks(by byte) {
 	case '\n', ';', '|', '&', '(', ')', '`', '!', '{', '}':
 		s.start, s.script, s.moves, s.value = true, false, false, false
 	case ' ', '\t':
-		if s.value { // the variable is empty
+		if s.value { // the variable has an empty value
 			s.value, s.start = false, true
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Programs are marked with *, and have the directory of a cd before a colon.
+// TestWords marks words that are programs with *. A word after a cd has the directory before a colon.
 func TestWords(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"./f now", "./f* now"},
@@ -61,7 +61,7 @@ func FuzzWords(f *testing.F) {
 	})
 }
 
-// A variable is "section subsection key value", with | between.
+// TestParameters writes each variable as "section subsection key value", with | between variables.
 func TestParameters(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{`'core.fsmonitor=t/f'`, "core||fsmonitor|t/f"},

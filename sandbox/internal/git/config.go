@@ -13,7 +13,7 @@ type Var struct {
 	Key        string // lower case
 	Value      string
 	Dir        string // the directory of the file that sets it, for includes; the caller sets this field
-	User       bool   // no repository sets the variable; the caller sets this field
+	User       bool   // the variable does not come from a repository; the caller sets this field
 	None       bool   // the variable has no "=", which means true
 }
 
@@ -238,7 +238,7 @@ func Named(name, value string) Var {
 	return Var{Section: strings.ToLower(section), Subsection: rest[:max(dot, 0)], Key: strings.ToLower(rest[dot+1:]), Value: value}
 }
 
-// Parameters parses $GIT_CONFIG_PARAMETERS, by which git passes variables that were set with -c. It contains words in
+// Parameters parses $GIT_CONFIG_PARAMETERS, in which git passes the variables of its option -c. It contains words in
 // single quotes: 'name=value' or 'name'='value'. Like git, Parameters stops at text that it cannot parse.
 func Parameters(text string) (vars []Var) {
 	for {
@@ -257,8 +257,8 @@ func Parameters(text string) (vars []Var) {
 	}
 }
 
-// dequote removes a word in single quotes from the beginning of a text. A single quote in the word is written after a
-// backslash, outside of the quotes.
+// dequote removes a word in single quotes from the beginning of a text. A single quote within the word is written
+// outside of the quotes, after a backslash.
 func dequote(text string) (word, rest string, ok bool) {
 	for strings.HasPrefix(text, "'") {
 		part, after, closed := strings.Cut(text[1:], "'")

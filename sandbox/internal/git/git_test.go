@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// anIndex makes an index as git does, of entries that have a mode and a name.
+// anIndex returns an index in git's format. entries maps the name of an entry to its mode.
 func anIndex(version uint32, entries map[string]uint32, names ...string) []byte {
 	b := []byte("DIRC")
 	b = binary.BigEndian.AppendUint32(b, version)
@@ -82,7 +82,7 @@ func FuzzParseIndex(f *testing.F) {
 	})
 }
 
-// TestIndexOfGit reads what git itself has written.
+// TestIndexOfGit checks that ParseIndex can read what git itself has written.
 func TestIndexOfGit(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("no git")

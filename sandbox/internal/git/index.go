@@ -1,5 +1,5 @@
-// Package git parses two of git's files: the index and the configuration. It accesses no file system, so that tests can
-// give it any bytes.
+// Package git parses two of git's files: the index and the configuration. It does not access the file system, so that
+// tests can pass it any bytes.
 package git
 
 import (
@@ -107,8 +107,8 @@ func (r *reader) prefixed(e []byte, fixed int) error {
 	return nil
 }
 
-// offset decodes a number in the format of pack files: seven bits in each byte, the highest first, with one added for
-// each further byte.
+// offset decodes a number in the format of pack files: each byte has seven bits, the highest come first, and one is
+// added for each further byte.
 func offset(b []byte) (v uint64, n int) {
 	for n < len(b) && n < 9 {
 		c := b[n]
@@ -122,8 +122,8 @@ func offset(b []byte) (v uint64, n int) {
 	return 0, 0
 }
 
-// shared returns the name of the index to which this one contains only changes, from the extension "link". It returns
-// "" if there is none.
+// shared returns the name of the shared index, from the extension "link". This index then contains only changes to it.
+// shared returns "" if there is none.
 func (r *reader) shared() string {
 	const digits = "0123456789abcdef"
 	for rest := r.data[min(r.at, len(r.data)):]; len(rest) >= 8; {

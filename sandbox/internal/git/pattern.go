@@ -13,6 +13,6 @@ type pattern struct {
 }
 
 func (p *pattern) get() *regexp.Regexp {
-	p.once.Do(func() { p.re = regexp.MustCompile(p.text) }) //nolint:forbidigo // not at start-up: when it is first asked for
+	p.once.Do(func() { p.re = regexp.MustCompile(p.text) }) //nolint:forbidigo // on the first use, not at start-up
 	return p.re
 }

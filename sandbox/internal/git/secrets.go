@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// telling are substrings of names of variables that contain secrets.
+// telling lists texts that are part of the names of variables with secrets.
 var telling = [...]string{"extraheader", "password", "passwd", "passphrase", "smtppass", "token",
 	"secret", "apikey", "api-key", "cookie", "sslkey", "sslcert", "authorization", "privatekey", "private-key",
 	"accesskey", "access-key", "bearer"}
 
-// short are complete names of variables that contain secrets.
+// short lists complete names of variables with secrets.
 var short = [...]string{"auth", "pass", "pat", "pw", "pwd"}
 
-// tells matches a text that contains a secret, by the name before it: "Authorization: …", "TOKEN=…", "sshpass -p …",
-// "curl -u name:word".
+// tells matches a text that contains a secret. It recognizes the secret by the name before it: "Authorization: …",
+// "TOKEN=…", "sshpass -p …", "curl -u name:word".
 var tells = pattern{text: `(?i)extraheader|sshpass|authorization|\bcookie\b|` +
 	`(token|secret|passw(or)?d|passphrase|api[-_]?key|private[-_]?key|access[-_]?key|credentials?|\bpass|[-_]pass|\bauth)` +
 	`["']?\s*[:=]\s*\S|` +
@@ -24,8 +24,8 @@ var tells = pattern{text: `(?i)extraheader|sshpass|authorization|\bcookie\b|` +
 	`\b(curl|wget)\b.*\s(-[a-z#]*u|--user|--proxy-user)[= ]?\s*\S+:|` +
 	`\b(curl|wget)\b.*\s(-[a-z#]*h|--header)[= ]?\s*["']*x-\S+:\s*\S`}
 
-// formats matches tokens by the form that their issuers use, so that tokens in the path of an address are found too. It
-// contains GitHub, GitLab, Slack, AWS, Bitbucket, Atlassian, npm, PyPI, Hugging Face, DigitalOcean, and JWT (RFC 7519).
+// formats matches tokens by the form that their issuers use, so that it also finds tokens in the path of an address. It
+// knows GitHub, GitLab, Slack, AWS, Bitbucket, Atlassian, npm, PyPI, Hugging Face, DigitalOcean, and JWT (RFC 7519).
 var formats = pattern{text: `\bgh[pousr]_[A-Za-z0-9]{16}|\bgithub_pat_[A-Za-z0-9_]{16}|\bgl[a-z]{2,6}-[A-Za-z0-9_-]{16}|` +
 	`\bxox[a-z]-[A-Za-z0-9-]{10}|\b(AKIA|ASIA)[A-Z0-9]{16}|\bATBB[A-Za-z0-9]{16}|\bATATT[A-Za-z0-9_=-]{16}|` +
 	`\bnpm_[A-Za-z0-9]{16}|\bpypi-[A-Za-z0-9_-]{16}|\bhf_[A-Za-z0-9]{16}|\bdop_v1_[a-f0-9]{16}|\beyJ[A-Za-z0-9_-]{8,}\.eyJ`}
@@ -129,8 +129,8 @@ func secret(v *Var) bool {
 	return false
 }
 
-// queries matches the query and the fragment of an address (RFC 3986, 3.4 and 3.5), but a fragment only if it contains
-// "=".
+// queries matches the query and the fragment of an address (RFC 3986, 3.4 and 3.5). It matches a fragment only if the
+// fragment contains "=".
 var queries = pattern{text: `(://[^\s"'?#]*)(\?[^\s"']*|#[^\s"']*=[^\s"']*)`}
 
 // WithoutUser removes the user, the password and the query from every address with a scheme that sends them:
@@ -163,7 +163,7 @@ func WithoutUser(s string) string {
 var keepsUser = pattern{text: `(^|[^a-z0-9+.-])(git\+ssh|ssh\+git|ssh|git)://$`}
 
 // userOf splits an address after its scheme into the user, with "@", and the rest. A password may contain an unescaped
-// slash: then the text that looks like a port is not a number, and "@" comes later.
+// slash. In that case the text that looks like a port is not a number, and "@" comes after the slash.
 func userOf(s string) (user, rest string) {
 	end := strings.IndexAny(s, " \t\n\"'")
 	if end < 0 {
@@ -182,7 +182,7 @@ func userOf(s string) (user, rest string) {
 	}
 	at := strings.LastIndexByte(s[:end], '@')
 	if at < 0 {
-		return "", s[host:] // "https://user:word/": there is no host to keep
+		return "", s[host:] // "https://user:word/" has no host to keep
 	}
 	return s[:at+1], s[at+1:]
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Each configuration holds the secret S3CRET. What is to be kept is KEPT.
+// Each of these configurations contains the secret S3CRET. Text that must stay is KEPT.
 var withSecret = []string{
 	"[remote \"o\"]\n url = https://u:S3CRET@KEPT.org/x.git",
 	"[remote \"o\"]\n url = HTTPS://S3CRET@KEPT.org/x.git",
@@ -94,7 +94,7 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// What holds no secret stays as it is.
+// TestFilterKeeps checks that a configuration without a secret stays unchanged.
 func TestFilterKeeps(t *testing.T) {
 	for _, text := range []string{
 		"[user]\n\tname = A B\n\temail = a@b.org\n\tsigningKey = ABCDEF\n",

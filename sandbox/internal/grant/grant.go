@@ -2,11 +2,11 @@
 // show (picture.Tree). A program that runs in place, without namespaces, sees the host's own tree and may use what the
 // list allows: landlock(7).
 //
-// A rule of Landlock allows what lies below a path, and no rule takes anything away again. So if a directory has a
-// hidden entry, each of its other entries gets a rule and the directory itself gets none: it cannot be listed, and files
-// that appear in it later cannot be opened. A writable directory cannot be split like that: no files could be made in
-// it, and an editor that saves by a rename would lose the file. So Derive returns such an entry as Lost, and the caller
-// decides whether that is an error.
+// A rule of Landlock allows access to everything below a path, and no rule can take access away again. So if a
+// directory has a hidden entry, each of its other entries gets a rule, and the directory itself gets none. Then the
+// directory cannot be listed, and files that appear in it later cannot be opened. A writable directory cannot be split
+// like that: nobody could make files in it, and an editor that saves a file by a rename would lose the file. So Derive
+// returns such an entry as Lost, and the caller decides whether that is an error.
 package grant
 
 import (
@@ -39,7 +39,7 @@ type Rule struct {
 type Lost struct {
 	Path  string
 	Part  *picture.Part // the mount that would hide the entry or make it read-only
-	Above string        // the writable directory
+	Above string        // the writable directory that contains it
 }
 
 // grants derives the rules of one tree.
@@ -53,11 +53,11 @@ type grants struct {
 }
 
 // Derive returns the rules for a tree, and the entries that no rule can protect. The root directory itself never gets a
-// rule, only its entries do. So a failing attempt to open the root shows that the rules are in force.
+// rule, only its entries do. So if an attempt to open the root fails, the rules are in force.
 //
-// closed reports whether the mode and owner of a hidden file already keep the task from opening it. For such a file the
-// directory around it is not split, so that the directory can be listed. If the file is replaced, the task can read the
-// new one.
+// closed reports whether the mode and owner of a hidden file already keep the task from opening it. Because of such a
+// file, Derive does not split the directory around it, so that the directory can be listed. If somebody replaces the
+// file, the task can read the new file.
 func Derive(t *picture.Tree, closed func(path string) bool) (rules []Rule, lost []Lost) {
 	g := &grants{tree: t, closed: closed, split: map[string]bool{"/": true}, skipped: map[string]bool{}}
 	for i := range t.Parts {
@@ -65,7 +65,7 @@ func Derive(t *picture.Tree, closed func(path string) bool) (rules []Rule, lost 
 			g.narrower(p, g.rights(p))
 		}
 	}
-	// A hidden name that does not exist yet: what appears there is not granted.
+	// The hidden name does not exist yet. A file that appears there must get no rights.
 	for _, p := range t.Exposed() {
 		if p.Opaque && t.At(p.Target) != p {
 			g.narrower(p, 0)
@@ -84,7 +84,8 @@ func Derive(t *picture.Tree, closed func(path string) bool) (rules []Rule, lost 
 	return g.rules, g.lost
 }
 
-// rights returns what a part gives. It gives nothing unless it shows the host's file or directory at its own path.
+// rights returns the rights that a mount gives. It gives none unless it shows the host's file or directory at its own
+// path.
 func (g *grants) rights(p *picture.Part) Right {
 	switch {
 	case p.Opaque || p.Source != p.Target || p.Upper != "" || p.Layer || p.Text != nil || p.Link != "":
@@ -104,11 +105,11 @@ func (g *grants) rights(p *picture.Part) Right {
 	return r
 }
 
-// InProc reports whether a part is proc, or lies in it. Proc is granted whole or not at all: a process has a directory
-// of its own there, for which no rule can be made before the process exists.
+// InProc reports whether a mount is proc, or is below /proc. Derive allows proc as a whole or not at all: each process
+// has its own directory there, for which no rule can be made before the process exists.
 func InProc(p *picture.Part) bool { return paths.Below(p.Target, "/proc") }
 
-// narrower notes a part that gives less than the directory around it.
+// narrower records a mount that gives fewer rights than the directory around it.
 func (g *grants) narrower(p *picture.Part, right Right) {
 	dir, _ := paths.Split(p.Target)
 	around := g.tree.At(dir)
@@ -116,7 +117,7 @@ func (g *grants) narrower(p *picture.Part, right Right) {
 		return
 	}
 	outer := g.rights(around)
-	// A part that only pins a name, or shows a link, changes no right to read.
+	// A mount that only pins a name, or that shows a link, does not change the right to read.
 	if outer&^right == 0 || p.Guard == picture.GuardPin && outer&Write == 0 || p.Link != "" && outer&Write == 0 {
 		return
 	}
@@ -143,7 +144,7 @@ func (g *grants) grant(path string, p *picture.Part, right Right, file bool) {
 	}
 	add := func(name string, kind fs.FileMode) {
 		name = paths.Join(path, name)
-		// A link needs no rule: Landlock asks about what it leads to. A socket has nothing to read.
+		// A link needs no rule, because Landlock checks the target of the link. A socket cannot be read.
 		if kind&(fs.ModeSymlink|fs.ModeSocket) == 0 && g.tree.At(name) == p && !g.skipped[name] {
 			g.grant(name, p, right, !kind.IsDir())
 		}
@@ -155,8 +156,8 @@ func (g *grants) grant(path string, p *picture.Part, right Right, file bool) {
 	if err == nil {
 		return
 	}
-	// Who may not list a directory is granted the names in it that are the same on every system: so a program can run in
-	// place in another that does.
+	// If the caller may not list a directory, the names that are the same on every system get rules. So a program can
+	// run in place inside another program that runs in place.
 	for _, name := range strings.Fields(known(path)) {
 		if info, err := g.tree.Lstat(paths.Join(path, name)); err == nil {
 			add(name, info.Mode().Type())

@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/internal/picture"
 )
 
-// tree makes files below a directory; a name that ends with / is a directory.
+// tree makes files below a directory. A name that ends with / becomes a directory.
 func tree(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -34,7 +34,8 @@ func tree(t *testing.T, names ...string) string {
 	return dir
 }
 
-// A hidden file that its mode closes to the task does not split its directory.
+// TestClosed checks that Derive does not split a directory because of a hidden file whose mode already closes it to the
+// task.
 func TestClosed(t *testing.T) {
 	dir := tree(t, "ro/a", "ro/shadow")
 	pic := &picture.Tree{Files: host.OSFiles{}}
@@ -47,7 +48,7 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// below returns the rules for what lies below a directory, as "name rights".
+// below returns the rules for everything below a directory, as "name rights".
 func below(rules []Rule, dir string) (list []string) {
 	for _, r := range rules {
 		name, ok := strings.CutPrefix(r.Path, dir)

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// One is the number 1 in the form in which it is written to an eventfd.
+// One is the number 1 in the form that an eventfd accepts.
 var One = [8]byte{1}
 
 // WriteAll writes all of b. It returns false if that fails, for example because nobody reads the file any more. If fd
@@ -31,7 +31,7 @@ func WriteAll(fd int, b []byte) bool {
 // Loop holds the descriptors and timers that a launcher serves while its sandbox lives.
 type Loop struct {
 	watches []watch
-	timers  []timer // few, in no particular order
+	timers  []timer // few timers, in no particular order
 	fds     []unix.PollFd
 }
 
@@ -115,7 +115,7 @@ func (e *Loop) Poll(fds []unix.PollFd) error {
 }
 
 // Tell makes an eventfd readable.
-func Tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN: it is readable already
+func Tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN means that it is already readable
 
 // Await waits until a descriptor is readable.
 func Await(fd int) {

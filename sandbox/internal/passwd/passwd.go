@@ -1,5 +1,5 @@
-// Package passwd reads the host's password database: passwd(5). It tells who a user is, whereas LOGNAME, USER and HOME
-// contain whatever somebody has set.
+// Package passwd reads the host's password database: passwd(5). It says which user the caller is. LOGNAME, USER and
+// HOME do not, because anybody may have set them.
 package passwd
 
 import (
@@ -39,7 +39,8 @@ func All() ([]Account, error) {
 	return list, nil
 }
 
-// Find returns the first account with a uid in the text of a password database, as getpwuid(3) does, or the zero value.
+// Find returns the first account with a uid in the text of a password database, as getpwuid(3) does. If there is none,
+// it returns the zero value.
 func Find(text string, uid int) Account {
 	for line := range strings.Lines(text) {
 		if a, ok := Parse(line); ok && a.UID == uid {

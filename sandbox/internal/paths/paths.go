@@ -33,7 +33,7 @@ func Moved(path, dir, to string) string {
 	return Join(to, path[len(dir)+1:])
 }
 
-// Clean is path.Clean for absolute paths that are already validated.
+// Clean does the same as path.Clean, for absolute paths that have already been validated.
 func Clean(p string) string {
 	for len(p) > 1 && strings.HasSuffix(p, "/") {
 		p = p[:len(p)-1]

@@ -1,3 +1,3 @@
 // Package picture holds the compiler's model of a sandbox's file tree: which file of the host each path shows, and
-// which mounts hide others.
+// which mounts hide other mounts.
 package picture

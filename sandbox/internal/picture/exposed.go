@@ -56,8 +56,8 @@ func (t *Tree) AwaitGlob(dir, pattern string, rule policy.Pos) bool {
 	return true
 }
 
-// OnHost reports whether the directory of a path belongs to the host, so that changes made there reach the sandbox.
-// Directories of an overlay do not, and in the kernel's file systems nobody can rename files.
+// OnHost reports whether the directory of a path belongs to the host, so that changes there appear in the sandbox. This
+// is not so for directories of an overlay, nor for the kernel's file systems, where nobody can rename files.
 func (t *Tree) OnHost(target string) bool {
 	dir, _ := paths.Split(target)
 	p := t.At(dir)
@@ -75,7 +75,7 @@ func (t *Tree) IsItself(p *Part) bool {
 	return host != "" && paths.Join(host, name) == p.Source
 }
 
-// Guards returns, in one word, what a mount does for its target.
+// Guards says in one word what a mount does to its target.
 func (p *Part) Guards() string {
 	switch {
 	case p.Opaque:
@@ -114,8 +114,8 @@ func (t *Tree) Index(path string) int {
 	}
 }
 
-// Insert adds a mount at a given position in the order of mounting. Mounts that come later, at its target or below,
-// still lie on top of it.
+// Insert adds a mount at a given position in the order of mounting. Later mounts at its target or below it still cover
+// it.
 func (t *Tree) Insert(at int, p Part) {
 	t.Parts = slices.Insert(t.Parts, at, p)
 	for target, i := range t.Last {
@@ -154,14 +154,14 @@ func (t *Tree) Writable() string {
 	return strings.Join(list, " ")
 }
 
-// WritesAbove reports whether a directory of the host lies in one to which the task may write. An overlay over such a
-// directory would not stop the task, because the task can make a socket beside it.
+// WritesAbove reports whether a directory of the host lies in a directory to which the task may write. If so, an
+// overlay over the inner directory would be useless, because the task could make a socket beside it.
 func (t *Tree) WritesAbove(src string) bool {
 	return slices.ContainsFunc(t.Parts, func(p Part) bool { return p.HostsWrites() && paths.Below(src, p.Source) })
 }
 
 // ShowsBelow reports whether the sandbox may show a path of the host, because a mount shows the path or a directory
-// above it. It is only a fast check.
+// above it. It is a fast check that may return true although a later mount hides the path.
 func (t *Tree) ShowsBelow(host string) bool {
 	for i := range t.Parts {
 		if p := &t.Parts[i]; p.Source != "" && !p.File && paths.Below(host, p.Source) {

@@ -13,7 +13,7 @@ import (
 type Listed struct {
 	Name string
 	Node
-	Socket bool // a socket of the host
+	Socket bool // it is a socket of the host
 }
 
 // Extras holds, for each directory, the names that are not entries of the host's directory: files that the launcher has
@@ -45,7 +45,7 @@ func (x Extras) add(path string, n Node) {
 	x[dir] = append(x[dir], Listed{Name: name, Node: n})
 }
 
-// Above returns the directories that contain such a name, directly or further down.
+// Above returns the directories that contain such a name, in themselves or at any depth.
 func (x Extras) Above() map[string]bool {
 	above := make(map[string]bool, 4*len(x))
 	for dir := range x {
@@ -100,6 +100,6 @@ func hasName(list []Listed, name string) bool {
 // Bound is a directory or file of the host that a mount of the profile names.
 type Bound struct {
 	Target, Source string
-	Cache          bool // a tool's cache, read-only, in which rules for any depth find nothing
+	Cache          bool // a tool's cache, read-only, in which rules for any depth are not searched
 	Nested         bool // another Bound contains it
 }

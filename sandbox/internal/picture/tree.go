@@ -29,7 +29,7 @@ var ErrMagicLink = errors.New("lies behind a link of /proc, which can lead out o
 // target of a mount can exist.
 type Tree struct {
 	Files host.Files
-	Parts []Part         // the mounts in order; a later one lies on top of earlier ones at its target and below
+	Parts []Part         // the mounts in order; a later mount covers earlier ones at its target and below
 	Last  map[string]int // index of the last mount at a target
 
 	awaited []Part        // hidden paths that do not exist yet
@@ -38,8 +38,8 @@ type Tree struct {
 	Links   map[string]string // the texts of the host's symbolic links
 }
 
-// Guard says whether a mount hides or protects something. The launcher watches these mounts, because the kernel
-// detaches a mount if somebody outside renames another file over its mount point.
+// Guard says whether a mount hides or protects something. The launcher watches such mounts, because the kernel detaches
+// a mount if somebody outside the sandbox renames another file over its mount point.
 type Guard uint8
 
 // The values of Guard. Zero means that the mount neither hides nor protects.
@@ -47,7 +47,7 @@ const (
 	_            Guard = iota
 	GuardHide          // it hides a file or directory
 	GuardProtect       // it shows the same files read-only
-	GuardPin           // it keeps a directory above another guard from being moved
+	GuardPin           // it prevents that a directory above another guard is moved
 )
 
 // Part is one mount of the modelled tree.
@@ -64,14 +64,14 @@ type Part struct {
 	Opaque   bool            // hidden: nothing below it is visible
 	Empty    bool            // also Opaque, but readable and empty
 	Cwd      bool            // it is the bind of the working directory
-	Still    bool            // an overlay over a read-only bind, which makes the host's sockets unreachable
-	Plain    bool            // not idmapped: the task has only the rights of its host id there
-	Absent   bool            // the kernel need not have the mount
+	Still    bool            // an overlay over a read-only bind; through it nobody can connect to the host's sockets
+	Plain    bool            // not idmapped: there the task has only the rights of its host id
+	Absent   bool            // the mount may be missing from the kernel's table
 	Fleeting bool            // the target is a socket that may vanish before the mount is made
 	Link     string          // the text of a symbolic link that is mounted on itself; otherwise ""
 	Text     *string         // the content of a file that the launcher makes in place of the host's; otherwise nil
 	Guard    Guard           // why the part exists, if it hides or protects
-	Behind   string          // the path of the host that it hides or protects; "" without a guard
+	Behind   string          // the path of the host that the guard hides or protects; "" without a guard
 	What     string          // for messages: "the host's tree"
 	Rule     policy.Pos
 	FD       plan.Reg // holds a descriptor of the mount; 0 if none does
@@ -92,8 +92,8 @@ func (t *Tree) Add(p Part) {
 	t.Parts = append(t.Parts, p)
 }
 
-// Known is the host's cached answer about a path. Each path is asked for only once, so that a compilation sees a single
-// state of the host.
+// Known is the host's cached answer about a path. The compiler asks about each path only once, so that a compilation
+// sees a single state of the host.
 type Known struct {
 	info fs.FileInfo
 	err  error
@@ -121,7 +121,7 @@ func (t *Tree) Absent(host string) bool {
 // ask asks the host about a path, unless it is already known that the path's directory does not exist.
 func (t *Tree) ask(host string) (fs.FileInfo, error) {
 	above := Known{}
-	if host != "" { // "" is a path that the launcher has made
+	if host != "" { // "" is the host path of a file that the launcher has made
 		dir, _ := paths.Split(host)
 		above = t.Known[dir]
 	}
@@ -146,8 +146,8 @@ func (t *Tree) readlink(host string) (string, error) {
 	return text, err
 }
 
-// At returns the mount to which a path belongs: the last one at the path or above it. It returns nil if there is no
-// root yet.
+// At returns the mount to which a path belongs: the last mount at the path or above it. It returns nil if the tree has
+// no root yet.
 func (t *Tree) At(path string) *Part {
 	found := t.Index(path)
 	if found < 0 {
@@ -176,7 +176,7 @@ func (t *Tree) HostPath(path string) string {
 	return t.behind(p, path)
 }
 
-// behind is HostPath for a path that belongs to mount p.
+// behind does the same as HostPath for a path that belongs to mount p.
 func (t *Tree) behind(p *Part, path string) string {
 	if p.Source == "" || p.Opaque {
 		return ""
@@ -216,7 +216,7 @@ func (t *Tree) Entry(path string) (Node, error) {
 		return Node{Dir: err == nil && info.IsDir()}, err
 	}
 	text, err := t.readlink(host)
-	// A magic link is one even if the caller may not read it.
+	// A link that the caller may not read is also a magic link.
 	if p.What == "proc" && errors.Is(err, fs.ErrPermission) {
 		return Node{Link: path}, nil
 	}
@@ -299,15 +299,15 @@ func (w *Walker) Walk(path string) (string, error) {
 	return done, nil
 }
 
-// Through is Walk, and also lists the existing names on the way, including links.
+// Through does the same as Walk, and also lists the existing names on the way, including links.
 func (w *Walker) Through(path string) (end string, passed []string, err error) {
 	w.Visit = func(p string) { passed = append(passed, p) }
 	end, err = w.Walk(path)
 	return end, passed, err
 }
 
-// QuietDirs are directories to which only root writes on any host. They contain no sockets of services, so a bind of
-// one needs no overlay.
+// QuietDirs lists directories to which, on any host, only root writes. They contain no sockets of services, so a bind
+// of one of them needs no overlay.
 var QuietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
 	"/etc", "/boot", "/sys", "/proc", "/dev"}
 

@@ -1,8 +1,9 @@
 package proc
 
 // This file reads from the kernel's log at which system calls filters have killed programs: seccomp(2), "the kernel
-// logs", and /dev/kmsg in the kernel's Documentation/ABI. The log needs CAP_SYSLOG where kernel.dmesg_restrict is 1, and
-// CONFIG_AUDIT. The kernel drops messages if there are many, and with auditd they go to auditd instead.
+// logs", and /dev/kmsg in the kernel's Documentation/ABI. Reading the log needs CAP_SYSLOG if kernel.dmesg_restrict is
+// 1. The kernel writes these messages only with CONFIG_AUDIT. It drops messages if there are many, and with auditd it
+// sends them to auditd instead.
 
 import (
 	"bytes"
@@ -22,18 +23,18 @@ type Killed struct {
 	Nr   int32
 }
 
-// logWait is how long the message of a call may take: a thread of the kernel writes it.
+// logWait is how long the message about a call may be delayed, because a thread of the kernel writes it.
 const logWait = 100 * time.Millisecond
 
-// FindKilled returns the first call in the kernel's log, from a time on, that wanted accepts. It waits a moment for it.
-// ok is false if there is none, or if the log cannot be read.
+// FindKilled returns the first call in the kernel's log, from a time on, that wanted accepts. It waits a moment for the
+// message. ok is false if there is no such call, or if nobody can read the log.
 func FindKilled(since time.Time, wanted func(*Killed) bool) (k Killed, ok bool) {
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return k, false
 	}
 	defer unix.Close(fd)
-	const tick = 20 * time.Millisecond // the log has the time of the last tick of the kernel's clock
+	const tick = 20 * time.Millisecond // the log's time is that of the last tick of the kernel's clock
 	buf := make([]byte, 8192)
 	for deadline := time.Now().Add(logWait); ; {
 		n, err := unix.Read(fd, buf)
@@ -68,7 +69,8 @@ func parseKilled(record []byte) (k Killed, ok bool) {
 	ms, err2 := strconv.ParseInt(millis, 10, 64)
 	k.At = time.Unix(s, ms*1e6)
 	killed := false
-	// comm and exe are quoted, or in hexadecimal digits. The numbers before and after them come first and last.
+	// comm and exe may contain anything, but they are quoted or in hexadecimal digits. The numbers come before and
+	// after.
 	for word := range strings.FieldsSeq(fields) {
 		name, value, _ := strings.Cut(word, "=")
 		n, err := strconv.ParseInt(value, 10, 64)

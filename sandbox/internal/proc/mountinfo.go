@@ -33,8 +33,8 @@ type MountTable struct {
 
 type mountKey struct{ parent, point string }
 
-// Covered reports whether another mount lies on top of the root mount. A process whose root is the lower mount does not
-// see the upper one.
+// Covered reports whether another mount covers the root mount. A process whose root is the lower mount does not see the
+// upper one.
 func (t *MountTable) Covered() bool {
 	for i := range t.List {
 		m := &t.List[i]
@@ -62,8 +62,8 @@ func ParseMounts(text []byte) (*MountTable, error) {
 	return t, nil
 }
 
-// Reachable reports whether a path leads to a mount: no other mount lies on top of it, or on the way from the root to
-// it.
+// Reachable reports whether a path leads to a mount: no other mount covers it, or a directory on the way from the root
+// to it.
 func (t *MountTable) Reachable(m *MountEntry) bool {
 	if _, covered := t.on[mountKey{m.ID, m.Point}]; covered {
 		return false
@@ -71,7 +71,7 @@ func (t *MountTable) Reachable(m *MountEntry) bool {
 	for depth := 0; depth <= len(t.List); depth++ {
 		up, ok := t.ByID[m.parent]
 		if !ok {
-			return true // it is the root, because its parent is not in the table
+			return true // its parent is not in the table, so it is the root
 		}
 		parent := &t.List[up]
 		if m.Point != parent.Point && t.between(m, parent) {
@@ -94,10 +94,10 @@ func (t *MountTable) between(m, parent *MountEntry) bool {
 	}
 }
 
-// ParseMount reads one line of the table: ID parent major:minor root point options … - type source super-options.
+// ParseMount parses one line of the table: ID parent major:minor root point options … - type source super-options.
 func ParseMount(line []byte) (m MountEntry, ok bool) { return mountLine(string(line)) }
 
-// mountLine is ParseMount for a string. The entry's fields are substrings of it.
+// mountLine does the same as ParseMount for a string. The entry's fields are substrings of the string.
 func mountLine(line string) (m MountEntry, ok bool) {
 	var f [6]string
 	rest := line
@@ -132,8 +132,9 @@ func Unescape(s string) string {
 	return b.String()
 }
 
-// Layers returns the directories of an overlay as they were given when it was mounted, and none for another file
-// system. A name without a leading "/" was relative to the working directory of the process that mounted it.
+// Layers returns the directories of an overlay in the form in which they were given when it was mounted. For another
+// file system it returns none. A name without a leading "/" was relative to the working directory of the process that
+// mounted it.
 func (m *MountEntry) Layers() (dirs []string) {
 	if m.FSType != "overlay" {
 		return nil
@@ -167,8 +168,9 @@ func (t *MountTable) MountsBelow(dir string) bool {
 	return slices.ContainsFunc(t.List, func(m MountEntry) bool { return m.Point != dir && paths.Below(m.Point, dir) })
 }
 
-// diskTypes are the file systems on whose directories the launcher mounts overlays. It also does so on the file system
-// of "/", of whatever type. The kernel's file systems, and those in memory or on a network, stay read-only.
+// diskTypes lists the file systems on whose directories the launcher mounts overlays. It also does so on the file
+// system of "/", of whatever type. A bind of a directory on any other file system, such as those of the kernel, in
+// memory or on a network, is read-only without an overlay.
 var diskTypes = [...]string{"bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "overlay", "reiserfs", "squashfs", "xfs", "zfs"}
 
 // OnDisk reports whether a directory lies on a file system on which the launcher mounts overlays.

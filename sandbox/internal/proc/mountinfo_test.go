@@ -30,7 +30,7 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// TestCovered tells a table with the old root over the new one.
+// TestCovered checks a table in which the old root covers the new root.
 func TestCovered(t *testing.T) {
 	const line = " ro - tmpfs none ro\n"
 	for _, tt := range []struct {

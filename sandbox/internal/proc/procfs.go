@@ -35,7 +35,7 @@ func Number(field string) int {
 // Readlink returns the target of a short link, such as those in /proc/PID/ns.
 func Readlink(path string) (string, error) { return ReadlinkAt(unix.AT_FDCWD, path) }
 
-// ReadlinkAt is Readlink for a path relative to an open directory.
+// ReadlinkAt does the same as Readlink, for a path relative to an open directory.
 func ReadlinkAt(dir int, path string) (string, error) {
 	var buf [64]byte
 	n, err := unix.Readlinkat(dir, path, buf[:])
@@ -85,7 +85,7 @@ func WhoIs(tid int) (comm string, pid int) {
 }
 
 // RootOutside reports whether a user id is that of the host's root, in the caller's user namespace or in one around it.
-// It asks for the owner of the kernel's own files, which belong to the host's root.
+// It compares the id with the owner of the kernel's own files, because the host's root owns these.
 func RootOutside(uid int) bool {
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/sys/kernel/cap_last_cap", &st); err != nil {

@@ -15,7 +15,7 @@ func Read(path string, most int) ([]byte, error) {
 	return all(b, whole, err, path)
 }
 
-// ReadFD is Read for the rest of an open file.
+// ReadFD does the same as Read, for the rest of an open file.
 func ReadFD(fd int, path string, most int) ([]byte, error) {
 	b, whole, err := HeadFD(fd, path, most)
 	return all(b, whole, err, path)
@@ -31,7 +31,7 @@ func all(b []byte, whole bool, err error, path string) ([]byte, error) {
 	return b, nil
 }
 
-// Head returns the first bytes of a file, at most most, and reports whether that is the whole file.
+// Head returns at most the first most bytes of a file, and reports whether that is the whole file.
 func Head(path string, most int) (b []byte, whole bool, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // a fifo must not block
 	if err != nil {
@@ -41,7 +41,7 @@ func Head(path string, most int) (b []byte, whole bool, err error) {
 	return HeadFD(fd, path, most)
 }
 
-// HeadFD is Head for an open file.
+// HeadFD does the same as Head, for an open file.
 func HeadFD(fd int, path string, most int) ([]byte, bool, error) {
 	var first [firstRead]byte // on the stack, because most files are short; only their content is copied
 	room := min(most+1, firstRead)

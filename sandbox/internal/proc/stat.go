@@ -53,8 +53,8 @@ type Stat struct {
 	RSS     int64  // in pages
 }
 
-// ParseStat parses the text of /proc/PID/stat. The process chooses its own name, which stands in parentheses and may
-// itself contain parentheses.
+// ParseStat parses the text of /proc/PID/stat. The name of the process is in parentheses. The process chooses the name,
+// which may itself contain parentheses.
 func ParseStat(b []byte) (st Stat, err error) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || end < open {

@@ -1,3 +1,3 @@
-// Package sandboxtest has what the tests of several packages share: hosts as data, profiles, and helpers that look at
-// the test's own process.
+// Package sandboxtest contains what the tests of several packages share: hosts as data, profiles, and functions that
+// examine the test's own process.
 package sandboxtest

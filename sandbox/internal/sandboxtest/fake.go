@@ -27,7 +27,7 @@ type FakeFile struct {
 	Owner int // the owner's user id; 0 is root
 	Ino   uint64
 	Names uint64        // number of hard links
-	Fails syscall.Errno // the error of every access to what is in the directory
+	Fails syscall.Errno // the error of every access to a name in the directory
 }
 
 // Name returns the last name of its path.
@@ -174,7 +174,7 @@ func (t FakeFiles) At(root string) host.Files {
 	return sub
 }
 
-// Private returns nil if nobody but the caller can reach what is in dir.
+// Private returns nil if only the caller can reach the files in dir.
 func (t FakeFiles) Private(dir string) error {
 	for dir != "/" {
 		dir = path.Dir(dir)
@@ -185,7 +185,7 @@ func (t FakeFiles) Private(dir string) error {
 	return errors.New("others can search every directory above it")
 }
 
-// Stat describes what a path leads to.
+// Stat describes the file to which a path leads.
 func (t FakeFiles) Stat(p string) (fs.FileInfo, error) {
 	_, f, err := t.find("stat", p, true)
 	return f, err
@@ -221,7 +221,7 @@ func (t FakeFiles) ReadDir(p string) (list []fs.DirEntry, err error) {
 	return list, nil
 }
 
-// Read returns the first n bytes of a file at most.
+// Read returns at most the first n bytes of a file.
 func (t FakeFiles) Read(p string, n int) ([]byte, error) {
 	_, f, err := t.find("open", p, true)
 	if err == nil && f.IsDir() {
@@ -230,8 +230,8 @@ func (t FakeFiles) Read(p string, n int) ([]byte, error) {
 	return []byte(f.Text[:min(n, len(f.Text))]), err
 }
 
-// Access decides by the permission bits for others, and by those for the owner if the file belongs to the ordinary
-// user.
+// Access decides by the permission bits for other users. If the file belongs to the ordinary user, it decides by the
+// bits for the owner.
 func (t FakeFiles) Access(p string, mode uint32) error {
 	_, f, err := t.find("access", p, true)
 	if err != nil {
@@ -284,7 +284,7 @@ func FakeTree() FakeFiles {
 	return t
 }
 
-// FakeUser returns an ordinary user's host with a current kernel; a test changes the fields that it is about.
+// FakeUser returns an ordinary user's host with a current kernel. Each test changes the fields that it is about.
 func FakeUser() *host.Host {
 	return &host.Host{Kernel: [2]int{6, 18}, LandlockABI: 7, LastCap: 40, UID: 1000, GID: 1000, NofileMax: 524288, NotifyFlags: 0x28,
 		Name: "ann", Home: "/home/ann", Cwd: "/home/ann/src/demo", PID: 4321, Files: FakeTree()}
@@ -314,7 +314,7 @@ func CgroupHost(h *host.Host, own string, version int) *host.Host {
 	return h
 }
 
-// fakeGroup makes the files of one group. Some controllers are enabled for the groups below it.
+// fakeGroup makes the files of one cgroup. Some controllers are enabled for the groups below it.
 func fakeGroup(t FakeFiles, dir, kind, procs string, writable bool) {
 	dir = strings.TrimSuffix(dir, "/")
 	mode := fs.FileMode(0o644)

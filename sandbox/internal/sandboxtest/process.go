@@ -19,8 +19,8 @@ func FirstDiff(want, got string) string {
 	return "one is longer than the other"
 }
 
-// Slow adapts a time limit of a test to this machine: the variable CORDON_SLOW says how many times slower it is than a
-// usual one.
+// Slow multiplies a time limit of a test by the variable CORDON_SLOW, which says how many times slower this machine is
+// than an ordinary one.
 func Slow(d time.Duration) time.Duration {
 	if n, err := strconv.Atoi(os.Getenv("CORDON_SLOW")); err == nil && n > 1 {
 		return d * time.Duration(n)

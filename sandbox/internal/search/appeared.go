@@ -12,8 +12,9 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// Repositories lists the repositories of git in directories of the host and below them: everything that is named .git,
-// and bare repositories. two is walk.Tree's Two, and m a memory of a Search, or nil. complete is false if a directory could not be read, or there were more than MaxNames names.
+// Repositories lists git's repositories in directories of the host and below them: everything that is named .git, and
+// bare repositories. two has the meaning of walk.Tree.Two, and m is a memory of a Search, or nil. complete is false if
+// a directory could not be read, or if there were more than MaxNames names.
 func Repositories(files host.Files, dirs []string, two bool, m *walk.Memory) (found []string, complete bool) {
 	r := &repositories{files: files, complete: true}
 	walker, ok := files.(interface{ Walk(t *walk.Tree) error })
@@ -40,7 +41,7 @@ func Repositories(files host.Files, dirs []string, two bool, m *walk.Memory) (fo
 	return r.found, r.complete
 }
 
-// repositories is a search for repositories alone; it is also one thread of the host's walk.
+// repositories is a search only for repositories. It is also one thread of the host's walk.
 type repositories struct {
 	files    host.Files
 	parts    GitParts
@@ -49,7 +50,7 @@ type repositories struct {
 	complete bool
 }
 
-// Visit records what is named .git.
+// Visit records entries that are named .git.
 func (r *repositories) Visit(in *walk.Place, e *walk.Entry) (into bool, state any) {
 	if len(e.Name) <= longestPart {
 		r.parts.See(string(e.Name))
@@ -74,14 +75,14 @@ func (r *repositories) Leave(in *walk.Place) {
 	r.parts = GitParts{}
 }
 
-// Refused notes that something may be in a directory that cannot be read.
+// Refused records that a repository may be in a directory that cannot be read.
 func (r *repositories) Refused(_ walk.Place, err error) {
-	if !fail.NotThere(err) && !errors.Is(err, unix.ELOOP) { // ELOOP: a link has its place now
+	if !fail.NotThere(err) && !errors.Is(err, unix.ELOOP) { // ELOOP: a link has taken its place
 		r.complete = false
 	}
 }
 
-// look searches a directory name by name, where the host has no walk.
+// look searches a directory one name at a time, for a host that has no walk.
 func (r *repositories) look(dir string) {
 	entries, err := r.files.ReadDir(dir)
 	r.names += len(entries)

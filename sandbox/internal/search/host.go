@@ -10,7 +10,7 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// walk searches the directories that are left, on the host.
+// walk searches the remaining directories on the host.
 func (s *Search) walk() {
 	var all []*visitor
 	t := &walk.Tree{Two: s.Two, Step: s.step(), Inodes: s.Inodes != nil, Memory: s.memory(), Every: everyName, New: func() walk.Visitor {
@@ -42,10 +42,10 @@ func (s *Search) walk() {
 	}
 }
 
-// everyName reports whether any name in a directory may match: a rule has begun above it.
+// everyName reports whether any name in a directory may match, because the first names of a rule have matched above it.
 func everyName(state any) bool { return len(state.(*under).begun) > 0 }
 
-// memory returns what searches by the same rules have found in directories, or nil.
+// memory returns the memory of earlier searches with the same rules, or nil.
 func (s *Search) memory() *walk.Memory {
 	if s.Recall == nil || s.Inodes != nil {
 		return nil
@@ -63,12 +63,13 @@ func (s *Search) memory() *walk.Memory {
 	return s.Memory
 }
 
-// matters reports whether a name that is not a directory's can matter to this search or to one for repositories.
+// matters reports whether a name that does not belong to a directory can matter to this search, or to a search for
+// repositories.
 func (s *Search) matters(name []byte, kind uint8) bool {
 	return kind == unix.DT_SOCK || len(name) <= longestPart && isPart(name) || bytes.HasPrefix(name, []byte("config")) || s.first.has(name)
 }
 
-// step returns Step for the host's walk, which counts its own names.
+// step returns Step in a form for the host's walk, which counts its own names.
 func (s *Search) step() func(names int) error {
 	if s.Step == nil {
 		return nil
@@ -77,7 +78,7 @@ func (s *Search) step() func(names int) error {
 	return func(names int) error { return s.Step(before + names) }
 }
 
-// visitor is one thread of the host's walk. It reads the Search and changes nothing in it.
+// visitor is one thread of the host's walk. It reads the Search, but does not change it.
 type visitor struct {
 	s       *Search
 	parts   GitParts
@@ -87,7 +88,7 @@ type visitor struct {
 
 // refused is a directory that could not be read.
 type refused struct {
-	dir string // inside
+	dir string // the path in the sandbox
 	u   *under
 	err error
 }
@@ -104,7 +105,7 @@ func (v *visitor) Visit(in *walk.Place, e *walk.Entry) (into bool, state any) {
 	case e.IsSocket():
 		is = aSocket
 	}
-	// The directory does not have the number of a file that is mounted on another.
+	// If another file is mounted on the file, the directory has a different number than stat(2).
 	if s := v.s; s.Inodes != nil && is != aDir && e.Inode != 0 && !s.Inodes[e.Inode] {
 		return false, nil
 	}
@@ -125,7 +126,7 @@ func ofGit(u *under, name []byte) bool {
 	return u.git && (string(name) == ".git" || u.inGit > 0 && bytes.HasPrefix(name, []byte("config")))
 }
 
-// short reports whether the path of a directory is short enough. If it is not, the directory is hidden.
+// short reports whether the path of a directory is short enough. If it is too long, the directory gets hidden.
 func (v *visitor) short(in *walk.Place, u *under, name []byte) bool {
 	long := len(in.Path) + 1 + len(name)
 	if long <= MaxPath && long-len(u.host)+len(u.inside) <= MaxPath {
@@ -143,11 +144,11 @@ func (v *visitor) Leave(in *walk.Place) {
 	v.parts = GitParts{}
 }
 
-// Refused remembers a directory for a second look.
+// Refused records a directory for a second attempt.
 func (v *visitor) Refused(dir walk.Place, err error) {
 	u := dir.State.(*under)
 	v.refused = append(v.refused, refused{u.view(dir.Path), u, err})
 }
 
-// view returns the path inside of a directory of the host.
+// view returns the path in the sandbox of a directory of the host.
 func (u *under) view(host string) string { return paths.Moved(host, u.host, u.inside) }

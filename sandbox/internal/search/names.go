@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// matches reports whether a pattern matches a name. policy has checked the pattern.
+// matches reports whether a pattern matches a name. Package policy has already checked the pattern.
 func matches(pattern, name string) bool {
 	ok, err := path.Match(pattern, name)
 	return ok && err == nil
 }
 
-// firstNames answers fast, and without an allocation, whether a name may match the first name of a rule.
+// firstNames finds out fast, and without an allocation, whether a name may match the first name of a rule.
 type firstNames struct {
 	plain map[string]bool // names without a wildcard
-	ends  []string        // patterns that are a star and then no further wildcard
-	globs []string        // all others
+	ends  []string        // the ends of patterns that begin with their only wildcard, a star
+	globs []string        // all other patterns
 }
 
 func newFirstNames(rules [][]string) firstNames {
@@ -52,13 +52,13 @@ func (f *firstNames) has(name []byte) bool {
 	return false
 }
 
-// GitParts says which of the names exist by which git recognizes a directory of its own: gitrepository-layout(5).
+// GitParts records which of the names exist by which git recognizes its own directories: gitrepository-layout(5).
 type GitParts struct{ head, objects, refs, common bool }
 
 // longestPart is the length of the longest of these names.
 const longestPart = len("commondir")
 
-// See takes a name of the directory into account.
+// See records a name of the directory.
 func (p *GitParts) See(name string) {
 	switch name {
 	case "HEAD":
@@ -72,7 +72,7 @@ func (p *GitParts) See(name string) {
 	}
 }
 
-// isPart reports whether a name is .git, or one that [GitParts.See] knows.
+// isPart reports whether a name is .git, or a name that [GitParts.See] recognizes.
 func isPart(name []byte) bool {
 	switch string(name) {
 	case ".git", "HEAD", "objects", "refs", "commondir":
@@ -81,5 +81,5 @@ func isPart(name []byte) bool {
 	return false
 }
 
-// Whole reports whether git takes a directory with these names for a repository, which includes bare ones.
+// Whole reports whether git takes a directory with these names for a repository. That includes bare repositories.
 func (p *GitParts) Whole() bool { return p.head && (p.common || p.objects && p.refs) }

@@ -15,81 +15,82 @@ import (
 )
 
 const (
-	// MaxNames bounds a search that must be complete. If the search for repositories needs more, the sandbox does not
-	// start.
+	// MaxNames bounds a search that must be complete. If the search for repositories needs to look at more names, the
+	// sandbox does not start.
 	MaxNames = 2_000_000
-	// MaxPath is the longest path that is searched. The kernel accepts 4095 bytes. What lies deeper can be reached only
-	// step by step, so its directory is hidden whole.
+	// MaxPath is the longest path that is searched, in bytes. The kernel accepts 4095 bytes. A program can reach deeper
+	// files only step by step, so a directory with a longer path gets hidden as a whole.
 	MaxPath = 3800
 
-	stepEvery = 128 // Step is called after so many directories of Tree
+	stepEvery = 128 // Step is called each time after this many directories of Tree
 )
 
-// Search is one search. Its maker sets the first fields, calls Below for each directory, and then Run. The other
-// fields are the result, in the order in which a walk that sorts each directory by name comes to them.
+// Search is one search. Its maker sets the first fields, calls Below for each directory, and then Run. The other fields
+// are the result. They have the order of a walk that sorts each directory by name.
 type Search struct {
 	Tree  *picture.Tree
-	Two   bool       // as walk.Tree's
-	Rules [][]string // the names of each rule: a/*.key is a, *.key
-	Skip  string     // the What of parts that hold nothing of the user
-	// Inodes, unless nil, makes the search look for files with these numbers instead. It finds them all, and some others.
+	Two   bool       // see walk.Tree.Two
+	Rules [][]string // the names of each rule: "a" and "*.key" for a/*.key
+	Skip  string     // the What of mounts that contain nothing of the user
+	// Inodes, unless nil, makes the search look for files with these inode numbers instead. It finds all of them, and
+	// may also find other files.
 	Inodes map[uint64]bool
-	Step   func(names int) error // as walk.Tree's; first with 0, when the search begins
-	// Recall, unless nil, returns the memory with a key, which keeps the names that keep wants.
+	Step   func(names int) error // see walk.Tree.Step; the first call, with 0, comes before the search
+	// Recall, unless nil, returns the memory with a key. The memory keeps the names for which keep returns true.
 	Recall func(key string, keep func(name []byte, kind uint8) bool) *walk.Memory
 
 	Found   []Match
-	Gits    []string     // everything that is named .git or is a bare repository, except what lies in a .git
+	Gits    []string     // everything that is named .git, and bare repositories, except those inside a .git
 	Configs []string     // files in a .git that may be configurations of git
-	Closed  []string     // directories that cannot be listed, or lie too deep
-	Sockets []string     // of the host, as paths of the host
-	Files   []string     // with Inodes: what may have one of these numbers
-	Names   int          // number of names that have been looked at
-	Memory  *walk.Memory // what Recall has returned; or nil
+	Closed  []string     // directories that cannot be listed, or are too deep
+	Sockets []string     // paths of the host's sockets, on the host
+	Files   []string     // with Inodes: files that may have one of these numbers
+	Names   int          // how many names the search has looked at
+	Memory  *walk.Memory // the result of Recall, or nil
 
 	extra   picture.Extras
-	special map[string]bool // directories with something of the launcher's in them, or further down
+	special map[string]bool // directories that contain a file or a mount of the launcher, at any depth
 	first   firstNames
-	roots   []*under // what is left for the host's walk
+	roots   []*under // the remaining directories for the host's walk
 	hits    []hit
 	begun   int  // number of calls of Below
-	byName  bool // do not leave anything for the host's walk
+	byName  bool // leave nothing for the host's walk
 	looked  int  // how many directories of Tree have been searched
-	git     bool // one of the calls of Below asked for repositories
+	git     bool // some call of Below asked for repositories
 	err     error
 }
 
-// Match is a path inside that a rule has found. If Rest is not empty, the path is a link, and the match is what Rest
-// finds behind it.
+// Match is a path in the sandbox that a rule has found. If Rest is not empty, the path is a link, and the match is what
+// Rest finds in the link's target.
 type Match struct {
 	Rule int // index in Search.Rules
 	Path string
 	Link bool
 	Rest []string
-	Way  []string // the paths that matched the names before the last one
+	Way  []string // the paths that matched the names of the rule before the last one
 }
 
-// Begun is a rule whose first names have matched; Names holds the rest.
+// Begun is a rule whose first names have matched. Names holds the names that still have to match.
 type Begun struct {
 	Rule  int
 	Names []string
 	Way   []string // the paths that have matched
 }
 
-// under is what holds for a directory that the host's walk is in, and for most directories below it.
+// under describes a directory in which the host's walk is. It also applies to most directories below it.
 type under struct {
-	root         int    // the call of Below that it belongs to
-	host, inside string // the directory at which the host's walk began, and where the sandbox shows it
+	root         int    // the number of the call of Below that it belongs to
+	host, inside string // the directory at which the host's walk began, on the host and in the sandbox
 	git          bool   // look for repositories
-	inGit        int    // number of directories named .git that contain the directory
+	inGit        int    // how many directories named .git contain the directory
 	begun        []Begun
 }
 
-// hit is one thing that was found.
+// hit is one result of a search.
 type hit struct {
 	kind  kind
 	root  int
-	path  string // inside
+	path  string // the path in the sandbox
 	match Match
 }
 
@@ -104,8 +105,8 @@ const (
 	isFile
 )
 
-// Below searches a directory inside and everything below it. It may leave a part of the work for Run. With git set it
-// also looks for repositories.
+// Below searches a directory of the sandbox and everything below it. It may leave a part of the work for Run. If git is
+// set, it also looks for repositories.
 func (s *Search) Below(target string, begun []Begun, git bool) {
 	if s.extra == nil {
 		s.extra = s.Tree.Extras()
@@ -120,13 +121,14 @@ func (s *Search) Below(target string, begun []Begun, git bool) {
 	s.dir(target, &under{root: s.begun, git: git, begun: begun})
 }
 
-// Whole records that a rule matches a directory that is bound, or one above it, so that all of it is hidden.
+// Whole records that a rule matches a bound directory, or a directory above it, so that the whole directory gets
+// hidden.
 func (s *Search) Whole(rule int, target string) {
 	s.begun++
 	s.hits = append(s.hits, hit{kind: isMatch, root: s.begun, path: target, match: Match{Rule: rule, Path: target}})
 }
 
-// Run searches what Below has left for it. Its error is that of Step.
+// Run does the work that the calls of Below have left. Its error is the error of Step.
 func (s *Search) Run() error {
 	if len(s.roots) > 0 && s.err == nil {
 		s.walk()
@@ -159,7 +161,7 @@ func (s *Search) Run() error {
 	return s.err
 }
 
-// compare orders paths as a walk comes to them: what lies in a directory comes directly after the directory.
+// compare orders paths as a walk does: the content of a directory comes directly after the directory.
 func compare(a, b string) int {
 	for i := range min(len(a), len(b)) {
 		switch {
@@ -175,8 +177,8 @@ func compare(a, b string) int {
 	return len(a) - len(b)
 }
 
-// dir searches a directory of Tree. If it cannot list the directory, it hides the directory whole for the first
-// rule, because a match could lie in it. It goes into no directory through a link, so it ends.
+// dir searches a directory of Tree. If it cannot list the directory, it hides the whole directory for the first rule,
+// because the directory could contain a match. It enters no directory through a link, so it cannot run in a circle.
 func (s *Search) dir(dir string, u *under) {
 	if s.full() {
 		return
@@ -194,7 +196,7 @@ func (s *Search) dir(dir string, u *under) {
 	}
 	entries, err := s.Tree.List(dir, s.extra)
 	switch {
-	case err != nil && s.Inodes != nil: // a bind of a single file, which cannot be listed
+	case err != nil && s.Inodes != nil: // a bind of a single file
 		s.hits = append(s.hits, hit{kind: isFile, root: u.root, path: dir})
 		return
 	case fail.NotThere(err):
@@ -230,17 +232,18 @@ func (s *Search) dir(dir string, u *under) {
 	}
 }
 
-// full reports whether the search has ended before its end: the caller refuses then, because a repository that was not
-// found would not be protected.
+// full reports whether the search has ended too early. The caller then refuses to start the sandbox, because a
+// repository that was not found would not be protected.
 func (s *Search) full() bool { return s.err != nil || s.git && s.Names > MaxNames }
 
-// plain reports whether the host's walk can take a directory: the sandbox shows it and everything below it as the host
-// has it.
+// plain reports whether the host's walk can take over a directory: the sandbox shows the directory and everything below
+// it as the host does.
 func (s *Search) plain(dir string, p *picture.Part) bool {
 	return !s.byName && !s.special[dir] && p.Source != "" && p.Upper == "" && !p.Opaque && !p.File && s.walker() != nil
 }
 
-// walker returns the host's walk, or nil if the host has none: files of a test, or another mount namespace.
+// walker returns the host's walk. It returns nil if the host has none, because the files are those of a test or of
+// another mount namespace.
 func (s *Search) walker() interface{ Walk(t *walk.Tree) error } {
 	w, _ := s.Tree.Files.(interface{ Walk(t *walk.Tree) error })
 	return w
@@ -253,7 +256,7 @@ func (s *Search) closed(hits *[]hit, dir string, u *under) {
 	}
 }
 
-// fileKind is the type of a file, as far as it matters.
+// fileKind is the type of a file, as far as the search distinguishes types.
 type fileKind uint8
 
 const (
@@ -263,8 +266,8 @@ const (
 	aSocket
 )
 
-// entry matches one name in a directory. It reports whether the search goes on below it, and with what. It does not,
-// if the name matched a rule as a whole: then it is hidden.
+// entry matches one name in a directory. It reports whether the search continues below the name, and returns the state
+// for it. If a rule has matched the name as a whole, the search does not continue, because the name gets hidden.
 func (s *Search) entry(hits *[]hit, u *under, path, name string, is fileKind) (into bool, next *under) {
 	if s.Inodes != nil {
 		if is != aDir {
@@ -276,7 +279,7 @@ func (s *Search) entry(hits *[]hit, u *under, path, name string, is fileKind) (i
 	if whole {
 		return false, nil
 	}
-	// Only here, because what a rule hides whole needs no protection, and nothing in it need be found.
+	// This comes after the rules, because a hidden file needs no protection, and nothing inside it needs to be found.
 	switch {
 	case is == aSocket:
 		*hits = append(*hits, hit{kind: isSocket, root: u.root, path: path})
@@ -295,7 +298,7 @@ func (s *Search) entry(hits *[]hit, u *under, path, name string, is fileKind) (i
 	return false, nil
 }
 
-// behind records what remains to be matched behind a link.
+// behind records which names of a rule still have to match in the target of a link.
 func (s *Search) behind(hits *[]hit, u *under, link string, deeper []Begun) {
 	for _, b := range deeper {
 		*hits = append(*hits, hit{kind: isMatch, root: u.root, path: link,
@@ -303,7 +306,7 @@ func (s *Search) behind(hits *[]hit, u *under, link string, deeper []Begun) {
 	}
 }
 
-// below returns what holds in a directory of u, which is mostly u itself.
+// below returns the state for a directory in u. Mostly that is u itself.
 func (u *under) below(name string, deeper []Begun) *under {
 	if len(u.begun) == 0 && len(deeper) == 0 && name != ".git" {
 		return u
@@ -316,15 +319,15 @@ func (u *under) below(name string, deeper []Begun) *under {
 	return &next
 }
 
-// match compares a name with the next name of each rule. It returns the rules that go on below the name, or whole if a
-// rule has matched to its end.
+// match compares a name with the next name of each rule. It returns the rules that continue below the name. whole is
+// true if a rule has matched to its end.
 func (s *Search) match(hits *[]hit, u *under, path, name string, is fileKind) (deeper []Begun, whole bool) {
 	try := func(b *Begun) bool {
 		if !matches(b.Names[0], name) {
 			return false
 		}
 		if len(b.Names) > 1 {
-			// The way is copied, because other entries of this directory continue the same one.
+			// The slice is copied, because other entries of this directory append to the same slice.
 			deeper = append(deeper, Begun{b.Rule, b.Names[1:], append(slices.Clone(b.Way), path)})
 			return false
 		}
@@ -345,8 +348,8 @@ func (s *Search) match(hits *[]hit, u *under, path, name string, is fileKind) (d
 	return deeper, false
 }
 
-// again looks once more at a directory of the host that the walk could not read. If it is no directory any more, it is
-// what a listing says now.
+// again looks once more at a directory of the host that the walk could not read. If another file has taken its place,
+// again takes the type of the file from a new listing.
 func (s *Search) again(dir string, u *under, err error) {
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
 		if n, err := s.Tree.Entry(dir); err == nil && !n.Dir {

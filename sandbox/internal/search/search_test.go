@@ -18,10 +18,10 @@ import (
 	"cordon/sandbox/internal/picture"
 )
 
-// byName is the host's tree without its walk, so that every directory is listed by its path.
+// byName is the host's tree without its walk, so that the search must list every directory by its path.
 type byName struct{ host.Files }
 
-// tree is a picture that shows dir at /work.
+// tree returns a model in which the sandbox shows dir at /work.
 func tree(files host.Files, dir string) *picture.Tree {
 	t := &picture.Tree{Files: files}
 	t.Add(picture.Part{Target: "/", What: "an empty root"})
@@ -66,13 +66,14 @@ func run(t *testing.T, files host.Files, dir string, begun []Begun, git bool) *S
 	return s
 }
 
-// TestWalk finds by descriptors, on two threads, what listing every directory by its path finds, in the same order.
+// TestWalk compares two ways to search: by descriptors, on two threads, and by the path of every directory. Both must
+// find the same, in the same order.
 func TestWalk(t *testing.T) {
 	dir := plant(t)
 	for _, begun := range [][]Begun{nil, {{Rule: 2, Names: []string{"a", "[ab]"}}}} {
 		for _, git := range []bool{true, false} {
 			fast, slow := run(t, host.OSFiles{}, dir, begun, git), run(t, byName{host.OSFiles{}}, dir, begun, git)
-			slices.Sort(slow.Gits) // a bare repository comes after what lies in it there
+			slices.Sort(slow.Gits) // in Gits a bare repository comes after its content
 			slices.Sort(fast.Gits)
 			for _, x := range []struct {
 				what       string
@@ -92,7 +93,8 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// TestLaunchersOwn keeps the walk out of directories in which the launcher has mounted something.
+// TestLaunchersOwn checks that the host's walk does not take over directories in which the launcher has mounted
+// something.
 func TestLaunchersOwn(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"/a/b/.env", "/a/c/.env", "/d/.env"} {
@@ -115,7 +117,7 @@ func TestLaunchersOwn(t *testing.T) {
 	}
 }
 
-// TestClosed hides a directory whole that cannot be listed, and one that lies too deep.
+// TestClosed checks that a directory is hidden as a whole if it cannot be listed, or is too deep.
 func TestClosed(t *testing.T) {
 	dir := t.TempDir()
 	deep := dir
@@ -139,7 +141,7 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// TestStops ends with the error of Step, in the host's walk and in the picture.
+// TestStops checks that an error of Step ends the search, in the host's walk and in the model.
 func TestStops(t *testing.T) {
 	dir, stop := t.TempDir(), errors.New("stop")
 	for i := range 500 {
@@ -161,7 +163,7 @@ func TestStops(t *testing.T) {
 	}
 }
 
-// TestInodes finds the other names of a file.
+// TestInodes checks that the search finds the other names of a file.
 func TestInodes(t *testing.T) {
 	dir := t.TempDir()
 	err := errors.Join(os.WriteFile(dir+"/one", nil, 0o600), os.WriteFile(dir+"/else", nil, 0o600), os.MkdirAll(dir+"/a/b", 0o755))
@@ -181,7 +183,7 @@ func TestInodes(t *testing.T) {
 	}
 }
 
-// TestRepositories finds repositories by both ways.
+// TestRepositories checks that both ways of searching find the repositories.
 func TestRepositories(t *testing.T) {
 	dir := plant(t)
 	fast, whole := Repositories(host.OSFiles{}, []string{dir}, true, nil)
@@ -197,7 +199,8 @@ func TestRepositories(t *testing.T) {
 }
 
 // TestSwapped searches while somebody exchanges the directory of a secret with a link, or with another directory. The
-// secret is found whenever a listing by path could find it: under one of its two names, or behind the link.
+// search must find the secret whenever a listing by path could find it: under one of its two names, or through the
+// link.
 func TestSwapped(t *testing.T) {
 	dir := t.TempDir()
 	err := errors.Join(os.MkdirAll(dir+"/a/sub/config", 0o755), os.WriteFile(dir+"/a/sub/config/x.key", nil, 0o600), os.MkdirAll(dir+"/b", 0o755))

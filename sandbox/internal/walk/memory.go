@@ -1,15 +1,17 @@
 package walk
 
-// This file remembers what walks have found in directories, so that a later walk lists only what has changed since. A
-// wrong memory could keep a secret out of a walk, and so show it to a task. Therefore:
+// This file remembers what walks have found in directories, so that a later walk lists only directories that have
+// changed since. With a wrong memory, a walk could miss a secret, and the sandbox would show it to a task. Therefore:
 //
-//   - A directory is known by its device, its inode number, its mtime and its ctime. A name that is added, removed or
-//     changed sets both times to the present. Anybody can set mtime back; no call sets ctime to anything but the present.
-//   - Its times are read before and after it is listed. What has changed in between, or in the two seconds before, is not
-//     remembered: the clock for files ticks every 1 to 10 ms, and a second change in the same tick leaves no trace.
-//   - Only directories of file systems whose numbers and times this kernel keeps are remembered: see numbered. A server,
-//     or a program that implements a file system, could answer anything.
-//   - The same time comes again after somebody has set the clock back. So a memory is dropped if the distance between the
+//   - A directory is identified by its device, its inode number, its mtime and its ctime. If a name is added, removed
+//     or changed, the kernel sets both times to the present. Anybody can set mtime back, but no call can set ctime to a
+//     time other than the present.
+//   - The times are read before and after the directory is listed. A directory that has changed in between, or in the
+//     two seconds before, is not remembered. The clock for files ticks every 1 to 10 ms, and a second change in the
+//     same tick leaves no trace.
+//   - Only directories of file systems whose numbers and times come from this kernel are remembered: see numbered. A
+//     server, or a program that implements a file system, could return any times.
+//   - If somebody sets the clock back, the same times come again. So a memory is dropped if the difference between the
 //     clock and the time since the boot has changed, and after a boot.
 
 import (
@@ -30,13 +32,13 @@ const MaxMemory = 16 << 20
 
 const (
 	memoryFormat = "cordon directories 1\n"
-	recordSize   = 4*8 + 3*4       // a stamp; the number of names; offset and length of the names that are kept
-	settled      = 2 * time.Second // how long ago a directory must have changed
-	clockSlack   = time.Second     // less than settled: what a clock set back by so much repeats is not yet settled
-	fewest       = 256             // a memory of fewer directories is not stored
+	recordSize   = 4*8 + 3*4       // a stamp; the number of names; offset and length of the kept names
+	settled      = 2 * time.Second // a directory is remembered only if its last change is longer ago
+	clockSlack   = time.Second     // less than settled, so no settled time can come again
+	fewest       = 256             // a memory with fewer directories is not stored
 )
 
-// stamp identifies a directory with its content. Times are in nanoseconds.
+// stamp identifies a directory and its content. Times are in nanoseconds.
 type stamp struct {
 	dev, ino     uint64
 	mtime, ctime int64
@@ -47,31 +49,32 @@ func stampOf(st *unix.Stat_t) stamp {
 }
 
 func (s *stamp) compare(o *stamp) int {
-	if s.ino != o.ino { // nearly always: so this is fast
+	if s.ino != o.ino { // decides nearly always, so the comparison is fast
 		return cmp.Compare(s.ino, o.ino)
 	}
 	return cmp.Or(cmp.Compare(s.dev, o.dev), cmp.Compare(s.ctime, o.ctime), cmp.Compare(s.mtime, o.mtime))
 }
 
-// settledAt reports whether the directory has not changed for a while at a time. A directory that has changed in the
-// future has not.
+// settledAt reports whether, at the time now, the last change of the directory is long enough ago. If the change is in
+// the future, it is not.
 func (s *stamp) settledAt(now int64) bool { return max(s.mtime, s.ctime) < now-int64(settled) }
 
-// listed is what a memory holds of a directory.
+// listed is the record of a directory in a memory.
 type listed struct {
 	stamp
-	names int    // number of its names
+	names int    // how many names the directory has
 	kept  []byte // the names that matter: for each its type, its length and its bytes
-	deep  bool   // one of them is a directory's
-	live  bool   // a walk of this process has met it
+	deep  bool   // one of the names is that of a directory
+	live  bool   // a walk of this process has seen the directory
 }
 
-// Memory is what walks have found in directories. Its maker sets the first two fields. One walk at a time uses it.
+// Memory remembers what walks have found in directories. Its maker sets the first two fields. Only one walk at a time
+// may use it.
 type Memory struct {
-	// Load returns what Stored has returned for the same Keep, or nil. It is called once, when a walk is long.
+	// Load returns an earlier result of Stored for the same Keep, or nil. It is called once, if a walk takes long.
 	Load func() []byte
-	// Keep reports whether a name can matter that is not a directory's. The walk does not show other names to its visitor
-	// again. Several threads call it.
+	// Keep reports whether a name that is not that of a directory can matter. The walk does not show other names of a
+	// remembered directory to its visitor. Several threads call Keep.
 	Keep func(name []byte, kind uint8) bool
 
 	clock  bootClock
@@ -79,7 +82,7 @@ type Memory struct {
 	old    []listed // sorted by stamp
 	mu     sync.Mutex
 	seen   []listed // what the last walk has listed
-	fresh  bool     // old has something that is not stored
+	fresh  bool     // old contains records that have not been stored
 }
 
 // begin loads the memory, and reports whether there can be one.
@@ -97,7 +100,7 @@ func (m *Memory) begin() bool {
 	return m.clock.boot != ""
 }
 
-// merge lets the next walk know what the last one has listed.
+// merge adds the records of the last walk to those that the next walk can use.
 func (m *Memory) merge() {
 	if len(m.seen) == 0 {
 		return
@@ -126,7 +129,7 @@ func (m *Memory) find(s *stamp) int {
 	return -1
 }
 
-// add takes what one thread has listed, and which directories it knew.
+// add takes over the records of one thread, and the indices of the directories that the thread knew.
 func (m *Memory) add(seen []listed, hits []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -139,8 +142,8 @@ func (m *Memory) add(seen []listed, hits []int) {
 	}
 }
 
-// Stored returns the form in which the memory is stored, without directories that no walk of this process has met. It
-// returns nil if nothing is new, or if the memory is too small or too large to be worth it.
+// Stored returns the memory in its stored form, without directories that no walk of this process has seen. It returns
+// nil if nothing is new, or if the memory is too small or too large to store.
 func (m *Memory) Stored() []byte {
 	if m == nil || !m.loaded || !m.clock.same(readClock()) {
 		return nil
@@ -157,8 +160,8 @@ func (m *Memory) Stored() []byte {
 	return encodeMemory(make([]byte, 0, size), m.old, m.clock)
 }
 
-// encodeMemory appends the stored form: a line, the checksum of all that follows, the clock, the number of records, the
-// records, the names.
+// encodeMemory appends the stored form: a line, the checksum of everything that follows, the clock, the number of
+// records, the records, the names.
 func encodeMemory(b []byte, list []listed, c bootClock) []byte {
 	order := binary.LittleEndian
 	b = append(b, memoryFormat...)
@@ -182,8 +185,8 @@ func encodeMemory(b []byte, list []listed, c bootClock) []byte {
 	return b
 }
 
-// decodeMemory returns the records of a stored memory, or nil if anything is wrong with it, or it is of another boot, or
-// the clock has been set.
+// decodeMemory returns the records of a stored memory. It returns nil if anything is wrong with the memory, if it comes
+// from another boot, or if somebody has set the clock.
 func decodeMemory(b []byte, now bootClock) []listed {
 	order := binary.LittleEndian
 	b, ok := bytes.CutPrefix(b, []byte(memoryFormat))
@@ -215,8 +218,8 @@ func decodeMemory(b []byte, now bootClock) []listed {
 	return list
 }
 
-// checksum tells a damaged text from a whole one; any single change shows. It is no defence, as only the caller can write
-// the file.
+// checksum detects a damaged text: any single change shows. It need not stop an attacker, because only the caller can
+// write the file.
 func checksum(b []byte) uint64 {
 	const odd = 0x9e3779b97f4a7c15
 	h := uint64(len(b))
@@ -229,7 +232,8 @@ func checksum(b []byte) uint64 {
 	return h
 }
 
-// hasDir reports whether a directory is among kept names. ok is false if they are not in their form, or are no names.
+// hasDir reports whether one of the kept names is that of a directory. ok is false if the bytes are not valid, or the
+// names are not names of files.
 func hasDir(kept []byte) (deep, ok bool) {
 	for len(kept) > 0 {
 		e, rest := nextKept(kept)
@@ -241,7 +245,7 @@ func hasDir(kept []byte) (deep, ok bool) {
 	return deep, true
 }
 
-// nextKept returns the first of the kept names, and the others. These are nil if the form is wrong.
+// nextKept returns the first of the kept names, and the rest. The rest is nil if the bytes are not valid.
 func nextKept(kept []byte) (e Entry, rest []byte) {
 	if len(kept) < 2 || kept[1] == 0 || len(kept) < 2+int(kept[1]) {
 		return e, nil
@@ -250,10 +254,10 @@ func nextKept(kept []byte) (e Entry, rest []byte) {
 	return Entry{Type: kept[0], Name: kept[2:end]}, kept[end:len(kept):len(kept)]
 }
 
-// bootClock tells whether somebody has set the clock between two moments.
+// bootClock shows whether somebody has set the clock between two moments.
 type bootClock struct {
 	boot     string // boot_id of random(4); "" if it cannot be read
-	distance int64  // of the clock from the time since the boot, in nanoseconds
+	distance int64  // the difference between the clock and the time since the boot, in nanoseconds
 }
 
 func (c bootClock) same(o bootClock) bool {
@@ -267,7 +271,7 @@ func readClock() bootClock {
 
 func clockNow(clock int32) int64 {
 	var t unix.Timespec
-	_ = unix.ClockGettime(clock, &t) // cannot fail
+	_ = unix.ClockGettime(clock, &t) // this cannot fail
 	return t.Nano()
 }
 
@@ -285,20 +289,20 @@ func bootID() string {
 	return strings.TrimSpace(string(b[:n]))
 }
 
-// recall is what one thread does with a memory. Without a memory it does nothing.
+// recall is one thread's access to a memory. Without a memory its methods do nothing.
 type recall struct {
 	m       *Memory
-	devices map[uint64]bool // whether directories of a device are remembered
-	hits    []int           // indexes in Memory.old
+	devices map[uint64]bool // by device: whether its directories are remembered
+	hits    []int           // indices in Memory.old
 	seen    []listed
 
-	before stamp  // of the directory that is being listed
-	keeps  bool   // it can be remembered
-	kept   []byte // its names that matter
-	deep   bool   // a directory is among them
+	before stamp  // the stamp of the directory before it is listed
+	keeps  bool   // the directory that is being listed can be remembered
+	kept   []byte // those of its names that matter
+	deep   bool   // one of the names is that of a directory
 }
 
-// leaf returns what is known of a directory that need not be opened, because there is no directory in it.
+// leaf returns the record of a directory that need not be opened, because it contains no directory.
 func (r *recall) leaf(j *job) *listed {
 	if r.m == nil || len(r.m.old) == 0 || j.above == nil {
 		return nil
@@ -317,7 +321,7 @@ func (r *recall) leaf(j *job) *listed {
 	return nil
 }
 
-// known returns what is known of an open directory. If nothing is, it prepares to remember the directory.
+// known returns the record of an open directory. If there is none, it prepares to make one.
 func (r *recall) known(fd int) *listed {
 	r.keeps, r.kept, r.deep = false, nil, false
 	if r.m == nil {
@@ -334,7 +338,7 @@ func (r *recall) known(fd int) *listed {
 	return nil
 }
 
-// look returns the stamp of an open directory, if its file system is one that is remembered.
+// look returns the stamp of an open directory. ok is false if directories of its file system are not remembered.
 func (r *recall) look(fd int) (s stamp, ok bool) {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
@@ -358,7 +362,7 @@ func (r *recall) find(s *stamp) *listed {
 	return &r.m.old[i]
 }
 
-// unchanged drops a directory that has changed while it was listed.
+// unchanged drops the record of a directory that has changed while it was listed.
 func (r *recall) unchanged(fd int) {
 	if r.keeps {
 		s, ok := r.look(fd)
@@ -366,7 +370,7 @@ func (r *recall) unchanged(fd int) {
 	}
 }
 
-// note remembers a name of the directory that is being listed.
+// note adds a name of the directory that is being listed to its record.
 func (r *recall) note(e *Entry) {
 	if !r.keeps || !e.IsDir() && !r.m.Keep(e.Name, e.Type) {
 		return
@@ -375,14 +379,14 @@ func (r *recall) note(e *Entry) {
 	r.kept = append(append(r.kept, e.Type, byte(len(e.Name))), e.Name...)
 }
 
-// done remembers the directory that has been listed.
+// done keeps the record of the directory that has been listed.
 func (r *recall) done(names int) {
 	if r.keeps {
 		r.seen = append(r.seen, listed{stamp: r.before, names: names, kept: r.kept, deep: r.deep})
 	}
 }
 
-// end gives what the thread has seen to the memory.
+// end passes the thread's records to the memory.
 func (r *recall) end() {
 	if r.m != nil {
 		r.m.add(r.seen, r.hits)

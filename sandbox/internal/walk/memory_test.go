@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keepEnv keeps what a search for .env needs.
+// keepEnv is the Keep of a search for .env.
 func keepEnv(name []byte, _ uint8) bool { return string(name) == ".env" }
 
-// grow makes a tree of directories that are settled: three levels, and two files in each directory.
+// grow makes a tree of settled directories: three levels, and two files in each directory.
 func grow(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,7 +31,8 @@ func grow(t *testing.T) string {
 	return dir
 }
 
-// search walks dir with what an earlier walk has stored. It returns what this one stores, and which paths it has seen.
+// search walks through dir with the memory that an earlier walk has stored. It returns the memory for the next walk,
+// and the paths that this walk has seen.
 func search(t *testing.T, dir string, stored []byte) (next []byte, seen []string) {
 	t.Helper()
 	m := &Memory{Keep: keepEnv, Load: func() []byte { return stored }}
@@ -45,7 +46,7 @@ func search(t *testing.T, dir string, stored []byte) (next []byte, seen []string
 	return next, seen
 }
 
-// secrets returns those of the paths that a search is for.
+// secrets returns the paths in seen that the search must find.
 func secrets(seen []string) (list []string) {
 	for _, path := range seen {
 		if strings.HasSuffix(path, "/.env") {
@@ -62,7 +63,7 @@ func TestMemory(t *testing.T) {
 	if len(stored) == 0 || !slices.Equal(stored, again) {
 		t.Fatalf("%d bytes are stored, and then others: %d", len(stored), len(again))
 	}
-	// Names that matter to no search are not shown again: so the memory was used, and the directories are all there.
+	// The walk does not show names that cannot matter again. So the memory was used, and it has all directories.
 	if len(second) > len(first)*2/3 {
 		t.Errorf("%d names were shown first, and then %d", len(first), len(second))
 	}
@@ -71,7 +72,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestMemoryShowsNoSecret puts a secret into a tree that is remembered, in ways that try not to be noticed.
+// TestMemoryShowsNoSecret puts a secret into a remembered tree, in ways that try to leave no trace.
 func TestMemoryShowsNoSecret(t *testing.T) {
 	dir := grow(t)
 	at := func(name string) string { return dir + "/" + name }
@@ -126,7 +127,7 @@ func TestMemoryShowsNoSecret(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
-	// Now the memory is renewed, with all of these in it, some of them too young to be remembered.
+	// Now the memory is renewed with all these directories. Some of them have changed too recently to be remembered.
 	for range 2 {
 		stored, seen = search(t, dir, stored)
 		if found := secrets(seen); len(found) != 8 {
@@ -136,8 +137,8 @@ func TestMemoryShowsNoSecret(t *testing.T) {
 	}
 }
 
-// TestMemoryRace adds the secret at the moment at which the directory is listed. A memory that looked at the times only
-// once would lose it: two changes in one tick of the clock have one time.
+// TestMemoryRace adds the secret at the moment at which the directory is listed. A memory that read the times only once
+// would miss it, because two changes in one tick of the clock have the same time.
 func TestMemoryRace(t *testing.T) {
 	dir := grow(t)
 	var stored []byte
@@ -159,7 +160,7 @@ func TestMemoryRace(t *testing.T) {
 	}
 }
 
-// TestMemoryMount finds a secret on a file system that is mounted on a directory, or in a directory that is.
+// TestMemoryMount finds a secret on a file system that is mounted on a remembered directory, or below one.
 func TestMemoryMount(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("mounts take root")
@@ -187,7 +188,8 @@ func TestMemoryMount(t *testing.T) {
 	}
 }
 
-// TestMemoryInDoubt drops what is not as it was stored, is of another boot, or of another time.
+// TestMemoryInDoubt checks that a stored memory is dropped if its bytes have changed, or if it comes from another boot
+// or another time.
 func TestMemoryInDoubt(t *testing.T) {
 	dir := grow(t)
 	stored, _ := search(t, dir, nil)
@@ -211,7 +213,7 @@ func TestMemoryInDoubt(t *testing.T) {
 			t.Errorf("%+v: nothing is dropped", c)
 		}
 	}
-	// With a right checksum: names that are none, out of order, or longer than what is there.
+	// These memories have a correct checksum, but invalid names, a wrong order, or lengths beyond the end.
 	names := func(list ...string) (kept []byte) {
 		for _, name := range list {
 			kept = append(append(kept, unix.DT_REG, byte(len(name))), name...)

@@ -17,21 +17,21 @@ const (
 	maxLinks = 40 // the kernel's limit: path_resolution(7)
 )
 
-// From opens a path as a process would whose root directory is root and whose working directory is start. It opens each
-// component in turn. The caller must not have more rights than that process.
+// From opens a path in the same way as a process whose root directory is root and whose working directory is start. It
+// opens each component in turn. The caller must not have more rights than that process.
 func From(root, start int, path string, flags int) (int, error) {
 	w := walker{root: root, start: start, flags: flags}
 	return w.walk(path)
 }
 
 // walker resolves a path component by component. Each directory that it has entered stays open, so that ".." returns to
-// the directory from which it came, even if that one has been moved meanwhile.
+// the directory from which it came, even if somebody has moved the inner directory meanwhile.
 type walker struct {
 	root, start int
 	flags       int  // flags for opening the last component
 	noLinks     bool // a link is an error: ELOOP
 	entered     []int
-	above       int // the directory that up has opened above the starting directory; 0 if none
+	above       int // the directory above the starting directory that up has opened; 0 if none
 	links       int
 }
 

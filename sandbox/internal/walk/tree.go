@@ -1,8 +1,8 @@
 package walk
 
-// This file walks whole trees: getdents64(2) says what type each entry has, so no file is looked at. Each directory is
-// opened by the descriptor of the directory that contains it, and never through a link. So a directory that somebody
-// moves, or replaces by a link, during the walk leads nowhere else.
+// This file walks through whole trees. getdents64(2) returns the type of each entry, so the walk looks at no file. It
+// opens each directory by the descriptor of its parent, and never through a link. So if somebody moves a directory
+// during the walk, or replaces it by a link, the walk cannot leave the tree.
 
 import (
 	"encoding/binary"
@@ -18,24 +18,24 @@ import (
 
 // Tree is a walk through directories and everything below them.
 type Tree struct {
-	// Two lets a walk of more than a few directories take two threads. The threads of a program can differ in user,
-	// root and mount namespace, so only a caller who knows that they do not may set it.
+	// Two lets a walk of more than a few directories use two threads. The threads of a program can differ in user, root
+	// and mount namespace, so a caller may set it only if it knows that they do not.
 	Two   bool
 	Roots []Place // paths of directories, absolute and without links
 	// New makes a Visitor. Run calls it once for each thread, before the thread visits anything; the calls do not
 	// overlap. One thread visits all entries of a directory.
 	New func() Visitor
-	// Step, unless nil, is called on the goroutine of Run, with the number of names so far: at least every 50 ms while
-	// there is work. If it returns an error, the walk ends with that error.
+	// Step, unless nil, is called on the goroutine of Run, at least every 50 ms while there is work. names is the
+	// number of names so far. If Step returns an error, the walk ends with that error.
 	Step func(names int) error
 	// Inodes says that the visitor needs Entry.Inode.
 	Inodes bool
-	Max    int // the walk ends with ErrTooMany after more names; 0 for no bound
-	// Memory, unless nil, spares a walk of many directories the listing of those that have not changed. Visit does not see
-	// their names that Memory.Keep does not want. A walk with Inodes has no use for it.
+	Max    int // if there are more names, the walk ends with ErrTooMany; 0 for no bound
+	// Memory, unless nil, saves the listing of directories that have not changed. For these, Visit sees only
+	// directories and the names that Memory.Keep wants. A walk with Inodes does not use it.
 	Memory *Memory
-	// Every, unless nil, reports whether the visitor must see every name in a directory with this State. Several threads
-	// call it.
+	// Every, unless nil, reports whether the visitor must see every name in a directory with this State. Several
+	// threads call Every.
 	Every func(state any) bool
 
 	Names int // set by Run: the number of names in the directories that were visited
@@ -47,14 +47,14 @@ var ErrTooMany = errors.New("too many names")
 // Place is a directory of a walk.
 type Place struct {
 	Path  string
-	State any // what Visit has returned for it
+	State any // the state that Visit has returned for the directory
 }
 
 // Entry is a name in a directory. It is valid only until Visit returns.
 type Entry struct {
 	Name  []byte
-	Inode uint64 // with Tree.Inodes: the number that stat(2) shows; 0 if the directory may say another
-	Type  uint8  // unix.DT_REG or another, but not unix.DT_UNKNOWN
+	Inode uint64 // with Tree.Inodes: the number that stat(2) shows; 0 if the directory may show another
+	Type  uint8  // a type such as unix.DT_REG, never unix.DT_UNKNOWN
 }
 
 // IsDir reports whether the entry is a directory.
@@ -66,29 +66,29 @@ func (e *Entry) IsLink() bool { return e.Type == unix.DT_LNK }
 // IsSocket reports whether the entry is a socket.
 func (e *Entry) IsSocket() bool { return e.Type == unix.DT_SOCK }
 
-// Visitor sees what a walk finds.
+// Visitor is told what a walk finds.
 type Visitor interface {
-	// Visit sees one entry. If the entry is a directory, into says whether the walk goes on below it, and state becomes
-	// the State of that directory.
+	// Visit handles one entry. If the entry is a directory, into says whether the walk continues below it, and state
+	// becomes the State of that directory.
 	Visit(in *Place, e *Entry) (into bool, state any)
-	// Leave follows the last entry of a directory.
+	// Leave is called after the last entry of a directory.
 	Leave(in *Place)
-	// Refused says that a directory could not be read. Nothing in it was visited. The error is ELOOP or ENOTDIR if
-	// somebody has put another file in its place.
+	// Refused is called for a directory that cannot be read. Visit has not seen any of its entries. The error is ELOOP
+	// or ENOTDIR if somebody has put another file in its place.
 	Refused(dir Place, err error)
 }
 
 const (
 	openTree   = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	heldDepth  = 100      // the number of directories, one in the other, whose descriptors are kept
-	alone      = 64       // the number of directories after which a second thread helps
+	heldDepth  = 100      // how many nested directories keep their descriptors open
+	alone      = 64       // after this many directories a second thread helps
 	firstRead  = 32 << 10 // bytes
-	stepEvery  = 32       // directories
+	stepEvery  = 32       // the number of directories between two calls
 	waitMost   = 50 * time.Millisecond
 	direntName = 19 // offset of the name in struct linux_dirent64: getdents(2)
 )
 
-// held is an open directory. The last child that is opened closes it.
+// held is an open directory. The child that is opened last closes it.
 type held struct {
 	fd   int
 	left atomic.Int32
@@ -100,7 +100,7 @@ func (h *held) leave() {
 	}
 }
 
-// job is a directory that is still to be read. If above is nil, it is opened by its path.
+// job is a directory that still has to be read. If above is nil, the directory is opened by its path.
 type job struct {
 	Place
 	above *held
@@ -111,16 +111,16 @@ type job struct {
 type pool struct {
 	t     *Tree
 	mu    sync.Mutex
-	jobs  []job // given away by a thread that has many
-	busy  int   // threads that work
+	jobs  []job // jobs that a busy thread has given away
+	busy  int   // how many threads are working
 	more  chan struct{}
-	idle  atomic.Int32 // threads that wait for jobs
+	idle  atomic.Int32 // how many threads are waiting for jobs
 	names atomic.Int64
 	ended atomic.Bool
 	err   error // why the walk ended early
 }
 
-// Run walks. It returns the error of Step, or ErrTooMany, or nil: what could not be read is the Visitor's matter.
+// Run executes the walk. It returns the error of Step, ErrTooMany or nil. Unreadable directories go to the Visitor.
 func (t *Tree) Run() error {
 	p := &pool{t: t, busy: 1, more: make(chan struct{}, 2)}
 	w := &worker{pool: p, visitor: t.New(), first: true, buf: make([]byte, firstRead)}
@@ -137,7 +137,7 @@ func (t *Tree) Run() error {
 type worker struct {
 	*pool
 	visitor Visitor
-	first   bool // it is the goroutine that has called Run
+	first   bool // this is the goroutine that has called Run
 	jobs    []job
 	buf     []byte
 	dirs    int
@@ -173,7 +173,7 @@ func (w *worker) remember() {
 	}
 }
 
-// step asks the caller whether to go on.
+// step asks the caller whether the walk should continue.
 func (w *worker) step() {
 	if w.t.Step == nil || w.ended.Load() {
 		return
@@ -193,8 +193,8 @@ func (p *pool) end(err error) {
 	p.ended.Store(true)
 }
 
-// share gives half of the jobs to a thread that waits, or begins that thread. The oldest jobs are nearest to the root,
-// so they are the largest.
+// share gives half of the jobs to a waiting thread, or starts that thread. It gives away the oldest jobs. They are
+// nearest to the root, and therefore the largest.
 func (w *worker) share() {
 	if len(w.jobs) < 2 {
 		return
@@ -221,7 +221,7 @@ func (w *worker) share() {
 	w.wake()
 }
 
-// wake makes threads that wait look again.
+// wake lets waiting threads look for jobs again.
 func (p *pool) wake() {
 	for range cap(p.more) {
 		select {
@@ -231,7 +231,7 @@ func (p *pool) wake() {
 	}
 }
 
-// next reports whether the thread has a job. It waits for one as long as another thread may give some away.
+// next reports whether the thread has a job. It waits as long as another thread may give a job away.
 func (w *worker) next() bool {
 	if len(w.jobs) > 0 {
 		return true
@@ -261,8 +261,8 @@ func (w *worker) next() bool {
 	return len(w.jobs) > 0
 }
 
-// read reads one directory whole, and then shows its entries to the visitor. So nothing is seen twice if reading fails
-// and the visitor turns to another way.
+// read first reads the whole directory, and then shows its entries to the visitor. So if reading fails, and the visitor
+// tries another way, it sees no entry twice.
 func (w *worker) read(j *job) {
 	every := w.t.Every != nil && w.t.Every(j.State)
 	if !every {
@@ -327,7 +327,7 @@ func (w *worker) open(j *job) (fd int, err error) {
 // lastName returns the last name of an absolute path.
 func lastName(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// fill reads a directory into the buffer, which grows as it must.
+// fill reads a directory into the buffer, which grows as needed.
 func (w *worker) fill(fd int) (n int, err error) {
 	for {
 		if len(w.buf)-n < firstRead/2 {
@@ -362,7 +362,7 @@ func (w *worker) show(fd int, j *job, b []byte) {
 				break
 			}
 		}
-		if string(e.Name) == "." || string(e.Name) == ".." || e.Inode == 0 { // 0: removed meanwhile
+		if string(e.Name) == "." || string(e.Name) == ".." || e.Inode == 0 { // 0 if the file was removed meanwhile
 			continue
 		}
 		names++
@@ -370,7 +370,7 @@ func (w *worker) show(fd int, j *job, b []byte) {
 			e.Inode = 0
 		}
 		if e.Type == unix.DT_UNKNOWN {
-			w.recall.keeps = false // what it is can change without the directory
+			w.recall.keeps = false // the file's type can change without a change of the directory
 			if !ask(fd, &e) {
 				continue
 			}
@@ -382,7 +382,7 @@ func (w *worker) show(fd int, j *job, b []byte) {
 	w.count(names)
 }
 
-// showKept shows the entries of a directory that the memory knows.
+// showKept shows the visitor the entries of a directory that the memory knows.
 func (w *worker) showKept(j *job, l *listed) {
 	for kept := l.kept; len(kept) > 0; {
 		var e Entry
@@ -408,8 +408,8 @@ func (w *worker) count(names int) {
 	}
 }
 
-// numbered reports whether the directories of a file system hold the numbers that stat(2) shows. Those of an overlay,
-// for example, need not.
+// numbered reports whether the directories of a file system contain the inode numbers that stat(2) shows. For example,
+// the directories of an overlay need not.
 func numbered(fd int) bool {
 	var fs unix.Statfs_t
 	if unix.Fstatfs(fd, &fs) != nil {
@@ -422,8 +422,8 @@ func numbered(fd int) bool {
 	return false
 }
 
-// ask finds the type of an entry whose directory does not say it. It returns false if the file is gone. A file that
-// nobody may look at counts as a directory, which then cannot be read.
+// ask finds the type of an entry if the directory does not give it. It returns false if the file no longer exists. If
+// the caller may not look at the file, it counts as a directory, which then cannot be read.
 func ask(fd int, e *Entry) bool {
 	var st unix.Stat_t
 	switch err := unix.Fstatat(fd, string(e.Name), &st, unix.AT_SYMLINK_NOFOLLOW); {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// collector is a visitor that goes everywhere.
+// collector is a visitor that enters every directory.
 type collector struct {
 	seen    []string
 	left    []string
@@ -30,7 +30,7 @@ func (c *collector) Leave(in *Place) { c.left = append(c.left, in.Path) }
 
 func (c *collector) Refused(dir Place, err error) { c.refused[dir.Path] = err }
 
-// all walks a tree, and returns what all threads have seen, sorted.
+// all walks through a tree, and returns everything that all threads have seen, sorted.
 func all(t *testing.T, tree *Tree) (seen []string, threads int, refused map[string]error, err error) {
 	t.Helper()
 	var list []*collector
@@ -61,7 +61,8 @@ func openFiles(t *testing.T) int {
 	return len(list)
 }
 
-// TestTree walks a tree that is wide, deep, and has names of all types, and compares it with what the library finds.
+// TestTree walks through a tree that is wide and deep, and has names of all types. It compares the result with that of
+// the standard library.
 func TestTree(t *testing.T) {
 	dir := plant(t)
 	deep := dir + strings.Repeat("/deep", 3*heldDepth)
@@ -106,7 +107,7 @@ func TestTree(t *testing.T) {
 	}
 }
 
-// TestTreeEnds ends a walk early, by its caller and by its bound, and leaves no descriptor open.
+// TestTreeEnds checks that the caller and the bound can end a walk early, and that no descriptor stays open.
 func TestTreeEnds(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 2000 {
@@ -132,7 +133,8 @@ func TestTreeEnds(t *testing.T) {
 	}
 }
 
-// TestTreeRefused names what cannot be read: a root behind a link, one that is a file, one that is not there.
+// TestTreeRefused checks the errors for roots that cannot be read: a root behind a link, a file, and a root that does
+// not exist.
 func TestTreeRefused(t *testing.T) {
 	dir := plant(t)
 	seen, _, refused, err := all(t, &Tree{Two: true, Roots: []Place{{Path: dir + "/rel"}, {Path: dir + "/a/file"}, {Path: dir + "/none"}}})
@@ -142,7 +144,7 @@ func TestTreeRefused(t *testing.T) {
 	}
 }
 
-// TestTreeInodes holds the numbers of a walk to those of stat(2).
+// TestTreeInodes compares the inode numbers of a walk with those of stat(2).
 func TestTreeInodes(t *testing.T) {
 	dir := plant(t)
 	checked := 0
@@ -167,7 +169,8 @@ func (f visitFunc) Visit(in *Place, e *Entry) (bool, any) { return f(in, e) }
 func (visitFunc) Leave(*Place)                            {}
 func (visitFunc) Refused(Place, error)                    {}
 
-// TestTreeSwapped walks while directories become links to the outside and back: nothing outside is ever visited.
+// TestTreeSwapped walks through directories that somebody replaces by links to the outside and restores. The walk must
+// never visit anything outside.
 func TestTreeSwapped(t *testing.T) {
 	top := t.TempDir()
 	dir := top + "/in"

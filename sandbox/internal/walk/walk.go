@@ -36,8 +36,8 @@ func InRoot(root int, path string, flags int) (int, error) {
 	return From(root, root, path, flags)
 }
 
-// InRootNoLinks is InRoot, but fails with ELOOP if the path contains a symbolic link. With O_NOFOLLOW in flags the last
-// component may be a link, and InRootNoLinks opens the link itself.
+// InRootNoLinks does the same as InRoot, but fails with ELOOP if the path contains a symbolic link. With O_NOFOLLOW in
+// flags the last component may be a link, and InRootNoLinks opens the link itself.
 func InRootNoLinks(root int, path string, flags int) (int, error) {
 	if !Refused() {
 		return openat2(root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plant makes a root directory with links of all kinds, beside a file that lies outside of it.
+// plant makes a root directory with links of all kinds, and a file outside of the root directory.
 func plant(t *testing.T) (root string) {
 	t.Helper()
 	top := t.TempDir()
@@ -38,12 +38,12 @@ func openRoot(t *testing.T, path string) int {
 	return fd
 }
 
-// paths are what the two ways of opening are compared by.
+// paths lists the paths with which the two ways of opening are compared.
 var paths = []string{"", "/", ".", "..", "a", "/a/b/c", "a/b/c/", "a//b/./c", "abs", "abs/c", "rel/back", "rel/back/abs", "up", "loop", "gone", "gone/x",
 	"slash", "slash/a", "chain", "chain/c", "a/deep", "a/deep/..", "out", "out/outside", "file", "file/", "file/..", "a/file/x", "a/file/", "../../a",
 	"a/../../../outside", "none", "none/..", "a/none", "abs/", "gone/", "a/b/back/a/b/back/up", strings.Repeat("a/../", 900) + "a", strings.Repeat("x", 5000)}
 
-// TestSteps holds the walk to what openat2 says, where the kernel has it.
+// TestSteps compares the walk with openat2(2), if the kernel has that call.
 func TestSteps(t *testing.T) {
 	if Refused() {
 		t.Skip("no openat2")
@@ -67,7 +67,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestNoLinks holds the walk without links to what openat2 says.
+// TestNoLinks compares the walk without links with openat2(2).
 func TestNoLinks(t *testing.T) {
 	if Refused() {
 		t.Skip("no openat2")
@@ -90,7 +90,7 @@ func TestNoLinks(t *testing.T) {
 	}
 }
 
-// TestStart goes up from a working directory, and stops at the root.
+// TestStart checks that ".." leads up from a working directory, but not above the root.
 func TestStart(t *testing.T) {
 	dir := plant(t)
 	root, start, outside := openRoot(t, dir), openRoot(t, dir+"/a/b"), openRoot(t, filepath.Dir(dir))
@@ -115,7 +115,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestMagicLinks refuses the links of /proc to what a process has, and follows the others.
+// TestMagicLinks checks that the walk refuses the links of /proc to the files of a process, and follows other links
+// there.
 func TestMagicLinks(t *testing.T) {
 	root := openRoot(t, "/")
 	for _, path := range []string{"/proc/self/root", "/proc/self/cwd/..", "/proc/self/fd/0", "/proc/self/exe", "/proc/self/ns/mnt", "/proc/thread-self/root/etc"} {
@@ -132,7 +133,8 @@ func TestMagicLinks(t *testing.T) {
 	}
 }
 
-// TestSwapped opens a directory that becomes a link and back all the time: what is outside is never reached.
+// TestSwapped opens a directory that somebody keeps replacing by a link and restoring. The walk must never reach
+// anything outside.
 func TestSwapped(t *testing.T) {
 	dir := plant(t)
 	root := openRoot(t, dir)

@@ -1,6 +1,6 @@
 package why
 
-// This file finds the rule of a profile that denies a system call, and what would allow the call.
+// This file finds the rule of a profile that denies a system call, and the change that would allow the call.
 
 import (
 	"cmp"
@@ -17,7 +17,7 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Blame returns the rule of the profile that denies a call, and what would allow the call.
+// Blame returns the rule of the profile that denies a call, and the change that would allow the call.
 func Blame(c *compile.Compilation, name string, call *filter.Data) (rule, remedy string) {
 	b := decider(c, name, call, false)
 	if b.rule == "" {
@@ -34,7 +34,7 @@ func Expected(c *compile.Compilation, call *filter.Data) bool {
 
 // blamed describes the rule of a profile that decides about a call.
 type blamed struct {
-	rule   string // the rule as text: `syscalls.deny "@keyring"`
+	rule   string // the position of the rule as text, if field at does not have it
 	at     policy.Pos
 	from   string        // the rule's position as text, if at does not have it
 	flags  []advice.Flag // flags that would allow the call
@@ -60,7 +60,7 @@ func decider(c *compile.Compilation, name string, call *filter.Data, opens bool)
 	return b
 }
 
-// decidedBy is decider without the remedy.
+// decidedBy does the same as decider, without the remedy.
 func decidedBy(c *compile.Compilation, name string, call *filter.Data) (b blamed) {
 	s := &c.Profile.Syscalls
 	if s.Exec == policy.ExecOnce && (name == "execve" || name == "execveat") {
@@ -95,8 +95,8 @@ func decidedBy(c *compile.Compilation, name string, call *filter.Data) (b blamed
 	return b
 }
 
-// selfDecider returns the rule that decides about prctl(PR_SET_SECCOMP) if no rule names prctl: the call is treated
-// like seccomp(2).
+// selfDecider returns the rule that decides about prctl(PR_SET_SECCOMP) if no rule names prctl. The filter then treats
+// the call like seccomp(2).
 func selfDecider(c *compile.Compilation) (b blamed) {
 	b.rule, b.at = "syscalls.default: it counts as seccomp", c.Profile.Source("syscalls.default")
 	if item := denier(c.Profile, "seccomp"); item != nil {
@@ -108,7 +108,7 @@ func selfDecider(c *compile.Compilation) (b blamed) {
 	return b
 }
 
-// denier returns the item of syscalls.deny that names a call, directly or by a group. It overrides all other rules.
+// denier returns the item of syscalls.deny that names a call, directly or by a group. Such an item overrides all rules.
 func denier(p *policy.Profile, call string) *policy.SyscallItem {
 	for i := range p.Syscalls.Deny {
 		if x := &p.Syscalls.Deny[i]; filter.Names(x.Name, call) {
@@ -130,7 +130,7 @@ func ruleAt(p *policy.Profile, call string, from []string) *policy.SyscallRule {
 	return nil
 }
 
-// shellWords joins words, and quotes for sh(1) those that need it.
+// shellWords joins words, and quotes words for sh(1) if they need it.
 func shellWords(words []string) string {
 	out := make([]string, len(words))
 	for i, w := range words {

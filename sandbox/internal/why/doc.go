@@ -1,2 +1,2 @@
-// Package why says which layer decides about an access, and what would allow the access.
+// Package why says which layer of the sandbox decides about an access, and which change would allow the access.
 package why

@@ -1,8 +1,8 @@
 package why
 
-// This file predicts, layer by layer, whether a program in the sandbox could do something. Nothing is run: the answers
-// come from the compiler's model of the sandbox. Package policy/filter answers for system calls. This package answers
-// for files, programs, capabilities, addresses, processes and limits.
+// This file predicts, layer by layer, whether a program in the sandbox could do something. It runs nothing: the answers
+// come from the compiler's model of the sandbox. Package policy/filter answers questions about system calls. This
+// package answers questions about files, programs, capabilities, addresses, processes and limits.
 
 import (
 	"errors"
@@ -22,18 +22,18 @@ import (
 	"cordon/sandbox/internal/picture"
 )
 
-// Reason is the answer to the question whether a program may do something. The first layer that denies it decides. The
-// layers are asked in the kernel's order.
+// Reason is the answer to the question whether a program may do something. The layers are asked in the order in which
+// the kernel checks them. The first layer that denies the operation decides.
 type Reason struct {
 	Allowed  bool
-	Layer    string     // the layer that denies: a policy.Layer, or "file" for what the host itself would deny
+	Layer    string     // the layer that denies: a policy.Layer, or "file" if the host itself would deny it
 	Errno    string     // such as "EROFS"; "" if there is none
 	Why      string     // the explanation
 	Rule     policy.Pos // the line of the profile that decides; the zero Pos for a built-in default
 	RuledOut []string   // the layers that allow it, for example "seccomp: openat is allowed (base.yaml:30)"
 	Notes    []string
 
-	Try    []Change // changes after which this layer would allow it; none if no flag would
+	Try    []Change // changes after which this layer would allow it; empty if no flag would
 	Grants string   // what else these changes would allow
 	NoFlag string   // why no flag helps
 }
@@ -53,7 +53,7 @@ type Query struct {
 	spec filter.Spec
 }
 
-// survey lists those phases of compilation that decide what a program sees of the sandbox, in the order of a launch.
+// survey lists the phases of compilation that decide what a program sees in the sandbox, in the order of a launch.
 var survey = [...]func(*compile.Compilation) error{
 	(*compile.Compilation).AddCaches,
 	(*compile.Compilation).CheckSupport,
@@ -90,7 +90,7 @@ func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, erro
 	return q, err
 }
 
-// placeSurvey is survey for a program in place.
+// placeSurvey lists the same phases for a program in place (without namespaces).
 var placeSurvey = [...]func(*compile.Compilation) error{
 	(*compile.Compilation).SettleInPlace,
 	(*compile.Compilation).FindArch,
@@ -104,10 +104,12 @@ var placeSurvey = [...]func(*compile.Compilation) error{
 	(*compile.Compilation).PlaceRules,
 }
 
-// PlaceRules returns the rules about calls that a program in place has in addition to Filter's; nil for any other.
+// PlaceRules returns the rules about calls that apply to a program in place in addition to Filter's rules. For any
+// other program it returns nil.
 func (q *Query) PlaceRules() []filter.Rule { return q.comp.PlaceCalls() }
 
-// inPlace says what a program in place gets where a mount would deny: nothing is mounted, and Landlock answers.
+// inPlace adapts a reason to a program in place. For such a program nothing is mounted, so Landlock denies what a mount
+// would deny.
 func (q *Query) inPlace(r *Reason) *Reason {
 	if q.comp.InPlace() && !r.Allowed && r.Layer == string(policy.LayerMount) {
 		r.Layer, r.Errno = string(policy.LayerLandlock), "EACCES"
@@ -116,7 +118,7 @@ func (q *Query) inPlace(r *Reason) *Reason {
 	return r
 }
 
-// Access tells how a program wants to use a path. Create means that the program makes the file if it does not exist.
+// Access says how a program wants to use a path. Create means that the program makes the file if it does not exist.
 type Access struct{ Read, Write, Execute, Create bool }
 
 // Open answers whether a program may open a file or directory. path is a path in the sandbox; a relative path starts
@@ -133,8 +135,8 @@ func (q *Query) Open(path string, a Access) *Reason {
 	return q.inPlace(r)
 }
 
-// Path is Open for a caller that knows that the filter allows the call. If a is the zero value, Path answers whether
-// the path exists. It does not use cached results about files.
+// Path does the same as Open, for a caller that knows that the filter allows the call. If a is the zero value, Path
+// answers whether the path exists. It does not use cached results about files.
 func (q *Query) Path(path string, a Access) *Reason {
 	clear(q.comp.Tree.Known) // a running program may have changed files
 	r := &Reason{}
@@ -240,7 +242,7 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	if err != nil { // the path does not exist on the host either
 		return q.absentOnHost(r, inside, a)
 	}
-	if rule != nil { // the hide rule would also hide what a new bind shows
+	if rule != nil { // the hide rule would also hide it under a new bind
 		r.NoFlag = q.comp.LiftHint(rule, inside, false)
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is hidden", rule.Pos)
 	}
@@ -276,7 +278,7 @@ func makingWritable(c *compile.Compilation, path string) []Change {
 	return []Change{{"mount", "{bind: " + strconv.Quote(host) + ", target: " + strconv.Quote(path) + ", mode: rw}"}}
 }
 
-// absentOnHost answers for a path that does not exist on the host, so that no bind could show it. The program can still
+// absentOnHost answers for a path that does not exist on the host. No bind could show such a path. But the program can
 // create the file if its directory is writable.
 func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	t := &q.comp.Tree
@@ -358,8 +360,8 @@ func (q *Query) openCall(r *Reason, path string, a Access) bool {
 	return q.call(r, "openat(AT_FDCWD, "+strconv.Quote(path)+", "+flags+")")
 }
 
-// call asks the filter about a call. If the text leaves out arguments, and the filter denies the call only for some of
-// their values, the call counts as allowed.
+// call asks the filter about a call. The text may leave out arguments. If the filter denies the call only for some
+// values of these arguments, the call counts as allowed.
 func (q *Query) call(r *Reason, text string) bool {
 	query, err := filter.ParseQuery(text, q.comp.Arch)
 	if err != nil {

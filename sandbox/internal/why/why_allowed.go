@@ -1,6 +1,6 @@
 package why
 
-// This file asks Landlock and a file's permissions.
+// This file asks Landlock, and checks a file's permissions.
 
 import (
 	"strings"
@@ -13,8 +13,8 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// landlockAllows asks the Landlock ruleset: a rule at the path or above must grant each needed right that the ruleset
-// handles.
+// landlockAllows asks the Landlock ruleset. For each needed right that the ruleset handles, a rule at the path or above
+// it must grant the right.
 func (q *Query) landlockAllows(r *Reason, inside string, a Access) bool {
 	c := q.comp
 	if !c.Land.On {
@@ -79,8 +79,8 @@ func landlockPos(c *compile.Compilation, list string) policy.Pos {
 	return c.Profile.Source("landlock." + list)
 }
 
-// permitted asks the file's own permissions: path_resolution(7). It considers access control lists only if the task has
-// the caller's id.
+// permitted checks the file's own permissions: path_resolution(7). It considers access control lists only if the task
+// has the caller's id.
 func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	c := q.comp
 	host := c.Tree.HostPath(inside)
@@ -137,7 +137,7 @@ func (a Access) mode() (bits uint32) {
 }
 
 // deniedByMode reports whether the file's mode denies the access. The task has the rights of the caller if it has the
-// caller's id or the bind is idmapped; otherwise it has the rights of others.
+// caller's id or the bind is idmapped; otherwise it has the rights of other users.
 func deniedByMode(c *compile.Compilation, inside, hostPath string, a Access) bool {
 	part := c.Tree.At(inside)
 	if !c.IDs.Idmapped && c.IDs.OutUID == c.Host.UID && c.Host.UID != 0 {
@@ -152,7 +152,7 @@ func deniedByMode(c *compile.Compilation, inside, hostPath string, a Access) boo
 		return false
 	}
 	shift, own := 0, strings.HasPrefix(part.What, "a bind") && !part.Plain || part.What == "the root directory"
-	if part.What == "a device" && c.Host.Since(6, 15) { // the launcher makes a node that belongs to the task
+	if part.What == "a device" && c.Host.Since(6, 15) { // the launcher makes a device node that the task owns
 		own = true
 	}
 	switch caller := uint32(c.Host.UID); { //nolint:gosec // ids are not negative

@@ -9,8 +9,8 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Filter returns the profile's filter as it applies once the program runs. With syscalls.exec: once it denies every
-// execve.
+// Filter returns the profile's filter as it applies once the program runs. With `syscalls.exec: once` the filter then
+// denies every execve.
 func (q *Query) Filter() filter.Spec { return q.spec }
 
 // Denied explains why the filter denies a call with the given arguments.

@@ -39,7 +39,7 @@ func (q *Query) routed(r *Reason, host, port string) bool {
 	return r.deny(string(policy.LayerNet), unix.ENETUNREACH, "the network namespace has a loopback and no route to "+host, c.Profile.Source("network"))
 }
 
-// everything is what the host's network gives.
+// everything describes what the host's network gives to a program.
 const everything = "every address that the host reaches, its services on localhost, and its abstract unix sockets unless Landlock keeps the program from them"
 
 // allowing returns the change that allows one port of a host.
@@ -50,7 +50,7 @@ func allowing(a netip.Addr, host, port string) []Change {
 	return []Change{{"net-allow", host + ":" + port}}
 }
 
-// placeText returns the place of a rule in parentheses, or "".
+// placeText returns the position of a rule in parentheses, or "".
 func placeText(at policy.Pos) string {
 	if text := at.Short(); text != "" {
 		return " (" + text + ")"
@@ -58,8 +58,8 @@ func placeText(at policy.Pos) string {
 	return ""
 }
 
-// endpoint asks the rules of an allow-list, as the kernel, the name server and the relay of a run do. a is valid if host
-// is an address.
+// endpoint asks the rules of an allow-list, in the same way as the kernel, the name server and the relay do during a
+// run. a is valid if host is an address.
 func (q *Query) endpoint(r *Reason, a netip.Addr, host, port string) bool {
 	c, net := q.comp, &q.comp.Profile.Network
 	n, _ := strconv.ParseUint(port, 10, 16) // hostPort has checked it
@@ -91,8 +91,8 @@ func (q *Query) endpoint(r *Reason, a netip.Addr, host, port string) bool {
 	return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "no rule of network.allow covers port "+port+" of "+host, c.Profile.Source("network"))
 }
 
-// sharingNet returns the changes that would give the sandbox the host's network. It removes sysfs mounts, because
-// they need a network namespace of the sandbox's own.
+// sharingNet returns the changes that would give the sandbox the host's network. One of them removes sysfs mounts,
+// because these need a network namespace of the sandbox's own.
 func sharingNet(c *compile.Compilation) (try []Change) {
 	for i := range c.Profile.Mounts {
 		if m := &c.Profile.Mounts[i]; m.Kind == policy.MountSysfs {

@@ -1,6 +1,7 @@
 package why
 
-// This file answers for the sandbox's /proc and its init: proc(5), ptrace(2) ("Ptrace access mode checking").
+// This file answers questions about the sandbox's /proc and its init: proc(5), ptrace(2) ("Ptrace access mode
+// checking").
 
 import (
 	"slices"
@@ -13,7 +14,7 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// ptraced lists the entries of /proc/PID that only a process may open that may also trace PID.
+// ptraced lists the entries of /proc/PID that a process may open only if it may also trace PID.
 var ptraced = [...]string{
 	"auxv", "clear_refs", "cwd", "environ", "exe", "fd", "fdinfo", "io", "map_files", "maps", "mem", "ns", "numa_maps",
 	"pagemap", "personality", "root", "smaps", "smaps_rollup", "stack", "syscall",
@@ -63,7 +64,7 @@ func (q *Query) ofProcess(r *Reason, path string, a Access) bool {
 	return true
 }
 
-// throughDev follows the links that the sandbox's /dev has into /proc: stdin, stdout, stderr and fd.
+// throughDev follows the links from the sandbox's /dev into /proc: stdin, stdout, stderr and fd.
 func (q *Query) throughDev(path string) string {
 	dir, name := paths.Split(path)
 	for _, x := range [...]struct{ link, rest string }{{path, ""}, {dir, "/" + name}} {
@@ -75,7 +76,7 @@ func (q *Query) throughDev(path string) string {
 }
 
 // ofStdio answers for a standard file by its name below /proc/self/fd. Before the run nobody knows which file that will
-// be: the task gets its own terminal or pipe, or the caller's file.
+// be: the task's own terminal or pipe, or the caller's file.
 func (q *Query) ofStdio(r *Reason, path, entry string, a Access) bool {
 	number := slices.Index([]string{"fd/0", "fd/1", "fd/2"}, entry)
 	if number < 0 || a.Execute || number == 0 && a.Write {
@@ -94,7 +95,7 @@ func (q *Query) ofStdio(r *Reason, path, entry string, a Access) bool {
 // plainRead reports whether the access only reads.
 func (a Access) plainRead() bool { return a.Read && !a.Write && !a.Execute && !a.Create }
 
-// procMount returns the mount of the profile that a path of a /proc lies on.
+// procMount returns the mount of proc in the profile that contains a path.
 func (q *Query) procMount(path string) *policy.Mount {
 	part := q.comp.Tree.At(path)
 	for i := range q.comp.Profile.Mounts {
@@ -105,7 +106,7 @@ func (q *Query) procMount(path string) *policy.Mount {
 	return nil
 }
 
-// ofInit answers for an entry of pid 1. That is the sandbox's init, not the task.
+// ofInit answers for an entry of pid 1. In a sandbox, pid 1 is the sandbox's init, not the task.
 func (q *Query) ofInit(r *Reason, path, entry string, a Access) bool {
 	mount := q.procMount(path)
 	switch {
@@ -130,8 +131,8 @@ func (q *Query) ofInit(r *Reason, path, entry string, a Access) bool {
 	return true
 }
 
-// SignalInside answers for a signal to a process in the sandbox, by its pid there. Only pid 1 is known before a run. It
-// is the sandbox's init, and no signal from inside ends it.
+// SignalInside answers for a signal to a process in the sandbox, by its pid there. Before a run, only pid 1 is known.
+// It is the sandbox's init, and no signal from inside can end it.
 func (q *Query) SignalInside(pid int) *Reason {
 	c, r := q.comp, &Reason{}
 	switch {

@@ -114,7 +114,8 @@ func (q *Query) setuid(r *Reason, inside string) {
 	}
 }
 
-// setIDOf says what happens to a set-user-ID or set-group-ID program. It returns "" for any other program.
+// setIDOf says what a set-user-ID or set-group-ID bit of a program does. It returns "" for a program without these
+// bits.
 func setIDOf(c *compile.Compilation, inside string) string {
 	host := c.Tree.HostPath(inside)
 	if host == "" {
@@ -320,7 +321,7 @@ func (q *Query) Limit(asked *policy.Limits) *Reason {
 	for _, s := range scalars {
 		q.within(r, s.name, s.asked, s.have, q.comp.Profile.Source("limits."+s.name))
 	}
-	if asked.PIDs.Set && r.Allowed { // nproc limits the processes too, because a sandbox has only one user id
+	if asked.PIDs.Set && r.Allowed { // all processes of the task have one user id, so nproc limits them
 		if i := slices.IndexFunc(have.Rlimits, func(h policy.Rlimit) bool { return h.Name == "nproc" }); i >= 0 {
 			q.within(r, "rlimits.nproc", float64(asked.PIDs.V), float64(have.Rlimits[i].Value), have.Rlimits[i].Pos)
 		}
@@ -339,7 +340,8 @@ func (q *Query) Limit(asked *policy.Limits) *Reason {
 	return r
 }
 
-// underHard compares with the launcher's own hard limit, because no program that it starts can get more.
+// underHard compares the asked limit with the launcher's own hard limit, because no program that the launcher starts
+// can get more.
 func (q *Query) underHard(r *Reason, asked policy.Rlimit) bool {
 	var own unix.Rlimit
 	n, known := compile.RlimitNumber(asked.Name)

@@ -34,7 +34,7 @@ func main() {
 
 type schema = jsonschema.Schema
 
-// generator holds the comments of struct fields, by "Type.Field".
+// generator maps "Type.Field" to the comment of the field.
 type generator map[string]string
 
 // Schema returns the JSON Schema of report.Report. dirs are the directories that contain its source.

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// costs are the measurements of one copy of this program, in nanoseconds.
+// costs holds the measurements of one copy of this program, in nanoseconds.
 type costs struct{ Load, Allowed, Checked float64 }
 
 // askPersonality is an argument of personality(2) that changes nothing. Both sets of rules check it and allow it.

@@ -21,7 +21,7 @@ import (
 	"cordon/policy/filter"
 )
 
-// figures is the output.
+// figures is the output of this command.
 type figures struct {
 	Libseccomp string
 	Rows       []row
@@ -29,13 +29,13 @@ type figures struct {
 
 // row is the filter that one compiler makes from one set of rules. Times are in nanoseconds.
 type row struct {
-	Rules    string // the name of the rules
-	Compiler string // cordon, libseccomp 1, libseccomp 2
+	Rules    string // the name of the set of rules
+	Compiler string // cordon, libseccomp 1 or libseccomp 2
 	Insns    int
 	Compile  []float64 // one value for each round
-	Load     []float64 // seccomp(2)
-	Allowed  []float64 // a call that is allowed without a check
-	Checked  []float64 // a call that is allowed after a check of its argument
+	Load     []float64 // the time of seccomp(2)
+	Allowed  []float64 // the time of a call that is allowed without a check
+	Checked  []float64 // the time of a call that is allowed after a check of its argument
 	program  []byte
 	compile  func() ([]filter.Insn, error)
 }
@@ -139,7 +139,7 @@ func (r *rules) rows() ([]row, error) {
 	return rows, nil
 }
 
-// same compares the decisions of two programs for every number and the arguments that matter. It leaves out calls
+// same compares the decisions of two programs for every number, and for the arguments that matter. It leaves out calls
 // that libseccomp does not know.
 func (r *rules) same(a, b []filter.Insn) error {
 	args := samples()

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rules holds the same rules for both compilers.
+// rules holds one set of rules in the form of each compiler.
 type rules struct {
 	name    string
 	spec    filter.Spec // ours
@@ -50,7 +50,7 @@ var (
 	enosys = filter.Action{Kind: filter.Errno, Errno: 38}
 )
 
-// libseccomp compiles the rules as a program does that links libseccomp.
+// libseccomp compiles the rules in the way of a program that links libseccomp.
 func (r *rules) libseccomp(optimize int) ([]filter.Insn, error) {
 	f, err := reference.NewFilter(r.deflt, native, optimize)
 	if err != nil {
@@ -160,9 +160,9 @@ func operator(a specs.LinuxSeccompArg) (condition, string, error) {
 	return condition{a.Index, o.op, []uint64{a.Value}}, fmt.Sprintf("reg%d %s %#x", a.Index, o.text, a.Value), nil
 }
 
-// shipped returns our profile default. Its conditions are written for libseccomp by hand, in the fewest rules.
-// Numbers without a name get the default there. Here every refusal is EPERM. For the errors that the profile has,
-// libseccomp would need a rule for each refused value: 150 rules for socket alone.
+// shipped returns our profile default. Its conditions are written for libseccomp by hand, in as few rules as possible.
+// In libseccomp's filter, numbers without a name get the default. Every refusal is EPERM. For the errors that the
+// profile has, libseccomp would need a rule for each refused value: 150 rules for socket alone.
 func shipped() (*rules, error) {
 	p, err := profiles.Search{}.Load([]string{profiles.DefaultName}, nil)
 	if err != nil {
@@ -181,7 +181,7 @@ func shipped() (*rules, error) {
 		ruled[x.call] = true
 	}
 	for _, x := range r.spec.Rules {
-		if !ruled[x.Call] && x.Expr != "errno(EPERM)" { // which is their default
+		if !ruled[x.Call] && x.Expr != "errno(EPERM)" { // EPERM is their default
 			return nil, fmt.Errorf("the profile has a rule for %s, and the comparison none", x.Call)
 		}
 	}

@@ -4,8 +4,8 @@ package main
 
 import "testing"
 
-// TestRules keeps the rules that are written for libseccomp by hand in step with the profile: a benchmark that is run
-// rarely would be the last to notice.
+// TestRules checks that the rules that are written for libseccomp by hand agree with the profile. The benchmark would
+// show a difference much later, because it is run rarely.
 func TestRules(t *testing.T) {
 	for _, set := range []func() (*rules, error){docker, shipped} {
 		r, err := set()

@@ -11,15 +11,15 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// A sandbox with an entry in a state directory is found by other processes, as by cordon ps, which can start programs in it
-// and end it. This process is its launcher, so the sandbox ends with it.
+// Other processes can find a sandbox that has an entry in a state directory, as cordon ps does. They can start programs
+// in it and end it. This process is the sandbox's launcher, so the sandbox ends with this process.
 func Example_detached() {
 	own, err := os.MkdirTemp("", "example-")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(own)
-	path := filepath.Join(own, "state") // cordon's own is host.StatePath(os.Getenv)
+	path := filepath.Join(own, "state") // cordon itself uses host.StatePath(os.Getenv)
 	profile, err := profiles.Load()
 	if err != nil {
 		log.Fatal(err)
@@ -48,7 +48,7 @@ func Example_detached() {
 	// signal: terminated
 }
 
-// anotherProcess could be another process: all it knows is the directory and the name.
+// anotherProcess does what another process could do: it knows only the directory and the name.
 func anotherProcess(path string) {
 	dir, err := statedir.Open(path)
 	if err != nil {
@@ -77,7 +77,7 @@ func anotherProcess(path string) {
 	}
 }
 
-// A sandbox of this process needs no state directory for that.
+// To start a second program in its own sandbox, a process needs no state directory.
 func Example_exec() {
 	profile, err := profiles.Load()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"cordon/sandbox"
 )
 
-// A profile is a value, and can be changed before it is used.
+// A profile is a value. A program can change it before it uses it.
 func Example_profile() {
 	profile, err := profiles.Load("strict")
 	if err != nil {
@@ -24,7 +24,7 @@ func Example_profile() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o777); err != nil { // root's task is another user
+	if err := os.Chmod(dir, 0o777); err != nil { // root's task runs as another user
 		log.Fatal(err)
 	}
 	profile.Mounts = append(profile.Mounts, policy.Mount{Kind: policy.MountBind, Source: dir, Target: dir, Write: true})
@@ -42,7 +42,7 @@ func Example_profile() {
 	// <nil>
 }
 
-// TestErrors has the errors of a start, each with what a caller may want to know.
+// TestErrors shows the errors of a start, each with the facts that a caller may need.
 func TestErrors(t *testing.T) {
 	if _, err := profiles.Load("no-such-profile"); err == nil {
 		t.Error("a profile that is not there")
@@ -61,7 +61,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestOwnMemory changes a profile and loads it again.
+// TestOwnMemory checks that a change to a profile does not appear when the profile is loaded again.
 func TestOwnMemory(t *testing.T) {
 	first, err := profiles.Load("default")
 	if err != nil {

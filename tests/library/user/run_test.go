@@ -1,4 +1,4 @@
-// Package user has what a program does that runs other programs in sandboxes.
+// Package user shows programs that run other programs in sandboxes.
 package user
 
 import (
@@ -14,7 +14,7 @@ import (
 	"cordon/sandbox"
 )
 
-// A program that has the caller's terminal or files is run as with os/exec.
+// To give a program the caller's terminal or files, run it as with os/exec.
 func Example_run() {
 	profile, err := profiles.Load("default")
 	if err != nil {
@@ -31,7 +31,7 @@ func Example_run() {
 	// 0
 }
 
-// What a program writes is captured, and how it ended is told.
+// The caller can capture what a program writes, and learns how it ended.
 func Example_captured() {
 	profile, err := profiles.Load()
 	if err != nil {
@@ -51,7 +51,7 @@ func Example_captured() {
 	// exit status 3
 }
 
-// A limit that ends a run is in the report.
+// The report names the limit that ended a run.
 func Example_limits() {
 	profile, err := profiles.Parse("job.yaml", []byte("extends: [default]\nlimits: {wall: 200ms, pids: 50}\n"))
 	if err != nil {
@@ -66,7 +66,7 @@ func Example_limits() {
 	// Output: timeout true
 }
 
-// The end of a context ends the sandbox, gently first.
+// The end of a context ends the sandbox. The program first gets a signal that it can handle.
 func Example_context() {
 	profile, err := profiles.Load()
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// values has a constant's value for each architecture, in the order of arches. It is nil if the constant does not
-// exist there.
+// values has a constant's value for each architecture, in the order of arches. It is nil for an architecture that lacks
+// the constant.
 type values [5]*big.Int
 
 // prefixes lists the families of constants that arguments can hold, by the beginnings of their names.
@@ -30,7 +30,7 @@ var prefixes = strings.Fields(`AF_ PF_ SOCK_ SOL_ SO_ IPPROTO_ IP_ IPV6_ TCP_ UD
 
 // extra has constants of the kernel's headers that x/sys does not have, or for which it has the C library's value.
 var extra = map[string]string{
-	"CLONE_NEW_ANY": "0x7e020080", // every CLONE_NEW* together, CLONE_NEWTIME included
+	"CLONE_NEW_ANY": "0x7e020080", // all CLONE_NEW* flags together, including CLONE_NEWTIME
 	// linux/personality.h
 	"PER_LINUX": "0", "PER_LINUX32": "8", "PER_LINUX32_3GB": "0x8000008", "PER_MASK": "0xff", "PER_QUERY": "0xffffffff",
 	"UNAME26": "0x20000", "ADDR_NO_RANDOMIZE": "0x40000", "FDPIC_FUNCPTRS": "0x80000", "MMAP_PAGE_ZERO": "0x100000",
@@ -110,8 +110,8 @@ var extra = map[string]string{
 	"UFFD_USER_MODE_ONLY": "1",
 }
 
-// perArch has constants whose kernel value x/sys does not have and that differ between architectures. The values are
-// for amd64, arm64, riscv64, 386 and arm.
+// perArch has constants that differ between architectures and whose kernel value is not in x/sys. The values are for
+// amd64, arm64, riscv64, 386 and arm.
 var perArch = map[string][5]int64{
 	"O_LARGEFILE": {0x8000, 0x20000, 0x8000, 0x8000, 0x20000},
 }
@@ -194,7 +194,7 @@ func eval(e ast.Expr) *big.Int {
 	return nil
 }
 
-// isErrno reports whether e is syscall.Errno(number). Other constants whose names begin with E are no error numbers.
+// isErrno reports whether e is syscall.Errno(number). Other constants whose names begin with E are not error numbers.
 func isErrno(e ast.Expr) bool {
 	c, ok := e.(*ast.CallExpr)
 	if !ok {

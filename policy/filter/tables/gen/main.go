@@ -191,8 +191,8 @@ func writeCalls(b *bytes.Buffer, calls []call) {
 	writeHash(b, calls)
 }
 
-// writeHash writes a hash table over the names, with open addressing. gen fills it, so that a program has nothing to
-// do at its start.
+// writeHash writes a hash table of the names, with open addressing. gen computes the table, so that a program need not
+// do so at its start.
 func writeHash(b *bytes.Buffer, calls []call) {
 	var table [1024]int
 	for i, c := range calls {
@@ -249,7 +249,7 @@ func writeTable(b *bytes.Buffer, ident string, nrs map[string]uint32, id map[str
 }
 
 // x32 derives x32's numbers from amd64's (arch/x86/entry/syscalls/syscall_64.tbl). They are the same, with two
-// exceptions: some calls have a number of their own from 512 on, and x32 never had some others.
+// exceptions: some calls have their own x32 number, from 512 on, and some calls do not exist on x32.
 func x32(amd64 map[string]uint32) map[string]uint32 {
 	own := strings.Fields(`rt_sigaction rt_sigreturn ioctl readv writev recvfrom sendmsg recvmsg execve ptrace
 		rt_sigpending rt_sigtimedwait rt_sigqueueinfo sigaltstack timer_create mq_notify kexec_load waitid
