@@ -89,9 +89,9 @@ func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos,
 	p.Behind = c.Tree.HostPath(path)
 	p.Target, p.Source, p.File, p.Write, p.Rule = path, p.Behind, !isDir, false, rule
 	p.Guard, p.Absent, p.What = picture.GuardProtect, !c.reachable(path), "a protected part of "+p.What
-	// The bind is recursive, so everything that is mounted below becomes read-only too.
+	// The bind is recursive, so everything that is mounted below the path becomes read-only too.
 	c.cloneOnto(from, &p, picture.AttrRO)
-	// c.Tree must record this too, because later phases ask it what the task can write.
+	// c.Tree must record this too, because later phases find out from c.Tree what the task can write.
 	for j := range c.Tree.Parts {
 		if paths.Below(c.Tree.Parts[j].Target, path) {
 			c.Tree.Parts[j].Write = false
