@@ -4,22 +4,22 @@ package compile
 //
 // The processes inside the sandbox are hostile. They see the newcomer, which is the child and later the program, as
 // soon as it is in the pid namespace. They have the newcomer's user id, and know this source. So the newcomer must
-// never, at any moment, be weaker confined than the processes inside. Therefore:
+// never, at any moment, be less confined than the processes inside. Therefore:
 //
-//  - The child enters everything by descriptors that the sandbox's launcher opened before the task ran
-//    (internal/attach), and does so while it is still outside the pid namespace. Before the child goes on, the
-//    launcher reads from /proc what the child has entered.
-//  - The child is not dumpable (proc(5), PR_SET_DUMPABLE) from before it can be seen inside until execve. So a process
-//    without capabilities over the launcher's own user namespace can neither trace it (CVE-2016-9962) nor look at
-//    its memory, its exe (CVE-2019-5736), its root, working directory or descriptors (CVE-2024-21626). Before that, the
-//    child also wipes its arguments.
-//  - The child follows no path that leads through one of those links of /proc: it opens the working directory and the
-//    program with RESOLVE_NO_MAGICLINKS, and runs the program by its descriptor. That descriptor is close-on-exec, so
-//    the kernel refuses to interpret a script: "#!/proc/self/exe" would run the launcher's own file. This file looks up
-//    the interpreter of a script and runs the interpreter in the script's place.
-//  - The same steps that confine a task confine the newcomer, after the same barrier, with the very same Landlock
-//    ruleset and the same resource limits. If less confines the joining launcher itself than confined the launcher that
-//    made the sandbox (filters, a security module's label, groups), the joining launcher refuses.
+//   - The child enters everything by descriptors that the sandbox's launcher opened before the task ran
+//     (internal/attach), and does so while it is still outside the pid namespace. Before the child goes on, the
+//     launcher reads from /proc what the child has entered.
+//   - The child is not dumpable (proc(5), PR_SET_DUMPABLE) from before it can be seen inside until execve. So a process
+//     without capabilities over the launcher's own user namespace can neither trace it (CVE-2016-9962) nor look at
+//     its memory, its exe (CVE-2019-5736), its root, working directory or descriptors (CVE-2024-21626). Before that,
+//     the child also wipes its arguments.
+//   - The child follows no path that leads through one of those links of /proc: it opens the working directory and the
+//     program with RESOLVE_NO_MAGICLINKS, and runs the program by its descriptor. That descriptor is close-on-exec, so
+//     the kernel refuses to interpret a script: "#!/proc/self/exe" would run the launcher's own file. This file looks
+//     up the interpreter of a script and runs the interpreter in the script's place.
+//   - The same steps that confine a task confine the newcomer, after the same barrier, with the very same Landlock
+//     ruleset and the same resource limits. If fewer things confine the joining launcher than confined the launcher
+//     that made the sandbox (filters, a security module's label, groups), the joining launcher refuses.
 //
 // The child that is born inside makes the task and waits for it, as init does in a sandbox of its own. The task ends
 // with the child, and the child ends with the launcher. The sandbox's init reaps the processes that the task leaves

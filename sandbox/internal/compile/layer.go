@@ -245,8 +245,8 @@ func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 	return attrs, true
 }
 
-// othersWrite reports whether anybody but root may write to a directory of the host, or the caller is root. Only in
-// such a directory can there be a socket of somebody whom the task might attack.
+// othersWrite reports whether anybody but root may write to a directory of the host, or the caller is root. If neither
+// is so, the directory cannot contain a socket of somebody whom the task might attack.
 func (c *Compilation) othersWrite(src string, info fs.FileInfo) bool {
 	if slices.ContainsFunc(picture.QuietDirs[:], func(dir string) bool { return paths.Below(src, dir) }) {
 		return false
