@@ -85,8 +85,7 @@ type Compilation struct {
 	Left    []report.Added // for Report.LeftOut
 }
 
-// Plan compiles a whole plan without a stop in between. The error is a *policy.Error, *UnsupportedError, *LookupError
-// or *Error.
+// Plan compiles a whole plan at once. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
 func Plan(p *policy.Profile, h *host.Host, r *Request) (*plan.Plan, error) {
 	c, err := Compile(p, h, r, nil)
 	if err != nil {
@@ -112,8 +111,7 @@ func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*Compilation, 
 // errStopped ends a compilation whose caller asks for no further part.
 var errStopped = errors.New("nobody asks for more")
 
-// order lists the phases in which the plan of a new sandbox is compiled. If the place of a phase matters, its comment
-// says why.
+// order lists the phases in which a new sandbox's plan is compiled. If a phase's place matters, a comment says why.
 var order = [...]func(*Compilation) error{
 	// The caches come before everything that looks at the profile's mounts and variables, because they add some.
 	(*Compilation).AddCaches,
@@ -127,8 +125,7 @@ var order = [...]func(*Compilation) error{
 	// that join a group come first.
 	(*Compilation).cgroup,
 	(*Compilation).Namespaces,
-	// The cgroup namespace comes after the cgroup, because the root of the namespace is the group of the process that
-	// makes the namespace.
+	// The cgroup namespace comes after the cgroup, because the group of the process that makes it becomes its root.
 	(*Compilation).cgroupNamespace,
 	// The OOM score is set before the ids change: after a change of credentials, the files in /proc/self belong to
 	// root.
@@ -210,9 +207,8 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).exec,
 }
 
-// Compile makes a plan. At each point at which the launcher can begin to carry out the steps compiled so far, Compile
-// calls handOver with the unfinished compilation. handOver returns false to end the compilation. handOver is nil if the
-// plan will not be run.
+// Compile makes a plan. Whenever the launcher can begin to carry out the steps compiled so far, Compile calls handOver.
+// handOver returns false to end the compilation, and is nil if the plan will not be run.
 func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compilation) bool) (*Compilation, error) {
 	if len(r.Args) == 0 {
 		return nil, &fail.Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
@@ -256,8 +252,7 @@ func (c *Compilation) give() error {
 	return nil
 }
 
-// taskBegins tells the launcher the pid of the task: the task sends a message, to which the kernel adds the sender's
-// pid.
+// taskBegins tells the launcher the task's pid: the task sends a message, and the kernel adds the sender's pid.
 func (c *Compilation) taskBegins() error {
 	c.do(own("launcher"), Say(MsgBegin))
 	return nil
@@ -292,8 +287,7 @@ func (c *Compilation) doInit(from plan.From, steps ...plan.Step) {
 	c.Plan.Init = appendSteps(c.Plan.Init, from, steps)
 }
 
-// appendSteps adds steps that have the same origin (From) to a list. It copies each step only once, because a step is a
-// large value.
+// appendSteps adds steps with the same origin (From) to a list. It copies each step only once, because a step is large.
 func appendSteps(list []plan.Step, from plan.From, steps []plan.Step) []plan.Step {
 	n := len(list)
 	list = append(list, steps...)
@@ -314,10 +308,9 @@ func at(section string, i int, pos policy.Pos) plan.From {
 // scalar returns the origin of steps that come from a single value of the profile. path names the value: "limits.wall".
 func (c *Compilation) scalar(path string) plan.From { return at(path, -1, c.Profile.Source(path)) }
 
-// tieToLauncher makes the kernel kill the child when the launcher dies. If the launcher has died already, the
-// launcher's end of the socket is closed, and the child never gets the byte for which publish makes it wait.
-// tieToLauncher also sets the umask to 0, so that files get exactly the modes that the plan says. session restores the
-// old umask.
+// tieToLauncher makes the kernel kill the child when the launcher dies. If the launcher has died already, its end of
+// the socket is closed, and the child never gets the byte for which publish makes it wait. tieToLauncher also sets the
+// umask to 0, so that files get exactly the modes that the plan says. session restores the old umask.
 func (c *Compilation) tieToLauncher() error {
 	c.do(own("launcher"),
 		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),

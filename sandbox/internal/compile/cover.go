@@ -169,9 +169,8 @@ func (c *Compilation) moveToTarget(from plan.From, p *picture.Part) {
 		plan.CloseStep(target).OrElse(p.Gone()))
 }
 
-// reachable reports whether the task may search every directory of the host above a path of the sandbox. If the task
-// may not, neither may the child, which mounts. Then a mount that hides something at the path may be skipped: see
-// openTarget.
+// reachable reports whether the task may search every directory of the host above a path of the sandbox. If not, the
+// child, which mounts, may not either, and a mount that hides something at the path may be skipped: see openTarget.
 func (c *Compilation) reachable(path string) bool {
 	for dir, _ := paths.Split(path); dir != "/"; dir, _ = paths.Split(dir) {
 		if !c.searchable(dir) {
@@ -378,7 +377,7 @@ func (c *Compilation) repairs() *Compilation {
 	return r
 }
 
-// Lost is a hiding or protecting mount that has vanished because somebody replaced the file under it. Repair mounts it
+// Lost is a hiding or protecting mount that vanished because somebody replaced the file under it. Repair mounts it
 // again.
 type Lost struct {
 	Part  *picture.Part

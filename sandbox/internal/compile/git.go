@@ -414,8 +414,7 @@ func (c *Compilation) cutNote(place string, cut git.Cut) {
 	c.note("git: " + place + " is shown without its tokens and passwords")
 }
 
-// leads protects the targets of the links in git's directories, and remembers the files there that have several hard
-// links.
+// leads protects the targets of links in git's directories, and remembers the files there with several hard links.
 func (g *gitGuard) leads(top string, dirs ...string) error {
 	for _, dir := range dirs {
 		entries, err := g.c.Host.Files.ReadDir(dir)

@@ -26,8 +26,7 @@ import (
 const maxNamesInside = 10_000
 
 // linksIn hides the targets of the links in a hidden directory of the host. onHost calls linksIn again for each target
-// that is a directory. root must contain no link. linksIn skips a directory that it has already searched for the same
-// rule.
+// that is a directory. root must contain no link. linksIn searches a directory only once for the same rule.
 func (h *hider) linksIn(root string) {
 	info, err := h.c.Tree.Lstat(root)
 	if err != nil || !info.IsDir() || h.visited[root] {
@@ -288,8 +287,7 @@ func (c *Compilation) views(host string) (list []string) {
 	return list
 }
 
-// The rest of this file is about caches of compilers and package managers. Package cache decides which mounts and
-// variables a cache needs.
+// The rest of this file is about caches of compilers and package managers; package cache says what a cache needs.
 
 // taken holds the mounts and variables that the caches add to a run.
 type taken struct {
@@ -415,8 +413,7 @@ func (c *Compilation) takeCaches(s *cache.Set) {
 	c.Profile, c.Caches.Set = &p, s
 }
 
-// guardCaches keeps the task from the caches of other projects, and from moving the directories that lead to its own
-// caches.
+// guardCaches keeps the task from the caches of other projects, and from moving the directories above its own caches.
 func (c *Compilation) guardCaches(h *hider) error {
 	root := paths.Home(c.variable("XDG_CACHE_HOME"))
 	if root == "" {

@@ -102,9 +102,8 @@ func IDMap(inside, outside, count int) string {
 // This part is about the task's ids on the host: credentials(7), user_namespaces(7), fcntl(2) (open file description
 // locks, Linux 3.15).
 //
-// A task with uid 0 on the host can read and write root's files, whatever id the task has inside. So if root starts a
-// task, the task gets another id on the host, or cordon refuses, unless the profile explicitly says user: {host:
-// caller}.
+// A task with uid 0 on the host can read and write root's files, whatever id it has inside. So if root starts a task,
+// the task gets another id on the host, or cordon refuses, unless the profile explicitly says user: {host: caller}.
 
 // These constants are the range of host ids for tasks that root starts. The range lies above the subordinate ids of
 // shadow's default (SUB_UID_MAX, 600100000) and within systemd's range for containers (524288 to 1879048191).
@@ -414,8 +413,7 @@ func (c *Compilation) capabilities() error {
 	return nil
 }
 
-// AmidExec reports whether a /proc/PID/status shows a task in the middle of an execve, which still has the capabilities
-// that execve takes from it.
+// AmidExec reports whether a /proc/PID/status shows a task amid an execve, which has yet to lose capabilities by it.
 func (c *Compilation) AmidExec(status []byte) bool {
 	return c.Keep != c.HeldCaps() && proc.StatusField(status, "CapPrm") == proc.Hex16(c.Keep)
 }

@@ -1,10 +1,9 @@
 package compile
 
-// This file plans a program that runs in place, that is, without any namespace: namespaces: none, --in-place. The
-// program sees the host's tree, and Landlock decides which parts of the tree it may open: landlock(7). The mounts and
-// hide rules of the profile are compiled as always, but no step of theirs is carried out. They only give the model of
-// the tree that a sandbox with mounts would show (package picture). internal/grant derives the Landlock rules from that
-// model.
+// This file plans a program that runs in place: without any namespace (namespaces: none, --in-place). The program sees
+// the host's tree, and Landlock decides which parts of it the program may open: landlock(7). The mounts and hide rules
+// of the profile are compiled as always, but no step of theirs is carried out. They only give the model of the tree
+// that a sandbox with mounts would show (package picture), from which internal/grant derives the Landlock rules.
 //
 // init stays outside the Landlock domain, adopts every orphan of the task (PR_SET_CHILD_SUBREAPER), and kills all of
 // them when the task or the launcher ends: see internal/child.
@@ -65,16 +64,14 @@ var placeOrder = [...]func(*Compilation) error{
 	(*Compilation).exec,
 }
 
-// picturePhases are the phases whose steps would mount. In place, only the model of the tree is used, which these
-// phases fill in.
+// picturePhases are the phases whose steps would mount. In place, only the model of the tree that they fill in is used.
 var picturePhases = [...]func(*Compilation) error{
 	(*Compilation).Root, (*Compilation).Mounts, (*Compilation).Names, (*Compilation).tools, (*Compilation).makeOwn,
 	(*Compilation).git, (*Compilation).Hide, (*Compilation).hideState, (*Compilation).HideLayers,
 	(*Compilation).guardOwn, (*Compilation).undone, (*Compilation).lookup,
 }
 
-// placeABI is the first ABI of Landlock that suffices in place. Before ABI 3 (Linux 6.2) Landlock lets truncate(2)
-// empty any file.
+// placeABI is the first ABI of Landlock that suffices in place: before ABI 3 (Linux 6.2) truncate(2) empties any file.
 const placeABI = 3
 
 // SettleInPlace refuses what cannot be done without namespaces, and reports what is missing and what replaces it.
@@ -256,8 +253,7 @@ func (c *Compilation) paint() error {
 // PrivateDir is, in a plan that is only printed, the path of the directory that privateDir gives the task.
 const PrivateDir = "/tmp/cordon-in-place-XXXXXXXXXX"
 
-// privateDir gives the task a directory of its own if the profile has a tmpfs on /tmp or on the home. The variables
-// TMPDIR and HOME lead the task to that directory.
+// privateDir gives the task a directory of its own, by TMPDIR and HOME, in place of a tmpfs on /tmp or on the home.
 func (c *Compilation) privateDir() error {
 	dir, noexec := c.Req.Private, false
 	if dir == "" {
@@ -321,8 +317,7 @@ func (c *Compilation) homeOf() string {
 	return ""
 }
 
-// PlaceRules makes the Landlock ruleset from the model of the tree. The paths of the rules are paths of the host, and
-// must contain no link.
+// PlaceRules makes the Landlock ruleset from the model of the tree, with paths of the host, which must contain no link.
 func (c *Compilation) PlaceRules() error {
 	rules, lost := grant.Derive(&c.Tree, c.closedToTask)
 	if err := c.lostInPlace(lost); err != nil {
@@ -359,9 +354,8 @@ func (c *Compilation) PlaceRules() error {
 	return nil
 }
 
-// closedToTask reports whether the modes of a file close it to the task: the file belongs to another user, and its
-// modes give neither its group nor others any right that the task could use. The owner could change that; the task
-// cannot.
+// closedToTask reports whether the modes of a file close it to the task: the file belongs to another user, and gives
+// neither its group nor others any right that the task could use. The owner could change that; the task cannot.
 func (c *Compilation) closedToTask(path string) bool {
 	info, err := c.Tree.Lstat(path)
 	if err != nil || !info.Mode().IsRegular() || ownerOf(info) < 0 || ownerOf(info) == c.IDs.OutUID || c.IDs.OutUID == 0 ||
@@ -431,9 +425,8 @@ func (c *Compilation) lostInPlace(lost []grant.Lost) error {
 	return nil
 }
 
-// allowOutside opens the path of a rule and adds the rule. The file may be gone by now. Then there is no descriptor,
-// the step that would use it fails with EBADF, and the plan ignores that error, because a rule for a missing file is
-// not needed.
+// allowOutside opens the path of a rule and adds the rule. The file may be gone by now. Then the step that would use
+// the descriptor fails with EBADF, and the plan ignores that error, because the rule is not needed.
 func (c *Compilation) allowOutside(r *landRule) {
 	access := r.Access & c.Land.Handled
 	if r.file {

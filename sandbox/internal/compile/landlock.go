@@ -1,8 +1,7 @@
 package compile
 
-// This file plans Landlock: landlock(7). The ABIs of Landlock and the kernels that brought them: ABI 1 Linux 5.13, 2
-// 5.19 (refer), 3 6.2 (truncate), 4 6.7 (TCP), 5 6.10 (ioctl on devices), 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1
-// (named sockets).
+// This file plans Landlock: landlock(7). The ABIs and the kernels that brought them: ABI 1 Linux 5.13, 2 5.19 (refer),
+// 3 6.2 (truncate), 4 6.7 (TCP), 5 6.10 (ioctl on devices), 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1 (named sockets).
 
 import (
 	"errors"
@@ -141,9 +140,8 @@ func (c *Compilation) createRuleset() {
 }
 
 // rulesetSize returns the length of the structure that describes a ruleset. If the structure is longer than the kernel
-// knows, and the rest is not zero, the kernel refuses it with E2BIG. So the length depends on the ABI, and the
-// structure for an old kernel has no field that only a newer kernel knows. The second field came with ABI 4, the third
-// with ABI 6.
+// knows, and the rest is not zero, the kernel refuses it with E2BIG. So the length depends on the ABI: for an old
+// kernel there is no field that only a newer kernel knows. The second field came with ABI 4, the third with ABI 6.
 func (c *Compilation) rulesetSize() uint64 {
 	switch {
 	case c.Host.LandlockABI >= scopeABI:
@@ -154,8 +152,7 @@ func (c *Compilation) rulesetSize() uint64 {
 	return 8
 }
 
-// wantedScopes returns the scopes that the profile asks for. If the profile has no list, these are both scopes; an
-// empty list means no scope.
+// wantedScopes returns the scopes that the profile asks for: both if it has no list, and none if its list is empty.
 func (c *Compilation) wantedScopes() (scopes uint64) {
 	s := c.Profile.Landlock.Scope
 	if !s.Set {
@@ -171,8 +168,7 @@ func (c *Compilation) wantedScopes() (scopes uint64) {
 	return scopes
 }
 
-// scopesInPlace chooses the scopes before the rules are known. It can do so because, in place, no right over files may
-// be missing.
+// scopesInPlace chooses the scopes before the rules are known, because in place no right over files may be missing.
 func (c *Compilation) scopesInPlace() error {
 	c.Land.On, c.Land.Scoped = true, c.wantedScopes()
 	return c.lackLandlock()
@@ -437,8 +433,7 @@ func isSetFCap(k policy.Capability) bool { return k.Name == "SETFCAP" }
 
 // landlockForNest makes a ruleset that handles no right over files. If a domain handles such a right, the kernel
 // refuses every mount(2), move_mount(2), umount(2) and pivot_root(2) in it with EPERM (security/landlock/fs.c), even in
-// a user namespace of the task's own. The scopes stay, because a domain that has only scopes does not restrict mounts
-// (Linux 6.12).
+// a user namespace of the task's own. The scopes stay, because scopes alone do not restrict mounts (Linux 6.12).
 func (c *Compilation) landlockForNest(where string) error {
 	if err := c.lacking(policy.LayerLandlock, "nest: no rule for files, because Landlock forbids every mount in a domain that has one",
 		"the mounts, which are read-only as the profile says, and which a user namespace inside cannot undo", where,

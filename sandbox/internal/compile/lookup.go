@@ -69,9 +69,8 @@ func (c *Compilation) FindWorkdir() error {
 	return nil
 }
 
-// startsIn reports whether a program can start in a directory of the sandbox. The path must have no links. For a
-// directory below /proc the answer is false, because the directories of the host's processes are not in the sandbox's
-// /proc.
+// startsIn reports whether a program can start in a directory of the sandbox. The path must have no links. Below /proc
+// it cannot, because the directories of the host's processes are not in the sandbox's /proc.
 func (c *Compilation) startsIn(path string) bool {
 	isDir, ok := c.Tree.Stat(path)
 	p := c.Tree.At(path)
@@ -249,13 +248,11 @@ func variables(env []string) []string {
 // (fs/binfmt_script.c) or of an ELF executable (elf(5)).
 //
 // A task of an earlier run may have written a script, so a script must not choose what the launcher binds. cordon reads
-// the first line of a script exactly as the kernel does. If the profile hides the interpreter, cordon binds the
-// interpreter only if it is an ELF executable whose path contains no link that a task could have made (showprogram.go).
-// cordon refuses an interpreter below /proc, because magic links there lead to the launcher's own image
-// (CVE-2019-5736).
+// the first line of a script exactly as the kernel does. If the profile hides the interpreter, cordon binds it only if
+// it is an ELF executable whose path contains no link that a task could have made (showprogram.go). cordon refuses an
+// interpreter below /proc, because magic links there lead to the launcher's own image (CVE-2019-5736).
 
-// maxInterpreters is how many scripts in a row may each be the interpreter of the script before. The kernel has the
-// same limit.
+// maxInterpreters is how many scripts in a row may be each other's interpreters; the kernel has the same limit.
 const maxInterpreters = 5
 
 // Interpreter checks that the sandbox shows the files that execve(2) loads for a program.
@@ -284,8 +281,7 @@ func (c *Compilation) Interpreter(path string, depth int) error {
 	return nil
 }
 
-// scriptInterpreter makes sure that the sandbox shows a script's interpreter, and the interpreter that the interpreter
-// itself needs.
+// scriptInterpreter makes sure that the sandbox shows a script's interpreter, and that interpreter's own interpreter.
 func (c *Compilation) scriptInterpreter(script, name, arg string, depth int) error {
 	if depth == maxInterpreters {
 		return &fail.LookupError{Name: script, Why: "too many scripts interpret each other", Code: 126}

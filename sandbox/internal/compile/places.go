@@ -16,9 +16,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// This file finds the paths at which the sandbox shows a file of the host. A file has one path on the host for each
-// mount that shows it (proc_pid_mountinfo(5)). Each bind that contains such a path gives the file one path in the
-// sandbox.
+// This file finds the paths at which the sandbox shows a file of the host. A file has a path on the host for each mount
+// that shows it (proc_pid_mountinfo(5)). Each bind that contains such a path gives the file a path in the sandbox.
 
 // A window is a mount of the sandbox that shows a directory or file of the host.
 type window struct {
@@ -57,8 +56,8 @@ func (c *Compilation) hostTree() *picture.Tree {
 	return &c.outdoors
 }
 
-// places lists the paths at which the sandbox shows a file or directory of the host. For a directory it also lists the
-// paths at which the sandbox shows a part of it. host must contain no symbolic link.
+// places lists the paths at which the sandbox shows a file or directory of the host, or a part of that directory. host
+// must contain no symbolic link.
 func (c *Compilation) places(windows []window, host string) ([]string, error) {
 	names, err := c.hostNames(host)
 	if err != nil {
@@ -87,8 +86,8 @@ type hostMounts struct {
 	devices map[string]int // number of mounts that show a file system
 }
 
-// hostNames lists the paths of the host that lead to a file or directory, or to a part of it. The first path is host
-// itself. Each further mount of the same file system adds one.
+// hostNames lists the paths of the host that lead to a file or directory, or to a part of it: first host itself, and
+// then a path for each further mount of the same file system.
 func (c *Compilation) hostNames(host string) ([]string, error) {
 	t, err := c.mountsOfHost()
 	if err != nil {
@@ -118,8 +117,7 @@ func (c *Compilation) hostNames(host string) ([]string, error) {
 	return names, nil
 }
 
-// sameThing reports whether two paths of the host lead to the same inode. It also returns true if one of them cannot be
-// examined.
+// sameThing reports whether two paths of the host lead to the same inode, or one of them cannot be examined.
 func (c *Compilation) sameThing(a, b string) bool {
 	one, err := c.Tree.Lstat(a)
 	other, err2 := c.Tree.Lstat(b)
@@ -165,9 +163,8 @@ func (c *Compilation) mountsOfHost() (*hostMounts, error) {
 	return t, nil
 }
 
-// homes lists the directories that "~" means in a hide rule: HOME, and the home in the password database. It uses both,
-// so that a false HOME uncovers nothing. In the database, directories such as /usr/sbin are the homes of services. Such
-// a directory is in the list only if it belongs to the caller.
+// homes lists the directories that "~" means in a hide rule: HOME, and the home in the password database, so that a
+// false HOME uncovers nothing. A service's home, such as /usr/sbin, is in the list only if it belongs to the caller.
 func (c *Compilation) homes() []string {
 	if c.homeList != nil {
 		return c.homeList
@@ -186,8 +183,7 @@ func (c *Compilation) homes() []string {
 	return c.homeList
 }
 
-// meanings lists the absolute paths that a path in the profile means. A path that begins with "~" means one path for
-// each home.
+// meanings lists the absolute paths that a path in the profile means; a path with "~" means one for each home.
 func (c *Compilation) meanings(path string) []string {
 	switch {
 	case path == "~" || len(path) > 1 && path[:2] == "~/":
@@ -212,13 +208,11 @@ func (c *Compilation) sourceHome() string {
 	return c.Host.Home
 }
 
-// The next part is about directories in which no sandbox should work. What a program writes in a home may run outside
-// later (shell start-up files, programs in PATH), and a home contains secrets. If the caller is root, the directories
-// of the system are unfit too.
+// No sandbox should work in some directories. What a program writes in a home may run outside later (shell start-up
+// files, programs in PATH), and a home contains secrets. For root the directories of the system are unfit too.
 
-// elsewhere reports whether a bind can be left out. This is so if its directory is unfit to work in and the bind may be
-// missing, or if another bind of the profile shows the same. elsewhere returns an error if the directory is unfit and
-// the bind may not be missing.
+// elsewhere reports whether a bind can be left out: its directory is unfit to work in and the bind may be missing, or
+// another bind shows the same. It returns an error if the directory is unfit and the bind may not be missing.
 func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error) {
 	if m.Unfit == "" {
 		return slices.ContainsFunc(c.Profile.Mounts[:i], func(o policy.Mount) bool {
@@ -321,8 +315,7 @@ func numbered(info fs.FileInfo) bool {
 	return ok && st.Ino != 0
 }
 
-// peoplesHomes lists the homes of users who log in. It leaves out the homes of services, because services work in their
-// homes.
+// peoplesHomes lists the homes of users who log in, without those of services, because services work in their homes.
 func (c *Compilation) peoplesHomes() (list []string) {
 	text := c.Host.Passwd
 	if _, own := c.Host.Files.(host.OSFiles); text == nil || !own {
@@ -358,10 +351,9 @@ func ofSystem(dir string) bool {
 	return slices.Contains(dirsOfOthers, dir) || holds(dirsOfSystem) && !holds(dirsOfWork)
 }
 
-// The next part is about binds whose source is a symbolic link, or leads through one. A task may have made the link so
-// that the next sandbox shows the link's target (CVE-2024-42472). So a link is an error. There is an exception: an
-// optional bind in the caller's home is only a guess of the profile, and users move such directories and leave a link
-// in their place. cordon follows such a link if no task can have made it.
+// A bind's source may be a symbolic link, or lead through one. A task may have made the link so that the next sandbox
+// shows the link's target (CVE-2024-42472). So a link is an error. An optional bind in the caller's home is an
+// exception, because users move such directories and leave a link: cordon follows the link if no task can have made it.
 
 // bindSource returns the path that a bind shows, without symbolic links. It returns "" if the bind is left out.
 func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
@@ -396,8 +388,7 @@ func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 		Hint: "if you want that, bind the link's target: " + end}
 }
 
-// cwdGone leaves out a bind of the working directory if somebody has removed the directory, unless the profile requires
-// the bind.
+// cwdGone leaves out a bind of the working directory if that was removed, unless the profile requires the bind.
 func (c *Compilation) cwdGone(m *policy.Mount) error {
 	dir := strings.TrimSuffix(c.Host.Cwd, host.CwdGone)
 	what := "the working directory " + dir + " has been removed"
@@ -412,9 +403,9 @@ func (c *Compilation) cwdGone(m *policy.Mount) error {
 	return nil
 }
 
-// keepLink handles an optional bind that protects a name in the working directory, if the name is a symbolic link. An
-// earlier task may have left this link, so nothing is bound. The link stays in its place, and if the task could write
-// the link's target, the target is read-only.
+// keepLink handles an optional bind that protects a name in the working directory, if the name is a symbolic link,
+// perhaps by a task. It binds nothing. The link keeps its place, and its target is read-only if the task could write
+// the target.
 func (c *Compilation) keepLink(m *policy.Mount, link string) {
 	from, why := own("link"), "it is a symbolic link, which keeps its place"
 	n, err := c.Tree.Entry(link)

@@ -393,7 +393,8 @@ func (c *Compilation) openOutside(from plan.From, path string, flags uint64, to 
 	c.openFromTop(from, path, flags, to)
 }
 
-// openWithLinks opens a path below the child's own root, which is the sandbox's. It follows links, except magic links in /proc.
+// openWithLinks opens a path below the child's own root, which is the sandbox's. It follows links, except magic links
+// in /proc.
 func (c *Compilation) openWithLinks(from plan.From, path string, flags uint64, to plan.Reg) {
 	if !c.Host.NoOpenat2 {
 		c.do(from, plan.Open2(plan.CWD, path, flags, unix.RESOLVE_NO_MAGICLINKS).Into(to))
