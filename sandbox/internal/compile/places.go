@@ -430,8 +430,7 @@ func (c *Compilation) keepLink(m *policy.Mount, link string) {
 	c.note(m.Source + " is not bound: " + why)
 }
 
-// throughLinks follows the links on the way to an optional bind in the home. If it must not follow them, it leaves the
-// bind out and reports the reason.
+// throughLinks follows the links on the way to an optional bind in the home, or leaves the bind out and reports why.
 func (c *Compilation) throughLinks(m *policy.Mount, src string) (string, fs.FileInfo, error) {
 	err := errors.New("it lies behind a symbolic link")
 	if follower, ok := c.Host.Files.(follower); ok {
