@@ -45,11 +45,11 @@
 // # What is different from os/exec
 //
 //   - Start looks the program up, inside the sandbox. Command never fails.
-//   - Env is not the program's environment: the profile picks from it. Environ returns the result.
+//   - Env is not the program's environment: the profile selects from it. Environ returns the result.
 //   - Start returns when the program has been exec'd, and not before.
 //   - Wait returns when all processes of the sandbox are gone, not only the first.
 //   - Start refuses a standard or extra file that would lead out of the sandbox, such as a directory.
-//   - Report takes the place of ProcessState, and Process has no Wait.
+//   - Cmd has a Report in place of ProcessState, and Process has no method Wait.
 //
 // # More programs in a sandbox
 //
@@ -59,9 +59,9 @@
 //
 // # The life of a sandbox
 //
-// [Compile] makes a [plan.Plan] of the profile, the machine and the command. A plan is a list of system calls as
-// plain values, each with the line of the profile that asks for it. Compile takes every decision. Compile runs
-// nothing, so a plan can be printed, compared and tested without root and on another kernel.
+// [Compile] makes a [plan.Plan] of the profile, the machine and the command. A plan is a list of system calls as plain
+// values, each with the line of the profile that asks for it. Compile takes every decision, and runs nothing. So a plan
+// can be printed, compared and tested without root and on another kernel.
 //
 // Start clones a child, which makes the plan's calls one after the other. There is no Go runtime in the child. While
 // the child makes its namespaces, Start compiles the rest of the plan. Then Start reads back what the kernel has set

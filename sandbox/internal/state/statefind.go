@@ -32,7 +32,7 @@ func (e *NotFoundError) Error() string { return "sandbox " + strconv.Quote(e.Ref
 // DamagedError names the entries that cannot be read, each with the remedy. All other entries can be used.
 type DamagedError struct{ Entries []error }
 
-// Error lists the entries.
+// Error lists the errors of the entries.
 func (e *DamagedError) Error() string { return errors.Join(e.Entries...).Error() }
 
 // Unwrap returns the error of each entry.
