@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// TestOwnTerminal gives a program a terminal of the sandbox's own devpts at which nobody types, also for a program that
-// joins. The launcher must count what the program writes there like any other output.
+// TestOwnTerminal gives a program a terminal of the sandbox's own devpts at which nobody types. It does the same for a
+// program that joins a sandbox. The launcher must count what the program writes there like any other output.
 func TestOwnTerminal(t *testing.T) {
 	before := look(t)
 	for _, tt := range []struct {

@@ -23,7 +23,8 @@ import (
 
 func set(n int64) policy.Opt[int64] { return policy.Opt[int64]{Set: true, V: n} }
 
-// grouped returns a shell in cgroups of its own. If this user cannot have cgroups on this machine, it skips the test.
+// grouped returns a command that runs a shell in cgroups of its own. If this user cannot have cgroups on this machine,
+// it skips the test.
 func grouped(t testing.TB, script string, change ...func(*policy.Profile)) *Cmd {
 	t.Helper()
 	c, err := mayBeGrouped(t, script, change...)
@@ -33,7 +34,7 @@ func grouped(t testing.TB, script string, change ...func(*policy.Profile)) *Cmd 
 	return c
 }
 
-// mayBeGrouped is grouped, but returns the reason instead of skipping the test.
+// mayBeGrouped does what grouped does, but returns the reason instead of skipping the test.
 func mayBeGrouped(t testing.TB, script string, change ...func(*policy.Profile)) (*Cmd, error) {
 	t.Helper()
 	c := shell(t, script)
@@ -74,8 +75,8 @@ func running(t testing.TB, c *Cmd) (end func() *report.Report) {
 	}
 }
 
-// groupsOf returns the directories of a process's cgroups that belong to a sandbox, as /proc and the mount table show
-// them, by controller; "" means v2.
+// groupsOf returns, by controller, the directories of those cgroups of a process that belong to a sandbox, as /proc and
+// the mount table show them. The controller "" means v2.
 func groupsOf(t testing.TB, pid int) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
@@ -215,7 +216,8 @@ func TestGroupsBound(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestGroupsInBrief leaves out of the report what a run has used, and nothing of a limit that was reached.
+// TestGroupsInBrief checks that with Brief the report leaves out what a run has used, but nothing about a limit that
+// was reached.
 func TestGroupsInBrief(t *testing.T) {
 	for _, tt := range []struct {
 		name, script string
@@ -241,7 +243,8 @@ func TestGroupsInBrief(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestSmallestMemory starts a program in half a MiB: what the launcher took to set the sandbox up is not charged to it.
+// TestSmallestMemory starts a program in half a MiB. The memory that the launcher used to set the sandbox up must not
+// be charged to the sandbox.
 func TestSmallestMemory(t *testing.T) {
 	c := grouped(t, "", func(p *policy.Profile) { p.Limits.Memory = set(512 << 10) })
 	if layout(t) != "v2" {
@@ -263,7 +266,7 @@ func layout(t testing.TB) string {
 	return l.Kind()
 }
 
-// TestGroupsTakeAllAlong ends a process that has left its session, and that no pid namespace of its own holds.
+// TestGroupsTakeAllAlong ends a process that has left its session, in a sandbox that has no pid namespace of its own.
 func TestGroupsTakeAllAlong(t *testing.T) {
 	if os.Getuid() != 0 {
 		return // the host's pid namespace takes root
@@ -297,8 +300,8 @@ func TestGroupsTakeAllAlong(t *testing.T) {
 	}
 }
 
-// TestGroupsOfTheDead takes away what a launcher that was killed has left, the processes in it as well; and nothing of a
-// launcher that lives.
+// TestGroupsOfTheDead removes what a killed launcher has left, also the processes, and nothing that belongs to a living
+// launcher.
 func TestGroupsOfTheDead(t *testing.T) {
 	c := grouped(t, "read x")
 	end := running(t, c)
@@ -349,7 +352,7 @@ func TestGroupsOfTheDead(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestFreeze stops the processes of a sandbox, lets them go on, and kills what is stopped.
+// TestFreeze stops the processes of a sandbox, continues them, and kills processes that are stopped.
 func TestFreeze(t *testing.T) {
 	c := grouped(t, "while :; do :; done")
 	end := running(t, c)
@@ -385,7 +388,8 @@ func TestFreeze(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestDevicesAreGuarded: a task that may mount and make nodes opens a disk, unless the group bars it.
+// TestDevicesAreGuarded checks that a task that may mount and make nodes can open a disk, unless the group denies the
+// disk.
 func TestDevicesAreGuarded(t *testing.T) {
 	if os.Getuid() != 0 {
 		return // an ordinary user makes no device
@@ -468,7 +472,7 @@ func TestGroupsMayBeMissing(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestGroupsThatCannotBe are errors that name the cause, and leave nothing.
+// TestGroupsThatCannotBe asks for groups that are impossible. Each error must name the cause, and nothing may be left.
 func TestGroupsThatCannotBe(t *testing.T) {
 	for _, tt := range []struct {
 		name, want string

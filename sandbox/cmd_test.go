@@ -49,7 +49,7 @@ func processOf(t testing.TB, c *Cmd) *launch.Process {
 	return p
 }
 
-// run runs a command, and wait waits for one. How the program ended is in the report and no error.
+// run runs a command, and wait waits for a command. The report says how the program ended; that is no error.
 func run(c *Cmd) (*report.Report, error) {
 	if err := c.Start(); err != nil {
 		return nil, err
@@ -191,8 +191,8 @@ func TestConcurrent(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestOtherGoroutines starts, signals and waits in different goroutines, whose threads end: a child dies with the
-// thread that made it, and the library must not let that happen.
+// TestOtherGoroutines starts, signals and waits in different goroutines, whose threads end. A child dies when the
+// thread that has made it ends, and the library must not let that happen.
 func TestOtherGoroutines(t *testing.T) {
 	out, w, err := os.Pipe()
 	if err != nil {
@@ -233,8 +233,8 @@ func TestOtherGoroutines(t *testing.T) {
 	}
 }
 
-// endAtEveryMoment launches and ends sandboxes, each a step later than the one before, until some ended during the
-// launch and some after it. end reports whether it ended the launch, and not the program.
+// endAtEveryMoment launches sandboxes and ends each a step later than the one before, until it has ended some during
+// the launch and some after it. end returns whether it has ended the launch, and not the program.
 func endAtEveryMoment(t *testing.T, step time.Duration, end func(p *launch.Process, after time.Duration) (launch bool)) {
 	t.Helper()
 	before := look(t)
@@ -285,8 +285,8 @@ func TestSignalDuringLaunch(t *testing.T) {
 	})
 }
 
-// TestKilledDuringLaunch kills init at every moment after the task's first message. The error must say so, and not name
-// a consequence of it.
+// TestKilledDuringLaunch kills init at every moment after the task's first message. The error must say that init was
+// killed, and not name a consequence of that.
 func TestKilledDuringLaunch(t *testing.T) {
 	endAtEveryMoment(t, 100*time.Microsecond, func(p *launch.Process, after time.Duration) (launchValue bool) {
 		go func() {
@@ -352,7 +352,8 @@ func TestWallLimit(t *testing.T) {
 	}
 }
 
-// TestExtraFiles hands descriptors over by position, whatever their numbers are here, and no other.
+// TestExtraFiles passes descriptors to the task by their position, whatever their numbers are in this process, and
+// passes no others.
 func TestExtraFiles(t *testing.T) {
 	dir := publicDir(t)
 	var files []*os.File
@@ -370,7 +371,7 @@ func TestExtraFiles(t *testing.T) {
 	}
 	defer unix.Close(secret)
 	c := shell(t, "echo a >&3; echo b >&4; echo c >&5; echo d >&6; ls /proc/self/fd | tr '\\n' ' '")
-	// In another order than they were opened, one of them twice.
+	// The files are passed in another order than they were opened, and one of them twice.
 	c.ExtraFiles = []*os.File{files[4], files[1], files[3], files[1]}
 	text, _ := output(t, c)
 	if text != "0 1 2 3 4 5 6 7 " { // 7 is the directory that ls reads
@@ -384,7 +385,7 @@ func TestExtraFiles(t *testing.T) {
 	}
 }
 
-// TestStdio covers files that are none, that are the same, and that have each other's numbers.
+// TestStdio covers standard files that are not given, that are the same file, and that have each other's numbers.
 func TestStdio(t *testing.T) {
 	null := shell(t, "x=$(readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2); echo \"$x\" >&3")
 	r, w, err := os.Pipe()
@@ -401,7 +402,7 @@ func TestStdio(t *testing.T) {
 	}
 	r.Close()
 
-	// The launcher's own 0, 1 and 2, the other way round.
+	// These are the launcher's own 0, 1 and 2, in another order.
 	dir := publicDir(t)
 	out, err := os.Create(filepath.Join(dir, "out"))
 	if err != nil {
@@ -439,7 +440,7 @@ func TestStdio(t *testing.T) {
 	unchanged(t, before)
 }
 
-// TestEnvironment passes what the profile keeps, and a lot of it.
+// TestEnvironment passes the variables that the profile keeps, and a very large environment.
 func TestEnvironment(t *testing.T) {
 	c := shell(t, "env | sort")
 	c.Env = []string{"PATH=/usr/bin:/bin", "HOME=/h", "LC_ALL=C", "LD_PRELOAD=/tmp/x.so", "BASH_ENV=/tmp/x", "GODEBUG=x", "SECRET=1", "LC_=", "no-equals"}

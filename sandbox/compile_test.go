@@ -31,7 +31,7 @@ func describe(err error) string {
 	return fmt.Sprintf("%T: %v", err, err)
 }
 
-// TestCompileErrors checks the whole text of the errors for commands of which nothing is run.
+// TestCompileErrors checks the whole text of the errors for commands that cannot be compiled, so that nothing is run.
 func TestCompileErrors(t *testing.T) {
 	tests := []struct {
 		name string
@@ -242,7 +242,8 @@ func TestCompileErrors(t *testing.T) {
 		{"optional: missing source", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none", Optional: true}), nil, "true", "none"},
 		{"optional: missing target", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none", Optional: true}), nil, "true", "none"},
 		{"optional: no home", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "~", Optional: true}), sandboxtest.OnHost(func(h *host.Host) { h.Home = "" }), "true", "none"},
-		// Whatever else is wrong, what an optional mount is there to cover would stay visible.
+		// Whatever else is wrong, the launch must fail: without the optional mount, what it is meant to cover would be
+		// visible.
 		{"optional: a file in the place of the directory", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/etc/passwd", Optional: true}), nil, "true",
 			"error: mounts[0]: tmpfs: /etc/passwd is a file inside, the source is a directory\nfrom: p.yaml:10\nhint: "},
 		{"optional: a loop of links", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x", Optional: true}), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Link("/loop", "loop") }), "true",
@@ -336,8 +337,8 @@ func TestKeyring(t *testing.T) {
 	}
 }
 
-// TestCoveredSoon makes no file system that the next mount at the same place covers, and each that somebody could see or put
-// something into.
+// TestCoveredSoon checks that no file system is made if the next mount at the same place covers it, and that each is
+// made that somebody could see or put something into.
 func TestCoveredSoon(t *testing.T) {
 	root, home := policy.Mount{Kind: policy.MountTmpfs, Target: "/root"}, policy.Mount{Kind: policy.MountTmpfs, Target: "~"}
 	optional := func(m policy.Mount) policy.Mount { m.Optional = true; return m }

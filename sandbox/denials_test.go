@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/internal/why"
 )
 
-// reporting returns a compilation of which only the filter matters.
+// reporting returns a compilation that is complete only as far as the filter needs it.
 func reporting(t *testing.T, p *policy.Profile) *compile.Compilation {
 	t.Helper()
 	c := &compile.Compilation{Profile: p, Host: sandboxtest.FakeUser(), Req: &compile.Request{Args: []string{"true"}}, Arch: filter.AMD64}
@@ -40,7 +40,8 @@ func deniedCall(t *testing.T, call string, args ...uint64) *filter.Data {
 	return d
 }
 
-// TestCount gives each call the errno that its rule has, and tells kinds apart by constants only.
+// TestCount checks that each call gets the errno of its rule, and that only constant arguments distinguish kinds of
+// calls.
 func TestCount(t *testing.T) {
 	p := &policy.Profile{OnDenial: policy.DenialReport, Syscalls: policy.Syscalls{Default: "errno(EACCES)", Deny: []policy.SyscallItem{{Name: "mount"}},
 		Rules: []policy.SyscallRule{{Call: "socket", Expr: "family == AF_UNIX", Else: "errno(EAFNOSUPPORT)"}, {Call: "ioctl", Expr: "errno(ENOTTY)"}}}}
@@ -156,7 +157,7 @@ func TestDenials(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestDenialsSilent has no listener, and fails calls all the same.
+// TestDenialsSilent runs without a listener, and the calls must fail all the same.
 func TestDenialsSilent(t *testing.T) {
 	c := deniesMkdir(t, "mkdir /tmp/a")
 	c.Profile.OnDenial = policy.DenialSilent
@@ -205,7 +206,7 @@ func TestDenialsEnd(t *testing.T) {
 	}
 }
 
-// TestProbeListener finds one here, unless this test runs in a sandbox itself.
+// TestProbeListener checks that a listener is available here, unless this test itself runs in a sandbox.
 func TestProbeListener(t *testing.T) {
 	flags, why := host.ProbeListener()
 	if flags == 0 && !strings.Contains(why, "already") {

@@ -14,9 +14,9 @@ import (
 	"cordon/sandbox"
 )
 
-// profile is the one of these examples: the host's tree is read-only, /tmp is the program's own, there is no network, no
-// capability, and none of the calls that mount things. They need a profile that works from any working directory, also
-// where there is no Landlock.
+// profile is the profile of these examples: the host's tree is read-only, /tmp is the program's own, there is no
+// network, no capability, and none of the calls that mount things. The examples need a profile that works from any
+// working directory, and on a machine without Landlock.
 func profile() *policy.Profile {
 	return &policy.Profile{
 		Name:   "example",

@@ -24,14 +24,15 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestMain's program is the attacker, too, when it is run inside with this variable.
+// This is the variable that makes TestMain's program the attacker, if it is run inside a sandbox.
 const attackVariable = "CORDON_TEST_ATTACK"
 
 // attackExe is the value of that variable if the launcher's own file was run.
 const attackExe = "exe"
 
-// TestExecAttacker is no test: it is what runs inside. It tries over and over to get hold of every process that it sees but
-// itself and pid 1, and says of which it got what, by the name of the program and the mode of its filter.
+// TestExecAttacker is no test: it runs inside the sandbox, as the attacker. It tries again and again to get hold of
+// every process that it sees, except itself and pid 1. It prints what it got of which process, with the name of the
+// process's program and the mode of its filter.
 func TestExecAttacker(t *testing.T) {
 	if os.Getenv(attackVariable) == "" {
 		t.Skip("it is run by others")
@@ -113,8 +114,8 @@ func attackProcess(pid int, dir string) {
 	}
 }
 
-// seize traces a process for a moment: the tracer ends with the goroutine, or nobody else could wait for the traced. The
-// first thread does not.
+// seize traces a process for a moment, on a goroutine that then ends. The tracer must end, or nobody else could wait
+// for the traced process. The first thread of a program does not end.
 func seize(pid int, got chan<- bool) {
 	runtime.LockOSThread()
 	if unix.Gettid() == os.Getpid() {
@@ -187,8 +188,8 @@ func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, ask io.W
 	}
 }
 
-// scans asks the attacker for its attention, waits until it has then looked at everything twice, and returns what it says of
-// that. What it said before may still fill the pipe.
+// scans asks the attacker to report, waits until it has then looked at everything twice, and returns what it says about
+// that. What it has said before may still fill the pipe.
 func scans(t *testing.T, ask io.Writer, lines func() []string) (all []string) {
 	t.Helper()
 	if _, err := io.WriteString(ask, "\n"); err != nil {
@@ -218,8 +219,9 @@ func attackCases() map[string]func(*policy.Profile) {
 	}
 }
 
-// TestExecNewcomerAttacked holds a newcomer where all of it is confined but for the filter, with the launcher's memory, exe
-// and descriptors in its hands. The attacker gets hold of one that is not concealed, and of nothing of one that is.
+// TestExecNewcomerAttacked stops a newcomer at a moment when everything but the filter confines it, and when it has the
+// launcher's memory, exe and descriptors. The attacker gets hold of a newcomer that is not concealed, and of nothing of
+// one that is concealed.
 func TestExecNewcomerAttacked(t *testing.T) {
 	for name, change := range attackCases() {
 		for _, exposed := range []bool{true, false} {
@@ -247,7 +249,8 @@ func TestExecNewcomerAttacked(t *testing.T) {
 					t.Error("the attacker does not see it:", err)
 				case !exposed && (len(got) > 0 || err != nil):
 					t.Errorf("%v\n%s", err, text)
-				// Where its id changes the kernel conceals it (fs.suid_dumpable), from who has no capability.
+				// If the newcomer's id changes, the kernel conceals it (fs.suid_dumpable) from processes without
+				// capabilities.
 				case exposed && name != "own id" && !(strings.Contains(text, " exe of "+exeName(t)) && strings.Contains(text, " ptrace of "+exeName(t)+" 0") && strings.Contains(text, " mem of ")):
 					t.Errorf("the attack does not work even without the defence: %v\n%s", err, text)
 				}
@@ -266,8 +269,8 @@ func exeName(t *testing.T) string {
 	return exe
 }
 
-// TestExecRaced starts program after program while the attacker tries. What it gets hold of is a program under the filter,
-// and never one of the launcher's processes.
+// TestExecRaced starts one program after another while the attacker tries. Everything that the attacker gets hold of
+// must be a program under the filter, and never a process of the launcher's.
 func TestExecRaced(t *testing.T) {
 	for name, change := range attackCases() {
 		t.Run(name, func(t *testing.T) {
@@ -290,8 +293,8 @@ func TestExecRaced(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecSwapped puts a script in the program's place once the launcher has looked at it: the kernel would interpret it by
-// the launcher's own file (CVE-2019-5736).
+// TestExecSwapped puts a script in the program's place after the launcher has examined the program. The kernel would
+// use the launcher's own file as the script's interpreter (CVE-2019-5736).
 func TestExecSwapped(t *testing.T) {
 	for _, exposed := range []bool{true, false} {
 		_, a := joinable(t, shell(t, "cp /bin/true /tmp/p; "+linger))
@@ -301,7 +304,7 @@ func TestExecSwapped(t *testing.T) {
 		}
 		x := &Cmd{Into: a, Args: []string{"/tmp/p"}, Env: []string{attackVariable + "=" + attackExe}, Stdout: w, exposed: exposed}
 		x.hold = func() {
-			// Not t.Fatal: this is the launcher's goroutine.
+			// This cannot be t.Fatal, because it runs on the launcher's goroutine.
 			writer := &Cmd{Into: a, Args: []string{"sh", "-c", "printf '#!/proc/self/exe\\n' >/tmp/p"}}
 			if report, err := run(writer); err != nil || report.Exit != 0 {
 				t.Errorf("%+v, %v", report, err)
@@ -322,7 +325,8 @@ func TestExecSwapped(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecKilled kills the newcomer, or who waits for it, while it waits inside: an error, and nothing is left.
+// TestExecKilled kills the newcomer, or the process that waits for it, while the newcomer waits inside. The result must
+// be an error, and nothing may be left.
 func TestExecKilled(t *testing.T) {
 	_, a := joinable(t, shell(t, linger))
 	before := look(t)

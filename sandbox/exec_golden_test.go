@@ -12,7 +12,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// fakeSandbox is a running sandbox on a described machine, whose tree is that of the machine, and the machine.
+// fakeSandbox returns a running sandbox on a described machine, and that machine. The sandbox's tree is the machine's.
 func fakeSandbox(t *testing.T, h *host.Host, p *policy.Profile) (*host.Host, *Attached) {
 	t.Helper()
 	files := h.Files.(sandboxtest.FakeFiles)
@@ -48,7 +48,7 @@ func fakeSandbox(t *testing.T, h *host.Host, p *policy.Profile) (*host.Host, *At
 	return h, a
 }
 
-// execPlans are plans of programs that join a sandbox.
+// execPlans lists plans of programs that join a sandbox.
 func execPlans() map[string]struct {
 	host    *host.Host
 	profile string
@@ -76,7 +76,7 @@ func TestGoldenExec(t *testing.T) {
 	}
 }
 
-// TestExecRefusesBefore what can be told without doing anything.
+// TestExecRefusesBefore checks what is refused before anything is done.
 func TestExecRefusesBefore(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -49,7 +49,8 @@ func joinable(t testing.TB, c *Cmd) (*Cmd, *Attached) {
 // linger is a script that prints a line and ends when its input ends.
 const linger = "echo ready; exec cat"
 
-// idle starts a command whose input does not end before the returned pipe is closed, and returns what it says, too.
+// idle starts a command whose input does not end before the returned pipe is closed. It also returns the command's
+// output.
 func idle(t testing.TB, c *Cmd) (in, out *os.File) {
 	t.Helper()
 	r, in, err := os.Pipe()
@@ -170,8 +171,8 @@ func busyboxRoot(t testing.TB) string {
 	return dir
 }
 
-// TestExecIsTheSame reads of the sandbox's task and of one that has joined it what they are in and what they may, from
-// outside.
+// TestExecIsTheSame compares a sandbox's task with a task that has joined the sandbox. It reads from outside in which
+// namespaces the two are, and what they may do.
 func TestExecIsTheSame(t *testing.T) {
 	for name, c := range execCases(t) {
 		t.Run(name, func(t *testing.T) {
@@ -240,7 +241,7 @@ func same(t *testing.T, task, newcomer int) {
 	}
 }
 
-// TestExecInAnotherProcess is handed over as between processes.
+// TestExecInAnotherProcess passes the data of Attach as if to another process.
 func TestExecInAnotherProcess(t *testing.T) {
 	c, _ := joinable(t, shell(t, linger))
 	shared, err := c.proc.Attach()
@@ -268,7 +269,7 @@ func TestExecInAnotherProcess(t *testing.T) {
 	}
 }
 
-// TestAttachedIsChecked refuses descriptors that are other things than they are said to be.
+// TestAttachedIsChecked refuses descriptors that are not what the data say they are.
 func TestAttachedIsChecked(t *testing.T) {
 	c, _ := joinable(t, shell(t, linger))
 	for _, swap := range [][2]string{{"ns/net", "ns/ipc"}, {"ns/user", attach.FileRoot}, {attach.FileRoot, "ns/mnt"}, {"ns/mnt", "ns/mnt"}} {
@@ -363,8 +364,8 @@ func TestExecRace(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecKilledEarly ends the sandbox when a program that joins it runs, and before the launcher has read it back: the
-// program has written, and SIGKILL is its end.
+// TestExecKilledEarly ends the sandbox at a moment when a program that joins it runs, and when the launcher has not
+// read it back yet. The program has written something, and SIGKILL ends it.
 func TestExecKilledEarly(t *testing.T) {
 	c, a := joinable(t, shell(t, linger))
 	out, w, err := os.Pipe()
@@ -397,7 +398,7 @@ func TestExecKilledEarly(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecHostPIDs ends with the sandbox where no pid namespace does it.
+// TestExecHostPIDs checks that a joined program ends with the sandbox even if no pid namespace ends it.
 func TestExecHostPIDs(t *testing.T) {
 	c, a := joinable(t, execCases(t)["host pids"])
 	x := &Cmd{Into: a, Args: []string{"cat"}}
@@ -412,7 +413,8 @@ func TestExecHostPIDs(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestExecLeaves gives what the program leaves behind to the sandbox's init, and takes it away with the sandbox.
+// TestExecLeaves checks that the sandbox's init gets the processes that the program leaves behind, and that they end
+// with the sandbox.
 func TestExecLeaves(t *testing.T) {
 	c, a := joinable(t, shell(t, linger))
 	text, report := inside(t, a, "(sleep 321 >/dev/null 2>&1 & echo $!)")

@@ -13,7 +13,8 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestFileSet: a descriptor is put above those that the task gets, or that is an error; nothing stays open behind one.
+// TestFileSet puts descriptors above those that the task gets. If that fails, it is an error, and no descriptor stays
+// open.
 func TestFileSet(t *testing.T) {
 	zero := func() int {
 		fd, err := unix.Open("/dev/zero", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -40,8 +41,8 @@ func TestFileSet(t *testing.T) {
 	}
 }
 
-// TestSendHearsSignals fills the socket of a child that takes nothing, as one that is stopped: a signal is still heard, and
-// once there is room the message is sent.
+// TestSendHearsSignals fills the socket of a child that reads nothing, as a stopped child does. The launcher must still
+// handle a signal, and must send the message once there is room.
 func TestSendHearsSignals(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -84,7 +85,7 @@ func TestSendHearsSignals(t *testing.T) {
 	}
 }
 
-// TestCloneError does not blame the host for a limit of the caller's.
+// TestCloneError checks that the error does not blame the host for a limit of the caller's.
 func TestCloneError(t *testing.T) {
 	var unsupported *UnsupportedError
 	if err := (&launch.Process{Cmd: &launch.Command{}}).CloneError(unix.EMFILE); errors.As(err, &unsupported) || !errors.Is(err, unix.EMFILE) {

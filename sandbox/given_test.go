@@ -13,7 +13,8 @@ import (
 	"cordon/policy"
 )
 
-// TestNUL: behind a NUL in a variable that the profile keeps stood one that it does not; in an argument, another argument.
+// TestNUL refuses a NUL. After a NUL in a variable that the profile keeps, there could be a variable that it does not
+// keep; after a NUL in an argument, there could be another argument.
 func TestNUL(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -46,7 +47,7 @@ func TestNUL(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestEnvironmentTwice gives the task the last of two variables of a name, and one alone.
+// TestEnvironmentTwice passes two variables with the same name. The task must get only the last one.
 func TestEnvironmentTwice(t *testing.T) {
 	c := shell(t, "cat /proc/self/environ | tr '\\0' '\\n'")
 	c.Env = []string{"LANG=first", "PATH=/usr/bin:/bin", "LANG=last"}
@@ -57,7 +58,7 @@ func TestEnvironmentTwice(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestNoVariables starts all the same where the caller's environment has entries that are no variables.
+// TestNoVariables checks that a sandbox starts even if the caller's environment has entries that are no variables.
 func TestNoVariables(t *testing.T) {
 	c := shell(t, "")
 	c.Args = []string{"cat", "/proc/self/environ"}
@@ -68,7 +69,7 @@ func TestNoVariables(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestRefusedFiles hands over descriptors that lead to more than what they are.
+// TestRefusedFiles passes descriptors through which a task could reach more than one file.
 func TestRefusedFiles(t *testing.T) {
 	dir := publicDir(t)
 	plain := filepath.Join(dir, "plain")
@@ -143,7 +144,8 @@ func TestRefusedDevices(t *testing.T) {
 	}
 }
 
-// TestExtraTerminal is a terminal of the host among the extra files, past the one that the profile gives or withholds.
+// TestExtraTerminal passes a terminal of the host among the extra files, although the profile gives the task another
+// terminal, or none.
 func TestExtraTerminal(t *testing.T) {
 	f, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/golden")
 
-// goldenHosts are the machines that plans are kept for.
+// goldenHosts lists the machines for which plans are stored.
 func goldenHosts() map[string]*host.Host {
 	old, bare := sandboxtest.FakeUser(), sandboxtest.FakeUser()
 	old.Kernel, old.LandlockABI, old.NotifyFlags = [2]int{5, 15}, 1, 8
@@ -24,8 +24,8 @@ func goldenHosts() map[string]*host.Host {
 	return map[string]*host.Host{"user": sandboxtest.FakeUser(), "root": sandboxtest.FakeRoot(), "old-kernel": old, "no-landlock": bare}
 }
 
-// TestGolden holds the plan of every shipped profile on every stated host. What a filter compiles to is not the
-// plan's business and left out, so the files are the same on every architecture.
+// TestGolden compares the plan of every shipped profile on every described host with the stored plan. The stored plans
+// leave out what a filter compiles to, so they are the same on every architecture.
 func TestGolden(t *testing.T) {
 	for _, name := range []string{"agent", "base", "build", "container", "default", "judge", "net-client", "strict"} {
 		for hostName, host := range goldenHosts() {
@@ -53,7 +53,7 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-// morePlans are what no shipped profile asks for.
+// morePlans lists plans with what no shipped profile asks for.
 func morePlans() map[string]struct {
 	host   *host.Host
 	change func(*policy.Profile)
@@ -95,14 +95,14 @@ func morePlans() map[string]struct {
 
 func inPlace(p *policy.Profile) { p.Namespaces.None = true }
 
-// withLandlock is a user's machine with that ABI of Landlock.
+// withLandlock returns a user's machine whose kernel has the given ABI of Landlock.
 func withLandlock(abi int) *host.Host {
 	h := sandboxtest.FakeUser()
 	h.LandlockABI = abi
 	return h
 }
 
-// noOpenat2 is a machine whose filter refuses openat2(2), which paths are then opened without.
+// noOpenat2 returns a machine whose filter refuses openat2(2), so that paths are opened without that call.
 func noOpenat2() *host.Host {
 	h := sandboxtest.FakeUser()
 	h.NoOpenat2, h.NoTreeAttr = true, true
@@ -138,7 +138,7 @@ func listed(p *policy.Profile) {
 		Deny:  []policy.NetworkItem{item("169.254.0.0/16", 9), item("bad.example.org", 10), item(":25", 11)}}
 }
 
-// limitAll asks for what v1 and v2 can both do.
+// limitAll asks for everything that both v1 and v2 can limit.
 func limitAll(p *policy.Profile) {
 	p.Limits.Memory, p.Limits.PIDs = policy.Opt[int64]{Set: true, V: 1 << 30}, policy.Opt[int64]{Set: true, V: 100}
 }
@@ -176,7 +176,7 @@ func TestGoldenTerminal(t *testing.T) {
 	golden(t, "testdata/golden/terminal-user.txt", planText(t, pl))
 }
 
-// TestGoldenFiles has no file left over that no test compares.
+// TestGoldenFiles checks that no stored file is left over that no test compares.
 func TestGoldenFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/golden/*")
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// guardedShell is a running shell that answers each line with what it can do in a directory that the host changes meanwhile.
+// guardedShell is a running shell. It answers each line with what it can do in a directory that the host changes
+// meanwhile.
 type guardedShell struct {
 	t   *testing.T
 	dir string
@@ -115,7 +116,8 @@ func remove(name string) func(string) error {
 	return func(dir string) error { return os.RemoveAll(dir + "/" + name) }
 }
 
-// TestGuardsHold: what is hidden or read-only stays so when the host replaces it, in every way in which programs save files.
+// TestGuardsHold checks that hidden and read-only files stay so when the host replaces them, in every way in which
+// programs save files.
 func TestGuardsHold(t *testing.T) {
 	g := startGuarded(t, "cat secret 2>&1; (echo evil >.git/config) 2>/dev/null && echo written")
 	g.expect("Permission denied")
@@ -142,7 +144,8 @@ func TestGuardsHold(t *testing.T) {
 	}
 }
 
-// TestGuardsProtect: a directory that is read-only inside one that is not stays so when the host puts another in its place.
+// TestGuardsProtect checks a read-only directory inside a writable one: it must stay read-only when the host puts
+// another directory in its place.
 func TestGuardsProtect(t *testing.T) {
 	// The shell tries to write only once the mount is back, since it may be faster than the launcher.
 	g := startGuarded(t, "if [ -e .git ] && ! grep -q \" $PWD/.git ro\" /proc/self/mountinfo; then echo wait; "+
@@ -163,7 +166,7 @@ func TestGuardsProtect(t *testing.T) {
 	}
 }
 
-// TestGuardsAwait: a hidden name that nothing has at the start is covered when something gets it.
+// TestGuardsAwait checks that a file that gets a hidden name during the run is hidden.
 func TestGuardsAwait(t *testing.T) {
 	g := startGuarded(t, "cat later 2>&1")
 	g.expect("No such file")
@@ -177,7 +180,7 @@ func TestGuardsAwait(t *testing.T) {
 	}
 }
 
-// TestGuardsEnd: where the cover cannot be mounted again, the run ends and the error names the path.
+// TestGuardsEnd checks that, if the hiding mount cannot be mounted again, the run ends and the error names the path.
 func TestGuardsEnd(t *testing.T) {
 	g := startGuarded(t, "cat secret 2>&1")
 	g.expect("Permission denied")

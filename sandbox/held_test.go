@@ -107,8 +107,8 @@ func hold(t *testing.T, pid int) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// TestReplacedDuringLaunch replaces a hidden file again and again while sandboxes start. A rename over a mount point takes the
-// mount along, also between the mount and its reading back.
+// TestReplacedDuringLaunch replaces a hidden file again and again while sandboxes start. A rename over a mount point
+// removes the mount, also at a moment between the mount and its reading back.
 func TestReplacedDuringLaunch(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {

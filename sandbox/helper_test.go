@@ -13,7 +13,7 @@ import (
 	"cordon/sandbox/internal/helper"
 )
 
-// TestRootOnly opens programs that root alone can have put where they are, and no other.
+// TestRootOnly opens programs of which only root can have made the file and the directories above, and refuses others.
 func TestRootOnly(t *testing.T) {
 	for _, path := range []string{"/usr/bin/env", "/bin/sh"} {
 		fd, err := helper.OpenRootOnly(path)
@@ -43,7 +43,7 @@ func TestRootOnly(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestRootAlone is about owners and bits.
+// TestRootAlone checks which owners and mode bits are accepted.
 func TestRootAlone(t *testing.T) {
 	for _, tt := range []struct {
 		uid, mode uint32
@@ -65,7 +65,7 @@ func TestRootAlone(t *testing.T) {
 	}
 }
 
-// TestHelperEnvironment runs a helper with nothing of the caller's.
+// TestHelperEnvironment checks that a helper gets nothing of the caller's environment.
 func TestHelperEnvironment(t *testing.T) {
 	t.Setenv("PATH", publicDir(t))
 	t.Setenv("LD_PRELOAD", "/none.so")

@@ -12,7 +12,7 @@ import (
 	"cordon/sandbox/host"
 )
 
-// TestTwoOfOneProcess: sandboxes of one root process are different users outside.
+// TestTwoOfOneProcess checks that two sandboxes of one root process have different users on the host.
 func TestTwoOfOneProcess(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("an ordinary user's tasks are that user")
@@ -31,7 +31,8 @@ func TestTwoOfOneProcess(t *testing.T) {
 	}
 }
 
-// TestThreadIsSomebodyElse: a sandbox does not start where the thread that asks for it is not who would start it.
+// TestThreadIsSomebodyElse checks that a sandbox does not start if the thread that starts it has other ids than the
+// caller.
 func TestThreadIsSomebodyElse(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can be somebody else")

@@ -10,8 +10,9 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestHostOverlay writes, changes, removes and reads back: the host sees none of it, and with a directory the next
-// sandbox does. A hidden file stays hidden, and what is mounted on the host stays read-only.
+// TestHostOverlay writes, changes, removes and reads files in an overlay over the host's root. The host must see none
+// of that. If a directory stores the changes, the next sandbox must see them. A hidden file must stay hidden, and what
+// is mounted on the host must stay read-only.
 func TestHostOverlay(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		dir, upper := publicDir(t), "tmp"
@@ -52,7 +53,7 @@ func TestHostOverlay(t *testing.T) {
 	asUserToo(t)
 }
 
-// listing is what a directory holds.
+// listing returns the names in a directory.
 func listing(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -71,8 +72,8 @@ func listing(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// TestHostOverlayGivesNothing: root's task is nobody, an overlay or not: it cannot write where only root may, and reads
-// nothing that only root may.
+// TestHostOverlayGivesNothing checks that root's task has no more rights in an overlay than without one: it cannot
+// write files that only root may write, and cannot read files that only root may read.
 func TestHostOverlayGivesNothing(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("an ordinary user's task is the user")

@@ -22,11 +22,11 @@ import (
 	"cordon/sandbox/report"
 )
 
-// everyKind are the kinds of namespaces, as /proc/PID/ns names them.
+// everyKind lists the kinds of namespaces, by their names in /proc/PID/ns.
 var everyKind = []string{"user", "mnt", "pid", "ipc", "uts", "cgroup", "net", "time"}
 
-// holder is the pid of a process that sleeps in namespaces of its own, all of them, made by a user: root inside is that
-// user outside. In its mount namespace /srv is a tmpfs with a file. It ends with the test.
+// holder returns the pid of a process that sleeps in namespaces of its own, of every kind. A user has made them, so
+// root inside is that user outside. In its mount namespace /srv is a tmpfs with a file. The process ends with the test.
 func holder(t *testing.T, uid int) int {
 	t.Helper()
 	script := "mount -t tmpfs tmpfs /srv && echo theirs >/srv/mark && ln -s /srv/mark /srv/link && hostname theirs && echo ready && exec sleep 300"
@@ -68,7 +68,7 @@ func holder(t *testing.T, uid int) int {
 	return pid
 }
 
-// joining is a profile that joins the namespaces of a process.
+// joining returns a profile that joins the namespaces of a process.
 func joining(p *policy.Profile, pid int, kinds ...string) {
 	for _, kind := range kinds {
 		path := fmt.Sprintf("/proc/%d/ns/%s", pid, kind)
@@ -104,7 +104,7 @@ func namespaceOf(t *testing.T, pid, kind string) string {
 	return ns
 }
 
-// holders are the accounts whose namespaces are joined: one's own, and for root those of somebody else.
+// holders lists the accounts whose namespaces are joined: the test's own account, and for root also another one.
 func holders() []int {
 	if os.Getuid() == 0 {
 		return []int{testUser, 0}
@@ -112,8 +112,8 @@ func holders() []int {
 	return []int{os.Getuid()}
 }
 
-// joiner is a shell that joins, as an account can: root names ids that are not root's outside, or says that it wants
-// them.
+// joiner returns a shell that joins namespaces, as an account can do that. For root, its profile names ids that are not
+// root's outside, or says that root's id is wanted.
 func joiner(t *testing.T, owner int, script string) *Cmd {
 	c := shell(t, script)
 	if os.Getuid() == 0 {
@@ -125,8 +125,9 @@ func joiner(t *testing.T, owner int, script string) *Cmd {
 	return c
 }
 
-// TestJoin enters each kind alone with the user namespace that it belongs to, and all together: the task's are the
-// holder's, a mount namespace is a copy of it, and every other one is new. The report says the same.
+// TestJoin joins a namespace of each kind together with the user namespace that it belongs to, and then all kinds at
+// once. The task must be in the holder's namespaces, except for the mount namespace, which is a copy. Every other
+// namespace must be new. The report must say the same.
 func TestJoin(t *testing.T) {
 	sets := [][]string{{"user"}, {"user", "mnt"}, {"user", "pid"}, {"user", "ipc"}, {"user", "uts"}, {"user", "cgroup"}, {"user", "net"}, {"user", "time"},
 		{"user", "pid", "net", "time"}, everyKind}
@@ -173,8 +174,8 @@ func checkReported(t *testing.T, r *report.Report, lines []string) {
 	}
 }
 
-// TestJoinedIdentity reads from outside who a task in a joined user namespace is: the owner of the namespace, without
-// capabilities, without root's groups; and init is confined as ever.
+// TestJoinedIdentity reads from outside which ids a task in a joined user namespace has: those of the namespace's
+// owner, without capabilities, and without root's groups. init must be confined as always.
 func TestJoinedIdentity(t *testing.T) {
 	for _, owner := range holders() {
 		pid := holder(t, owner)
@@ -229,7 +230,7 @@ func TestJoinedIdentity(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestJoinedNew: what is new beside a joined user namespace belongs to it.
+// TestJoinedNew checks that new namespaces belong to the joined user namespace.
 func TestJoinedNew(t *testing.T) {
 	pid := holder(t, os.Getuid())
 	c := joiner(t, os.Getuid(), "echo; read x")
@@ -276,7 +277,7 @@ func TestJoinedNew(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestJoinNeverRoot: root's task does not become root on the host by a join, whatever the path looks like.
+// TestJoinNeverRoot checks that root's task does not become root on the host by joining, whatever the path leads to.
 func TestJoinNeverRoot(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("an ordinary user has no such id to give")
@@ -313,8 +314,9 @@ func TestJoinNeverRoot(t *testing.T) {
 	}
 }
 
-// TestJoinedTree: the task sees the tree of the mount namespace that it joins, with links as they are there; what the
-// profile mounts appears in the copy only, and what a writable bind gets is really there.
+// TestJoinedTree checks that the task sees the tree of the mount namespace that it joins, with the links of that tree.
+// What the profile mounts must be only in the task's copy. What the task writes to a writable bind must be in the real
+// file.
 func TestJoinedTree(t *testing.T) {
 	for _, owner := range holders() {
 		pid := holder(t, owner)
@@ -347,7 +349,7 @@ func TestJoinedTree(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestJoinAlone joins a mount or time namespace without the user namespace that it belongs to, which root can.
+// TestJoinAlone joins a mount or time namespace without the user namespace that owns it, which root can do.
 func TestJoinAlone(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("an ordinary user has no rights over it without its user namespace")
@@ -384,7 +386,7 @@ func TestJoinAlone(t *testing.T) {
 	}
 }
 
-// TestJoinErrors: what the kernel refuses is an error with its cause, and leaves nothing behind.
+// TestJoinErrors checks that a refusal of the kernel becomes an error with its cause, and leaves nothing behind.
 func TestJoinErrors(t *testing.T) {
 	pid := holder(t, os.Getuid())
 	for _, tt := range []struct {
@@ -509,7 +511,8 @@ func TestFilesBelow(t *testing.T) {
 	}
 }
 
-// TestSharedPID: without a pid namespace of its own the task still ends with init, at the wall-clock limit for one.
+// TestSharedPID checks that the task ends with init although there is no pid namespace of the sandbox's own. For
+// example, the wall-clock limit ends it.
 func TestSharedPID(t *testing.T) {
 	c := shell(t, "trap '' TERM; echo; while :; do sleep 0.05; done")
 	c.Profile.Namespaces.PID.Mode = policy.NSHost

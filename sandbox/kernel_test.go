@@ -32,8 +32,9 @@ func capabilities(names ...string) (list []policy.Capability) {
 	return list
 }
 
-// TestKernelState reads from the kernel, not from a report, what the task has. By the rules of capabilities(7) a task
-// that is root inside has what it keeps; any other has the ambient ones, and the rest stays in its bounding set.
+// TestKernelState reads from the kernel, and not from a report, which rights the task has. By the rules of
+// capabilities(7) a task that is root inside has the capabilities that it keeps. Any other task has the ambient
+// capabilities, and the rest stays in its bounding set.
 func TestKernelState(t *testing.T) {
 	const chown, kill, bind = 1 << unix.CAP_CHOWN, 1 << unix.CAP_KILL, 1 << unix.CAP_NET_BIND_SERVICE
 	tests := []struct {
@@ -79,7 +80,7 @@ func TestKernelState(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestCapabilitiesStay gains nothing by further calls of execve.
+// TestCapabilitiesStay checks that further calls of execve give the task no capability.
 func TestCapabilitiesStay(t *testing.T) {
 	c := shell(t, "sh -c 'sh -c \"grep ^Cap /proc/self/status\"'")
 	c.Profile.User = ids(0)
@@ -138,7 +139,7 @@ func TestNamespaces(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestNetwork has its own loopback, up, and nothing else.
+// TestNetwork checks that the sandbox has its own loopback, which is up, and no other device.
 func TestNetwork(t *testing.T) {
 	text, _ := output(t, shell(t, "ls /sys/class/net >/dev/null; cat /proc/net/dev | tail -n +3 | cut -d: -f1; wc -l </proc/net/route; cat /proc/net/if_inet6 | wc -l"))
 	if got := strings.Join(strings.Fields(text), " "); got != "lo 1 1" && got != "lo 1 0" { // ::1 where the kernel has IPv6
@@ -235,8 +236,8 @@ func checkInit(t *testing.T, before []string) {
 	}
 }
 
-// TestInitForgets looks for what the launcher has on its heap in init's memory. It does so in processes of its own, whose
-// heaps are as small as a launcher's, or reach into a second arena whatever address they begin at.
+// TestInitForgets looks in init's memory for what the launcher has on its heap. It does so in separate processes, whose
+// heaps are as small as a launcher's, or reach into a second arena wherever they begin.
 func TestInitForgets(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("init is not dumpable: nobody else may read its memory")
@@ -257,8 +258,9 @@ func TestInitForgets(t *testing.T) {
 // arenaSize is that of package child.
 const arenaSize = 64 << 20
 
-// initForgets looks for a text that is behind so many bytes of heap, with so much around it that no stack is near. It is
-// put together there: a text that was joined elsewhere would be somewhere on the heap as well.
+// initForgets looks for a text in the heap. So many bytes lie before the text, and so many around it, that no stack is
+// near. The text is put together there, because a text that is joined elsewhere would also lie at another place of the
+// heap.
 func initForgets(t *testing.T, behind int) {
 	before, text := make([]byte, behind), make([]byte, 1<<20, 2<<20)
 	for _, word := range [...]string{"a secret ", "of the ", "launcher's"} {
@@ -341,7 +343,7 @@ func TestReportIsRead(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestHostIDs gives root's task an unprivileged id of the host where it has no user namespace of its own.
+// TestHostIDs checks that root's task has an unprivileged id on the host if it has no user namespace of its own.
 func TestHostIDs(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can do without a user namespace")
@@ -363,7 +365,8 @@ func TestHostIDs(t *testing.T) {
 	}
 }
 
-// TestRootIsNobody maps root's task to an id that the host gives no rights, while what it writes is the caller's.
+// TestRootIsNobody checks that root's task has an id that has no rights on the host, and that files it writes belong to
+// the caller.
 func TestRootIsNobody(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("an ordinary user's task has its own id")

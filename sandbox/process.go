@@ -20,7 +20,8 @@ type Process struct {
 	proc *launch.Process
 }
 
-// Signal sends a signal, which must be a syscall.Signal, to the task. The error is os.ErrProcessDone if the task is gone.
+// Signal sends a signal, which must be a syscall.Signal, to the task. The error is os.ErrProcessDone if the task has
+// ended.
 func (p *Process) Signal(sig os.Signal) error {
 	if p == nil {
 		return &Error{Op: "signal", Err: errors.New("not started")}

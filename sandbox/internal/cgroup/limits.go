@@ -194,8 +194,8 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-// pageBytes returns the size of a page: 4 KiB, and on some arm64 machines 16 or 64 KiB. The kernel rounds limits of memory
-// down to pages.
+// pageBytes returns the size of a page: 4 KiB, and on some arm64 machines 16 or 64 KiB. The kernel rounds limits of
+// memory down to pages.
 func pageBytes() int64 { return int64(os.Getpagesize()) }
 
 // pageName returns a size of huge pages as the kernel's files name it: 64KB, 2MB, 1GB.

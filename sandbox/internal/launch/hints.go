@@ -152,8 +152,8 @@ func complaints(text string) (list []complaint) {
 	return list
 }
 
-// wantsIDs reports whether a program complains that a user or a group does not exist for the kernel: chown(2), setgroups(2)
-// and setuid(2) fail with EINVAL for an id that the user namespace does not map.
+// wantsIDs reports whether a program complains that a user or a group does not exist for the kernel: chown(2),
+// setgroups(2) and setuid(2) fail with EINVAL for an id that the user namespace does not map.
 func wantsIDs(text string) bool {
 	for line := range strings.Lines(text) {
 		small := strings.ToLower(line)
