@@ -24,10 +24,10 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// This is the variable that makes TestMain's program the attacker, if it is run inside a sandbox.
+// attackVariable makes TestMain's program the attacker, if it is set and the program runs inside a sandbox.
 const attackVariable = "CORDON_TEST_ATTACK"
 
-// attackExe is the value of that variable if the launcher's own file was run.
+// attackExe is the value of attackVariable if the launcher's own file was run.
 const attackExe = "exe"
 
 // TestExecAttacker is no test: it runs inside the sandbox, as the attacker. It tries again and again to get hold of

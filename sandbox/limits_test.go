@@ -23,7 +23,7 @@ func rlimited(c *Cmd, name string, value uint64) *Cmd {
 	return c
 }
 
-// ungrouped is a command whose group cannot be had, so that rlimits stand in.
+// ungrouped returns a command that can have no cgroup, so that rlimits replace it.
 func ungrouped(t *testing.T, c *Cmd) *Cmd {
 	t.Helper()
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
@@ -33,7 +33,8 @@ func ungrouped(t *testing.T, c *Cmd) *Cmd {
 	return c
 }
 
-// TestFileSize tells SIGXFSZ apart, of the task and of a shell's child, from a program that says 153 for its own reasons.
+// TestFileSize distinguishes the SIGXFSZ of the task or of a shell's child from a program that exits with 153 for
+// another reason.
 func TestFileSize(t *testing.T) {
 	for _, tt := range []struct {
 		script, limit, signal string
@@ -56,8 +57,8 @@ func TestFileSize(t *testing.T) {
 	}
 }
 
-// TestCPUTimeWithoutGroup counts the processor time of all processes together, those that have ended among them, and those
-// that catch SIGXCPU.
+// TestCPUTimeWithoutGroup counts the processor time of all processes together, also of processes that have ended, and
+// of processes that catch SIGXCPU.
 func TestCPUTimeWithoutGroup(t *testing.T) {
 	for _, tt := range []struct {
 		script string
@@ -90,7 +91,7 @@ func TestCPUTimeWithoutGroup(t *testing.T) {
 	}
 }
 
-// TestCrowd says that there were as many processes as there may be, and ends nothing for it.
+// TestCrowd checks that the report says that the number of processes has reached its limit, and that the run goes on.
 func TestCrowd(t *testing.T) {
 	c := ungrouped(t, shell(t, "for i in 1 2 3 4 5 6; do sleep 1.2 & done; wait"))
 	c.Profile.Limits.PIDs = policy.Opt[int64]{Set: true, V: 8}
@@ -100,7 +101,8 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// TestGroupLimits: what the groups count ends the sandbox, whoever in it was the cause, and is named.
+// TestGroupLimits checks that a limit of the groups ends the sandbox, whichever process has reached it, and that the
+// report names the limit.
 func TestGroupLimits(t *testing.T) {
 	for _, tt := range []struct {
 		name, script, limit string
@@ -166,7 +168,8 @@ func TestProcessors(t *testing.T) {
 	}
 }
 
-// TestLimitsAround tells a limit of a group around the sandbox's from its own, by what the kernel has counted.
+// TestLimitsAround distinguishes a limit of a group around the sandbox from the sandbox's own, by the kernel's
+// counters.
 func TestLimitsAround(t *testing.T) {
 	n := func(v uint64) *uint64 { return &v }
 	p := &launch.Process{Comp: &compile.Compilation{Profile: &policy.Profile{Limits: policy.Limits{PIDs: set(10), Memory: set(800)}}}}
@@ -197,7 +200,8 @@ func TestLimitsAround(t *testing.T) {
 	}
 }
 
-// TestGroupsAround lets a group around the sandbox's run out of memory, and of processes: neither is the sandbox's limit.
+// TestGroupsAround makes a group around the sandbox run out of memory, and of processes. Neither is the sandbox's own
+// limit.
 func TestGroupsAround(t *testing.T) {
 	if layout(t) != "v2" || os.Getuid() != 0 {
 		return // root makes the group

@@ -25,7 +25,8 @@ func chatty(t testing.TB, script string, bytes int64) *Cmd {
 	return c
 }
 
-// sinks are what the caller's stdout may be: where splice(2) writes, and where it does not.
+// sinks lists kinds of files that the caller's stdout may be: some to which splice(2) can write, and some to which it
+// cannot.
 func sinks(t *testing.T) map[string]func() (w *os.File, read func() string) {
 	file := func(flags int) func() (*os.File, func() string) {
 		return func() (*os.File, func() string) {
@@ -61,7 +62,8 @@ func sinks(t *testing.T) map[string]func() (w *os.File, read func() string) {
 	}
 }
 
-// TestOutputLimit passes on exactly what is allowed, wherever it goes, and ends a program that writes more.
+// TestOutputLimit checks that exactly the allowed output is passed on, to every kind of file, and that a program that
+// writes more is ended.
 func TestOutputLimit(t *testing.T) {
 	before := look(t)
 	for name, sink := range sinks(t) {
@@ -103,7 +105,7 @@ func TestOutputLimit(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestOutputInOrder keeps what goes to one place in order, and apart what does not.
+// TestOutputInOrder checks that output to one file stays in order, and that output to two files stays separate.
 func TestOutputInOrder(t *testing.T) {
 	script := "for i in 1 2 3 4 5 6 7 8 9; do echo o$i; echo e$i >&2; done"
 	text, report := output(t, chatty(t, script, 1<<20))
@@ -151,7 +153,7 @@ func TestSameFile(t *testing.T) {
 	}
 }
 
-// TestOutputReaderGone ends the program as if it wrote to the pipe itself.
+// TestOutputReaderGone checks that the program ends as if it wrote to the caller's pipe itself.
 func TestOutputReaderGone(t *testing.T) {
 	c := chatty(t, "exec yes", 1<<30)
 	r, w, err := os.Pipe()
@@ -173,8 +175,8 @@ func TestOutputReaderGone(t *testing.T) {
 	}
 }
 
-// TestOutputReaderNeverReads: the limits of time, and signals, end the run nevertheless; and a reader that takes its time
-// gets everything.
+// TestOutputReaderNeverReads checks that time limits and signals end the run although the reader never reads, and that
+// a slow reader gets everything.
 func TestOutputReaderNeverReads(t *testing.T) {
 	full := func() (r, w *os.File) {
 		r, w, err := os.Pipe()
@@ -273,7 +275,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 	})
 }
 
-// TestDrainWaitsForNobody: a process that has escaped holds the pipe, and goes on writing.
+// TestDrainWaitsForNobody has a process that has escaped the sandbox, holds the pipe, and goes on writing.
 func TestDrainWaitsForNobody(t *testing.T) {
 	r, w, err := os.Pipe() // the first one takes descriptors of the runtime's, too
 	if err != nil {
@@ -315,7 +317,7 @@ func TestDrainWaitsForNobody(t *testing.T) {
 	}
 }
 
-// TestOutputDiskFull says that something was lost.
+// TestOutputDiskFull checks that the launcher says that output was lost.
 func TestOutputDiskFull(t *testing.T) {
 	c := chatty(t, "echo a; sleep 0.1; echo b", 100)
 	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)

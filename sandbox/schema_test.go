@@ -12,7 +12,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// strictSchema is the report's schema with no key allowed that it does not name.
+// strictSchema returns the report's schema, changed so that it allows only the keys that it names.
 func strictSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(report.ReportSchema()))
@@ -48,8 +48,8 @@ func closeObjects(v any) {
 	}
 }
 
-// TestReportSchema holds reports of real runs against the schema: nothing is missing that it requires, nothing is there
-// that it does not name, and nothing says 0 that was not counted.
+// TestReportSchema compares reports of real runs with the schema. A report must have every key that the schema
+// requires, and no other keys. It must not say 0 for something that was not counted.
 func TestReportSchema(t *testing.T) {
 	schema := strictSchema(t)
 	for _, c := range []*Cmd{

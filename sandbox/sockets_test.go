@@ -14,7 +14,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// oneSocket is a host with a single bound socket; it counts the directories that are listed.
+// oneSocket is a host with a single bound socket. It counts how many directories are listed.
 type oneSocket struct {
 	noSockets
 	socket host.BoundSocket
@@ -28,8 +28,8 @@ func (f oneSocket) ReadDir(path string) ([]fs.DirEntry, error) {
 	return f.noSockets.ReadDir(path)
 }
 
-// TestControlSocketsOfOthers compares the directories that a launch lists because of a socket whose file is not found: for
-// the control socket of another user's sandbox it lists none.
+// TestControlSocketsOfOthers counts the directories that a launch lists because the file of a socket is not found. For
+// the control socket of another user's sandbox there must be none.
 func TestControlSocketsOfOthers(t *testing.T) {
 	var st syscall.Stat_t
 	if err := syscall.Stat("/usr", &st); err != nil {
@@ -71,8 +71,8 @@ func (f vanishing) Lstat(path string) (fs.FileInfo, error) {
 	return info, err
 }
 
-// TestSocketGoes: a socket may go, with its directory, between the plan and the mount that would cover it. It is no
-// matter whether the task could have searched the directory, and how the launcher opens paths.
+// TestSocketGoes removes a socket, with its directory, between the plan and the mount over the socket. The launch must
+// succeed, whether or not the task could have searched the directory, and however the launcher opens paths.
 func TestSocketGoes(t *testing.T) {
 	for _, closed := range []bool{false, true} {
 		for _, byName := range []bool{false, true} {

@@ -13,8 +13,8 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestStill shows a read-only directory through an overlay, and plainly where the profile says live or the kernel cannot
-// have one; with layers by descriptor, and by name as kernels before 6.13 have them.
+// TestStill shows a read-only directory through an overlay. It must be a plain bind if the profile says live, or if the
+// kernel cannot make the overlay. The layers are passed by descriptor, and by name as for kernels before 6.13.
 func TestStill(t *testing.T) {
 	dir := publicDir(t)
 	l, err := net.Listen("unix", filepath.Join(dir, "sock"))

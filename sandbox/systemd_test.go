@@ -20,8 +20,8 @@ import (
 	"cordon/sandbox/host"
 )
 
-// fakeSystemd is a manager of units behind a socket: as much of D-Bus and of org.freedesktop.systemd1(5) as it takes to
-// make scopes and to end them.
+// fakeSystemd is a manager of units at a socket. It knows as much of D-Bus and of org.freedesktop.systemd1(5) as is
+// needed to make scopes and to end them.
 type fakeSystemd struct {
 	root string // the cgroup of the manager
 	mu   sync.Mutex
@@ -82,7 +82,7 @@ func (s *fakeSystemd) messages(c net.Conn, r io.Reader) {
 	}
 }
 
-// send writes a message; its serial, which nobody looks at, must only not be 0.
+// send writes a message. Nobody looks at the message's serial, but it must not be 0.
 func send(c net.Conn, m *dbus.Message) {
 	if len(m.Body) > 0 {
 		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(m.Body...))
@@ -142,7 +142,7 @@ func (s *fakeSystemd) start(unit string) error {
 	return errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(dir+"/cgroup.procs", []byte(pids), 0))
 }
 
-// systemdFiles is this machine's tree, but that systemd runs.
+// systemdFiles is the tree of this machine, as it would be if systemd were running.
 type systemdFiles struct{ host.OSFiles }
 
 func (f systemdFiles) Stat(path string) (fs.FileInfo, error) {
@@ -152,7 +152,7 @@ func (f systemdFiles) Stat(path string) (fs.FileInfo, error) {
 	return f.OSFiles.Stat(path)
 }
 
-// TestScope has a manager of units make the sandbox's group around the child, and end it.
+// TestScope lets a manager of units make the sandbox's group around the child, and end the group.
 func TestScope(t *testing.T) {
 	if layout(t) != "v2" {
 		t.Skip("scopes need cgroup v2")
@@ -215,7 +215,8 @@ func TestScope(t *testing.T) {
 	if want := "StartTransientUnit " + unit + ", SetUnitProperties " + unit + ", StopUnit " + unit; said != want {
 		t.Errorf("%s; want %s", said, want)
 	}
-	// As properties too, or systemd would write its own values when it looks at the unit again.
+	// The limits must be properties too, because systemd would otherwise write its own values when it next updates the
+	// unit.
 	for name, want := range map[string]string{"MemoryMax": "67108864", "MemorySwapMax": "0", "TasksMax": "41", "CPUQuotaPerSecUSec": "1500000", "Delegate": "true"} {
 		if s.prop[name] != want {
 			t.Errorf("%s=%s, want %s", name, s.prop[name], want)

@@ -7,7 +7,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestUserLimits: a sandbox gets a part of what its user has, where the kernel says how much that is.
+// TestUserLimits checks that a sandbox gets a part of its user's limit, if the kernel says how high that limit is.
 func TestUserLimits(t *testing.T) {
 	for text, want := range map[string]string{"128\n": `"32"`, "3\n": "", "": "", "many\n": ""} {
 		h := sandboxtest.FakeUser()

@@ -14,10 +14,10 @@ import (
 	"cordon/sandbox/report"
 )
 
-// roomy leaves a grouped sandbox room for what a test takes in it.
+// roomy gives a grouped sandbox room for what a test uses in it.
 func roomy(p *policy.Profile) { p.Limits.Memory, p.Limits.PIDs = set(256<<20), set(100) }
 
-// TestUsageOfGroups holds what the report says was used against what a program is known to have used.
+// TestUsageOfGroups compares the use in the report with what a program is known to have used.
 func TestUsageOfGroups(t *testing.T) {
 	grouped(t, "exit 0")
 	v2 := layout(t) == "v2"
@@ -55,7 +55,7 @@ func TestUsageOfGroups(t *testing.T) {
 	})
 }
 
-// TestGroupsHoldDisksBack writes to a disk past the cache, without a limit and with one, and takes the time.
+// TestGroupsHoldDisksBack writes to a disk past the cache, without a limit and with one, and compares the times.
 func TestGroupsHoldDisksBack(t *testing.T) {
 	const size = 6 << 20
 	dir := publicDir(t)
@@ -85,7 +85,8 @@ func TestGroupsHoldDisksBack(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestGroupsBoundSwap takes more than the memory that there is: without swap that ends the sandbox, with it not.
+// TestGroupsBoundSwap uses more memory than the limit. Without swap that must end the sandbox, and with swap it must
+// not.
 func TestGroupsBoundSwap(t *testing.T) {
 	if text := file(t, "/proc/swaps"); strings.Count(text, "\n") == 0 {
 		t.Skip("this machine has no swap")
@@ -113,7 +114,7 @@ func TestGroupsBoundSwap(t *testing.T) {
 	asUserToo(t)
 }
 
-// TestGroupsBoundHugePages maps huge pages: as many as there may be, and more.
+// TestGroupsBoundHugePages maps as many huge pages as the limit allows, and then more.
 func TestGroupsBoundHugePages(t *testing.T) {
 	if text, err := os.ReadFile("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"); err != nil || strings.TrimSpace(string(text)) == "0" {
 		t.Skip("this machine has no huge pages")

@@ -22,9 +22,9 @@ import (
 // no subordinate ids.
 const testUser = 65533
 
-// asUserToo runs the test that calls it a second time, as an ordinary user, where it was started by root. The test
-// binary lies in a directory that only root may search, so a copy is run. Where CORDON_USER_FOLLOWS is set an ordinary
-// user runs all tests beside root's.
+// asUserToo runs the test that calls it a second time, as an ordinary user, if root has started the test. The test
+// binary lies in a directory that only root may search, so asUserToo runs a copy. If CORDON_USER_FOLLOWS is set, an
+// ordinary user runs all tests in addition to root's run.
 func asUserToo(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 || os.Getenv("CORDON_USER_FOLLOWS") != "" {
@@ -56,7 +56,7 @@ func asUserToo(t *testing.T) {
 	})
 }
 
-// publicDir is a directory that everybody may search, and that is gone after the test.
+// publicDir returns a directory that everybody may search. It is removed after the test.
 func publicDir(t testing.TB) string {
 	t.Helper()
 	return publicDirFor(t, os.Getuid())
@@ -86,7 +86,7 @@ var probeBinary struct {
 	err  error
 }
 
-// testBinary is a copy of this test's program that everybody may execute. TestMain removes it.
+// testBinary returns a copy of this test's program that everybody may execute. TestMain removes the copy.
 func testBinary(t testing.TB) string {
 	t.Helper()
 	probeBinary.Do(func() {
@@ -121,7 +121,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// traces is everything that a launch could leave behind in the process and on the machine.
+// traces holds everything that a launch could leave behind in the process and on the machine.
 type traces struct {
 	mounts     string
 	children   []string
@@ -138,7 +138,7 @@ func look(t testing.TB) traces {
 	return traces{string(mounts), children(t), sandboxtest.Descriptors(t), runtime.NumGoroutine()}
 }
 
-// children are the processes that this one made and has not waited for, zombies included.
+// children lists the processes that this process has made and has not waited for, also zombies.
 func children(t testing.TB) (list []string) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/self/task/*/children")
@@ -152,8 +152,8 @@ func children(t testing.TB) (list []string) {
 	return list
 }
 
-// unchanged requires that nothing was left behind since before. Descriptors that a finalizer closes, and goroutines
-// that are about to return, get some time.
+// unchanged requires that nothing was left behind since before was taken. It waits some time for descriptors that a
+// finalizer closes, and for goroutines that are about to return.
 func unchanged(t testing.TB, before traces) {
 	t.Helper()
 	var now traces
@@ -178,7 +178,7 @@ func unchanged(t testing.TB, before traces) {
 	}
 }
 
-// fdNames counts the open descriptors by what they are.
+// fdNames counts the open descriptors by the files to which they lead.
 func fdNames() string {
 	count := map[string]int{}
 	fds, _ := os.ReadDir("/proc/self/fd")
@@ -189,7 +189,7 @@ func fdNames() string {
 	return fmt.Sprint(count)
 }
 
-// threads is how many this process has.
+// threads returns how many threads this process has.
 func threads(t testing.TB) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/status")
