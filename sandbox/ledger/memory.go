@@ -156,7 +156,7 @@ func trim(dir int) error {
 	}
 	written := func(name string) int64 {
 		var st unix.Stat_t
-		_ = unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) // what is gone counts as oldest
+		_ = unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) // a file that is gone counts as the oldest
 		return st.Mtim.Nano()
 	}
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(written(a), written(b)) })

@@ -118,7 +118,7 @@ func (u *Unit) stop() error {
 	}
 	m, err := systemd.NewUnifiedManager(u.config(""), "")
 	if err != nil {
-		return nil //nolint:nilerr // no bus any more: then systemd has nothing to be told
+		return nil //nolint:nilerr // there is no bus any more, so nothing can be told to systemd
 	}
 	if err := m.Destroy(); err != nil && !errors.Is(err, unix.ENOENT) {
 		return &Error{Op: "systemd: stop " + u.Name, Err: err}

@@ -97,7 +97,7 @@ func (e *expander) below(dir string, names []string) error {
 	}
 	if err != nil {
 		e.add(dir)
-		return nil //nolint:nilerr // it is hidden whole
+		return nil //nolint:nilerr // the directory is hidden as a whole
 	}
 	// The numbered directories of /proc are processes, which come and go. So nothing is mounted there, and expand
 	// reports that to its caller.

@@ -346,7 +346,7 @@ func (c *Compilation) cacheRoot() (string, error) {
 	}
 	end, err := c.hostTree().Resolve(base)
 	if err != nil || end == base {
-		return paths.Join(base, "cordon"), nil //nolint:nilerr // what cannot be resolved cannot be made, which is said then
+		return paths.Join(base, "cordon"), nil //nolint:nilerr // makeCaches will fail, and report why
 	}
 	if follower, ok := c.Host.Files.(follower); ok {
 		if end, err = follower.Follow(base, c.Host.Records, c.Host.UID == 0); err != nil && !fail.NotThere(err) {

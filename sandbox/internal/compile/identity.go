@@ -195,7 +195,7 @@ func (c *Compilation) settleSetID() error {
 	for _, dir := range c.writtenTrees() {
 		dir, err := c.hostSource(dir)
 		if err != nil {
-			return nil //nolint:nilerr // said where the directory is mounted
+			return nil //nolint:nilerr // the phase that mounts the directory reports the error
 		}
 		if err := c.privateEverywhere(dir); err != nil {
 			c.withholdBits(dir, err)

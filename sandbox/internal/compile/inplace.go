@@ -150,7 +150,7 @@ func (c *Compilation) mountRefused(i int, m *policy.Mount) error {
 		return nil
 	case policy.MountBind:
 		if target, err := c.bindTarget(m); err != nil || slices.Contains(c.meanings(m.Source), target) {
-			return nil //nolint:nilerr // said where it is mounted
+			return nil //nolint:nilerr // the phase that mounts it reports the error
 		}
 	}
 	if m.Optional {

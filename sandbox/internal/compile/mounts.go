@@ -87,10 +87,10 @@ func (c *Compilation) refuseLink(m *policy.Mount, target string) error {
 	dir, name := paths.Split(target)
 	dir, err := c.Tree.Resolve(dir)
 	if err != nil {
-		return nil //nolint:nilerr // place says so
+		return nil //nolint:nilerr // place reports the error
 	}
 	if n, err := c.Tree.Entry(paths.Join(dir, name)); err != nil || n.Link == "" {
-		return nil //nolint:nilerr // so does it here
+		return nil //nolint:nilerr // place reports this error too
 	}
 	return &fail.Error{Op: target, Err: errors.New("the root has a symbolic link there, which could lead elsewhere when the program runs"),
 		Hint: "replace the link by a directory"}

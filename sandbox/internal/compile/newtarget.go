@@ -74,7 +74,7 @@ func (c *Compilation) lacks(t *picture.Tree, m *policy.Mount) string {
 	}
 	end, err := t.Resolve(path)
 	if err != nil {
-		return "" // said where it is mounted
+		return "" // the phase that mounts it reports the error
 	}
 	if _, there := t.Stat(end); there || end != path && c.showsFile(m) && danglingLink(t, path) != "" {
 		return ""
@@ -119,7 +119,7 @@ func (c *Compilation) namesNew(root string) bool {
 	if c.Profile.Root.Overlay != "" || c.AsItIs() || c.InPlace() {
 		return false
 	}
-	host := c.hostTree() // both remember what the host has answered
+	host := c.hostTree() // both models remember what the host has answered
 	t := picture.Tree{Files: host.Files, Known: host.Known, Links: host.Links}
 	t.Add(picture.Part{Target: "/", Source: root})
 	for i := range c.Profile.Mounts {
@@ -278,7 +278,7 @@ func (c *Compilation) remakeAbove(from plan.From, target string) error {
 	}
 	info, err := c.Tree.Lstat(host)
 	if entries, err2 := c.Host.Files.ReadDir(host); err != nil || err2 != nil || len(entries) > maxBoundNames {
-		return nil //nolint:nilerr // the target stays one that is not there
+		return nil //nolint:nilerr // the target stays missing
 	}
 	// The launcher's directory gets the mode of the host's.
 	perm := policy.Opt[uint32]{Set: true, V: uint32(info.Mode().Perm())}

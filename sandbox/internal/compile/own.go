@@ -297,7 +297,7 @@ func (c *Compilation) toolFor(name string, depth int) error {
 	}
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {
-		return nil //nolint:nilerr // said where the program is looked up
+		return nil //nolint:nilerr // lookup reports the error
 	}
 	if _, there := c.Tree.Stat(inside); !there {
 		if shown, err := c.showTool(path); !shown || err != nil {
@@ -306,7 +306,7 @@ func (c *Compilation) toolFor(name string, depth int) error {
 		inside, err = c.Tree.Resolve(path)
 	}
 	if err != nil {
-		return nil //nolint:nilerr // said where the program is looked up
+		return nil //nolint:nilerr // lookup reports the error
 	}
 	head, err := c.Host.Files.Read(c.Tree.HostPath(inside), scriptHead)
 	if err != nil {
@@ -362,7 +362,7 @@ func (c *Compilation) showTool(path string) (bool, error) {
 	var trees []string
 	end, passed, err := (&picture.Walker{Tree: c.hostTree()}).Through(path)
 	if err != nil {
-		return false, nil //nolint:nilerr // it is said where the program is looked for
+		return false, nil //nolint:nilerr // lookup reports the error
 	}
 	home := c.sourceHome()
 	// Each link on the way can belong to another tool, as a shim of a version manager does.
@@ -398,7 +398,7 @@ const toolTree = "a tool's own directory"
 func (c *Compilation) showTree(tree string) error {
 	info, err := c.Tree.Lstat(tree)
 	if err != nil || !info.IsDir() || c.hiding(tree) != "" || c.Tree.HostPath(tree) == tree {
-		return nil //nolint:nilerr // what is not there is missed by who needs it
+		return nil //nolint:nilerr // if a program needs the missing tree, the program reports that
 	}
 	if follower, ok := c.Host.Files.(follower); ok {
 		if end, err := follower.Follow(tree, c.Host.Records, false); err != nil || end != tree {
@@ -408,7 +408,7 @@ func (c *Compilation) showTree(tree string) error {
 	from := own("tool")
 	target, err := c.place(from, tree, true)
 	if err != nil {
-		return nil //nolint:nilerr // the program is looked for without it
+		return nil //nolint:nilerr // lookup searches for the program without the tree
 	}
 	mnt := c.openSource(from, plan.Tree, tree, picture.AttrRO|picture.AttrBase, "tool")
 	c.attach(from, mnt, target, false)

@@ -347,7 +347,7 @@ func (c *Compilation) hostSource(p string) (string, error) {
 	first, rest, _ := strings.Cut(p[1:], "/")
 	info, err := c.Tree.Lstat("/" + first)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		return p, nil //nolint:nilerr // what is missing is said where it is used
+		return p, nil //nolint:nilerr // whoever uses the path reports that it is missing
 	}
 	text, err := c.Host.Files.Readlink("/" + first)
 	if err != nil {

@@ -191,7 +191,7 @@ func (c *Compilation) allowOutput() {
 		if c.InPlace() && c.Passes(i) { // a container's filter may deny open_tree(2)
 			open = plan.OpenStep(plan.CWD, "/proc/self/fd/"+strconv.Itoa(i), unix.O_PATH|unix.O_CLOEXEC, 0)
 		} else if c.InPlace() {
-			continue // the launcher opened the file elsewhere: the task has its descriptor, and no name
+			continue // the launcher opened the file in another mount namespace: the task has the descriptor, and no name
 		}
 		c.do(own("stdio"),
 			open.Into(plan.Target),

@@ -22,7 +22,7 @@ const (
 	maxLookups  = 64               // questions for names at once
 	maxPins     = 4096             // addresses that names have led to; must not exceed the size of a set
 	maxIdle     = 2 * time.Hour    // without a byte in either direction
-	maxHalfIdle = 10 * time.Minute // the same, once one side has said that it sends no more
+	maxHalfIdle = 10 * time.Minute // the same, after one side has said that it sends no more
 	dialTime    = 15 * time.Second
 	lookupTime  = 4500 * time.Millisecond // glibc asks again after 5 s
 	drainTime   = 3 * time.Second         // for what the program had sent before it ended
@@ -212,7 +212,7 @@ func (s *Server) acceptLoop() {
 			}
 			return
 		}
-		if err != nil { // such as EMFILE: others may end
+		if err != nil { // for example EMFILE: other connections may end
 			select {
 			case <-s.ctx.Done():
 				return
@@ -401,7 +401,7 @@ func (s *Server) refusedByKernel() {
 func (s *Server) pin(name string, a netip.Addr) error {
 	if gone, full := s.pins.add(name, a); full {
 		for i := range s.Sets {
-			s.kernel.element(&s.Sets[i], gone, false) // an error means that it is in no set
+			s.kernel.element(&s.Sets[i], gone, false) // an error means that the address is in no set
 		}
 	}
 	for i := range s.Sets {

@@ -39,7 +39,7 @@ func (s *Server) namingLoop() {
 		}
 		q, ok := parse(buf[:n])
 		if !ok {
-			continue // what is no question gets no answer
+			continue // a packet that is no question gets no answer
 		}
 		source := answerFrom(control[:oobn])
 		reply := func(q *question) { _, _, _ = s.naming.WriteMsgUDPAddrPort(q.pack(), source, from) }
@@ -54,7 +54,7 @@ func (s *Server) namingLoop() {
 				s.lookUp(q)
 				reply(q)
 			}()
-		default: // too many at once: the client asks again
+		default: // too many questions at once: the client will ask again
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (s *Server) publishLoop(p *port) {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
-		case err != nil: // such as EMFILE: others may end
+		case err != nil: // for example EMFILE: other connections may end
 			select {
 			case <-s.ctx.Done():
 				return

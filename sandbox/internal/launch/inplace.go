@@ -50,7 +50,7 @@ func (p *Process) killSignal() unix.Signal {
 	if p.Image == nil || p.Comp == nil || !p.Comp.InPlace() || !p.reached() {
 		return unix.SIGKILL
 	}
-	if !p.guardTold.IsZero() && time.Since(p.guardTold) > guardTime { // it did not end by that
+	if !p.guardTold.IsZero() && time.Since(p.guardTold) > guardTime { // init did not end by the earlier signal
 		return unix.SIGKILL
 	}
 	if p.guardTold.IsZero() {
@@ -137,7 +137,7 @@ func (p *Process) removePrivate() {
 	if p.private == nil {
 		return
 	}
-	_ = caches.RemoveAll(p.private.path) // what cannot be removed is swept away later
+	_ = caches.RemoveAll(p.private.path) // a later sweep removes what is left
 	if p.private.lock >= 0 {
 		unix.Close(p.private.lock)
 	}
@@ -163,7 +163,7 @@ func sweep(top string, age time.Duration) {
 		}
 		var st unix.Stat_t
 		if unix.Fstat(fd, &st) == nil && ownPrivate(st.Uid) && time.Since(time.Unix(st.Ctim.Unix())) > age && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
-			_ = caches.RemoveAll(dir) // it is tried again by the next launch
+			_ = caches.RemoveAll(dir) // the next launch tries again
 		}
 		unix.Close(fd)
 	}

@@ -72,7 +72,7 @@ func (e *Entry) dial() (int, error) {
 		}
 		done()
 	}
-	if err == nil { // the user who listens must own the directory
+	if err == nil { // the user whose launcher listens must own the directory
 		var peer *unix.Ucred
 		if peer, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && peer.Uid != uint32(os.Getuid()) {
 			err = errors.New("the socket is not the launcher's")
