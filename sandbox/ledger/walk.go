@@ -24,7 +24,7 @@ type Step struct {
 	Modified int64 // modification time (mtime), which the owner can set
 	Born     int64 // birth time (btime); 0 if the file system has none
 	Stamped  bool  // the file system is local, and its times come from this kernel's clock
-	Sure     bool  // only what a run has certainly done counts, not what it may have done
+	Sure     bool  // consider only what a run has certainly done, and not what it may have done
 }
 
 // A walk follows a path to a file one component at a time, by descriptor. So it sees every directory and link in the

@@ -22,7 +22,7 @@ func handlers() (handler, restorer uintptr)
 // sigaction is the kernel's struct, which has a restorer on both architectures.
 type sigaction struct{ handler, flags, restorer, mask uintptr }
 
-// Flags of sigaction(2). The handler uses the signal stack of the runtime's threads, and interrupted calls are
+// handlerFlags are flags of sigaction(2). The handler uses the signal stack of the runtime's threads, and interrupted calls are
 // restarted.
 const handlerFlags = 0x08000000 | 0x10000000 | 0x04000000 // SA_ONSTACK | SA_RESTART | SA_RESTORER
 

@@ -39,8 +39,7 @@ type groups struct {
 func (g *groups) on() bool { return g.choice != nil }
 
 // Groups says in which control groups the sandbox runs. The launcher makes the groups before it compiles the plan. So
-// the compilation knows which limits the groups cannot enforce, and can use rlimits for these limits if there are any
-// that do.
+// the compilation knows which limits the groups cannot enforce, and can use rlimits in their place.
 type Groups struct {
 	Choice  *cgroup.Choice // nil if no group is wanted, or none can be had
 	Lacking []cgroup.Lack  // limits that the groups cannot enforce

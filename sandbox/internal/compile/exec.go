@@ -222,7 +222,7 @@ func (c *Compilation) joinSandbox() error {
 	}
 	// secureFixup keeps the capabilities when the ids change, until the task gives them up.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(a.GID)), plan.SetUID(uint64(a.UID)))
-	if c.Host.HostRoot && (!c.Host.Privileged || c.Blind()) { // as in identity; no process inside can see the child yet
+	if c.Host.HostRoot && (!c.Host.Privileged || c.Blind()) { // as in Identity; no process inside can see the child yet
 		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
 	}
 	// The launcher now reads the child's namespaces, root and ids from /proc. Only after that does the launcher let the

@@ -296,7 +296,7 @@ func fileOf(info fs.FileInfo, err error) fileID {
 		return fileID{}
 	}
 	if st, ok := host.StatOf(info); ok {
-		return fileID{uint64(st.Dev), st.Ino} //nolint:unconvert // their widths differ by architecture
+		return fileID{uint64(st.Dev), st.Ino} //nolint:unconvert // the widths of the fields differ by architecture
 	}
 	return fileID{}
 }

@@ -233,7 +233,7 @@ func (h *hider) walk(t *picture.Tree, path string, fixed bool) (end string, pass
 // paths, of which none need be the name that the rule gives.
 func (h *hider) onHost(path string, fixed bool) error {
 	if paths.Below(path, "/proc") {
-		return nil // the host's /proc is not the sandbox's
+		return nil // the sandbox has a /proc of its own
 	}
 	end, passed, err := h.walk(h.c.hostTree(), path, fixed)
 	if fixed && fail.NotThere(err) {

@@ -219,7 +219,7 @@ func (c *Compilation) liftedBelow(p *picture.Part) (list []lifted) {
 		if p.File || !paths.Below(l.host, above) || l.host == above {
 			continue
 		}
-		if p.Behind != "" || c.Tree.HostPath(l.host) == l.host { // a bind of its own shows it
+		if p.Behind != "" || c.Tree.HostPath(l.host) == l.host { // a bind shows this path itself
 			list = append(list, l)
 		}
 	}
@@ -302,7 +302,7 @@ func (c *Compilation) identify(hostPath string) (id fileID, names uint64) {
 	if !ok {
 		return id, 0
 	}
-	return fileID{uint64(st.Dev), st.Ino}, uint64(st.Nlink) //nolint:unconvert // their widths differ by architecture
+	return fileID{uint64(st.Dev), st.Ino}, uint64(st.Nlink) //nolint:unconvert // the widths of the fields differ by architecture
 }
 
 // countNames remembers a hidden file of the host that has more than one hard link. A directory never has several hard

@@ -19,7 +19,7 @@ import (
 type flow struct {
 	client *net.TCPConn
 
-	published bool // the client is outside, and the server is the sandbox's program
+	published bool // the client is outside, and the sandbox's program is the server
 
 	began time.Time
 	last  atomic.Int64 // the time of the last byte, in nanoseconds

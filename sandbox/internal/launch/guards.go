@@ -39,7 +39,7 @@ import (
 type watchedMount struct {
 	part  picture.Part
 	mount string // the mount's id, as in mountinfo; "" while no file has the name
-	isDir bool   // whether a directory has the name now
+	isDir bool   // a directory has the name now
 	count int    // how often the launcher has mounted it again
 }
 

@@ -337,15 +337,15 @@ const (
 
 // searching holds what the launcher knows of the searches of this launch.
 type searching struct {
-	last  time.Time     // of the last call of Process.searching
-	took  time.Duration // all searches
-	names int           // of the longest search
-	look  time.Duration // when signals are looked at again, in terms of took
-	tell  time.Duration // when progress is reported again
+	last  time.Time     // the time of the last call of Process.searched
+	took  time.Duration // the time of all searches together
+	names int           // the number of names in the longest search
+	look  time.Duration // the value of took at which signals are looked at again
+	tell  time.Duration // the value of took at which progress is reported again
 	told  bool
 
 	memory *walk.Memory // what the search knows of directories; or nil
-	key    string       // under which it is stored
+	key    string       // the key under which memory is stored
 }
 
 // recall returns what earlier searches of the same directories by the same rules have found.

@@ -8,10 +8,11 @@ package state
 // the task is in another user namespace than the launcher. So each end also proves that it is in the same user
 // namespace as the other end:
 //
-//   - The launcher asks the kernel, by pidfd, about the process that has connected. It answers only a process in its own
-//     user namespace.
-//   - The launcher's replies carry a descriptor of its own user namespace. A process inside cannot open one: /proc/PID/ns
-//     and ioctls lead only to its own namespace and to those below. The client refuses a reply without that descriptor.
+//   - The launcher asks the kernel, by pidfd, about the process that has connected. The launcher answers only a process
+//     in its own user namespace.
+//   - The launcher's replies carry a descriptor of its own user namespace. A process inside a sandbox cannot open such
+//     a descriptor: /proc/PID/ns and ioctls lead only to the process's own namespace and to those below. The client
+//     refuses a reply without that descriptor.
 
 import (
 	"errors"

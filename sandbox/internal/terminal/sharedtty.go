@@ -6,8 +6,8 @@ package terminal
 // purpose. Therefore:
 //
 //   - If stdin is /dev/null, as in a background job of a shell without job control, the launcher reads nothing.
-//   - If stdout is a pipe, its reader may be a pager. The launcher reads lines if stdin is the terminal. It changes only
-//     the echo, for a password.
+//   - If stdout is a pipe, the reader of the pipe may be a pager. The launcher reads lines if stdin is the terminal. It
+//     changes nothing but the echo, for a password.
 //   - If stdin is a pipe or a file, the launcher reads only while a process inside has opened its terminal by name, as
 //     less(1) does. It then reads lines, or raw bytes if the task's terminal is raw.
 //   - If another program has left line mode or disabled the echo, the launcher reads and changes nothing until that
