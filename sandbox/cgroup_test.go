@@ -75,8 +75,8 @@ func running(t testing.TB, c *Cmd) (end func() *report.Report) {
 	}
 }
 
-// groupsOf returns the directories of a process's cgroups that belong to a sandbox, as /proc and the mount table show
-// them, by controller; "" means v2.
+// groupsOf returns, by controller, the directories of those cgroups of a process that belong to a sandbox, as /proc and
+// the mount table show them. The controller "" means v2.
 func groupsOf(t testing.TB, pid int) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")

@@ -20,39 +20,41 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// Cmd runs a program in a sandbox, once. Command returns one, or the caller fills in a value. Its fields and methods
-// mean the same as those of os/exec.Cmd; the fields after Report have no counterpart there.
+// Cmd runs a program in a sandbox, once. Command returns a Cmd, or the caller fills in a value. Its fields and methods
+// mean the same as those of os/exec.Cmd, except for the fields after Report, which os/exec.Cmd does not have.
 type Cmd struct {
-	// Profile says what the program may do. It must be effective (extended, merged and valid), as profiles.Load returns
-	// it. nil means the zero profile, which allows next to nothing.
+	// Profile says what the program may do. It must be effective (extended, merged and valid), as the profiles that
+	// profiles.Load returns are. nil means the zero profile, which allows next to nothing.
 	Profile *policy.Profile
-	// Args holds the program's name and arguments. Start looks up a name without a slash in PATH, inside the sandbox.
+	// Args holds the program's name and arguments. Start looks up a name that contains no slash in PATH, inside the
+	// sandbox.
 	Args []string
-	// Env holds the variables from which Profile.Env selects, each NAME=VALUE. If a name occurs twice, its last value
-	// is used. nil means os.Environ().
+	// Env holds the variables from which Profile.Env selects, each NAME=VALUE. If a name occurs several times, its last
+	// value is used. nil means os.Environ().
 	Env []string
-	// Dir is the working directory, a path inside the sandbox. "" means the directory of the profile, or of Into.
+	// Dir is the working directory, a path inside the sandbox. "" means the working directory of the profile, or of
+	// Into.
 	Dir string
 
-	// Stdin is what the program reads. The program gets an *os.File as it is. A goroutine copies any other reader
-	// into a pipe, and Wait waits for that goroutine. nil means /dev/null.
+	// Stdin is what the program reads. If it is an *os.File, the program gets the file itself. A goroutine copies any
+	// other reader into a pipe, and Wait waits for that goroutine. nil means /dev/null.
 	Stdin io.Reader
-	// Stdout and Stderr receive what the program writes. The program gets an *os.File as it is. Any other writer gets a
-	// pipe and a goroutine; if both fields are equal, they share one pipe. nil means /dev/null.
+	// Stdout and Stderr receive what the program writes. If a field is an *os.File, the program gets the file itself.
+	// Any other writer gets a pipe and a goroutine; if both fields are equal, they share one pipe. nil means /dev/null.
 	Stdout, Stderr io.Writer
 	// ExtraFiles are further files: entry i becomes descriptor 3+i. All other descriptors are closed. Each file,
 	// standard or extra, must be a regular file, a pipe, a socket, a terminal, or a device like /dev/null. Start
-	// refuses any other file, because the task could reach more through it: the host's tree from a directory, a
-	// process from a pidfd. A socket stays in the network in which it was made, and a connected peer keeps the rights
-	// that it had. A terminal in ExtraFiles needs a profile with tty: inherit.
+	// refuses any other file, because through it the task could reach more: through a directory the host's tree,
+	// through a pidfd a process. A socket stays in the network in which it was made, and a connected peer keeps the
+	// rights that it had. A terminal in ExtraFiles needs a profile with tty: inherit.
 	ExtraFiles []*os.File
 
-	// Cancel is called when the context of CommandContext is done, and should end the program. CommandContext sets it
-	// to Process.Kill. Without a context it must be nil.
+	// Cancel is called when the context of CommandContext is done, and should end the program. CommandContext sets
+	// Cancel to Process.Kill. Without a context Cancel must be nil.
 	Cancel func() error
-	// WaitDelay is how long Wait waits for the copying goroutines after the program has ended, and for the program
-	// after the call of Cancel. After that time the program is killed and the pipes are closed. If the program ended
-	// well, Wait then returns exec.ErrWaitDelay. 0 means that Wait waits without a limit.
+	// WaitDelay limits two waits of Wait: the wait for the copying goroutines after the program has ended, and the wait
+	// for the program after the call of Cancel. After that time the program is killed and the pipes are closed. If the
+	// program ended well, Wait then returns exec.ErrWaitDelay. 0 means that Wait waits without a limit.
 	WaitDelay time.Duration
 
 	// Process is the task, once Start has returned without an error.
@@ -60,13 +62,13 @@ type Cmd struct {
 	// Report says how the program ended and what was enforced, once Wait has returned.
 	Report *report.Report
 
-	// Terminal gives the task a terminal of its own as stdin, stdout and stderr, whatever these fields and the
+	// Terminal gives the task a terminal of its own as stdin, stdout and stderr, whatever Stdin, Stdout, Stderr and the
 	// profile say. What the task writes to the terminal goes to Stdout.
 	Terminal bool
 	// RecordTTY receives a recording of the task's own terminal, in the format asciicast v2. Start returns an error
 	// if the task has no terminal of its own.
 	RecordTTY io.Writer
-	// Attachable keeps what Attach needs to start other programs in the sandbox.
+	// Attachable makes the launcher keep what Attach needs to start other programs in the sandbox.
 	Attachable bool
 	// Into is a running sandbox in which to start the program. The program gets the profile and the environment of
 	// the sandbox, whatever Profile says. Env overrides variables of that environment. Into must stay open until
@@ -75,15 +77,15 @@ type Cmd struct {
 
 	// Host describes the machine for which the plan is compiled; nil means host.Probe().
 	Host *host.Host
-	// KillAfter is the time from SIGTERM to SIGKILL. 0 means 2 s at the wall-clock limit. After a signal that was
-	// passed on, 0 means that no SIGKILL follows.
+	// KillAfter is the time from SIGTERM to SIGKILL. If it is 0, the time is 2 s at the wall-clock limit, and no
+	// SIGKILL follows a signal that the launcher has passed on.
 	KillAfter time.Duration
-	// State is the sandbox's entry in the state directory, through which other processes find the sandbox; nil means
-	// that none can. This process must have made it with Dir.Create. From Start on the launcher listens at its control
-	// socket.
+	// State is the sandbox's entry in the state directory, by which other processes find the sandbox. If it is nil, no
+	// other process can find the sandbox. This process must have made the entry with Dir.Create. From Start on the
+	// launcher listens at the entry's control socket.
 	State *statedir.Entry
-	// Profiles are the files from which Profile was read. The sandbox cannot write them. Start warns about a change
-	// that an earlier sandbox could have made in them.
+	// Profiles are the files from which Profile was read. The sandbox cannot write them. If an earlier sandbox could
+	// have changed one of them, Start warns about that.
 	Profiles []ledger.Text
 	// Search lists the directories in which profiles are looked up by name. The sandbox can neither write nor make
 	// them.
@@ -92,18 +94,20 @@ type Cmd struct {
 	// launcher passes signals that reach the process on to the task, and the process is non-dumpable while it holds
 	// more rights than the task.
 	Exclusive bool
-	// Brief says that nobody reads what the run has used. The report then has only those counters of the run's groups
+	// Brief says that nobody reads what the run has used. The report then has only those counters of the run's cgroups
 	// that show whether a limit was reached. If a limit was reached, the report has all counters.
 	Brief bool
-	// Note, unless nil, is called with each of Report.Notes before the program runs.
+	// Note is called with each of Report.Notes before the program runs, unless Note is nil.
 	Note func(text string)
-	// Missing, unless nil, is called before the program runs with each entry of Report.Missing that is known by then.
+	// Missing is called before the program runs with each entry of Report.Missing that is known by then, unless Missing
+	// is nil.
 	Missing func(report.Missing)
-	// Progress, unless nil, is called while Start looks through what is bound for what hide rules and `git: protect` mean,
-	// if that takes longer than a second: with the number of names so far, at most five times a second, and at the end
-	// with -1.
+	// Progress is called, unless it is nil, if Start searches for longer than a second. (Start searches what is bound
+	// for the files that hide rules and `git: protect` mean.) Progress gets the number of names so far, at most five
+	// times a second, and -1 at the end.
 	Progress func(names int)
-	// Observer, unless nil, watches the task. The profile's system call filter does not confine the task then.
+	// Observer watches the task, unless it is nil. In that case the profile's system call filter does not confine the
+	// task.
 	Observer Observer
 
 	failStep, failInit int // for tests: the numbers of the steps that fail, from 1: a step of the child or task, and a step of init
@@ -130,8 +134,8 @@ func Command(profile *policy.Profile, name string, args ...string) *Cmd {
 	return &Cmd{Profile: profile, Args: append([]string{name}, args...)}
 }
 
-// CommandContext is Command with a context. When ctx is done, Cancel is called, which kills the program unless the
-// caller has set Cancel to something else. If ctx is already done, Start returns its error.
+// CommandContext returns what Command returns, with a context. When ctx is done, Cancel is called, which kills the
+// program unless the caller has set Cancel to something else. If ctx is already done, Start returns the error of ctx.
 func CommandContext(ctx context.Context, profile *policy.Profile, name string, args ...string) *Cmd {
 	if ctx == nil {
 		panic("sandbox: CommandContext without a context")
@@ -142,11 +146,11 @@ func CommandContext(ctx context.Context, profile *policy.Profile, name string, a
 	return c
 }
 
-// String returns the arguments with a blank between them. The text is for people: String quotes nothing.
+// String returns the arguments with a blank between them. The text is for people, so String quotes nothing.
 func (c *Cmd) String() string { return strings.Join(c.Args, " ") }
 
-// Environ returns the environment that the program gets: the variables that the profile keeps of Env, and those that
-// it sets. A profile with git: protect may add variables for git.
+// Environ returns the environment that the program gets: the variables of Env that the profile keeps, and the variables
+// that the profile sets. A profile with git: protect may add variables for git.
 func (c *Cmd) Environ() []string {
 	return compile.Environ(c.profile(), &compile.Request{Env: c.env(), Into: c.Into})
 }
@@ -160,8 +164,8 @@ func (c *Cmd) Plan() (*plan.Plan, error) {
 	return Compile(c.profile(), host, c)
 }
 
-// Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: everything it knows of the
-// machine is in h. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
+// Compile turns a profile into the plan of a launch. It runs nothing and changes nothing, and takes everything that it
+// knows of the machine from h. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
 func Compile(p *policy.Profile, h *host.Host, c *Cmd) (*plan.Plan, error) {
 	r, err := c.request(p, h)
 	if err != nil {
@@ -171,7 +175,7 @@ func Compile(p *policy.Profile, h *host.Host, c *Cmd) (*plan.Plan, error) {
 	return pl, found(err)
 }
 
-// NewQuery makes a Query, for which it compiles only part of the plan. c.Args may be empty. The errors are those of
+// NewQuery makes a Query. For that it compiles only a part of the plan. c.Args may be empty. The errors are those of
 // Compile.
 func NewQuery(p *policy.Profile, h *host.Host, c *Cmd) (*Query, error) {
 	r, err := c.request(p, h)
@@ -181,8 +185,8 @@ func NewQuery(p *policy.Profile, h *host.Host, c *Cmd) (*Query, error) {
 	return why.NewQuery(c.inDir(p), h, r)
 }
 
-// request describes the command as data for the compiler. It opens the command's pipes, and closes them before it
-// returns.
+// request describes the command as data for the compiler. It opens the command's pipes to describe them, and closes
+// them before it returns.
 func (c *Cmd) request(p *policy.Profile, h *host.Host) (*compile.Request, error) {
 	var s streams
 	defer s.close()
@@ -202,7 +206,7 @@ func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launc
 		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold, Ran: c.ran}
 }
 
-// profile returns the command's profile, or the joined sandbox's if Into is set.
+// profile returns the command's profile. If Into is set, it returns the profile of the joined sandbox.
 func (c *Cmd) profile() *policy.Profile {
 	if c.Into != nil {
 		return c.Into.Profile
@@ -248,8 +252,8 @@ func (c *Cmd) host() (*host.Host, error) {
 	return host.Probe()
 }
 
-// Attach returns a handle for Cmd.Into, with which another program can be started in the sandbox. The sandbox must
-// have been started with Attachable. The caller must close the handle.
+// Attach returns a value for Cmd.Into, with which another program can be started in the sandbox. The sandbox must have
+// been started with Attachable. The caller must close the value.
 func (c *Cmd) Attach() (*Attached, error) {
 	if c.Process == nil {
 		return nil, &Error{Op: "attach", Err: errors.New("not started")}

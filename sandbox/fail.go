@@ -37,8 +37,8 @@ type LookupError = fail.LookupError
 //	Hint string  what to do about it; "" if nothing is known
 type Error = fail.Error
 
-// TimeoutError reports that limits.wall was reached before the program ran, while the launcher looked for what hide rules
-// and `git: protect` mean.
+// TimeoutError reports that limits.wall was reached before the program ran, while the launcher searched for the files
+// that hide rules and `git: protect` mean.
 //
 //	Limit time.Duration
 //	Names int            number of names that had been looked at

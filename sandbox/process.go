@@ -1,6 +1,6 @@
 package sandbox
 
-// This file presents the task in the form of os.Process, and tells how it ended.
+// This file presents the task in the form of os.Process, and reports how the task ended.
 
 import (
 	"errors"
@@ -20,7 +20,8 @@ type Process struct {
 	proc *launch.Process
 }
 
-// Signal sends a signal, which must be a syscall.Signal, to the task. The error is os.ErrProcessDone if the task is gone.
+// Signal sends a signal, which must be a syscall.Signal, to the task. The error is os.ErrProcessDone if the task has
+// ended.
 func (p *Process) Signal(sig os.Signal) error {
 	if p == nil {
 		return &Error{Op: "signal", Err: errors.New("not started")}
@@ -36,7 +37,7 @@ func (p *Process) Signal(sig os.Signal) error {
 	return err
 }
 
-// Kill ends the task at once, and with it every process of the sandbox. It also ends a paused sandbox.
+// Kill ends every process of the sandbox at once, the task too. It also ends a paused sandbox.
 func (p *Process) Kill() error {
 	err := p.Signal(syscall.SIGKILL)
 	if err == nil {
@@ -78,7 +79,7 @@ func endedBadly(r *report.Report) bool {
 	return r.Exit != 0 || r.Signal != "" || r.Limit != "" || r.Ended
 }
 
-// signalText describes a signal: "killed" for SIGKILL. For an unknown name it returns the name.
+// signalText describes a signal in words: "killed" for SIGKILL. For an unknown signal it returns the name.
 func signalText(name string) string {
 	if sig := unix.SignalNum(name); sig != 0 {
 		return sig.String()

@@ -1,6 +1,6 @@
 package sandbox
 
-// This file handles standard streams that are not an *os.File. Each gets a pipe and a goroutine that copies.
+// This file handles standard streams that are not an *os.File. Each stream gets a pipe and a goroutine that copies.
 
 import (
 	"cmp"
@@ -61,7 +61,7 @@ func (s *streams) pipe(reads bool) (its, our *os.File, err error) {
 	return its, our, nil
 }
 
-// from returns the file that the program reads in place of a reader.
+// from returns the file that the program reads in place of the reader r.
 func (s *streams) from(r io.Reader) (*os.File, error) {
 	if f, ok := r.(*os.File); ok || r == nil {
 		return f, nil
@@ -80,7 +80,7 @@ func (s *streams) from(r io.Reader) (*os.File, error) {
 	return its, nil
 }
 
-// to returns the file that the program writes in place of a writer.
+// to returns the file to which the program writes in place of the writer w.
 func (s *streams) to(w io.Writer) (*os.File, error) {
 	if f, ok := w.(*os.File); ok || w == nil {
 		return f, nil
@@ -113,8 +113,8 @@ func (s *streams) begin() {
 }
 
 // finish waits for the copying goroutines, and returns the first error. When over is readable, it closes the pipes that
-// they use. It does not wait for a goroutine that still reads from the caller's reader; what that goroutine reads is
-// lost.
+// the goroutines use. It does not wait for a goroutine that still reads from the caller's reader; what that goroutine
+// reads is lost.
 func (s *streams) finish(over <-chan time.Time) (first error) {
 	for s.left > 0 || s.read != nil {
 		err, ended := s.next(over)
@@ -130,7 +130,7 @@ func (s *streams) finish(over <-chan time.Time) (first error) {
 	return first
 }
 
-// next waits for one goroutine to end. It returns false if over is readable before.
+// next waits for one goroutine to end. If over is readable before that, next returns false.
 func (s *streams) next(over <-chan time.Time) (err error, ended bool) {
 	select { // a goroutine that has ended counts even if the time is over
 	case err = <-s.done:
@@ -169,8 +169,8 @@ func closeFiles(files *[]*os.File) {
 	*files = nil
 }
 
-// StdinPipe returns a pipe to the program's stdin. Wait closes it. If the program reads to the end of its input, the
-// caller must call Close before Wait.
+// StdinPipe returns a pipe to the program's stdin. Wait closes the pipe. If the program reads to the end of its input,
+// the caller must close the pipe before it calls Wait.
 func (c *Cmd) StdinPipe() (io.WriteCloser, error) {
 	if err := c.mayPipe("Stdin", c.Stdin == nil); err != nil {
 		return nil, err
@@ -183,13 +183,13 @@ func (c *Cmd) StdinPipe() (io.WriteCloser, error) {
 	return our, nil
 }
 
-// StdoutPipe returns a pipe from the program's stdout. Wait closes it, so the caller must read everything before
-// Wait.
+// StdoutPipe returns a pipe from the program's stdout. Wait closes the pipe, so the caller must read everything before
+// it calls Wait.
 func (c *Cmd) StdoutPipe() (io.ReadCloser, error) {
 	return c.outputPipe("Stdout", &c.Stdout)
 }
 
-// StderrPipe returns a pipe from the program's stderr, like StdoutPipe.
+// StderrPipe returns a pipe from the program's stderr. It works as StdoutPipe does.
 func (c *Cmd) StderrPipe() (io.ReadCloser, error) {
 	return c.outputPipe("Stderr", &c.Stderr)
 }
@@ -217,8 +217,9 @@ func (c *Cmd) mayPipe(name string, unset bool) error {
 	return nil
 }
 
-// Output runs the program and returns what it wrote to stdout. If Stderr is nil, an *ExitError holds what the program
-// wrote to stderr. Of a long text it holds only the beginning and the end.
+// Output runs the program and returns what the program has written to stdout. If Stderr is nil and the error is an
+// *ExitError, the error holds what the program has written to stderr; of a long text, it holds only the beginning and
+// the end.
 func (c *Cmd) Output() ([]byte, error) {
 	if c.Stdout != nil {
 		return nil, &Error{Op: "output", Err: errors.New("the field Stdout is already set")}
@@ -252,7 +253,7 @@ func (c *Cmd) CombinedOutput() ([]byte, error) {
 // text collects what is written to it.
 type text []byte
 
-// Write keeps everything.
+// Write appends everything to the text.
 func (o *text) Write(p []byte) (int, error) {
 	*o = append(*o, p...)
 	return len(p), nil

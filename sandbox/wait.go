@@ -15,9 +15,9 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Start launches the sandbox. It returns once the program has been exec'd and Start has read back what is enforced.
-// If it returns an error, it leaves nothing behind. The error is a *StepError, *UnsupportedError, *LookupError,
-// *policy.Error, filter.Errors, *SignalError or *Error, or the context's.
+// Start launches the sandbox. It returns once the program has been exec'd and Start has read back what is enforced. If
+// it returns an error, it leaves nothing behind. The error is a *StepError, *UnsupportedError, *LookupError,
+// *policy.Error, filter.Errors, *SignalError or *Error, or the error of the context.
 func (c *Cmd) Start() error {
 	if c.proc != nil {
 		return &Error{Op: "start", Err: errors.New("already started")}
@@ -68,7 +68,8 @@ func (c *Cmd) start() error {
 	return err
 }
 
-// launch starts the command on this thread, if the process is a launcher and nothing else, or on one of its own.
+// launch starts the command on this thread if the process is a dedicated launcher, and otherwise on a thread of its
+// own.
 func (c *Cmd) launch(command *launch.Command) error {
 	if c.Exclusive {
 		return c.proc.Start(command)
@@ -76,9 +77,9 @@ func (c *Cmd) launch(command *launch.Command) error {
 	return c.startApart(command)
 }
 
-// startApart launches the sandbox on a thread of its own. The child dies with the thread that has cloned it (prctl(2),
-// PR_SET_PDEATHSIG), so one goroutine keeps that thread until the sandbox has ended. It never releases the thread,
-// because a thread that has joined namespaces differs from the others.
+// startApart launches the sandbox on a thread of its own. The child dies when the thread that has cloned it ends
+// (prctl(2), PR_SET_PDEATHSIG), so a goroutine keeps that thread until the sandbox has ended. The goroutine never
+// releases the thread to other goroutines, because a thread that has joined namespaces differs from the others.
 func (c *Cmd) startApart(command *launch.Command) error {
 	proc, done, late := c.proc, make(chan waited, 1), c.Terminal
 	c.done = done
@@ -128,8 +129,9 @@ func (c *Cmd) Run() error {
 }
 
 // Wait waits until the sandbox is gone and its input and output are copied. Then it sets Report. If the program ended
-// badly, the error is an *ExitError. If it ended well, the error is the context's if Cancel was called, or an error
-// of the copying. Any other error says that the launcher could not supervise the run to the end; Report is nil then.
+// badly, the error is an *ExitError. If the program ended well, the error is that of the context if Cancel was called,
+// or an error of the copying. Any other error says that the launcher could not supervise the run to the end; Report is
+// nil then.
 func (c *Cmd) Wait() error {
 	if c.Process == nil {
 		return &Error{Op: "wait", Err: errors.New("not started")}
@@ -184,7 +186,7 @@ func (c *Cmd) unwatch(err *error) <-chan time.Time {
 	return w.over
 }
 
-// watch calls Cancel when the context is done, and kills the program if it still runs after WaitDelay.
+// watch calls Cancel when the context is done. If the program still runs after WaitDelay, watch kills the program.
 func (c *Cmd) watch(result chan<- watched) {
 	select {
 	case result <- watched{}:

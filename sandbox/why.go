@@ -3,7 +3,7 @@ package sandbox
 import "cordon/sandbox/internal/why"
 
 // Query answers questions about a profile on a host: what may a command do that runs there? Open, Exec, Connect,
-// Capability, Signal, SetID and Limit each return a Reason.
+// Capability, Signal, SetID and Limit each answer one kind of question with a Reason.
 type Query = why.Query
 
 // Access says how a program wants to use a path: Read, Write, Execute, Create. Create means that the program makes

@@ -14,7 +14,7 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Guard reads the profiles of a run, and refuses those that a task may have written.
+// Guard reads the profiles of a run, and refuses a profile that a task may have written.
 type Guard struct {
 	Places func() []Place // returns the places of the records, when they are first needed
 	Root   bool           // the caller is root: Guard refuses a profile that somebody else can write
@@ -96,9 +96,9 @@ func (g *Guard) Read(name string, max int64) ([]byte, error) {
 	return data, nil
 }
 
-// gone ends the user's trust in the text of a file that no longer exists: if a file of that name appears again, it is
-// another file, even with the same text. If the record cannot be changed, the next attempt to read the file tries
-// again.
+// gone ends the user's trust in the text of a file that no longer exists. If a file of that name appears again, it is
+// another file, even if it has the same text. If the record cannot be changed now, gone is called again at the next
+// attempt to read the file.
 func (g *Guard) gone(name string) {
 	dir, err := filepath.EvalSymlinks(filepath.Dir(name))
 	if err == nil {
@@ -119,7 +119,7 @@ func (g *Guard) gone(name string) {
 	}
 }
 
-// open reads the records, the first time that it is called.
+// open reads the records. It does so only the first time that it is called.
 func (g *Guard) open() (err error) {
 	if g.opened {
 		return nil
@@ -181,8 +181,8 @@ func (g *Guard) judge(name string, text Text, steps []Step) error {
 	return &Refused{Name: name, Text: text, Old: old, Finding: found}
 }
 
-// renew records a new text that the author of a profile wrote. The earlier text is no longer trusted, so that it is
-// noticed if a task puts it back.
+// renew records a new text that the author of a profile has written. From then on the earlier text is not trusted, so
+// that it is noticed if a task writes the earlier text again.
 func (g *Guard) renew(t Text) error {
 	for _, fd := range g.dirs {
 		old := known(fd, t.Path)
@@ -211,8 +211,8 @@ func (g *Guard) known(path string) (latest *Text) {
 	return latest
 }
 
-// swapped finds a run that may have replaced the used file by an older file with another text, by moving directories,
-// which leaves no trace on the files in them.
+// swapped finds a run that may have put an older file, with another text, in the place of the used file. A task can do
+// that by moving directories, which leaves no trace on the files in them.
 func (g *Guard) swapped(old *Text, steps []Step) *Finding {
 	file := &steps[len(steps)-1]
 	if file.Changed > old.At {

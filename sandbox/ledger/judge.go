@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// slack is the largest difference between two clocks at which the ledger still assumes that nobody has set one of them.
+// slack is how much two clocks may differ if the ledger is to assume that nobody has set one of them.
 const slack = int64(50 * time.Millisecond)
 
 // Finding is the reason why a task may have written a file.
@@ -26,8 +26,9 @@ type Finding struct {
 // file reports whether the finding is about the file itself, and not about a directory or link in its path.
 func (f *Finding) file() bool { return f.Step.Mode&unix.S_IFMT == unix.S_IFREG }
 
-// judge looks for a run that may have decided which file a path leads to: a run that could write a directory of the
-// path, and was active when a component below that directory changed. It returns changes of the file itself first.
+// judge looks for a run that may have decided to which file a path leads: a run that could write a directory of the
+// path, and was active when a component below that directory changed. If there are several findings, judge returns one
+// about the file itself first.
 func (r *runs) judge(steps []Step) *Finding {
 	var found *Finding
 	for _, d := range r.dirs {
@@ -48,9 +49,9 @@ func (d *dir) judge(steps []Step) *Finding {
 	return d.givenAs(&steps[top]).judgeBelow(steps, steps[top].Path)
 }
 
-// givenAs returns d without the runs that cannot have been given the directory of step s. A file system may reuse the
-// inode number of a removed directory. If the step's directory is such a new one, it was made after these runs had
-// begun.
+// givenAs returns d without the runs to which the directory of step s cannot have been given. A file system may reuse
+// the inode number of a removed directory. If the directory of s is such a new directory, it was made after these runs
+// had begun.
 func (d *dir) givenAs(s *Step) *dir {
 	if s.Path == d.path || s.Born == 0 {
 		return d
@@ -84,8 +85,8 @@ func (d *dir) judgeBelow(steps []Step, top string) (found *Finding) {
 	return found
 }
 
-// on returns the index in steps of the directory or file d, or -1. It recognizes a moved directory by its inode number,
-// which a file system may reuse after the directory is removed.
+// on returns the index of the directory or file d in steps, or -1. It recognizes a moved directory by its inode number.
+// A file system may use that number again after the directory is removed.
 func (d *dir) on(steps []Step) int {
 	for i := range steps {
 		s := &steps[i]
@@ -99,9 +100,10 @@ func (d *dir) on(steps []Step) int {
 
 // touched reports whether the last change of a component may have happened within the span.
 //
-// Writing a file gives it the same change time (ctime) and modification time (mtime). If the two differ, somebody has
-// since changed its mode, its owner or its number of links, or has moved it. Then the file may have been written at any
-// time since it was made: a task could leave a second hard link to it where a clean-up removes it later.
+// Writing a file gives it the same change time (ctime) and modification time (mtime). If the two times differ, somebody
+// has since changed the file's mode, its owner or its number of links, or has moved the file. In that case the file may
+// have been written at any time since it was made: a task could leave a second hard link to the file at a place from
+// which a clean-up removes the link later.
 func (t *span) touched(s *Step) bool {
 	if s.Changed < t.start || s.Sure && !t.mustHave(s) {
 		return false
@@ -115,9 +117,9 @@ func (t *span) touched(s *Step) bool {
 	return s.Changed != s.Modified && s.Born <= t.end
 }
 
-// mustHave reports whether a link was certainly made, or moved to its place, within the span. A change time may be
-// later than the start by a tick of the kernel's clock although the link existed before. For merged runs nothing is
-// certain.
+// mustHave reports whether a link was certainly made, or moved to its place, within the span. A link that existed
+// before the span may have a change time that is later than the start, by up to a tick of the kernel's clock. For
+// merged runs nothing is certain.
 func (t *span) mustHave(s *Step) bool {
 	return t.id != 0 && s.Mode&unix.S_IFMT == unix.S_IFLNK && s.Changed >= t.start+tick()
 }
@@ -129,7 +131,7 @@ func tick() int64 {
 	return t.Nano()
 }
 
-// notRoots looks for a component of a path that another user than root can write or replace. Root must not use the file
+// notRoots looks for a component of a path that a user other than root can write or replace. Root must not use the file
 // at the end of such a path. In a directory with the sticky bit, other users cannot move root's files.
 func notRoots(steps []Step) *Finding {
 	for i := range steps {

@@ -13,15 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// textsDir is the directory of a place for the texts of profiles that were used or that the user trusts. It has one
-// file for each path:
+// textsDir is the directory, in a place for records, that holds the texts of profiles that were used or that the user
+// trusts. It has one file for each path:
 //
 //	used TIME "PATH"      or: trusted TIME "PATH"
 //	the text
 const textsDir = "profiles"
 
-// maxTexts bounds how many texts are kept; the oldest are removed. If a profile's text was removed, cordon cannot show
-// what has changed and shows the whole profile, and the user's trust in it is lost.
+// maxTexts bounds how many texts are kept; the oldest are removed. If the text of a profile was removed, cordon cannot
+// show what has changed in the profile and shows all of it, and the user's trust in the profile is lost.
 const maxTexts = 512
 
 // Text is the text of a profile as it was used or trusted.
@@ -86,8 +86,8 @@ func parseText(all []byte, path string) *Text {
 	return &Text{Path: path, Data: data, Trusted: f[0] == "trusted", At: at}
 }
 
-// keep stores a text in a place. It does nothing if the same text is already stored, unless t is trusted and the stored
-// text is not.
+// keep stores a text in a place. If the same text is already stored, keep does nothing, unless t is trusted and the
+// stored text is not.
 func keep(place int, t Text) error {
 	if old := known(place, t.Path); old != nil && bytes.Equal(old.Data, t.Data) && (old.Trusted || !t.Trusted) {
 		return nil
@@ -109,7 +109,7 @@ func keep(place int, t Text) error {
 	return nil
 }
 
-// distrust marks a trusted text as one that was only used.
+// distrust marks a trusted text as a text that was only used.
 func distrust(place int, path string) error {
 	old := known(place, path)
 	if old == nil || !old.Trusted {

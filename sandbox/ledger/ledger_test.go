@@ -35,7 +35,7 @@ func TestRunsAreReadBack(t *testing.T) {
 	}
 }
 
-// What is merged covers every time and every directory that it covered before.
+// The merged records cover every time and every directory that the records covered before.
 func TestMergeForgetsNothing(t *testing.T) {
 	r := &runs{at: map[key]*dir{}}
 	type at struct {
@@ -70,7 +70,7 @@ func TestMergeForgetsNothing(t *testing.T) {
 	}
 }
 
-// above judges a file with every directory above it on the way.
+// above judges a file together with every directory above it.
 func (r *runs) above(dir string, file Step) bool {
 	var steps []Step
 	for ; dir != "/"; dir = filepath.Dir(dir) {
@@ -90,7 +90,8 @@ func TestJudge(t *testing.T) {
 	}
 	proj := Step{Path: "/home/u/proj", Mode: d, Dev: 1, Ino: 5, Changed: 150}
 	moved := Step{Path: "/home/u/moved", Mode: d, Dev: 1, Ino: 5, Changed: 300}
-	// The first is made in the time of the merged runs, the second before the run that goes on, the third after it began.
+	// The first file is made in the time of the merged runs, the second before the run that goes on, the third after
+	// that run has begun.
 	made := func(at int64) Step {
 		return Step{Path: "/home/u/new", Mode: d, Dev: 1, Ino: 5, Changed: at, Born: at}
 	}
@@ -138,7 +139,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// guardOf reads a file as the next run would.
+// guardOf reads a file as the guard of the next run would.
 func guardOf(places []Place, file string) error {
 	g := &Guard{Places: func() []Place { return places }}
 	defer g.Close()
@@ -220,7 +221,7 @@ func TestGuard(t *testing.T) {
 	}
 	write("four") // by its author
 	want(false)
-	// A launcher that is killed leaves no end; the next one to look makes it.
+	// A launcher that is killed records no end; the next process that reads the records gives the run an end.
 	r, err := Begin(places, []string{dir}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +256,7 @@ func TestManyRunsKeepTheFileSmall(t *testing.T) {
 	}
 }
 
-// What is merged leaves room: a launch with a full record would write the whole of it.
+// Merging must leave room, because otherwise each launch with full records would write all of them anew.
 func TestMergeLeavesRoom(t *testing.T) {
 	r := &runs{at: map[key]*dir{}}
 	for i := range int64(maxDirs) {
@@ -340,7 +341,8 @@ func TestRootUsesItsOwnOnly(t *testing.T) {
 	}
 }
 
-// A mount shows a directory that a run could write, or one below it, by a path that does not pass it.
+// A mount shows a directory that a run could write, or a directory below it, at a path that does not go through the
+// directory's own path.
 func TestElsewhere(t *testing.T) {
 	r, err := parse(header + "was 100 200 1 5 \"/home/u/proj\"\n")
 	if err != nil {

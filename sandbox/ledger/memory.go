@@ -1,7 +1,8 @@
 package ledger
 
-// This file stores what searches have found in directories: walk.Memory. It is in the place of the records, because no
-// task may see or write that. A run that could write it all the same makes it worthless, and it is made anew.
+// This file stores what searches have found in directories: walk.Memory. It stores that in the place of the records,
+// because no task may see or write that place. If a run could write it all the same, the stored data is worthless, and
+// is made anew.
 
 import (
 	"cmp"
@@ -19,12 +20,12 @@ const (
 	maxKept   = 16         // files; those that have not been written for longest are removed
 )
 
-// MemoryPath returns the path of the directory of a place in which what searches have found is stored. A run that hides
-// the place passes it to [Begin].
+// MemoryPath returns the path of the directory, in a place for records, that stores what searches have found. If a run
+// hides the place, its launcher passes this path to [Begin].
 func (p Place) MemoryPath() string { return p.Path() + "/" + memoryDir }
 
-// Memory returns what is stored under a key, or nil: also if it is longer than max, if others may use it, or if a task
-// may have written it.
+// Memory returns the data that is stored under a key. It returns nil if there is none, if the data is longer than max,
+// if others may use it, or if a task may have written it.
 func Memory(places []Place, key string, max int64) []byte {
 	for _, p := range places {
 		place, err := p.open(false)
@@ -48,7 +49,7 @@ func Memory(places []Place, key string, max int64) []byte {
 	return nil
 }
 
-// readMemory reads a regular file of the caller's that has no other name.
+// readMemory reads a regular file that belongs to the caller and has no second name.
 func readMemory(dir int, name string, max int64) []byte {
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -67,8 +68,8 @@ func readMemory(dir int, name string, max int64) []byte {
 	return b
 }
 
-// KeepMemory stores what a later [Memory] with the same key returns, in the first available place. It is stored whole or
-// not at all.
+// KeepMemory stores data in the first available place. A later [Memory] with the same key returns the data. KeepMemory
+// stores the data completely or not at all.
 func KeepMemory(places []Place, key string, data []byte) error {
 	for _, p := range places {
 		place, err := p.open(true)
@@ -89,7 +90,8 @@ func KeepMemory(places []Place, key string, data []byte) error {
 	return errors.New("there is no place for it")
 }
 
-// memoryOf opens the directory of memories of a place. It makes one if there is none, or if a task could write the old.
+// memoryOf opens the directory of memories of a place. If there is none, or if a task could write it, memoryOf makes a
+// new one.
 func memoryOf(places []Place, p Place, place int) (int, error) {
 	dir, err := unix.Openat(place, memoryDir, openDir, 0)
 	if err == nil && private(dir) == nil && Reached(places, p.MemoryPath()) == nil {
@@ -121,7 +123,7 @@ func memoryOf(places []Place, p Place, place int) (int, error) {
 	return dir, nil
 }
 
-// store writes a file under another name, and then gives it its own.
+// store writes a file under a temporary name, and then renames it.
 func store(dir int, name string, data []byte) error {
 	draft := "." + name + "." + strconv.Itoa(os.Getpid())
 	fd, err := unix.Openat(dir, draft, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
@@ -140,7 +142,7 @@ func store(dir int, name string, data []byte) error {
 	return err
 }
 
-// trim removes the oldest files of a directory until it has few enough.
+// trim removes the oldest files of a directory until at most maxKept are left.
 func trim(dir int) error {
 	fd, err := unix.Openat(dir, ".", openDir, 0)
 	if err != nil {
@@ -154,7 +156,7 @@ func trim(dir int) error {
 	}
 	written := func(name string) int64 {
 		var st unix.Stat_t
-		_ = unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) // what is gone counts as oldest
+		_ = unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) // a file that is gone counts as the oldest
 		return st.Mtim.Nano()
 	}
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(written(a), written(b)) })

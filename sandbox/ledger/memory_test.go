@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestMemoryIsOnesOwn stores a memory, and then no longer takes what somebody else may have put in its place.
+// TestMemoryIsOnesOwn stores a memory. It then checks that a file that somebody else may have put in its place is not
+// used.
 func TestMemoryIsOnesOwn(t *testing.T) {
 	places := []Place{{Base: t.TempDir(), Below: "state/cordon"}}
 	const key, most = "a key", 100
@@ -56,7 +57,7 @@ func TestMemoryIsOnesOwn(t *testing.T) {
 	}
 }
 
-// TestMemoryThatATaskCouldWrite is not taken, and the next one is made anew.
+// TestMemoryThatATaskCouldWrite checks that a memory that a task could write is not used, and that a new one is made.
 func TestMemoryThatATaskCouldWrite(t *testing.T) {
 	base := t.TempDir()
 	places := []Place{{Base: base, Below: "state/cordon"}}
@@ -80,7 +81,7 @@ func TestMemoryThatATaskCouldWrite(t *testing.T) {
 			t.Errorf("a run that could write above it, and hides it %v: %q", hides, got)
 		}
 	}
-	// The planted file does not outlast the next search.
+	// The next search must remove the planted file.
 	planted := places[0].MemoryPath() + "/planted"
 	if err := errors.Join(os.WriteFile(planted, nil, 0o600), KeepMemory(places, key, []byte("of the next"))); err != nil {
 		t.Fatal(err)

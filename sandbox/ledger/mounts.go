@@ -47,8 +47,8 @@ func joined(dir, rest string) string {
 	return "/" + strings.Trim(strings.TrimSuffix(dir, "/")+"/"+strings.TrimPrefix(rest, "/"), "/")
 }
 
-// elsewhere is judge for a file that is reached through another mount of the same file system. The file is in a
-// directory that a run could write, but its path does not pass through that directory's path.
+// elsewhere does what judge does, for a file that is reached through another mount of the same file system. The file is
+// in a directory that a run could write, but the file's path does not go through that directory's path.
 func (r *runs) elsewhere(table []mount, steps []Step) *Finding {
 	if len(steps) == 0 || !slices.ContainsFunc(table, func(m mount) bool { return m.root != "/" }) {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Output is the destination of a file that the launcher writes: a name in an open directory. Nobody can replace that
-// directory by changing its path meanwhile.
+// Output is where the launcher writes a file: a name in an open directory. Because the directory is open, nobody can
+// put another directory in its place meanwhile.
 type Output struct {
 	Dir  int // a descriptor of the directory
 	Name string
@@ -30,7 +30,7 @@ func (e *Planted) Error() string {
 }
 
 // Output opens the directory of a file that the launcher will write. It returns an error if a task may have made a link
-// in the path. If follow is set, it also follows a link of the last name, after the same check.
+// in the path. If follow is set and the last name is a link, Output also follows that link, after the same check.
 func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	if name == "" || strings.HasSuffix(name, "/") {
 		return nil, errors.New("not the name of a file")
@@ -58,15 +58,16 @@ func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	return out, nil
 }
 
-// isNull reports whether the destination is the null device. A task may have put it there, but that does no harm.
+// isNull reports whether the launcher would write to the null device. A task may have put the device there, but that
+// does no harm.
 func (o *Output) isNull() bool {
 	var st unix.Stat_t
 	return o.Mode&unix.S_IFMT == unix.S_IFCHR && unix.Fstatat(o.Dir, o.Name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil &&
 		st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
-// othersLink returns a link that another user than root can write or replace, or such a directory on the way to a link.
-// It returns nil if no link was followed, or if only root can change each of them.
+// othersLink returns a link that a user other than root can write or replace, or a directory on the way to a link for
+// which that is so. It returns nil if no link was followed, or if only root can change the links and these directories.
 func othersLink(steps []Step) *Step {
 	for i := len(steps) - 1; i >= 0; i-- {
 		if steps[i].Mode&unix.S_IFMT != unix.S_IFLNK {
@@ -111,7 +112,7 @@ func (w *walk) output(rest string, follow bool) (*Output, error) {
 	}
 }
 
-// way enters a directory, or returns the target of a link.
+// way enters the directory with a name. If the name is a link, way returns the link's target.
 func (w *walk) way(name string) (string, error) {
 	switch name {
 	case "", ".":
@@ -129,7 +130,8 @@ func (w *walk) way(name string) (string, error) {
 	return text, err
 }
 
-// last looks up the last name. It returns the target of a link that is to be followed, or else the output.
+// last looks up the last name. If the name is a link that is to be followed, it returns the link's target. Otherwise it
+// returns the Output.
 func (w *walk) last(name string, follow bool) (string, *Output, error) {
 	if name == "" || name == "." || name == ".." {
 		return "", nil, unix.EISDIR
@@ -168,15 +170,15 @@ func (w *walk) last(name string, follow bool) (string, *Output, error) {
 	return "", out, err
 }
 
-// top starts again at "/".
+// top begins again at "/".
 func (w *walk) top() error {
 	w.close()
 	w.dirs = nil
 	return w.enter("/", "/")
 }
 
-// planted returns an error if an earlier run could have made one of the links or files in the path of the launcher's
-// file. It does not check directories.
+// planted returns an error if an earlier run could have made one of the links in the path of the launcher's file, or
+// the file at its end. It does not check directories.
 func (g *Guard) planted(name string, steps []Step) error {
 	for i := range steps {
 		if steps[i].Mode&unix.S_IFMT == unix.S_IFDIR {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOutputToDevices: a device that a run may have put in its place is refused, but for the null device.
+// TestOutputToDevices checks that a device that a run may have put at the path is refused, except for the null device.
 func TestOutputToDevices(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("mknod(2) needs root")

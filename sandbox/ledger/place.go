@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Error is a failed operation of the ledger, with advice.
+// Error is the error of an operation of the ledger, with advice.
 type Error struct {
 	Op   string
 	Err  error
@@ -35,13 +35,13 @@ type Place struct {
 // Path returns the path of the directory.
 func (p Place) Path() string { return filepath.Join(p.Base, p.Below) }
 
-// State returns the path of the state directory of sandboxes in a place. Every sandbox hides the place, and so the
-// state.
+// State returns the path of the state directory of sandboxes in a place. Every sandbox hides the place, so it also
+// hides the state directory.
 func (p Place) State() string { return filepath.Join(p.Path(), "sandboxes") }
 
 // StatePlace returns the place that holds the state of the current user's sandboxes if the user has no runtime
-// directory: the first of XDG_STATE_HOME, the home of the password database and HOME whose base exists and belongs to
-// the user. It returns nil if there is none.
+// directory. It tries XDG_STATE_HOME, the home of the password database and HOME, and returns the first whose base
+// exists and belongs to the user. It returns nil if there is none.
 func StatePlace(getenv func(string) string) *Place {
 	places := Places(getenv)
 	named := func(p Place) int {
@@ -69,13 +69,14 @@ func (p Place) Make() error {
 	return err
 }
 
-// Places returns the places of the current user, in the order in which cordon tries them. The first does not depend on
-// the environment, because a run that cron starts must find the records of a run from a shell.
+// Places returns the places of the current user, in the order in which cordon tries them. The first place does not
+// depend on the environment, because a run that cron starts must find the records of a run that a shell has started.
 func Places(getenv func(string) string) []Place {
 	return PlacesOf(os.Getuid(), passwd.Home(os.Getuid()), getenv)
 }
 
-// PlacesOf is Places for another user. home is the user's home directory in the password database; "" if there is none.
+// PlacesOf does what Places does, for another user. home is the user's home directory in the password database, or ""
+// if there is none.
 func PlacesOf(uid int, home string, getenv func(string) string) []Place {
 	const below = ".local/state/cordon"
 	var list []Place
@@ -158,7 +159,7 @@ func (e foreignError) Error() string {
 }
 
 // openExisting opens the places that exist. The environment may name a place that belongs to another user (sudo -E) or
-// that the caller cannot reach; such a place is skipped, because the caller has recorded nothing there.
+// that the caller cannot reach. openExisting skips such a place, because the caller has recorded nothing there.
 func openExisting(places []Place) (dirs []int, err error) {
 	for _, p := range places {
 		fd, err := p.open(false)
@@ -180,13 +181,13 @@ func openExisting(places []Place) (dirs []int, err error) {
 	return dirs, nil
 }
 
-// rootsOwn reports whether a place belongs to the machine's root, and the caller, who is root only in a user namespace
-// of another user (unshare --map-root-user), may not read it.
+// rootsOwn reports whether a place belongs to the machine's root, and the caller may not read it, because the caller is
+// root only in a user namespace of another user (unshare --map-root-user).
 func rootsOwn(p Place, err error) bool {
 	return p.Fixed && os.Getuid() == 0 && (errors.Is(err, unix.EACCES) || errors.As(err, new(foreignError))) && outerUser() > 0
 }
 
-// openOuter opens the place of the user who is root in the caller's user namespace. It does not depend on the
+// openOuter opens the place of the user who is root in the caller's user namespace. That place does not depend on the
 // environment either.
 func openOuter() (fd int, ok bool) {
 	for _, p := range PlacesOf(outerUser(), passwd.Home(outerUser()), func(string) string { return "" }) {
@@ -199,8 +200,8 @@ func openOuter() (fd int, ok bool) {
 	return -1, false
 }
 
-// outerUser returns the user id that root of this user namespace has in the namespace above. It returns 0 if that is
-// root too, and -1 if it is unknown: user_namespaces(7).
+// outerUser returns the user id that root of this user namespace has in the namespace above. It returns 0 if that user
+// is root in the namespace above too, and -1 if the id is unknown: user_namespaces(7).
 func outerUser() int {
 	b, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {

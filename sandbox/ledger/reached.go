@@ -10,13 +10,13 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// Reached returns nil if no task can have written in a state directory. Otherwise the error names the sandbox that
-// could: since the directory was made, it could write a directory on the way to it, the directory itself or a part of
-// it, and did not hide it. The content of such a directory cannot be trusted.
+// Reached returns nil if no task can have written in a state directory. Otherwise the error names a sandbox that could:
+// since the state directory was made, this sandbox could write a directory above it, the state directory itself or a
+// part of it, and did not hide it. The content of such a state directory cannot be trusted.
 func Reached(places []Place, dir string) error { return reached(places, dir, true) }
 
-// ReachedFromAbove is like [Reached], but ignores a run that could write only a part of the directory. It serves for a
-// directory whose parts are meant for tasks.
+// ReachedFromAbove does what [Reached] does, but ignores a run that could write only a part of the directory. It is for
+// a directory whose parts are meant for tasks.
 func ReachedFromAbove(places []Place, dir string) error { return reached(places, dir, false) }
 
 func reached(places []Place, dir string, parts bool) error {
@@ -55,8 +55,8 @@ func reached(places []Place, dir string, parts bool) error {
 	return nil
 }
 
-// since returns the time in which a run could write the directory d although it could reach the state directory, after
-// that was made; or nil.
+// since returns the time, after the state directory was made, in which a run could write the directory d and could
+// reach the state directory. It returns nil if there is no such time.
 func (r *runs) since(d *dir, state *Step) *span {
 	for i := range d.spans {
 		s := &d.spans[i]

@@ -54,7 +54,7 @@ func TestReached(t *testing.T) {
 	hides(t, places, mk("own"), mk("own/cordon"))
 }
 
-// hides begins runs that cannot reach the state directory in what they write, and then one that can.
+// hides begins runs that can write something above the state directory but cannot reach it, and then a run that can.
 func hides(t *testing.T, places []Place, dir, state string) {
 	t.Helper()
 	for i, hidden := range []string{state, state, "/elsewhere"} {

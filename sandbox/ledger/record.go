@@ -17,19 +17,19 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// These are the files of a place. The lock file is never replaced. A process locks its first byte to read or write the
-// records. The launcher of run ID locks byte ID as long as the run lives. Open file description locks: fcntl(2),
-// F_OFD_SETLK.
+// These are the files of a place. The lock file is never replaced. A process locks the file's first byte to read or
+// write the records. The launcher of run ID locks byte ID as long as the run lives. The locks belong to open file
+// descriptions: fcntl(2), F_OFD_SETLK.
 const (
 	runsFile = "runs"
 	lockFile = "lock"
 )
 
-// maxRuns is the size of the text, in bytes, above which add merges the records before it adds more. The merged text
-// is at most half as long. Otherwise each run would have to write the whole text anew.
+// maxRuns is the size of the text, in bytes, above which add merges the records before it adds more. The merged text is
+// at most half as long, because otherwise each run would have to write the whole text anew.
 const maxRuns = 512 << 10
 
-// Run is a run that can write the host's files, for as long as it goes on. The nil Run records nothing.
+// Run is a run that can write the host's files. It exists as long as the run goes on. The nil Run records nothing.
 type Run struct {
 	place int // descriptor
 	lock  int // a descriptor that holds the lock on byte id
@@ -39,11 +39,11 @@ type Run struct {
 	end   int64 // when every process of the sandbox had ended; 0 before
 }
 
-// moment is a time on two clocks: the one from which files get their times, and one that nobody can set.
+// moment is a time on two clocks: the clock from which files get their times, and a clock that nobody can set.
 type moment struct{ real, boot int64 }
 
-// now returns the time of the last tick of the kernel's clock. Files get this time, or a later one (Linux 6.13), so
-// nothing that happens from now on gets an earlier time.
+// now returns the time of the last tick of the kernel's clock. A file that is written from now on gets this time, or a
+// later one (Linux 6.13), but never an earlier one.
 func now() moment { return moment{gettime(unix.CLOCK_REALTIME_COARSE), gettime(unix.CLOCK_BOOTTIME)} }
 
 func gettime(clock int32) int64 {
@@ -142,8 +142,8 @@ func (r *Run) Stop() {
 	}
 }
 
-// End writes the end of the run to the records. If that fails, the run looks as if its launcher was killed: it counts
-// as going on until another process sees that its lock is free.
+// End writes the end of the run to the records. If that fails, the records look as if the launcher was killed: until
+// another process sees that the run's lock is free, the run is taken to go on.
 func (r *Run) End() {
 	if r == nil {
 		return
@@ -154,7 +154,8 @@ func (r *Run) End() {
 		_ = add(r.place, r.ending(), false)
 		unlock()
 	}
-	// Wait for the next tick, so that a change after this process has ended gets a later time than the recorded end.
+	// End waits for the next tick, so that a change after this process has ended gets a later time than the recorded
+	// end.
 	for range 20 {
 		if gettime(unix.CLOCK_REALTIME_COARSE) > r.end {
 			return
@@ -216,8 +217,8 @@ func add(place int, lines []byte, durable bool) error {
 	return fail.Bare(err)
 }
 
-// whole returns the size of the file, after it has removed an incomplete last line, which a killed launcher may have
-// left.
+// whole returns the size of the file. If the last line is incomplete, whole first removes that line, which a killed
+// launcher may have left.
 func whole(f *os.File) (int64, error) {
 	i, err := f.Stat()
 	if err != nil {
@@ -244,8 +245,8 @@ func rewrite(place int, f *os.File, lines []byte) error {
 	return replace(place, runsFile, append(r.text(), lines...))
 }
 
-// replace writes a new file and renames it over the old one. The new file is complete and on the disk when it appears;
-// after an error the old file stays.
+// replace writes a new file and renames it to the name of the old file. The new file is complete and on the disk when
+// it gets that name. After an error the old file is still there.
 func replace(place int, name string, text []byte) error {
 	tmp := "." + name + ".new"
 	_ = unix.Unlinkat(place, tmp, 0)
@@ -271,8 +272,8 @@ func replace(place int, name string, text []byte) error {
 	return fail.Bare(err)
 }
 
-// readRuns reads the records, and gives an end to each run whose launcher has ended without recording it. If note is
-// set, it also writes this end to the records, because a later reader would assume a later end.
+// readRuns reads the records. If the launcher of a run has ended without recording the run's end, readRuns gives the
+// run an end. If note is set, it also writes this end to the records, because a later reader would assume a later end.
 func readRuns(place int, f *os.File, note bool) (*runs, error) {
 	text, err := io.ReadAll(io.NewSectionReader(f, 0, 64<<20))
 	if err != nil {
@@ -302,7 +303,8 @@ func readRuns(place int, f *os.File, note bool) (*runs, error) {
 	return r, nil
 }
 
-// linger is the longest time for which a task may live after its launcher was killed, before the kernel kills the task.
+// linger is the longest time for which a task may live on after its launcher was killed, until the kernel kills the
+// task.
 const linger = time.Second
 
 // read returns the records in a place, or nil if there are none.
@@ -345,15 +347,15 @@ func lockByte(fd int, at int64) error {
 	return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, byteLock(at))
 }
 
-// held reports whether a process has locked the byte. It also returns true if that cannot be found out.
+// held reports whether a process has locked the byte. If it cannot find that out, it returns true.
 func held(fd int, at int64) bool {
 	l := byteLock(at)
 	err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, l)
 	return err != nil || l.Type != unix.F_UNLCK
 }
 
-// exclusive locks the records, so that no other process can read or write them until unlock is called. That must be
-// soon: others wait at most 5 seconds.
+// exclusive locks the records, so that no other process can read or write them until unlock is called. The caller must
+// call unlock soon, because other processes wait at most 5 seconds.
 func exclusive(place int) (unlock func(), err error) {
 	fd, err := openLock(place)
 	if err != nil {

@@ -54,8 +54,8 @@ type runs struct {
 
 var errText = errors.New("the file is not what cordon wrote")
 
-// parse parses the records. An incomplete last line comes from a launcher that was killed while it wrote; its task
-// never started.
+// parse parses the records. If the last line is incomplete, a launcher was killed while it wrote the line, and so its
+// task never started.
 func parse(text string) (*runs, error) {
 	r := &runs{at: map[key]*dir{}, hid: map[int64][]string{}}
 	rest, ok := strings.CutPrefix(text, header)
@@ -139,7 +139,7 @@ func (r *runs) add(k key, s span) *dir {
 	return d
 }
 
-// unended calls with for every run that has no end, and gives the run the end that with returns.
+// unended calls with for every run that has no end. The run's end is then what with returns.
 func (r *runs) unended(with func(id int64) int64) {
 	ends := map[int64]int64{}
 	for _, d := range r.dirs {
@@ -158,7 +158,7 @@ func (r *runs) unended(with func(id int64) int64) {
 	}
 }
 
-// merge makes the records smaller. It loses nothing: the merged records cover at least as much as before.
+// merge makes the records shorter. The merged records still cover everything that the records covered before.
 func (r *runs) merge() {
 	for _, d := range r.dirs {
 		d.merge()
@@ -172,7 +172,7 @@ func (r *runs) merge() {
 	}
 }
 
-// last returns the latest end of a span.
+// last returns the end of the span that ended last.
 func (d *dir) last() int64 {
 	var last int64
 	for _, s := range d.spans {
@@ -181,8 +181,8 @@ func (d *dir) last() int64 {
 	return last
 }
 
-// merge joins spans that overlap. If more than maxSpans remain, it also joins the spans with the least time between
-// them. It does not join the span of a run that goes on, because its end is still to be written.
+// merge joins spans that overlap. If more than maxSpans remain, it also joins the spans between which there is the
+// least time. It does not join the span of a run that goes on, because the end of that run is still to be written.
 func (d *dir) merge() {
 	slices.SortFunc(d.spans, func(a, b span) int { return cmp.Compare(a.start, b.start) })
 	var ended, going []span
@@ -209,7 +209,7 @@ func (d *dir) merge() {
 	d.spans = append(ended, going...)
 }
 
-// fold merges half of the directories, those that were written longest ago, into the directories above them.
+// fold merges half of the directories into the directories above them. It takes those that were written longest ago.
 func (r *runs) fold() {
 	old := slices.Clone(r.dirs)
 	slices.SortStableFunc(old, func(a, b *dir) int { return cmp.Compare(a.last(), b.last()) })

@@ -24,11 +24,11 @@ type Step struct {
 	Modified int64 // modification time (mtime), which the owner can set
 	Born     int64 // birth time (btime); 0 if the file system has none
 	Stamped  bool  // the file system is local, and its times come from this kernel's clock
-	Sure     bool  // only what a run has certainly done counts, not what it may have done
+	Sure     bool  // consider only what a run has certainly done, and not what it may have done
 }
 
 // A walk follows a path to a file one component at a time, by descriptor. So it sees every directory and link in the
-// path, even if another takes its place meanwhile.
+// path, even if somebody puts another directory or link in the place meanwhile.
 type walk struct {
 	steps []Step
 	dirs  []opened // the directories from "/" to the current one
@@ -68,8 +68,8 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	if text, err = io.ReadAll(io.LimitReader(f, max)); err != nil {
 		return nil, nil, fail.Bare(err)
 	}
-	// A writer changes the file's times before its content, so the content that was read is not newer than the times
-	// that are read now.
+	// Whoever writes the file changes the file's times before its content. So the content that was read is not newer
+	// than the times that are read now.
 	last := &w.steps[len(w.steps)-1]
 	if *last, err = look(int(f.Fd()), last.Path); err != nil {
 		return nil, nil, err
@@ -77,8 +77,8 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	return text, w.steps, nil
 }
 
-// OthersWrite tells which user besides root can write a directory or replace it, or "" if none can. If the directory
-// does not exist, it examines the directories above.
+// OthersWrite returns a user other than root who can write a directory or replace it, or "" if there is none. If the
+// directory does not exist, it examines the directories above.
 func OthersWrite(dir string) string {
 	w := &walk{}
 	defer w.close()
@@ -138,7 +138,8 @@ func (w *walk) to(name string) (int, error) {
 }
 
 // begin starts a walk at "/", or at the working directory if the path is relative. If the caller may not search a
-// directory above the working directory, the walk knows only the names of those above.
+// directory above the working directory, the walk has only the names of the directories above, and no descriptors of
+// them.
 func (w *walk) begin(name string) error {
 	if strings.HasPrefix(name, "/") {
 		return w.enter("/", "/")
@@ -166,7 +167,7 @@ func (w *walk) begin(name string) error {
 	return w.enter(".", cwd)
 }
 
-// getcwd returns the working directory from the kernel. os.Getwd would trust PWD.
+// getcwd asks the kernel for the working directory. os.Getwd would trust the variable PWD.
 func getcwd() (string, error) {
 	var buf [unix.PathMax]byte
 	n, err := unix.Getcwd(buf[:])
@@ -179,7 +180,8 @@ func getcwd() (string, error) {
 	return "", errors.New("the working directory is not below the root")
 }
 
-// enter opens a directory and adds it to the walk. name is what it opens; path is the directory's path without links.
+// enter opens a directory and adds it to the walk. name is what enter opens; path is the directory's path without
+// links.
 func (w *walk) enter(name, path string) error {
 	fd, err := unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -192,7 +194,7 @@ func (w *walk) enter(name, path string) error {
 }
 
 // leave goes up one directory, but not above "/". If the walk began in a working directory that it could not reach from
-// "/", it cannot go above that.
+// "/", it cannot go above that working directory.
 func (w *walk) leave() error {
 	top := len(w.dirs) - 1
 	if top == 0 && w.dirs[0].path != "/" {
@@ -205,8 +207,8 @@ func (w *walk) leave() error {
 	return nil
 }
 
-// step examines the next component. It enters a directory, returns the target of a link, or returns a descriptor of a
-// file.
+// step examines the next component. If the component is a directory, step enters it. If it is a link, step returns the
+// link's target. If it is a file, step returns a descriptor of the file.
 func (w *walk) step(name string) (file int, link string, err error) {
 	dir := w.dirs[len(w.dirs)-1]
 	fd, err := unix.Openat(dir.fd, name, openPath, 0)
@@ -266,9 +268,9 @@ func look(fd int, path string) (Step, error) {
 
 func nano(t unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
 
-// stamped reports whether a file system sets the change time at each change, and from this kernel's clock. Files of a
-// server have times of the server's clock. vfat and exfat have no change time: they show the modification time, which a
-// task can set.
+// stamped reports whether a file system sets the change time at each change, and takes it from this kernel's clock. On
+// a network file system the times come from the server's clock. vfat and exfat have no change time: they show the
+// modification time, which a task can set.
 func stamped(fs int64) bool {
 	switch fs {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.RAMFS_MAGIC,

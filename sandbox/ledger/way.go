@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Way resolves a path to one without links. It returns an error if a task may have made a link in the path, or the file
-// at its end. If the caller is root, it also returns an error if another user can write or replace a component.
+// Way returns a path without links that leads to the same file. It returns an error if a task may have made a link in
+// the path, or the file at its end. If the caller is root, it also returns an error if another user can write or
+// replace a component of the path.
 func (g *Guard) Way(name string) (string, error) {
 	if err := g.open(); err != nil {
 		return "", err
@@ -37,10 +38,10 @@ func (g *Guard) Way(name string) (string, error) {
 	return end, nil
 }
 
-// Left reports whether a task has certainly made one of the links in a path. It examines the path as far as it can be
-// followed. In doubt it returns false: if a link of the caller's own counted as a task's, a rule that hides the link's
-// target would not hide it. If the records cannot be read, it also returns false. It keeps the records that it has
-// read, and closes all descriptors.
+// Left reports whether a task has certainly made one of the links in a path. It examines the path as far as the path
+// can be followed. In doubt it returns false. Otherwise it could take a link of the caller's own for a task's, and a
+// rule that hides the link's target would not hide the target. If the records cannot be read, Left also returns false.
+// Left keeps the records that it has read, and closes all descriptors.
 func (g *Guard) Left(name string) bool {
 	if g.open() != nil {
 		return false

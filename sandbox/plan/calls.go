@@ -1,11 +1,11 @@
 package plan
 
-// Call is a system call. A plan names it, instead of using its number, so that the plan is the same on every
+// Call is a system call. A plan has the call's name and not its number, so that the plan is the same on every
 // architecture.
 type Call uint8
 
-// The calls that a plan may use. Fork is clone(2): the child becomes the task, and the caller becomes init. Respawn
-// is clone(2) too: the child continues with the plan, and the caller ends.
+// These are the calls that a plan may use. Fork is clone(2): the child becomes the task, and the caller becomes init.
+// Respawn is clone(2) too: the child continues with the plan, and the caller ends.
 const (
 	NoCall Call = iota
 	Fork
@@ -88,8 +88,8 @@ func (c Call) String() string { return callNames[c] }
 // Into returns the step with r as the register (descriptor slot) that gets its result.
 func (s Step) Into(r Reg) Step { s.To = r; return s }
 
-// OrElse returns the step with an error that counts as success. A step has at most two such errors, each with a number
-// of at most 255. An error of 0 changes nothing.
+// OrElse returns the step with an error that is tolerated as if the call had succeeded. A step has at most two such
+// errors, each with a number of at most 255. An error of 0 changes nothing.
 func (s Step) OrElse(e Errno) Step {
 	if e != 0 {
 		s.Or = s.Or<<8 | e
@@ -100,7 +100,7 @@ func (s Step) OrElse(e Errno) Step {
 // CWD is AT_FDCWD as an argument.
 var CWD = Arg{Kind: AtFDCWD}
 
-// AtFDCWD is a Kind of its own, so that it is printed by its name.
+// AtFDCWD is a Kind of its own, so that a plan is printed with this name.
 const AtFDCWD = Kind(200)
 
 // R returns an argument that is the value of a register, which holds an earlier step's result.
@@ -123,21 +123,23 @@ func step(c Call, args ...Arg) Step {
 	return s
 }
 
-// ForkStep returns a step that makes a process. The new process, the task, runs the steps that follow. The old one runs
-// Plan.Init, and then only reaps. Both share their descriptor table until one of them gets its own.
+// ForkStep returns a step that makes a process. The new process, the task, executes the steps that follow. The old
+// process executes Plan.Init, and then only reaps. Both share a descriptor table until one of them gets a table of its
+// own.
 func ForkStep() Step { return step(Fork, num(CloneFlags, cloneFiles)) }
 
 // Apart returns a Fork step whose two processes have separate descriptor tables from the beginning.
 func (s Step) Apart() Step { s.Args[0].Int &^= cloneFiles; return s }
 
-// OwnedFork is ForkStep, and also stores the task's pid, as both processes see it, in the owner word of the shared
-// page. get_robust_list(2) calls such a word the owner of a futex.
+// OwnedFork returns the step of ForkStep, which also stores the task's pid, as both processes see it, in the owner word
+// of the shared page. get_robust_list(2) describes such a word as the owner of a futex.
 func OwnedFork() Step {
 	return step(Fork, num(CloneFlags, cloneFiles|cloneParentSetTID), Arg{Kind: Null}, Arg{Kind: Owner})
 }
 
-// First makes a Fork step also give the task a pid namespace of its own, below that of the old process: the task is pid 1
-// there. The words of the page that hold the task's pid hold 1 from the beginning, because the old process sees another.
+// First makes a Fork step also give the task a pid namespace of its own, below the pid namespace of the old process.
+// The task is pid 1 there. The words of the page that hold the task's pid hold 1 from the beginning, because the old
+// process sees another pid.
 func (s Step) First() Step {
 	return step(Fork, num(CloneFlags, s.Args[0].Int&^(cloneParentSetTID|cloneChildSetTID)|CloneNewPID))
 }
@@ -146,7 +148,7 @@ func (s Step) First() Step {
 const CloneNewPID = 0x20000000
 
 // WithSelf makes a Fork step also store the task's pid, as the task sees it, in another word of the page. The owner
-// word cannot serve for this, because it is a futex whose value changes.
+// word cannot be used for this, because it is a futex whose value changes.
 func (s Step) WithSelf() Step {
 	s.N, s.Args[0].Int, s.Args[3] = 4, s.Args[0].Int|cloneChildSetTID, Arg{Kind: Self}
 	for i := 1; i < 3; i++ {
@@ -158,8 +160,8 @@ func (s Step) WithSelf() Step {
 }
 
 // RespawnStep returns a step that makes a process as a child of the launcher. The new process continues with the steps
-// that follow, and the old one ends. This is needed because a process that enters a pid namespace does so only for its
-// children (pid_namespaces(7)). The kernel stores the new pid in the page that is shared with the launcher.
+// that follow, and the old process ends. This is needed because a process that enters a pid namespace enters it only
+// for its children (pid_namespaces(7)). The kernel stores the new pid in the page that is shared with the launcher.
 func RespawnStep() Step { return step(Respawn, num(CloneFlags, cloneParent|cloneParentSetTID)) }
 
 const (

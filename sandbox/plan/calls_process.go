@@ -103,8 +103,8 @@ const (
 	futexWaiters = 1 << 31
 )
 
-// MarkOwner returns a step that calls futex(2) with FUTEX_WAKE_OP. It sets FUTEX_WAITERS in the owner word, by an OR
-// with 1 << 31, and wakes no process. It comes after HoldOwner, so the mark also shows that the robust list exists.
+// MarkOwner returns a step that calls futex(2) with FUTEX_WAKE_OP. The step sets FUTEX_WAITERS in the owner word, by an
+// OR with 1 << 31, and wakes no process. It comes after HoldOwner, so the bit also shows that the robust list exists.
 // If AwaitOwner already waits, the call fails with EINVAL, but still sets the bit.
 func MarkOwner() Step {
 	const orShifted, oneBit = 10 << 28, 31 << 12 // FUTEX_OP_OR with FUTEX_OP_OPARG_SHIFT, and its argument
@@ -112,21 +112,23 @@ func MarkOwner() Step {
 	return step(Futex, word, num(FutexOp, futexWakeOp), num(Int, 0), num(Int, 0), word, num(Hex, orShifted|oneBit))
 }
 
-// AnnounceOwner is MarkOwner that also wakes the process that waits in AwaitMark.
+// AnnounceOwner returns a step that does what MarkOwner does, and also wakes the process that waits in AwaitMark.
 func AnnounceOwner() Step {
 	s := MarkOwner()
 	s.Args[2].Int = 1
 	return s
 }
 
-// AwaitMark returns a step that calls futex(2) with FUTEX_WAIT. It sleeps until a task with the given pid has executed
-// AnnounceOwner, at most 10 s, and then fails with ETIMEDOUT. EAGAIN means that the task has done so already.
+// AwaitMark returns a step that calls futex(2) with FUTEX_WAIT. The step sleeps until a task with the given pid has
+// executed AnnounceOwner. After 10 s it fails with ETIMEDOUT. EAGAIN means that the task has executed AnnounceOwner
+// already.
 func AwaitMark(pid uint64) Step {
 	return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexWait), num(Hex, pid), mem(Timespec, string(le64(le64(make([]byte, 0, 16), 10), 0))))
 }
 
-// SleepForOwner returns a step that calls futex(2) with FUTEX_WAIT. It sleeps until the event of AwaitOwner. EAGAIN
-// means that the word does not belong to a task with the given pid that has executed MarkOwner.
+// SleepForOwner returns a step that calls futex(2) with FUTEX_WAIT. The step sleeps until the kernel has released the
+// task's memory: see AwaitOwner. EAGAIN means that the word does not belong to a task with the given pid that has
+// executed MarkOwner.
 func SleepForOwner(pid uint64) Step {
 	return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexWait), num(Hex, pid|futexWaiters), Arg{Kind: Null})
 }
@@ -143,7 +145,7 @@ func SendFile(fd Arg, b string, n uint64) Step {
 	return step(Sendmsg, fd, Arg{Kind: SendRights, Int: n, Data: b}, num(MsgFlags, 0x4000))
 }
 
-// SendKept is SendFile for the descriptor in a register.
+// SendKept returns the step of SendFile for the descriptor in a register.
 func SendKept(fd Arg, b byte, file Reg) Step {
 	return step(Sendmsg, fd, Arg{Kind: KeptRights, Int: uint64(b), Reg: file}, num(MsgFlags, 0x4000))
 }
@@ -159,8 +161,8 @@ func ExecOnce(file, args, env string, nonce uint64) Step {
 	return step(Execveat, CWD, path(file), mem(Strings, args), mem(Strings, env), num(AtFlags, 0), num(Nonce, nonce))
 }
 
-// ExecFile returns a step that calls execveat(2) on a descriptor. The descriptor must be close-on-exec: then the
-// kernel interprets no script, whose first line could name a link to the launcher's own image. nonce is as for
+// ExecFile returns a step that calls execveat(2) on a descriptor. The descriptor must be close-on-exec. Then the kernel
+// refuses to interpret a script, whose first line could name a link to the launcher's own image. For nonce see
 // ExecOnce.
 func ExecFile(file Arg, args, env string, nonce uint64) Step {
 	return step(Execveat, file, path(""), mem(Strings, args), mem(Strings, env), num(AtFlags, atEmptyPath), num(Nonce, nonce))
@@ -168,6 +170,6 @@ func ExecFile(file Arg, args, env string, nonce uint64) Step {
 
 const atEmptyPath = 0x1000 // AT_EMPTY_PATH
 
-// MaySignal returns a step that asks with signal 0 whether the process may signal a second process: kill(2). If it may,
-// the step fails with EPIPE.
+// MaySignal returns a step that asks, by signal 0, whether the process may signal the process with the given pid:
+// kill(2). If it may, the step fails with EPIPE.
 func MaySignal(pid uint64) Step { return step(Kill, num(Int, pid), num(Int, 0)) }

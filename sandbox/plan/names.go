@@ -29,7 +29,7 @@ type flagSet struct {
 	value bool // the value is one of the flags, not a combination
 }
 
-// flagSetOf is a switch instead of a map, so that a launch that prints nothing need not build a map.
+// flagSetOf has a switch instead of a map, so that a launch that prints nothing need not build a map.
 func flagSetOf(k Kind) (flagSet, bool) {
 	switch k {
 	case AtFlags:
@@ -86,7 +86,7 @@ func flagSetOf(k Kind) (flagSet, bool) {
 	return socketFlags(k)
 }
 
-// socketFlags is flagSetOf for the arguments of calls about sockets.
+// socketFlags does what flagSetOf does, for the arguments of calls about sockets.
 func socketFlags(k Kind) (flagSet, bool) {
 	switch k {
 	case SocketDomain:

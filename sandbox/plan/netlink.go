@@ -1,11 +1,12 @@
 package plan
 
-// This file has the messages that set up a network: netlink(7), rtnetlink(7). A message is made when the plan is made.
-// The kernel answers each message that has NLM_F_ACK; the launcher reads the answers and finds the step by its number.
+// This file makes the messages that set up a network: netlink(7), rtnetlink(7). A message is made when the plan is
+// made. The kernel answers each message that has NLM_F_ACK. The launcher reads the answers, and finds the step of an
+// answer by the message's number.
 
 import "encoding/binary"
 
-// The types and flags of messages that the launcher reads and makes, from linux/netlink.h and linux/netfilter.
+// These are types and flags of messages that the launcher reads and makes, from linux/netlink.h and linux/netfilter.
 const (
 	MsgError = 2 // NLMSG_ERROR, also for success
 	MsgDone  = 3
@@ -21,7 +22,7 @@ const (
 	nested = 1 << 15 // NLA_F_NESTED
 )
 
-// The protocols of netlink.
+// These are protocols of netlink.
 const (
 	NetlinkRoute     = 0
 	NetlinkNetfilter = 12
@@ -30,7 +31,7 @@ const (
 // message is a netlink message that is being made.
 type message struct{ b []byte }
 
-// begin starts a message with its header, whose length end fills in.
+// begin starts a message with its header. end later fills in the length in the header.
 func begin(typ, flags uint16, seq uint32) *message {
 	m := &message{make([]byte, 16, 128)}
 	binary.NativeEndian.PutUint16(m.b[4:], typ)
@@ -57,7 +58,7 @@ func (m *message) attr(typ uint16, data string) *message {
 	return m
 }
 
-// nest appends an attribute that holds what f appends.
+// nest appends an attribute that contains everything that f appends.
 func (m *message) nest(typ uint16, f func()) *message {
 	at := len(m.b)
 	m.attr(typ|nested, "")
@@ -68,18 +69,18 @@ func (m *message) nest(typ uint16, f func()) *message {
 
 func (m *message) str(typ uint16, s string) *message { return m.attr(typ, s+"\x00") }
 
-// be32 appends an attribute with a number in the order of the network, as netfilter wants it.
+// be32 appends an attribute with a number in network byte order, which netfilter expects.
 func (m *message) be32(typ uint16, v uint32) *message {
 	return m.attr(typ, string(binary.BigEndian.AppendUint32(nil, v)))
 }
 
-// ne32 appends an attribute with a number in the machine's order, as rtnetlink wants it.
+// ne32 appends an attribute with a number in the machine's byte order, which rtnetlink expects.
 func (m *message) ne32(typ uint16, v uint32) *message {
 	return m.attr(typ, string(binary.NativeEndian.AppendUint32(nil, v)))
 }
 
-// Link numbers of a sandbox's network. A new namespace gives 1 to the loopback device. The other number is far above
-// those of devices that some kernels put into every namespace, such as tunl0.
+// These are the numbers of the devices in a sandbox's network. In a new namespace the loopback device has the number 1.
+// The other number is far above the numbers of devices that some kernels put into every namespace, such as tunl0.
 const (
 	Loopback = 1
 	Eth0     = 100
@@ -92,8 +93,8 @@ func ifinfo(index int32, flags, change uint32) []byte {
 	return binary.NativeEndian.AppendUint32(b, change)
 }
 
-// AddLink returns the message that makes eth0 as a device of a kind: RTM_NEWLINK. A veth gets its other end in the
-// same namespace. If eth0 is there already, the answer is EEXIST.
+// AddLink returns the message that makes eth0 as a device of a kind: RTM_NEWLINK. The other end of a veth is in the
+// same namespace. If eth0 exists already, the answer is EEXIST.
 func AddLink(seq uint32, kind string) string {
 	const ifname, linkinfo, infoKind, infoData, vethPeer, up = 3, 18, 1, 2, 1, 1
 	m := begin(newLink, flagRequest|flagAck|flagCreate|flagExcl, seq).raw(ifinfo(Eth0, up, up)...).str(ifname, "eth0")
@@ -108,8 +109,8 @@ func AddLink(seq uint32, kind string) string {
 	return m.end()
 }
 
-// AddAddr returns the message that gives eth0 or the loopback an address of 4 or 16 bytes, as the only one of its
-// network: RTM_NEWADDR. An address of IPv6 can be used at once, because nobody else can have it.
+// AddAddr returns the message that gives eth0 or the loopback an address of 4 or 16 bytes: RTM_NEWADDR. The address is
+// the only one of its network. An IPv6 address can be used at once, because nobody else can have it.
 func AddAddr(seq uint32, link uint32, addr string) string {
 	const address, local, flags, noDAD = 1, 2, 8, 2
 	family, bits := family(addr)
@@ -125,8 +126,8 @@ func family(addr string) (family, bits byte) {
 	return 10, 128
 }
 
-// AddLocalRoute returns the message that makes every address of a family a local one, with a source: RTM_NEWROUTE,
-// as in ip route add local 0/0 dev lo src ADDR.
+// AddLocalRoute returns the message that makes every address of a family a local one, with a source address:
+// RTM_NEWROUTE. It does what this command does: ip route add local 0/0 dev lo src ADDR.
 func AddLocalRoute(seq uint32, source string) string {
 	const oif, prefsrc, tableLocal, protoBoot, scopeHost, local = 4, 7, 255, 3, 254, 2
 	family, _ := family(source)
@@ -134,18 +135,19 @@ func AddLocalRoute(seq uint32, source string) string {
 	return m.ne32(oif, Loopback).attr(prefsrc, source).end()
 }
 
-// SendNetlink returns a step that sends messages to the kernel, which carries them out before the step ends: sendto(2).
+// SendNetlink returns a step that sends messages to the kernel: sendto(2). The kernel has carried them out when the
+// step ends.
 func SendNetlink(fd Arg, messages string) Step {
 	return step(Sendto, fd, mem(Netlink, messages), num(Int, uint64(len(messages))), num(MsgFlags, 0), Arg{Kind: Null}, num(Int, 0))
 }
 
-// Answer is what the kernel says of one message.
+// Answer is the kernel's answer to a message.
 type Answer struct {
 	Seq   uint32
 	Errno Errno
 }
 
-// Answers reads the answers out of what was received on a netlink socket. Other messages are skipped.
+// Answers returns the answers in what was received on a netlink socket. It skips other messages.
 func Answers(b []byte) (list []Answer) {
 	EachMessage(b, func(typ uint16, seq uint32, body []byte) {
 		if typ == MsgError && len(body) >= 4 {
@@ -155,7 +157,7 @@ func Answers(b []byte) (list []Answer) {
 	return list
 }
 
-// EachMessage calls f for each message: its type, its number, and what follows its header.
+// EachMessage calls f for each message, with the message's type, its number, and everything after its header.
 func EachMessage(b []byte, f func(typ uint16, seq uint32, body []byte)) {
 	for len(b) >= 16 {
 		n := int(binary.NativeEndian.Uint32(b))

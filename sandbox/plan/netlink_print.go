@@ -1,7 +1,7 @@
 package plan
 
-// This file prints netlink messages as ip(8) and nft(8) would write them. The launcher compares what the kernel dumps
-// with what the plan sent in this form.
+// This file prints netlink messages as ip(8) and nft(8) would write them. In this form the launcher compares the rules
+// that the kernel has with the rules that the plan has sent.
 
 import (
 	"encoding/binary"
@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// NetlinkText returns the commands that messages stand for, in the order of the messages. Their numbers are left out.
+// NetlinkText returns the commands to which messages correspond, in the order of the messages. It leaves out the
+// messages' numbers.
 func NetlinkText(messages string) (list []string) {
 	EachMessage([]byte(messages), func(typ uint16, _ uint32, body []byte) {
 		if text := messageText(typ, body); text != "" {
@@ -65,7 +66,7 @@ func nftText(typ uint16, a attributes) string {
 	return ""
 }
 
-// ruleText collects the text of a rule. field is what the last expression has loaded into a register.
+// ruleText collects the text of a rule. field is the field that the last expression has loaded into a register.
 type ruleText struct {
 	out    []string
 	fields []string
@@ -118,7 +119,7 @@ func (r *ruleText) add(name string, a attributes) {
 	}
 }
 
-// immediate prints a verdict, or keeps the value of a register.
+// immediate prints a verdict. If the expression sets a register, immediate remembers the value.
 func (r *ruleText) immediate(data attributes) {
 	if v := data[dataValue]; v != nil {
 		r.fields = append(r.fields, valueText("th dport", v))
@@ -169,10 +170,11 @@ func valueText(field string, b []byte) string {
 	return "0x" + hex.EncodeToString(b)
 }
 
-// attributes are those of one message or attribute, by type. Higher types are of no use here.
+// attributes holds the attributes of one message or attribute, by their types. It leaves out higher types, which
+// nothing here needs.
 type attributes [20][]byte
 
-// attrs runs for every expression of every launch: no map, nothing that is allocated.
+// attrs is called for every expression at every launch, so it uses no map and allocates nothing.
 func attrs(b []byte) (a attributes) {
 	eachAttr(b, func(typ uint16, data []byte) {
 		if int(typ) < len(a) {
@@ -182,13 +184,13 @@ func attrs(b []byte) (a attributes) {
 	return a
 }
 
-// named is a number and its word.
+// named is a number and the word for it.
 type named struct {
 	number uint32
 	word   string
 }
 
-// word returns the word of a number, or "".
+// word returns the word for a number, or "" if there is none.
 func word(n uint32, list ...named) string {
 	for _, x := range list {
 		if x.number == n {
@@ -203,7 +205,7 @@ func cstr(b []byte) string {
 	return s
 }
 
-// address prints an address, or a mask of one.
+// address prints an address, or the mask of an address.
 func address(b []byte) string {
 	a, _ := netip.AddrFromSlice(b)
 	return a.String()
@@ -230,7 +232,7 @@ type Flow struct {
 	Size int // in bytes: 12 or 24
 }
 
-// Flows reads the elements of a set of flows out of a dump.
+// Flows returns the flows in a dump of a set of flows.
 func Flows(b []byte) (list []Flow) {
 	EachMessage(b, func(typ uint16, _ uint32, body []byte) {
 		if typ != nftNewElem || len(body) < 4 {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What is sent, and what the kernel dumps, is compared in this form.
+// The messages that are sent, and those that the kernel dumps, are compared in this form.
 func TestNetlinkText(t *testing.T) {
 	for message, want := range map[string]string{
 		AddLink(1, "veth"):                                          "ip link add eth0 index 100 up type veth",
@@ -29,7 +29,7 @@ func TestNetlinkText(t *testing.T) {
 	}
 }
 
-// The launcher finds an answer by its number, and garbage ends the reading.
+// The launcher finds an answer by its number. If there is garbage between the answers, the reading ends.
 func TestAnswers(t *testing.T) {
 	answer := func(seq uint32, errno int32) string {
 		m := begin(MsgError, 0, seq)

@@ -1,6 +1,6 @@
 package plan
 
-// This file has the messages of nf_tables: nft(8), linux/netfilter/nf_tables.h. All of them go into one batch, which
+// This file makes the messages of nf_tables: nft(8), linux/netfilter/nf_tables.h. All messages go into one batch, which
 // the kernel carries out as a whole or not at all.
 
 import (
@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// NftTable is the table of a sandbox's network. Its family is inet: both IPv4 and IPv6.
+// NftTable is the table of a sandbox's network. Its family is inet, which means both IPv4 and IPv6.
 const NftTable = "cordon"
 
 const (
@@ -51,15 +51,15 @@ const (
 	typeIPv6, typePort  = 8, 13
 )
 
-// exprField is the name of the expression that loads a field of the packet.
+// exprField is the name of the expression that loads a field of the packet into a register.
 const exprField = "pay" + "load"
 
 func nft(typ, flags uint16, seq uint32) *message {
 	return begin(typ, flagRequest|flags, seq).raw(familyInet, 0, 0, 0)
 }
 
-// NftBatch puts messages into a batch. The kernel answers the last of them, and every one that it refuses: if it
-// answered all, the answers would not fit into the socket.
+// NftBatch puts messages into a batch. The kernel answers only the last message, and every message that it refuses. If
+// it answered all of them, the answers would not fit into the socket.
 func NftBatch(seq uint32, messages []string) string {
 	edge := func(typ uint16) string { return begin(typ, flagRequest, seq).raw(0, 0, 0, nftSubsys>>8).end() }
 	last := []byte(messages[len(messages)-1])
@@ -73,7 +73,7 @@ func NftAddTable(seq uint32) string {
 	return nft(nftNewTable, flagCreate, seq).str(1, NftTable).be32(2, 0).end()
 }
 
-// Hook is where the kernel enters a chain. The zero Hook is of a chain that only rules enter.
+// Hook says where the kernel enters a chain. The zero Hook belongs to a chain that only rules enter.
 type Hook struct {
 	Num      uint32 // NF_INET_*
 	Priority int32
@@ -81,7 +81,7 @@ type Hook struct {
 	Drop     bool // the policy of the chain
 }
 
-// The hooks that a plan uses.
+// These are the hooks that a plan uses.
 const (
 	HookPrerouting = 0
 	HookOutput     = 3
@@ -101,8 +101,8 @@ func NftAddChain(seq uint32, name string, h Hook) string {
 	return m.end()
 }
 
-// NftAddSet returns the message that makes a set of addresses. A set of flows also has the protocol before the address
-// and the port after it, and rules fill it; otherwise the launcher does.
+// NftAddSet returns the message that makes a set of addresses, which the launcher fills. If flows is true, an element
+// also has the protocol before the address and the port after it, and rules fill the set.
 func NftAddSet(seq, id uint32, name string, four, flows bool, size uint32) string {
 	typ, length, flags := uint32(typeIPv6), uint32(16), uint32(0)
 	if four {
@@ -115,8 +115,8 @@ func NftAddSet(seq, id uint32, name string, four, flows bool, size uint32) strin
 	return m.nest(9, func() { m.be32(1, size) }).be32(10, id).end()
 }
 
-// NftAddRule returns the message that appends a rule to a chain. The rule does what its last expression says if all
-// others match.
+// NftAddRule returns the message that appends a rule to a chain. If all expressions before the last one match, the rule
+// does what its last expression says.
 func NftAddRule(seq uint32, chain string, exprs ...string) string {
 	m := nft(nftNewRule, flagCreate|flagApp, seq).str(1, NftTable).str(2, chain)
 	return m.nest(4, func() {
@@ -149,7 +149,7 @@ func NftDump(seq uint32, what string, set string) string {
 	return m.end()
 }
 
-// expr makes one or more expressions.
+// expr returns one or more expressions of a rule.
 func expr(name string, f func(m *message)) string {
 	m := &message{}
 	m.nest(listElem, func() { m.str(1, name).nest(2, func() { f(m) }) })
@@ -160,7 +160,7 @@ func meta(key, reg uint32) string {
 	return expr("meta", func(m *message) { m.be32(2, key).be32(1, reg) })
 }
 
-// field loads a field of the packet into a register.
+// field returns the expression that loads a field of the packet into a register.
 func field(reg, base, offset, length uint32) string {
 	return expr(exprField, func(m *message) { m.be32(1, reg).be32(2, base).be32(3, offset).be32(4, length) })
 }
@@ -188,20 +188,20 @@ func verdict(code int32, chain string) string {
 	})
 }
 
-// NftAccept lets a packet pass. NftJump goes through another chain.
+// NftAccept returns the expression that lets a packet pass.
 func NftAccept() string { return verdict(verdictAccept, "") }
 
-// NftJump goes through another chain.
+// NftJump returns the expression that continues with the rules of another chain.
 func NftJump(chain string) string { return verdict(verdictJump, chain) }
 
-// NftNotTo matches packets that leave by another device.
+// NftNotTo returns the expression that matches packets that leave by another device than the given one.
 func NftNotTo(device string) string {
 	name := make([]byte, 16)
 	copy(name, device)
 	return meta(metaOifname, nftReg1) + cmp(cmpNE, string(name))
 }
 
-// NftFamily matches packets of IPv4, or of IPv6.
+// NftFamily returns the expression that matches packets of IPv4, or of IPv6.
 func NftFamily(four bool) string {
 	if four {
 		return meta(metaNfproto, nftReg1) + cmp(cmpEQ, string(rune(nfIPv4)))
@@ -209,26 +209,27 @@ func NftFamily(four bool) string {
 	return meta(metaNfproto, nftReg1) + cmp(cmpEQ, string(rune(nfIPv6)))
 }
 
-// NftTCP matches packets of TCP; NftNotTCP all others. NftUDP matches those of UDP.
+// NftTCP returns the expression that matches packets of TCP.
 func NftTCP() string { return meta(metaL4proto, nftReg1) + cmp(cmpEQ, string(rune(protoTCP))) }
 
-// NftNotTCP matches packets that are not of TCP.
+// NftNotTCP returns the expression that matches packets that are not of TCP.
 func NftNotTCP() string { return meta(metaL4proto, nftReg1) + cmp(cmpNE, string(rune(protoTCP))) }
 
-// NftUDP matches packets of UDP.
+// NftUDP returns the expression that matches packets of UDP.
 func NftUDP() string { return meta(metaL4proto, nftReg1) + cmp(cmpEQ, string(rune(protoUDP))) }
 
-// NftFirst matches the first packet of a connection of TCP, by its flags; NftNotFirst all others.
+// NftFirst returns the expression that matches the first packet of a TCP connection, by its flags.
 func NftFirst() string { return tcpFlags(cmpEQ) }
 
-// NftNotFirst matches the packets of a connection of TCP after the first.
+// NftNotFirst returns the expression that matches all packets of a TCP connection after the first.
 func NftNotFirst() string { return tcpFlags(cmpNE) }
 
 func tcpFlags(op uint32) string {
 	return field(nftReg1, baseTransport, 13, 1) + masked(string(rune(tcpSynAck))) + cmp(op, string(rune(tcpSyn)))
 }
 
-// NftPorts matches packets to ports, both ends included. For every port it returns nothing.
+// NftPorts returns the expression that matches packets to ports from first to last. If these are all ports, it returns
+// nothing.
 func NftPorts(first, last uint16) string {
 	port := func(p uint16) string { return string([]byte{byte(p >> 8), byte(p)}) }
 	load := field(nftReg1, baseTransport, 2, 2)
@@ -248,7 +249,8 @@ func destination(four bool) string {
 	return field(nftReg1, baseNetwork, 24, 16)
 }
 
-// NftTo matches packets to the addresses that begin with the first bits of addr, which has 4 or 16 bytes.
+// NftTo returns the expression that matches packets to addresses of which the first bits are those of addr. addr has 4
+// or 16 bytes.
 func NftTo(addr string, bits int) string {
 	match := NftFamily(len(addr) == 4)
 	if bits == 0 {
@@ -265,12 +267,13 @@ func NftTo(addr string, bits int) string {
 	return match + cmp(cmpEQ, addr)
 }
 
-// NftToSet matches packets to the addresses of a set.
+// NftToSet returns the expression that matches packets to the addresses of a set.
 func NftToSet(set string, four bool) string {
 	return NftFamily(four) + destination(four) + expr("lookup", func(m *message) { m.str(1, set).be32(2, nftReg1) })
 }
 
-// NftRemember adds the flow of a packet of TCP or UDP to a set. If the set is full, the rule ends.
+// NftRemember returns the expression that adds the flow of a TCP or UDP packet to a set. If the set is full, the rule
+// ends.
 func NftRemember(set string, four bool) string {
 	address, port := field(nftReg32+1, baseNetwork, 16, 4), uint32(nftReg32+2)
 	if !four {
@@ -280,22 +283,23 @@ func NftRemember(set string, four bool) string {
 		expr("dynset", func(m *message) { m.str(1, set).be32(3, 0).be32(4, nftReg32) })
 }
 
-// NftProhibit refuses a packet as an administrator's rule would: EHOSTUNREACH, EACCES with IPv6, or EPERM.
+// NftProhibit returns the expression that refuses a packet as an administrator's rule would. The program gets
+// EHOSTUNREACH, with IPv6 EACCES, or EPERM.
 func NftProhibit() string { return reject(rejectICMPX, icmpxAdmin) }
 
-// NftNoRoute refuses a packet as if there were no route: ENETUNREACH.
+// NftNoRoute returns the expression that refuses a packet as if there were no route. The program gets ENETUNREACH.
 func NftNoRoute() string { return reject(rejectICMPX, icmpxNoRoute) }
 
-// NftReset refuses a connection of TCP as a host without a listener would: ECONNREFUSED. The kernel sends any number of
-// resets, but only a thousand errors of ICMP a second.
+// NftReset returns the expression that refuses a TCP connection as a host without a listener would. The program gets
+// ECONNREFUSED. The kernel sends any number of resets, but only a thousand ICMP errors a second.
 func NftReset() string { return reject(rejectReset, 0) }
 
 func reject(typ uint32, code byte) string {
 	return expr("reject", func(m *message) { m.be32(1, typ).attr(2, string(rune(code))) })
 }
 
-// NftProxy hands the first packet of a connection to the socket that listens at a port of the sandbox: TPROXY. both is
-// false on a machine without IPv6.
+// NftProxy returns the expression that hands the first packet of a connection to the socket that listens at a port of
+// the sandbox: TPROXY. both is false on a machine without IPv6.
 func NftProxy(port uint16, both bool) string {
 	family := uint32(0)
 	if !both {

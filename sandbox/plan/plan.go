@@ -1,8 +1,8 @@
 // Package plan holds the plan of a launch: a flat list of system calls as plain values, without pointers. It prints,
 // compares and encodes plans. It makes no system calls.
 //
-// A plan has no branches, no loops and no computed values: every decision is made before. A step can use only one thing
-// from an earlier step, which is its result, through a register.
+// A plan has no branches, no loops and no computed values, because every decision is taken when the plan is made. A
+// step can use only one thing of an earlier step, which is the step's result, through a register.
 package plan
 
 import "strconv"
@@ -29,7 +29,7 @@ type Step struct {
 // Reg is a register: a slot for a descriptor that one step opens and later steps use. A later step may set it again.
 type Reg uint8
 
-// The registers, named after what they hold.
+// These are the registers, named after what they hold.
 const (
 	NoReg Reg = iota
 	Root
@@ -81,8 +81,8 @@ type Arg struct {
 // Kind says what an argument is, and so how it is passed and printed.
 type Kind uint8
 
-// Arguments of the first group of kinds are passed as numbers, those of the second group as pointers to Data, and those
-// of the third group as the comments say.
+// The kinds form three groups. An argument of the first group is passed as a number, an argument of the second group as
+// a pointer to Data, and an argument of the third group as its comment says.
 const (
 	Int Kind = iota // decimal
 	Hex
@@ -161,7 +161,8 @@ const (
 // IsPointer reports whether the argument is passed as a pointer to Data.
 func (k Kind) IsPointer() bool { return k > firstPointer && k < lastPointer }
 
-// Value returns the number that is passed. An option of a socket has its level in Int, too, for the printed form.
+// Value returns the number that is passed. For an option of a socket, Int also holds the option's level, for the
+// printed form.
 func (a *Arg) Value() uint64 {
 	if a.Kind == SockOption {
 		return a.Int & 0xffff
@@ -172,7 +173,7 @@ func (a *Arg) Value() uint64 {
 // Errno is an error number as in errno(3). The numbers are the same on every supported architecture.
 type Errno uint16
 
-// The errors that a plan tolerates.
+// These are the errors that a plan tolerates.
 const (
 	EPERM      Errno = 1
 	ENOENT     Errno = 2
@@ -189,7 +190,7 @@ const (
 	ETIMEDOUT  Errno = 110
 )
 
-// From is the line of the profile or the flag that has caused a step. The zero value means that the launcher itself
+// From is the line of the profile, or the flag, that has caused a step. The zero value means that the launcher itself
 // needs the step.
 type From struct {
 	Section string // such as "mounts"

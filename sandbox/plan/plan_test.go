@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestString holds the printed form of a step of every kind, in the syntax of strace(1).
+// TestString compares the printed form of a step of every kind with the syntax of strace(1).
 func TestString(t *testing.T) {
 	tests := []struct {
 		step Step
@@ -99,7 +99,8 @@ func TestString(t *testing.T) {
 	}
 }
 
-// TestQuoting never lets a terminal see what it would interpret (CVE-2023-28101), nor a quote end early.
+// TestQuoting checks that a quoted string contains nothing that a terminal would interpret (CVE-2023-28101), and that
+// no quote ends the string early.
 func TestQuoting(t *testing.T) {
 	tests := []struct{ in, want string }{
 		{"", `""`},
@@ -136,7 +137,7 @@ func FuzzQuoting(f *testing.F) {
 	})
 }
 
-// unquote reads what C and strace write: at most three octal digits.
+// unquote reads a string in the form of C and strace, with at most three octal digits.
 func unquote(s string) (text, rest string) {
 	var b []byte
 	for i := 1; i < len(s); i++ {
@@ -206,7 +207,7 @@ func TestResult(t *testing.T) {
 	}
 }
 
-// small is a plan with every part of one.
+// small is a plan that has every part of a plan.
 func small() *Plan {
 	return &Plan{
 		Clone: 0x10020000,
@@ -267,7 +268,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestNames has a name for every call and every register.
+// TestNames checks that there is a name for every call and every register.
 func TestNames(t *testing.T) {
 	seen := map[string]bool{}
 	for c := Respawn; c < NumCalls; c++ { // Fork has the same name: both are clone(2)
@@ -284,7 +285,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// asked names the profile position that asks for a step.
+// asked returns a From that names the position of the profile that asks for a step.
 func asked(s Step, f From) Step {
 	s.From = f
 	return s

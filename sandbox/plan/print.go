@@ -41,7 +41,7 @@ func (s Step) String() string {
 	return string(append(b, ')'))
 }
 
-// words are the printed forms of arguments that have no value of their own.
+// words holds the printed forms of arguments that have no value.
 var words = [...]string{Null: "NULL", Argv: "argv", ArgvLen: "sizeof(argv)", Owner: "owner", Self: "self", RobustList: "{owner}", Nonce: "%nonce"}
 
 func (a Arg) append(b []byte) []byte {

@@ -1,6 +1,6 @@
 package record
 
-// This file has an assembler for the eBPF instructions that the recorder's programs use:
+// This file is an assembler for the eBPF instructions that the recorder's programs use:
 // Documentation/bpf/standardization/instruction-set.rst.
 
 import (
@@ -10,8 +10,8 @@ import (
 
 type reg uint8
 
-// The registers: r0 holds a result. r1 to r5 hold arguments, and a call overwrites them. r6 to r9 keep their values. fp
-// points to the end of the stack.
+// These are the registers: r0 holds a result. r1 to r5 hold arguments, and a call overwrites them. r6 to r9 keep their
+// values. fp points to the end of the stack.
 const (
 	r0 reg = iota
 	r1
@@ -26,7 +26,7 @@ const (
 	fp
 )
 
-// Sizes of loads and stores.
+// These are the sizes of loads and stores.
 const (
 	b32 = 0x00
 	b16 = 0x08
@@ -34,7 +34,7 @@ const (
 	b64 = 0x18
 )
 
-// Operations of arithmetic, on 64 bits.
+// These are operations of arithmetic, on 64 bits.
 const (
 	opAdd = 0x07
 	opSub = 0x17
@@ -48,7 +48,7 @@ const (
 	opArs = 0xc7
 )
 
-// Conditions of jumps, on 64 bits.
+// These are conditions of jumps, on 64 bits.
 const (
 	jEq  = 0x15
 	jGt  = 0x25
@@ -66,7 +66,7 @@ const (
 // fromReg is the bit in an opcode that says that the operand is a register.
 const fromReg = 0x08
 
-// Helpers: bpf-helpers(7).
+// These are helpers, which are functions of the kernel that a program may call: bpf-helpers(7).
 const (
 	fnMapLookup   = 1
 	fnMapUpdate   = 2
@@ -120,8 +120,8 @@ func (a *asm) jumpIfi(op uint8, x reg, v int32, to string) {
 func (a *asm) call(fn int32) { a.put(insn{op: 0x85, imm: fn}) }
 func (a *asm) exit()         { a.put(insn{op: 0x95}) }
 
-// add emits an atomic addition of register src to 64 bits of memory. With fetch, src then holds the earlier value of
-// the memory.
+// add emits an atomic addition of register src to 64 bits of memory. If fetch is true, src then holds the value that
+// the memory had before.
 func (a *asm) add(at reg, off int, src reg, fetch bool) {
 	i := insn{op: 0xdb, dst: at, src: src, off: int16(off)}
 	if fetch {
@@ -130,8 +130,8 @@ func (a *asm) add(at reg, off int, src reg, fetch bool) {
 	a.put(i)
 }
 
-// swap emits an atomic write of register src to 64 bits of memory if the memory equals r0. r0 then holds the earlier
-// value of the memory.
+// swap emits an atomic exchange: if 64 bits of memory equal r0, they become register src. r0 then holds the value that
+// the memory had before.
 func (a *asm) swap(at reg, off int, src reg) {
 	a.put(insn{op: 0xdb, dst: at, src: src, off: int16(off), imm: 0xf1})
 }
@@ -148,7 +148,7 @@ func (a *asm) mapFD(dst reg, fd int) {
 	a.put(insn{})
 }
 
-// label gives the next instruction a name, to which jumps can lead.
+// label gives the next instruction a name, so that jumps can lead to it.
 func (a *asm) label(name string) {
 	if a.labels == nil {
 		a.labels = map[string]int{}
@@ -184,7 +184,7 @@ func (a *asm) update(fd, key, value int, flags int32) {
 	a.call(fnMapUpdate)
 }
 
-// read copies n bytes of the kernel's memory, from register at plus off, to the stack.
+// read copies n bytes of the kernel's memory to the stack. The bytes begin at the address in register at plus off.
 func (a *asm) read(slot, n int, at reg, off int) {
 	a.mov(r3, at)
 	if off != 0 {
@@ -195,7 +195,8 @@ func (a *asm) read(slot, n int, at reg, off int) {
 	a.call(fnRead)
 }
 
-// follow loads a pointer from the kernel's memory at a register plus off. It loads 0 if the memory cannot be read.
+// follow loads a pointer from the kernel's memory, at the address in a register plus off. If that memory cannot be
+// read, it loads 0.
 func (a *asm) follow(dst, at reg, off int) {
 	a.storei(b64, fp, slotTmp, 0)
 	a.read(slotTmp, 8, at, off)

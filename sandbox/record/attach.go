@@ -1,8 +1,8 @@
 package record
 
-// This file records programs that already run. A process can install a seccomp filter only on itself, so only the bpf
-// back end can record these: its programs in the kernel get the ids of the threads, and follow them from there. The
-// recorder stops no process and changes nothing in it. proc(5), pidfd_open(2).
+// This file records programs that already run: proc(5), pidfd_open(2). A process can install a seccomp filter only on
+// itself, so only the bpf back end can record these programs. Its own programs in the kernel get the ids of the
+// threads, and follow them from there. The recorder stops no process and changes nothing in it.
 
 import (
 	"bytes"
@@ -106,8 +106,8 @@ func inSandbox(t statedir.ProcTable, e *statedir.Entry) (in []*statedir.Process)
 	return in
 }
 
-// hold opens a pidfd of the first process, and compares its start time, so that the pidfd cannot belong to a later
-// process with the same pid. It also reads the process's arguments.
+// hold opens a pidfd of the first process, and compares the process's start time, so that the pidfd cannot belong to a
+// later process with the same pid. It also reads the process's arguments.
 func (r *Running) hold(start uint64) (err error) {
 	if r.end, err = unix.PidfdOpen(r.pid, 0); err == nil {
 		if startOf(procPath(r.pid, "stat")) == start {
@@ -124,8 +124,9 @@ func (r *Running) hold(start uint64) (err error) {
 	return cannot(r.name, "pidfd_open: "+err.Error(), "")
 }
 
-// Limits of what the recorder reads of a process. At no cost, a process can make its arguments and environment as long
-// as its address space (prctl(2), PR_SET_MM_MAP), and it can have as many mappings and open files as its rlimits allow.
+// These constants limit what the recorder reads of a process. A process can, at no cost, make its arguments and
+// environment as long as its address space (prctl(2), PR_SET_MM_MAP). It can have as many mappings and open files as
+// its rlimits allow.
 const (
 	maxCommand   = 32 << 10
 	maxEnviron   = 1 << 20
@@ -133,10 +134,10 @@ const (
 	maxOpenFiles = 1 << 14
 )
 
-// Name returns a name for messages.
+// Name returns a name for the process or sandbox, for messages.
 func (r *Running) Name() string { return r.name }
 
-// Wait waits until the first process has ended or stop is closed. It reports whether the process has ended.
+// Wait waits until the first process has ended or stop is closed. It returns true if the process has ended.
 func (r *Running) Wait(stop <-chan struct{}) bool {
 	for {
 		fds := []unix.PollFd{{Fd: int32(r.end), Events: unix.POLLIN}}
@@ -198,7 +199,7 @@ func cannot(what, why, hint string) error {
 	return &sandbox.Error{Op: "record " + what, Err: errors.New(why), Hint: hint}
 }
 
-// notThere returns the error for a pid that is not in the process table.
+// notThere returns the error for a pid that no process has.
 func notThere(name string, pid int) error {
 	if group := status(pid, "Tgid")[0]; group != "" && group != strconv.Itoa(pid) {
 		return cannot(name, "is a thread of process "+group, "cordon record --pid "+group)
@@ -206,7 +207,7 @@ func notThere(name string, pid int) error {
 	return cannot(name, "there is no such process", "ps lists those that are there")
 }
 
-// launcher reports whether a process runs this very executable.
+// launcher reports whether a process runs the same executable as this process.
 func launcher(pid int) bool {
 	var own, other unix.Stat_t
 	return unix.Stat("/proc/self/exe", &own) == nil && unix.Stat(procPath(pid, "exe"), &other) == nil && own.Dev == other.Dev && own.Ino == other.Ino
@@ -225,8 +226,8 @@ func descendants(t statedir.ProcTable, pid int) (in []*statedir.Process) {
 	return in
 }
 
-// attach starts the programs in the kernel and gives them the ids of all threads, repeatedly, until every thread is
-// known. The programs themselves follow threads that known threads create.
+// attach starts the programs in the kernel and gives them the ids of all threads. It does so repeatedly, until every
+// thread is known. The programs themselves follow the threads that known threads create.
 func (b *bpf) attach(to *Running) error {
 	if err := b.open(to.pid); err != nil {
 		return err
@@ -264,13 +265,13 @@ func (b *bpf) attach(to *Running) error {
 	return nil
 }
 
-// startOf returns the start time in a stat file of /proc, or 0 if the process or thread no longer exists.
+// startOf returns the start time in a stat file of /proc. If the process or thread no longer exists, it returns 0.
 func startOf(stat string) uint64 {
 	n, _ := proc.StartTime(stat)
 	return n
 }
 
-// variable returns a variable from an environment in the form of /proc, or "" if it is not there.
+// variable returns the value of a variable in an environment in the form of /proc, or "" if there is no such variable.
 func variable(env []byte, name string) string {
 	for entry := range bytes.SplitSeq(env, []byte{0}) {
 		if v, ok := bytes.CutPrefix(entry, []byte(name+"=")); ok {
@@ -280,8 +281,8 @@ func variable(env []byte, name string) string {
 	return ""
 }
 
-// uidInside returns the effective user id of a process in its own user namespace: user_namespaces(7). If the namespace
-// does not map it, it returns the id that the kernel shows instead.
+// uidInside returns the effective user id of a process in the process's own user namespace: user_namespaces(7). If the
+// namespace does not map the id, it returns the id that the kernel shows in its place.
 func uidInside(pid int) uint32 {
 	f := strings.Fields(status(pid, "Uid")[0])
 	if len(f) < 2 {

@@ -20,7 +20,8 @@ import (
 // maxRounds bounds how often attach lists the processes, which may fork meanwhile.
 const maxRounds = 100
 
-// welcome adds processes that enter a sandbox, and records the counters of its cgroups, until stop.
+// welcome adds processes that enter a sandbox, and records the counters of the sandbox's cgroups. It does so until the
+// recording stops.
 func (b *bpf) welcome(to *Running) {
 	defer b.drained.Done()
 	t := time.NewTicker(time.Second)
@@ -37,7 +38,7 @@ func (b *bpf) welcome(to *Running) {
 	}
 }
 
-// groupsCount reads what the sandbox's cgroups, if it has any, have counted since its start.
+// groupsCount reads what the sandbox's cgroups have counted since the sandbox's start, if the sandbox has cgroups.
 func (b *bpf) groupsCount(e *statedir.Entry) {
 	if e.State.Cgroup == nil {
 		return
@@ -56,7 +57,8 @@ func (b *bpf) groupsCount(e *statedir.Entry) {
 	}
 }
 
-// joinAll gives the programs in the kernel the ids of all threads that they do not know, and returns their number.
+// joinAll gives the programs in the kernel the ids of all threads that they do not know. It returns the number of these
+// threads.
 func (b *bpf) joinAll(to *Running) (added int, err error) {
 	list, err := to.list()
 	for _, p := range list {
@@ -66,7 +68,7 @@ func (b *bpf) joinAll(to *Running) (added int, err error) {
 }
 
 // join gives the programs in the kernel the ids of a process's threads. If a thread has ended meanwhile, join removes
-// it again, because another thread may get its id.
+// its id again, because another thread may get the same id.
 func (b *bpf) join(p *statedir.Process) (added int) {
 	threads, all := namesIn(procPath(p.PID, "task"), maxTasks)
 	_, n, ok := b.running(p.PID)
@@ -112,7 +114,7 @@ func (b *bpf) join(p *statedir.Process) (added int) {
 	return len(keys)
 }
 
-// lose counts an event that the recording lacks.
+// lose counts an event that is missing in the recording.
 func (b *bpf) lose(what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -145,12 +147,11 @@ func taskValue(tid, exe uint32) []byte {
 	return v
 }
 
-// lateExe is the first number that the method number assigns after the kernel's programs have begun to assign numbers
-// themselves.
+// lateExe is the first number that the method number assigns once the kernel's programs assign numbers themselves.
 const lateExe = 1 << 30
 
-// number returns the number of an executable whose execve the kernel's programs have not seen. It assigns one if there
-// is none.
+// number returns the number of an executable whose execve the kernel's programs have not seen. If the executable has no
+// number yet, it assigns one.
 func (b *bpf) number(x recording.Executable) uint32 {
 	i := b.executable(x)
 	n, ok := b.numbers[i]

@@ -17,7 +17,7 @@ import (
 	"cordon/sandbox/record"
 )
 
-// recorderOf is a recorder that can be attached; only root has one.
+// recorderOf returns a recorder that can be attached; only root can have such a recorder.
 func recorderOf(t *testing.T) *record.Recorder {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -31,7 +31,7 @@ func recorderOf(t *testing.T) *record.Recorder {
 	return r
 }
 
-// started is a program that runs until the test ends.
+// started starts a program that runs until the test ends.
 func started(t *testing.T, ready string, args ...string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command(args[0], args[1:]...)
@@ -56,7 +56,7 @@ func started(t *testing.T, ready string, args ...string) *exec.Cmd {
 	return nil
 }
 
-// attached records what runs already for a while.
+// attached records a program that already runs, for a while.
 func attached(t *testing.T, pid int, during func()) *recording.Recording {
 	t.Helper()
 	r := recorderOf(t)
@@ -73,8 +73,8 @@ func attached(t *testing.T, pid int, during func()) *recording.Recording {
 	return r.Recording(to.Run())
 }
 
-// What a process does, its threads that were there before, and what it forks then, is recorded; it is not stopped, and
-// nothing of the recorder is left.
+// The recording must have what a process does, what the threads do that it has already, and what the processes do that
+// it forks then. The process must not be stopped, and the recorder must leave nothing behind.
 func TestAttach(t *testing.T) {
 	dir := workdir(t)
 	const script = `import os, subprocess, sys, threading, time
@@ -157,7 +157,7 @@ while True:
 	}
 }
 
-// programsOfOurs is how many programs and maps of the kernel's this process holds.
+// programsOfOurs returns how many programs and maps of the kernel this process holds.
 func programsOfOurs(t *testing.T) (n int) {
 	t.Helper()
 	all, err := os.ReadDir("/proc/self/fd")
@@ -172,7 +172,7 @@ func programsOfOurs(t *testing.T) (n int) {
 	return n
 }
 
-// What starts and ends in great numbers while the recorder attaches is followed, every process of it.
+// While the recorder attaches, many processes start and end. Every one of them must be followed.
 func TestAttachWhileForking(t *testing.T) {
 	dir := workdir(t)
 	c := started(t, filepath.Join(dir, "ready"), "/bin/sh", "-c", "i=0; while :; do i=$((i+1)); (: >"+dir+"/ready); (: </etc/hostname) & wait; done")
@@ -191,7 +191,7 @@ func TestAttachWhileForking(t *testing.T) {
 	}
 }
 
-// A process of another user, with its user's number.
+// The process belongs to another user, and the recording has that user's id.
 func TestAttachOfAnotherUser(t *testing.T) {
 	c := started(t, "", "setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "sleep", "60")
 	for range 100 {
@@ -206,7 +206,7 @@ func TestAttachOfAnotherUser(t *testing.T) {
 	}
 }
 
-// The end of the process ends the recording, and so does whoever asks.
+// The end of the process ends the recording, and so does the caller's request to stop.
 func TestAttachEnds(t *testing.T) {
 	for _, killed := range []bool{true, false} {
 		c := started(t, "", "sleep", "60")
@@ -229,7 +229,7 @@ func TestAttachEnds(t *testing.T) {
 	}
 }
 
-// A process that ends between the question and the answer.
+// The process ends between the question and the answer.
 func TestAttachToWhatHasEnded(t *testing.T) {
 	r := recorderOf(t)
 	c := started(t, "", "sleep", "60")
@@ -245,7 +245,7 @@ func TestAttachToWhatHasEnded(t *testing.T) {
 	}
 }
 
-// TestMain lets the test's own program be a launcher, as far as anybody can tell.
+// TestMain lets the test's own program look like a launcher.
 func TestMain(m *testing.M) {
 	if os.Getenv("CORDON_TEST_SLEEP") != "" {
 		time.Sleep(time.Minute)
@@ -299,7 +299,7 @@ func TestWhatCannotBeAttachedTo(t *testing.T) {
 	}
 }
 
-// The back end that holds calls up cannot be put on what runs already.
+// The notify back end, which makes calls wait, cannot be attached to a program that already runs.
 func TestNotifyCannotAttach(t *testing.T) {
 	r, err := record.New(record.Options{Backend: record.Notify})
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"cordon/sandbox/record"
 )
 
-// behind makes calls whose arguments stand in structures: good ones, and ones that the kernel cannot read.
+// behind makes calls whose arguments are in structures in memory: valid structures, and some that the kernel cannot
+// read.
 const behind = `
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -47,7 +48,7 @@ int main(void)
 }
 `
 
-// What stands behind pointers is read, and both back ends read the same.
+// The structures to which pointers lead are read, and both back ends read the same.
 func TestBehindPointers(t *testing.T) {
 	if _, err := exec.LookPath("gcc"); err != nil {
 		t.Skip("no gcc")

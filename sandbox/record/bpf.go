@@ -1,7 +1,7 @@
 package record
 
-// This file is the bpf back end, for root. It reads what the programs of programs.go, which run in the kernel, count
-// and report: bpf(2). It needs raw tracepoints (Linux 4.17), the ring buffer (5.8) and atomic operations that fetch
+// This file is the bpf back end, for root: bpf(2). It reads what the programs of programs.go, which run in the kernel,
+// count and report. It needs raw tracepoints (Linux 4.17), the ring buffer (5.8) and atomic operations that fetch
 // (5.12). To record capabilities it needs the tracepoint cap_capable (6.14).
 
 import (
@@ -21,7 +21,7 @@ import (
 	"cordon/sandbox/internal/child"
 )
 
-// Sizes of the BPF maps, in elements. The programs count what does not fit.
+// These are the sizes of the BPF maps, in elements. The programs count the elements that do not fit.
 const (
 	maxTasks  = 1 << 15
 	maxCalls  = 1 << 15
@@ -55,7 +55,7 @@ type bpf struct {
 	stopped bool
 }
 
-// newBPF loads the programs into the kernel. They record nothing before Ready or Attach.
+// newBPF loads the programs into the kernel. They record nothing until Ready or Attach is called.
 func newBPF(native filter.Arch) (*bpf, error) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		return nil, errors.New("bpf: the programs are for amd64 and arm64")
@@ -82,10 +82,11 @@ func newBPF(native filter.Arch) (*bpf, error) {
 	return b, nil
 }
 
-// firstPIDs is the first pid namespace, whose pids the programs see: include/linux/proc_ns.h, PROC_PID_INIT_INO.
+// firstPIDs is the first pid namespace. The programs see pids of this namespace: include/linux/proc_ns.h,
+// PROC_PID_INIT_INO.
 const firstPIDs = "pid:[4026531836]"
 
-// noExe stands for the executable of a task that is about to execute the recorded program.
+// noExe is used in place of an executable for a task that is about to execute the recorded program.
 const noExe = 1<<32 - 1
 
 func (b *bpf) load(types *btf, l *layout) error {
@@ -187,7 +188,7 @@ func (b *bpf) fillTable() error {
 	return nil
 }
 
-// compatArch returns the other ABI whose calls a kernel accepts.
+// compatArch returns the other ABI of which a kernel accepts calls, in addition to its own.
 func compatArch(native filter.Arch) filter.Arch {
 	if native == filter.ARM64 {
 		return filter.ARM
@@ -195,7 +196,8 @@ func compatArch(native filter.Arch) filter.Arch {
 	return filter.I386
 }
 
-// tableEntry returns the table's entry for a call. regs are the offsets of the registers that hold its arguments.
+// tableEntry returns the table's entry for a call. regs are the offsets of the registers that hold the call's
+// arguments.
 func tableEntry(c *call, regs [6]int) []byte {
 	e := make([]byte, entrySize)
 	reg := func(arg int) byte {

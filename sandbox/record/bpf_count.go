@@ -18,7 +18,8 @@ import (
 	"cordon/sandbox/internal/child"
 )
 
-// calledAt returns what the recorder knows about a call. nr is its number as the programs write it, with compatBit.
+// calledAt returns what the recorder knows about a call. nr is the call's number as the programs write it, with
+// compatBit.
 func (b *bpf) calledAt(nr uint32) *call {
 	if nr&compatBit != 0 && nr < filter.X32Bit {
 		return b.call(compatArch(b.native).Audit(), int32(nr&^compatBit))
@@ -26,7 +27,7 @@ func (b *bpf) calledAt(nr uint32) *call {
 	return b.call(b.native.Audit(), int32(nr))
 }
 
-// errno returns the name of the error that a call's result stands for, or "" if it is none.
+// errno returns the name of the error that a call's result means, or "" if the result is no error.
 func errno(ret int64) string {
 	if ret >= 0 || ret < -4095 {
 		return ""
@@ -55,7 +56,7 @@ func (b *bpf) readCalls() {
 	}
 }
 
-// called adds a kind of call with the numbers that the programs have counted: see tally.
+// called adds a kind of call with the numbers that the programs have counted for it: see tally.
 func (b *bpf) called(exe uint32, f callFact, value []byte) {
 	u64 := binary.LittleEndian.Uint64
 	known := false
@@ -94,7 +95,7 @@ func (b *bpf) readCounts() {
 	}
 }
 
-// readCaps reads the requested capabilities, each with the function of the kernel that asked for it.
+// readCaps reads which capabilities were requested, and for each the function of the kernel that has requested it.
 func (b *bpf) readCaps() {
 	u32 := binary.LittleEndian.Uint32
 	symbols := kernelSymbols()
@@ -125,7 +126,7 @@ func (b *bpf) readCaps() {
 	})
 }
 
-// readCounters reads how much the programs could not record.
+// readCounters reads how many events the programs could not record.
 func (b *bpf) readCounters() {
 	value := make([]byte, 8)
 	read := func(n uint32) uint64 {
@@ -144,7 +145,7 @@ func (b *bpf) readCounters() {
 }
 
 // each calls do for the elements of a hash map, at most the given number of times. If elements are removed meanwhile,
-// some may come twice.
+// some elements may be passed to do twice.
 func each(fd int, key, value uint32, most int, do func(k, v []byte)) {
 	k, next, v := []byte(nil), make([]byte, key), make([]byte, value)
 	for n := 0; n < most && child.NextKey(fd, k, next) == nil; n++ {
@@ -182,8 +183,8 @@ func kernelSymbols() (s symbols) {
 	return s
 }
 
-// asker returns the function in a stack trace that needed the capability: the innermost one that does not itself belong
-// to the capability check.
+// asker returns the function in a stack trace that needed the capability: the innermost function that is not itself a
+// part of the capability check.
 func (s symbols) asker(stack []byte) string {
 	for ; len(stack) >= 8; stack = stack[8:] {
 		at := binary.LittleEndian.Uint64(stack)
@@ -199,8 +200,8 @@ func (s symbols) asker(stack []byte) string {
 	return ""
 }
 
-// callOf returns the name of the system call if a kernel function is the entry of one, and otherwise the function's
-// name.
+// callOf returns the name of a system call if a kernel function is the entry of a system call. Otherwise it returns the
+// function's name.
 func callOf(name string) string {
 	for _, prefix := range [...]string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__do_sys_", "__se_sys_"} {
 		if call, ok := strings.CutPrefix(name, prefix); ok {
@@ -210,7 +211,7 @@ func callOf(name string) string {
 	return name
 }
 
-// asks reports whether a kernel function belongs to the capability check itself.
+// asks reports whether a kernel function is a part of the capability check itself.
 func asks(name string) bool {
 	for _, prefix := range [...]string{"bpf_", "__bpf_", "__traceiter_", "trace_"} {
 		if strings.HasPrefix(name, prefix) {

@@ -93,8 +93,8 @@ func (b *bpf) record(rec []byte) {
 	}
 }
 
-// tell adds the event of a record to the recording. It also stores the record's hash, under which readCounts finds the
-// count.
+// tell adds the event of a record to the recording. It also stores the record's hash, by which readCounts finds how
+// often the event happened.
 func (b *bpf) tell(t *told, f fact, e recording.Event) {
 	if b.events[f] == nil {
 		b.add(f, e)
@@ -109,7 +109,8 @@ func (b *bpf) tell(t *told, f fact, e recording.Event) {
 	}
 }
 
-// inspected returns what a recording stores about an executable. It reads the file if it still exists.
+// inspected returns the information that a recording stores about an executable. If the file still exists, it reads the
+// file for that.
 func (b *bpf) inspected(name string) recording.Executable {
 	x := recording.Executable{Path: name}
 	if fd, err := openRegular(b.root, name); err == nil {
@@ -133,7 +134,7 @@ func (b *bpf) executed(exe int, name, dir string) {
 	b.executes(exe, b.root, found.path, asked)
 }
 
-// addressed records a socket address in a call.
+// addressed records a socket address that a call has used.
 func (b *bpf) addressed(t *told, exe int) {
 	c := b.calledAt(t.nr)
 	if c == nil || c.addr == nil || len(t.text) < 2 {
@@ -156,7 +157,7 @@ func (b *bpf) addressed(t *told, exe int) {
 	b.tell(t, fact{exe, recording.KindNet, net.Op + net.Proto + t.text, 0}, recording.Event{Net: net, Errno: errno(t.ret)})
 }
 
-// pathed records a path in a call.
+// pathed records a path that a call has used.
 func (b *bpf) pathed(t *told, exe int) {
 	c := b.calledAt(t.nr)
 	if c == nil || int(t.arg) >= len(c.paths) {

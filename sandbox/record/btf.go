@@ -1,6 +1,6 @@
 package record
 
-// This file finds the offsets of members in the kernel's structures, in the kernel's type information (BTF),
+// This file finds the offsets of members in the kernel's structures. It reads the kernel's type information (BTF),
 // /sys/kernel/btf/vmlinux (Linux 5.4 with CONFIG_DEBUG_INFO_BTF): Documentation/bpf/btf.rst.
 
 import (
@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// The kinds of types that the recorder uses.
+// These are the kinds of types that the recorder uses.
 const (
 	btfArray  = 3
 	btfStruct = 4
@@ -75,7 +75,7 @@ func parseBTF(b []byte) (*btf, error) {
 	return t, nil
 }
 
-// btfSize returns how many bytes follow the common part of a type's description. It returns false for an unknown kind.
+// btfSize returns how many bytes follow the common part of a type's description. For an unknown kind it returns false.
 func btfSize(kind uint8, n int) (int, bool) {
 	switch kind {
 	case 1, 14, 17: // int, variable, tag of a declaration
@@ -92,7 +92,7 @@ func btfSize(kind uint8, n int) (int, bool) {
 	return 0, false
 }
 
-// offset returns the offset of a structure's member, in bytes.
+// offset returns the offset of a member in a structure, in bytes.
 func (t *btf) offset(name, member string) (int, error) {
 	for i := range t.types {
 		if x := &t.types[i]; x.kind == btfStruct && t.is(x.name, name) {
@@ -114,13 +114,14 @@ func (t *btf) typedef(name string) uint32 {
 	return 0
 }
 
-// is reports whether the string at an offset in the string section equals s.
+// is reports whether the string at the given offset in the string section equals s.
 func (t *btf) is(at uint32, s string) bool {
 	end := int(at) + len(s)
 	return end < len(t.strings) && t.strings[end] == 0 && string(t.strings[at:end]) == s
 }
 
-// member returns the offset of a structure's member in bytes. It also searches members without a name.
+// member returns the offset of a structure's member in bytes. It also searches for the member in members that have no
+// name.
 func (t *btf) member(x *btfType, name string, depth int) (int, bool) {
 	u32 := binary.LittleEndian.Uint32
 	for m := x.members; len(m) >= 12; m = m[12:] {
@@ -140,7 +141,7 @@ func (t *btf) member(x *btfType, name string, depth int) (int, bool) {
 	return 0, false
 }
 
-// skip returns the type without const and volatile.
+// skip returns the type without const and volatile, which are types of their own in BTF.
 func (t *btf) skip(id uint32) *btfType {
 	for range 8 {
 		x := &t.types[id]

@@ -10,7 +10,7 @@ import (
 	"cordon/policy/recording"
 )
 
-// noFD stands for a missing directory argument.
+// noFD is used in place of an index if a call has no directory argument.
 const noFD = -1
 
 // pathArg describes one path among the arguments of a call.
@@ -129,8 +129,8 @@ var addrArgs = [...]addrArg{
 	{"sendto", 4, 5, "send"},
 }
 
-// Flags of open(2) that decide the access. They are the same on every supported architecture, except for oDirectory and
-// oNofollow.
+// These are the flags of open(2) that decide the access. They are the same on every supported architecture, except for
+// oDirectory and oNofollow.
 const (
 	oAccmode = 3
 	oWronly  = 1
@@ -186,7 +186,7 @@ type call struct {
 	addr  *addrArg
 }
 
-// lookup returns what the recorder examines in the call with a number.
+// lookup returns what the recorder examines in the call with the number nr.
 func lookup(native filter.Arch, audit uint32, nr int32) *call {
 	d := filter.Decode(&filter.Data{Nr: nr, Arch: audit}, nil)
 	c := &call{name: d.Call, gates: recording.Gates(d.Call)}

@@ -1,6 +1,6 @@
 package record_test
 
-// What is recorded, held against strace(1): the same calls, and the same opened files.
+// This file compares recordings with strace(1): both must show the same calls, and the same opened files.
 
 import (
 	"bytes"
@@ -37,11 +37,13 @@ type workload struct {
 	chance []chance
 }
 
-// A chance is a call that a program makes or not as its threads happen to meet: strace differs from strace in it. These are
-// left out of the comparison. `go test ./sandbox/record -run Chance -chance 20 -v` counts them.
+// A chance is a call that a program makes or does not make, depending on how its threads happen to run. So two traces
+// of strace differ in it, and the comparison leaves it out. `go test ./sandbox/record -run Chance -chance 20 -v` counts
+// such calls.
 type chance struct{ why, calls string }
 
-// Natively node yields in 3 of 10 runs (perf stat -e syscalls:sys_enter_sched_yield), under strace --seccomp-bpf in 2 of 12.
+// Without a tracer node yields in 3 of 10 runs (perf stat -e syscalls:sys_enter_sched_yield), and under strace
+// --seccomp-bpf in 2 of 12.
 var v8Threads = chance{"a thread of V8's yields where it meets another", "sched_yield"}
 
 var goScheduler = chance{"a thread of Go's finds work or waits for it, and is preempted by signals", "sched_yield nanosleep tgkill getpid rt_sigreturn futex epoll_pwait madvise"}
@@ -55,7 +57,7 @@ var workloads = []workload{
 	{name: "node", args: []string{"/usr/bin/node", "node.js"}, makes: []string{"out"}, chance: []chance{v8Threads}},
 	{name: "static-go", args: []string{"./hello-go"}, needs: []string{"go"}, prep: []string{"go", "build", "-o", "hello-go", "hello.go"}, long: true, chance: []chance{goScheduler}},
 	{name: "go-build", args: []string{"go", "build", "-C", "module", "-o", "tool", "."}, makes: []string{"module/tool"}, long: true, chance: []chance{goScheduler},
-		// All but the main package is in the cache.
+		// Everything except the main package is in the cache.
 		prep: []string{"sh", "-ec", "now() { date '+package main // %N' >module/now.go; }; now; go build -C module -o /dev/null .; now"}},
 	{name: "git", args: []string{"git", "--no-optional-locks", "-C", "repo", "status"}, makes: []string{"repo"},
 		prep: []string{"sh", "-ec", "git init -q repo; cp hello.c repo; touch -d @0 repo/hello.c; git -C repo add .; git -C repo -c user.name=a -c user.email=b@c commit -qm x"}},
@@ -64,7 +66,7 @@ var workloads = []workload{
 	{name: "redis", args: []string{"sh", "-e", "redis.sh"}, needs: []string{"redis-server", "redis-cli"}, makes: []string{"redis.pid", "dump.rdb", "out"}, long: true},
 }
 
-// input is what the working directory has.
+// input holds the files of the working directory.
 var input = map[string]string{
 	"hello.c":  "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n",
 	"hello.go": "package main\n\nimport \"os\"\n\nfunc main() { _, _ = os.ReadDir(\"/etc\") }\n",
@@ -74,8 +76,8 @@ var input = map[string]string{
 	"module/main.go":   "package main\n\nimport (\n\t\"os\"\n\n\t\"example.org/tool/word\"\n)\n\nfunc main() { os.Stdout.WriteString(word.Hello) }\n",
 	"module/word/w.go": "package word\n\nconst Hello = \"hello\\n\"\n",
 
-	// Servers in the foreground, on the loopback device of the sandbox's own network. The script sleeps at least once, so that
-	// how long they take to start changes no set.
+	// These are servers in the foreground, on the loopback device of the sandbox's own network. The script sleeps at
+	// least once, so that the set of calls does not depend on how long a server takes to start.
 	"nginx.conf": `daemon off; worker_processes 2; user root root; pid nginx.pid; error_log stderr;
 events { worker_connections 32; }
 http {
@@ -116,7 +118,7 @@ func TestCompleteAgainstStrace(t *testing.T) {
 	}
 }
 
-// TestChance is the evidence for what the comparison leaves out.
+// TestChance gives the evidence for what the comparison leaves out.
 func TestChance(t *testing.T) {
 	if *chances == 0 {
 		t.Skip("it takes -chance N")
@@ -140,7 +142,7 @@ func TestChance(t *testing.T) {
 	}
 }
 
-// need skips a test for a program that is missing; in CI none may be.
+// need skips a test if a program is missing. In CI no program may be missing.
 func need(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, name := range programs {
@@ -160,7 +162,7 @@ type bench struct {
 	cache     string // the go command's, for all workloads
 }
 
-// workdir is a directory for a sandbox, which has a /tmp of its own.
+// workdir returns a directory in which a sandbox can work; the sandbox has a /tmp of its own.
 func workdir(t *testing.T) string {
 	t.Helper()
 	dir, err := scratch.Dir("/var/tmp", "record")
@@ -188,7 +190,7 @@ func newBench(t *testing.T, w *workload, cache string) *bench {
 	return b
 }
 
-// prepare makes the working directory as it was before.
+// prepare restores the working directory to its state before the first run.
 func (b *bench) prepare(t *testing.T) {
 	t.Helper()
 	for _, name := range b.makes {
@@ -202,7 +204,7 @@ func (b *bench) prepare(t *testing.T) {
 	run(t, b.work, b.prep, b.environment()...)
 }
 
-// run runs a program outside; without an environment in the test's own.
+// run runs a program outside of the sandbox. If no environment is given, the program gets the test's own.
 func run(t *testing.T, dir string, args []string, env ...string) {
 	t.Helper()
 	c := exec.Command(args[0], args[1:]...)
@@ -212,7 +214,8 @@ func run(t *testing.T, dir string, args []string, env ...string) {
 	}
 }
 
-// environment is the same inside and outside. The go command fetches nothing and has a cache of its own.
+// environment returns the environment, which is the same inside and outside. The go command fetches nothing and has a
+// cache of its own.
 func (b *bench) environment() []string {
 	return append(environment(b.work), "GOCACHE="+b.cache+"/go-build", "GOMODCACHE="+b.work+"/mod", "GOTOOLCHAIN=local", "GOPROXY=off")
 }
@@ -222,8 +225,8 @@ func environment(home string) []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C", "CGO_ENABLED=0", "GIT_AUTHOR_DATE=" + when, "GIT_COMMITTER_DATE=" + when}
 }
 
-// run is in the host's tree, with the working directory writable, a network of its own, and nothing denied. Both are run in it:
-// the program that is recorded, and strace.
+// run runs a program in the host's tree, with a writable working directory and a network of its own, and denies
+// nothing. Both the program that is recorded and strace are run in this way.
 func (b *bench) run(t *testing.T, args []string, r sandbox.Observer) *report.Report {
 	t.Helper()
 	b.prepare(t)
@@ -257,11 +260,11 @@ func (b *bench) run(t *testing.T, args []string, r sandbox.Observer) *report.Rep
 	return rep
 }
 
-// rounds is how often a workload is recorded and traced at most.
+// rounds is how many times at most a workload is recorded and traced.
 const rounds = 4
 
-// compare records and traces until both have met the same, but for what strace does not agree with itself on: that depends on
-// how threads happen to meet.
+// compare records and traces until both agree. It leaves out the differences between one trace and another, which
+// depend on how threads happen to run.
 func (b *bench) compare(t *testing.T, backend string) {
 	s := seen{recs: map[string]int{}, traces: map[string]int{}, runs: map[string]int{}}
 	for round := 1; ; round++ {
@@ -278,7 +281,7 @@ func (b *bench) compare(t *testing.T, backend string) {
 		if len(calls) == 0 {
 			continue
 		}
-		// With all calls traced no two threads run at a time. Here only these stop.
+		// If all calls are traced, no two threads run at the same time. Here only threads that make these calls stop.
 		count(s.traces, b.trace(t, "--seccomp-bpf", "-e", "trace="+strings.Join(calls, ",")))
 		for _, call := range calls {
 			s.runs["call "+call]++
@@ -286,14 +289,14 @@ func (b *bench) compare(t *testing.T, backend string) {
 	}
 }
 
-// seen is how many recordings and traces have each thing.
+// seen counts how many recordings and how many traces have a thing.
 type seen struct {
 	recs, traces map[string]int
 	runs         map[string]int // how many traces there are of a call besides those of all
 }
 
-// differ compares: what all traces have, all recordings have, and what no trace has, no recording has. calls are the calls in
-// what is wrong.
+// differ compares recordings with traces: all recordings must have what all traces have, and no recording may have what
+// no trace has. calls are the calls that differ.
 func (s *seen) differ(rounds int, ignored map[string]bool, bpf bool) (wrong, calls []string) {
 	all := maps.Clone(s.recs)
 	maps.Copy(all, s.traces)
@@ -304,8 +307,8 @@ func (s *seen) differ(rounds int, ignored map[string]bool, bpf bool) (wrong, cal
 		case ignored[x]:
 		case s.traces[x] == rounds+s.runs[x] && s.recs[x] < rounds:
 			why = "is not recorded"
-		// How a call ends only bpf sees: notify has a readlink of what is no link among what was read. What is looked at is more
-		// than what is opened to look at.
+		// Only bpf sees how a call ends. So the notify back end counts a readlink of a file that is no link as reading.
+		// A program looks at more files than it opens in order to look at them.
 		case s.traces[x] == 0 && (isCall || bpf && strings.HasPrefix(x, "file ")):
 			why = "is recorded, and strace does not have it"
 		}
@@ -319,7 +322,7 @@ func (s *seen) differ(rounds int, ignored map[string]bool, bpf bool) (wrong, cal
 	return wrong, calls
 }
 
-// ignored are the calls that are left out.
+// ignored lists the calls that are left out.
 func (w *workload) ignored() map[string]bool {
 	out := map[string]bool{}
 	for _, c := range w.chance {
@@ -336,7 +339,7 @@ func count(n map[string]int, list map[string]bool) {
 	}
 }
 
-// own are names that differ from run to run.
+// own lists patterns for names that differ from run to run.
 var own = []struct {
 	name *regexp.Regexp
 	as   string
@@ -355,7 +358,7 @@ func normal(path string) string {
 	return path
 }
 
-// record is a recording of the workload, which is complete.
+// record returns a recording of the workload, which must be complete.
 func (b *bench) record(t *testing.T, backend string) *recording.Recording {
 	t.Helper()
 	r, err := record.New(record.Options{Backend: backend, AllCalls: true})
@@ -379,7 +382,7 @@ func (b *bench) record(t *testing.T, backend string) *recording.Recording {
 	return rec
 }
 
-// recorded are the calls, and the files that were opened, or looked at: opened with O_PATH too.
+// recorded returns the calls, and the files that were opened or looked at, also those opened with O_PATH.
 func recorded(rec *recording.Recording) map[string]bool {
 	out := map[string]bool{}
 	for _, e := range rec.Events {
@@ -396,7 +399,7 @@ func recorded(rec *recording.Recording) map[string]bool {
 	return out
 }
 
-// command is the workload's, with an absolute path.
+// command returns the workload's command, with an absolute path.
 func (b *bench) command() []string {
 	args := slices.Clone(b.args)
 	if file, ok := strings.CutPrefix(args[0], "./"); ok {
@@ -411,7 +414,7 @@ var (
 	tracedLink = regexp.MustCompile(`\b(?:readlink|readlinkat)\(`)
 )
 
-// trace is the same by strace, without the execve that runs the program.
+// trace returns the same from strace, without the execve that starts the program.
 func (b *bench) trace(t *testing.T, flags ...string) map[string]bool {
 	t.Helper()
 	file := filepath.Join(b.dir, "trace")

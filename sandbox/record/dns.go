@@ -1,8 +1,8 @@
 package record
 
-// This file finds names for addresses, from the answers that a recorded program has received from a name server: RFC
-// 1035, RFC 3596. An answer may come from anyone. The recorder trusts it as much as the program does: it gives an
-// address a name in the recording, and decides nothing.
+// This file finds names for addresses. It takes them from the answers that a recorded program has received from a name
+// server: RFC 1035, RFC 3596. An answer may come from anyone. The recorder trusts an answer as much as the program
+// does: it gives an address a name in the recording, and decides nothing by it.
 
 import (
 	"encoding/binary"
@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Limits for one answer.
+// These constants limit what is read of one answer.
 const (
 	dnsPort    = 53
 	dnsHead    = 12
@@ -25,7 +25,7 @@ type lookedUp struct {
 	addr netip.Addr
 }
 
-// answered adds the addresses in an answer that a program has received.
+// answered adds the addresses in an answer that a program has received to the recording.
 func (g *gather) answered(exe int, message []byte) {
 	name, addrs := parseAnswer(message)
 	for _, a := range addrs {
@@ -37,8 +37,8 @@ func (g *gather) answered(exe int, message []byte) {
 }
 
 // namer returns a function that finds the name for an address: the name for which the same program has received the
-// address. If this program has not received the address, it is the name for which other programs have received it, if
-// all of them have the same name.
+// address. If that program has not received the address, but other programs have, the name is theirs, provided that all
+// of them have received the address for the same name.
 func (g *gather) namer() func(exe int, addr string) string {
 	others := map[netip.Addr]string{}
 	for k, name := range g.lookups {
@@ -95,8 +95,8 @@ func parseAnswer(m []byte) (name string, addrs []netip.Addr) {
 	return name, addrs
 }
 
-// question returns the name that was asked for, in lower case and without a final dot, and the offset of the answers.
-// The name is "" if it is no valid host name, because it may be written into profiles.
+// question returns the name for which the program has asked, in lower case and without a final dot, and the offset of
+// the answers. If the name is no valid host name, question returns "", because the name may be written into profiles.
 func question(m []byte) (string, int) {
 	var b strings.Builder
 	at := dnsHead
@@ -121,7 +121,7 @@ func question(m []byte) (string, int) {
 	return strings.TrimSuffix(b.String(), "."), at + 1 + 4 // type and class
 }
 
-// skipName returns the offset after a name, or -1 if the message ends before.
+// skipName returns the offset after a name. If the message ends within the name, it returns -1.
 func skipName(m []byte, at int) int {
 	for at >= 0 && at < len(m) {
 		switch n := int(m[at]); {

@@ -59,7 +59,8 @@ func TestParseAnswer(t *testing.T) {
 	}
 }
 
-// A name stands behind an address of the program that was told it; and of another only where all were told the same.
+// An address gets the name for which the program itself has received it. It gets the name from another program only if
+// all programs have received it for the same name.
 func TestNamesOfAddresses(t *testing.T) {
 	g := newGather(filter.AMD64)
 	for _, path := range []string{"/a", "/b", "/c"} {

@@ -1,7 +1,7 @@
 package record
 
-// This file reads facts about an executable: elf(5). It does not use debug/elf, because that package has tables that
-// every start of the launcher would initialize.
+// This file reads facts about an executable: elf(5). It does not use the package debug/elf, because that package has
+// tables that would have to be initialized at every start of the launcher.
 
 import (
 	"encoding/binary"
@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Types of program headers, and limits of what inspect reads.
+// These are types of program headers, and limits of what inspect reads.
 const (
 	ptInterp   = 3
 	ptNote     = 4

@@ -1,7 +1,8 @@
 package record
 
 // This file stores what was recorded: each kind of event once, with a count. The store is bounded, so that a program
-// that never ends cannot fill the memory. Events beyond the bound are counted, and the recording is then incomplete.
+// that never ends cannot fill the memory. If there are more kinds of events than fit, the other events are only
+// counted, and the recording is incomplete.
 
 import (
 	"maps"
@@ -13,14 +14,15 @@ import (
 	"cordon/policy/recording"
 )
 
-// The bounds of the store. A program chooses the length of its paths, so a bound on their number would not suffice.
+// These are the bounds of the store. A program chooses the length of its paths, so bounding their number would not
+// suffice.
 const (
 	maxBytes  = 128 << 20            // for all kinds of events and the executables, in bytes
 	factBytes = 512                  // for one kind of event, without its texts, in bytes
 	maxFacts  = maxBytes / factBytes // number of kinds of events that fit
 )
 
-// callFact is a kind of system call: those with the same number and the same values of the arguments that matter.
+// callFact is a kind of system call: all calls with the same number and the same values of the arguments that matter.
 type callFact struct {
 	exe  int
 	arch uint32
@@ -28,7 +30,7 @@ type callFact struct {
 	args [3]uint64 // the arguments that matter: see recording.Gates
 }
 
-// fact is any other kind of event, in the program's own terms. Its meaning is computed only once.
+// fact is a kind of event other than a system call, in the program's own terms. Its meaning is computed only once.
 type fact struct {
 	exe  int
 	kind recording.Kind
@@ -75,8 +77,8 @@ func newGather(native filter.Arch) *gather {
 	}
 }
 
-// room reserves space for one more kind of event, with texts bytes of text. If there is not enough, it counts the event
-// as lost and returns false.
+// room reserves space for one more kind of event, with texts bytes of text. If there is not enough space, it counts the
+// event as lost and returns false.
 func (g *gather) room(what string, texts int) bool {
 	if g.bytes+factBytes+texts > maxBytes {
 		g.lost[what]++
@@ -87,7 +89,8 @@ func (g *gather) room(what string, texts int) bool {
 	return true
 }
 
-// executable returns the index of an executable, which it adds if it is new. If there is no space, it returns -1.
+// executable returns the index of an executable, and adds the executable if it is new. If there is no space, it returns
+// -1.
 func (g *gather) executable(x recording.Executable) int {
 	if !g.exes.Knows(x) && !g.room("executables", len(x.Path)+len(x.BuildID)) {
 		return -1
@@ -95,8 +98,8 @@ func (g *gather) executable(x recording.Executable) int {
 	return g.exes.Executable(x)
 }
 
-// call returns what the recorder knows about a call number. It returns nil if there are too many unknown numbers, with
-// which a program could fill the memory.
+// call returns what the recorder knows about a call number. If there are too many unknown numbers, it returns nil,
+// because a program could fill the memory with such numbers.
 func (g *gather) call(arch uint32, nr int32) *call {
 	id := callID{arch, nr}
 	c := g.names[id]
@@ -112,14 +115,14 @@ func (g *gather) call(arch uint32, nr int32) *call {
 	return c
 }
 
-// countCall adds n calls of a kind.
+// countCall adds n calls of a kind to the count.
 func (g *gather) countCall(f callFact, n uint64) {
 	if _, known := g.calls[f]; known || g.room("calls", 0) {
 		g.calls[f] += n
 	}
 }
 
-// again counts an event if its kind is already stored, and reports whether it is.
+// again counts an event if its kind is already stored. It reports whether the kind is stored.
 func (g *gather) again(f fact) bool {
 	e := g.events[f]
 	if e != nil {
@@ -139,8 +142,9 @@ func (g *gather) add(f fact, e recording.Event) {
 	}
 }
 
-// through records the links through which the program's path leads to the file, because the program needs each of them.
-// It does nothing if g.seen is set, because a caller that wants events as they happen does not need the links.
+// through records the links through which the program's path leads to the file, because the program needs each of these
+// links. If g.seen is set, through does nothing, because a caller that wants events as they happen does not need the
+// links.
 func (g *gather) through(root, exe int, e *recording.Event) {
 	if g.seen != nil || e.Via == "" || e.Errno != "" || strings.HasPrefix(e.Via, "/proc/") {
 		return
@@ -153,7 +157,7 @@ func (g *gather) through(root, exe int, e *recording.Event) {
 	}
 }
 
-// peak updates the highest use of a resource by an executable, or by all programs together if exe is -1.
+// peak updates the highest use of a resource by an executable. If exe is -1, it is the use by all programs together.
 func (g *gather) peak(exe int, what recording.Peak, value uint64) {
 	f := fact{exe: exe, kind: recording.KindPeak, text: string(what)}
 	if e := g.events[f]; e != nil {
@@ -163,7 +167,7 @@ func (g *gather) peak(exe int, what recording.Peak, value uint64) {
 	}
 }
 
-// recording returns what was recorded so far, and how much was lost.
+// recording returns what was recorded so far, and how many events were lost.
 func (g *gather) recording() (*recording.Recording, map[string]uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

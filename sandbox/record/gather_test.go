@@ -8,7 +8,8 @@ import (
 	"cordon/policy/recording"
 )
 
-// TestBytesAreBounded: what a program makes the recorder remember is bounded, however long its paths are.
+// TestBytesAreBounded checks that a program cannot make the recorder remember more than the bound, however long its
+// paths are.
 func TestBytesAreBounded(t *testing.T) {
 	g := newGather(filter.AMD64)
 	text := func(i int) string { return "/" + strings.Repeat("x", 3000) + "/" + strings.Repeat("y", i%1000) }

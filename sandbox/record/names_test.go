@@ -67,7 +67,7 @@ func main() {
 }
 `
 
-// What a program was told by a name server stands behind the address that it goes to then.
+// If a program has received an address from a name server and then connects to the address, the recording has the name.
 func TestNamesThatWereLookedUp(t *testing.T) {
 	server := nameServer(t)
 	dir := workdir(t)
@@ -82,7 +82,7 @@ func TestNamesThatWereLookedUp(t *testing.T) {
 	const python = `import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.connect(socket.getaddrinfo("libc.example", 4242, socket.AF_INET, socket.SOCK_DGRAM)[0][4])`
-	// A resolver of one's own on a socket that is not connected, as musl's: what others send there is no answer.
+	// A resolver may use a socket that is not connected, as musl's does. What others send to that socket is no answer.
 	const byHand = `import socket, sys
 def message(name, *answer):
     return b"\x12\x34" + (b"\x81\x80" if answer else b"\x01\x00") + b"\0\1\0" + bytes([len(answer)]) + b"\0\0\0\0" + bytes([len(name)]) + name + b"\7example\0\0\1\0\1" + b"".join(answer)
@@ -140,7 +140,7 @@ func nameAt(rec *recording.Recording, addr string) string {
 	return "(no such address)"
 }
 
-// recordLookup records a program on the host's network, with a name server of ours.
+// recordLookup records a program on the host's network, with a name server of the test's.
 func recordLookup(t *testing.T, dir, backend string, args []string) *recording.Recording {
 	t.Helper()
 	p, err := profiles.Search{}.Load([]string{"build"}, &policy.Profile{Mounts: []policy.Mount{
@@ -166,7 +166,7 @@ func recordLookup(t *testing.T, dir, backend string, args []string) *recording.R
 	return r.Recording(recording.Run{Command: args})
 }
 
-// runToEnd runs a command. How the program ended is in the report and no error.
+// runToEnd runs a command. The report says how the program ended; that is no error.
 func runToEnd(c *sandbox.Cmd) (*report.Report, error) {
 	var exit *sandbox.ExitError
 	if err := c.Run(); err != nil && !errors.As(err, &exit) {

@@ -1,7 +1,7 @@
 package record
 
-// This file is the notify back end: seccomp_unotify(2). Every call for which the filter notifies waits until the
-// recorder has examined it, and then continues. This works for every user who can start a sandbox.
+// This file is the notify back end: seccomp_unotify(2). If the filter notifies for a call, the call waits until the
+// recorder has examined it, and then continues. Every user who can start a sandbox can use this back end.
 
 import (
 	"encoding/binary"
@@ -38,7 +38,8 @@ type descriptor struct{ group, fd int }
 // maxServers bounds the number of sockets in notify.servers.
 const maxServers = 1 << 12
 
-// known holds what was found out about a thread. It is valid for a second, because another thread may get the id.
+// known holds what the recorder has found out about a thread. It is valid for a second, because another thread may get
+// the same id.
 type known struct {
 	exe   int
 	group int
@@ -50,7 +51,7 @@ const believed = time.Second
 // Filter implements sandbox.Observer.
 func (n *notify) Filter() *filter.Spec { return n.spec }
 
-// Ready implements sandbox.Observer. It opens the root directory of the task, whose mounts are complete by now.
+// Ready implements sandbox.Observer. It opens the root directory of the task. The mounts are complete by then.
 func (n *notify) Ready(task int) (err error) {
 	if n.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return err
@@ -100,7 +101,7 @@ func (n *notify) Call(c *sandbox.Call) {
 	}
 }
 
-// behind returns a word of the structure in memory that holds a call's arguments.
+// behind returns a word of the structure, in the task's memory, that holds a call's arguments.
 func behind(c *sandbox.Call, name string, word int) uint64 {
 	var buf [8]byte
 	if c.Memory(c.Args[recording.Pointer(name)]+uint64(8*word), buf[:]) < len(buf) {
@@ -178,7 +179,7 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	}
 }
 
-// wants returns the access to the path that the call requests.
+// wants returns the access to the path for which the call asks.
 func wants(c *sandbox.Call, p *pathArg) recording.Access {
 	if i := openFlags(p.call); i != noFD {
 		return opens(c.Args[i])
@@ -189,8 +190,9 @@ func wants(c *sandbox.Call, p *pathArg) recording.Access {
 	return p.want
 }
 
-// base returns the directory from which a relative path starts: the working directory, or an open one. It keeps the
-// thread's directory in /proc open, so that this cannot become another thread's, and later accesses are faster.
+// base returns the directory from which a relative path starts: the working directory, or an open directory. It keeps
+// the thread's directory in /proc open. So that directory cannot become another thread's, and later accesses are
+// faster.
 func (n *notify) base(tid, dirfd int) (string, bool) {
 	name := "cwd"
 	if dirfd != atFDCWD {
@@ -214,7 +216,7 @@ func (n *notify) base(tid, dirfd int) (string, bool) {
 	return "", false
 }
 
-// maps records a file that the call maps as code.
+// maps records a file that the call maps into memory as code.
 func (n *notify) maps(c *sandbox.Call, exe int) {
 	if c.Args[2]&unix.PROT_EXEC == 0 || c.Args[3]&unix.MAP_ANONYMOUS != 0 {
 		return
@@ -260,8 +262,8 @@ func (n *notify) address(c *sandbox.Call, exe int, a *addrArg) {
 	}
 }
 
-// answer reads the answer of a name server that the call is about to receive, if it has arrived. It reads from a copy
-// of the program's socket and leaves the data there: pidfd_getfd(2), Linux 5.6.
+// answer reads the answer of a name server that the call is about to receive, if the answer has arrived. It reads from
+// a copy of the program's socket and leaves the data there: pidfd_getfd(2), Linux 5.6.
 func (n *notify) answer(c *sandbox.Call, exe int) {
 	d := descriptor{n.tasks[c.TID].group, int(int32(c.Args[0]))}
 	if !n.servers[d] {
@@ -340,7 +342,7 @@ func (n *notify) stop() {
 	}
 }
 
-// limits lists the calls for which the filter does not notify, and what no filter can see.
+// limits lists the calls for which the filter does not notify, and the kinds of events that no filter can see.
 func (n *notify) limits() (why []string, blind []recording.Kind) {
 	if !n.all {
 		var unseen []string

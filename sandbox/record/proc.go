@@ -1,6 +1,6 @@
 package record
 
-// This file reads from /proc what it says about a task: proc(5).
+// This file reads what /proc says about a task: proc(5).
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// link calls readlink(2). It avoids the cost of os.Readlink.
+// link calls readlink(2) directly, because os.Readlink takes longer.
 func link(path string) (string, bool) {
 	var buf [unix.PathMax]byte
 	n, err := unix.Readlink(path, buf[:])
@@ -30,10 +30,10 @@ func link(path string) (string, bool) {
 
 func procPath(tid int, name string) string { return "/proc/" + strconv.Itoa(tid) + "/" + name }
 
-// maxStatus is larger than a status file of a process with as many groups as possible: NGROUPS_MAX, setgroups(2).
+// maxStatus is larger than the status file of a process with as many groups as possible: NGROUPS_MAX, setgroups(2).
 const maxStatus = 1 << 20
 
-// namesIn returns the names in a directory of /proc, at most the given number. all is true if these are all names.
+// namesIn returns names in a directory of /proc, at most the given number. all is true if there are no other names.
 func namesIn(dir string, most int) (names []string, all bool) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -61,15 +61,15 @@ func status(tid int, keys ...string) []string {
 	return out
 }
 
-// Parent returns the pid of a task's parent, or 0 if the task has ended. Everything in a sandbox descends from the
+// Parent returns the pid of a task's parent, or 0 if the task has ended. Every process of a sandbox descends from the
 // task's parent.
 func Parent(task int) int {
 	pid, _ := strconv.Atoi(status(task, "PPid")[0])
 	return pid
 }
 
-// join makes a path absolute, without "." and empty components. It keeps ".." after a name that may be a link, for
-// resolve.
+// join makes a path absolute, and removes "." and empty components. It keeps ".." after a name that may be a link,
+// because resolve must follow the link first.
 func join(dir, name string) string {
 	if !strings.HasPrefix(name, "/") {
 		name = dir + "/" + name
@@ -87,8 +87,8 @@ func join(dir, name string) string {
 	return b.String()
 }
 
-// plain reports whether a path needs no resolving: it is a bare name in a known directory, and the call does not follow
-// a link at its end.
+// plain reports whether a path needs no resolving. That is so if it is a name without a slash in a known directory, and
+// the call does not follow a link at its end.
 func plain(name string, follow bool) bool {
 	return !follow && !strings.Contains(name, "/") && name != ".." && name != "."
 }
@@ -100,7 +100,7 @@ type found struct {
 	kind   recording.FileType
 }
 
-// event returns an event about the file, with the requested path and access.
+// event returns an event about the file, with the path for which the program has asked and the access.
 func (f *found) event(asked string, want recording.Access) recording.Event {
 	e := recording.Event{Path: f.path, Access: want, Type: f.kind}
 	if plain := path.Clean(asked); plain != f.path {
@@ -113,7 +113,8 @@ func (f *found) event(asked string, want recording.Access) recording.Event {
 }
 
 // resolve follows the links in an absolute path below the task's root. If the file does not exist, it returns the path
-// that the file would have. A path of /proc stays as it is, because it means another file in each process.
+// that the file would have. It does not resolve a path of /proc, because such a path means another file in each
+// process.
 func resolve(root int, name string, follow bool) found {
 	if name == "/proc" || strings.HasPrefix(name, "/proc/") {
 		f := found{path: path.Clean(name), exists: true}
@@ -156,7 +157,8 @@ func linkOfProc(name string) bool {
 const maxLinks = 40
 
 // links returns the links through which a path leads. Each is given as a path: the link's own name, followed by the
-// rest. The first is the path itself, in a directory without links. links skips a path with ".." after a link.
+// rest of the path. The first is the path itself, in a directory without links. If ".." follows a link in a path, links
+// skips the path.
 func links(root int, name string) (through []string) {
 	rest := strings.Split(strings.TrimPrefix(path.Clean(name), "/"), "/")
 	at := ""
@@ -188,7 +190,7 @@ func links(root int, name string) (through []string) {
 	return through
 }
 
-// linkAt reads a link below a directory.
+// linkAt reads the text of a link below a directory.
 func linkAt(root int, name string) (to string, ok bool) {
 	fd, err := walk.InRoot(root, "."+name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
@@ -200,7 +202,7 @@ func linkAt(root int, name string) (to string, ok bool) {
 	return string(buf[:max(n, 0)]), err == nil && n > 0
 }
 
-// look is resolve for a path that is already resolved.
+// look does what resolve does, for a path that is already resolved.
 func look(root int, name string) found {
 	f := found{path: name}
 	var st unix.Stat_t
@@ -210,7 +212,7 @@ func look(root int, name string) found {
 	return f
 }
 
-// opened returns the path of an open file, or name if the kernel knows none.
+// opened returns the path of an open file. If the kernel knows no path for the file, it returns name.
 func opened(fd int, name string) found {
 	f := found{path: path.Clean(name), exists: true}
 	if to, ok := link("/proc/self/fd/" + strconv.Itoa(fd)); ok && strings.HasPrefix(to, "/") {
@@ -223,7 +225,7 @@ func opened(fd int, name string) found {
 	return f
 }
 
-// fileType names the type in a file's mode: inode(7).
+// fileType returns the type that a file's mode says: inode(7).
 func fileType(mode uint32) recording.FileType {
 	switch mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -261,7 +263,7 @@ func openRegular(root int, name string) (int, error) {
 	return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
 
-// fileID identifies a file and its content: it changes when the file changes.
+// fileID identifies a file and its content: if the file changes, its fileID changes too.
 type fileID struct {
 	dev, ino uint64
 	changed  unix.Timespec
@@ -291,7 +293,7 @@ func (g *gather) program(tid int) (x recording.Executable, ok bool) {
 }
 
 // loads returns the other files that the kernel opens when it executes a file: the interpreters of scripts, and the
-// dynamic loader. execve(2) follows up to four scripts.
+// dynamic loader. A script's interpreter may be a script too; execve(2) follows up to four.
 func loads(root int, name string) (also []string) {
 	for range 5 {
 		fd, err := openRegular(root, name)

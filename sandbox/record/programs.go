@@ -7,7 +7,8 @@ package record
 // A program works in two steps. First it counts the call, with the arguments that matter, in a map. For most calls that
 // is all. For a call about a file or an address, it then computes a hash of everything that the call is about. If the
 // hash is new, it sends a record to the launcher through the ring buffer. If there is no space for the record, it
-// forgets the hash, so that the next such call tries again, and counts the record as lost in case there is none.
+// forgets the hash, so that the next such call tries again. It also counts the record as lost, in case there is no next
+// such call.
 
 import (
 	"encoding/binary"
@@ -16,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The stack of a program, as offsets from the frame pointer.
+// These are places on the stack of a program, as offsets from the frame pointer.
 const (
 	slotTmp    = -8
 	slotTID    = -16
@@ -42,8 +43,8 @@ const (
 	slotTop    = -256
 )
 
-// The scratch memory of a processor: the caller's registers, the record that is being built, and a word for number64,
-// through which the verifier comes to treat a pointer as a number.
+// These are places in the scratch memory of a processor. It holds the caller's registers, the record that is being
+// built, and a word for number64, through which the verifier comes to treat a pointer as a number.
 const (
 	scratchRegs   = 0
 	scratchRecord = 512
@@ -54,7 +55,7 @@ const (
 	recordHead    = 112 // bytes before the text
 )
 
-// Offsets in a record's head.
+// These are offsets in the head of a record.
 const (
 	recKind = 0  // the kind of record: recordPath …
 	recExe  = 4  // the executable that has made the call
@@ -69,7 +70,7 @@ const (
 	recMore = 104
 )
 
-// Kinds of records.
+// These are the kinds of records.
 const (
 	recordPath   = 1 + iota // text, and names of the file (if recMode is set) or of text's directory
 	recordAddr              // text is the address
@@ -79,7 +80,7 @@ const (
 	recordName              // text is a name server's answer
 )
 
-// States of a task.
+// These are the states of a task.
 const (
 	taskArmed = 0 // it will execute the recorded program
 	taskOn    = 1
@@ -90,7 +91,7 @@ const (
 	taskAnswered = 5 // the present call has received data from a UDP socket connected to a name server
 )
 
-// The value of a task: its executable, its state, its previous executable, and its id.
+// These are offsets in the value of a task: its executable, its state, its previous executable, and its id.
 const (
 	taskExe    = 0
 	taskState  = 4
@@ -105,8 +106,8 @@ const compatBit = 0x10000
 // tableSize is the number of calls for each ABI in the table of calls.
 const tableSize = 512
 
-// An entry in the table of calls says what to examine in a call. Registers are given as offsets into struct pt_regs,
-// divided by 8.
+// These are offsets in an entry of the table of calls, which says what to examine in a call. Registers are given as
+// offsets into struct pt_regs, divided by 8.
 const (
 	entryMasks  = 0  // masks for three arguments, one word each
 	entryRegs   = 24 // their registers, one byte each
@@ -123,7 +124,7 @@ const (
 	opensBehind = 2
 )
 
-// layout holds the offsets of the members of the kernel's structures that the programs read.
+// layout holds the offsets of those members of the kernel's structures that the programs read.
 type layout struct {
 	pid, fs, files, mm, status, exitCode   int // task_struct
 	pwd, root                              int // fs_struct
@@ -181,8 +182,8 @@ func findLayout(t *btf) (*layout, error) {
 	return l, err
 }
 
-// registers sets the offsets of the arguments in struct pt_regs, whose layout never changes, because ptrace(2) shows it
-// to programs.
+// registers sets the offsets of the arguments in struct pt_regs. The layout of this structure never changes, because
+// ptrace(2) shows it to programs.
 func (l *layout) registers() {
 	if runtime.GOARCH == "arm64" { // at the end of a call x0 holds the result, not the first argument
 		l.regs = [6]int{origX0, 8, 16, 24, 32, 40}
@@ -193,7 +194,7 @@ func (l *layout) registers() {
 	l.nr, l.nrBits, l.compatStatus = 120, b64, 2 // TS_COMPAT
 }
 
-// origX0 is the offset at which arm64 keeps the first argument until the call ends.
+// origX0 is the offset of the place where arm64 keeps the first argument until the call ends.
 const origX0 = 272
 
 // mapFDs holds the descriptors of the BPF maps.
@@ -203,7 +204,7 @@ type mapFDs struct {
 	ring                                                             int
 }
 
-// The counters, as indices of an array.
+// These are the counters, as indices of an array.
 const (
 	lostTasks = iota
 	lostCalls
@@ -255,14 +256,15 @@ func (g *generator) counter(n int32) {
 	g.jumpIfi(jEq, r0, 0, leave)
 }
 
-// countUp adds to a counter.
+// countUp adds by to the counter n.
 func (g *generator) countUp(n, by int32) {
 	g.counter(n)
 	g.movi(r1, by)
 	g.add(r0, 0, r1, false)
 }
 
-// watched emits a jump to the end unless the running task is recorded. r0 is then the task's value, and r7 the task.
+// watched emits a jump to the end of the program, which is taken unless the running task is recorded. After it r0 is
+// the task's value, and r7 the task.
 func (g *generator) watched() {
 	g.call(fnTaskBTF)
 	g.mov(r7, r0)
@@ -270,10 +272,10 @@ func (g *generator) watched() {
 	g.find(r1, leave)
 }
 
-// find looks up the value of a task by its id, and puts its address into r0. If there is none, it jumps to the label
-// none. Most tasks are in an array, indexed by the last bits of their id, which needs no call of the kernel. A task
-// whose place in the array is taken, or that the launcher has added, is in a hash map. If the hash map is empty, find
-// skips it, because every call of every program on the machine gets here.
+// find looks up the value of a task by the task's id, and puts the address of the value into r0. If there is none, it
+// jumps to the label none. Most tasks are in an array, indexed by the last bits of their id, which needs no call of the
+// kernel. If a task's place in the array is taken, or if the launcher has added the task, the task is in a hash map. If
+// the hash map is empty, find skips it, because find runs at every call of every program on the machine.
 func (g *generator) find(tid reg, none string) {
 	found := g.unique("found")
 	g.store(b32, fp, slotTID, tid)
@@ -298,8 +300,8 @@ func (g *generator) slot(tid reg) {
 	g.jumpIfi(jEq, r0, 0, leave)
 }
 
-// keep stores slotValue as the value of the task slotTID, which has none yet. It takes a place atomically, because two
-// processors may want the same place for different tasks.
+// keep stores slotValue as the value of the task slotTID, which has no value yet. It takes a place in the array
+// atomically, because two processors may want the same place for different tasks.
 func (g *generator) keep() {
 	full, kept := g.unique("full"), g.unique("kept")
 	g.load(b32, r1, fp, slotTID)
@@ -343,7 +345,7 @@ func (g *generator) drop(none string) {
 	g.label(dropped)
 }
 
-// scratch puts the processor's scratch memory into r9.
+// scratch puts the address of the processor's scratch memory into r9.
 func (g *generator) scratch() {
 	g.storei(b32, fp, slotZero, 0)
 	g.lookup(g.m.scratch, slotZero)

@@ -78,8 +78,8 @@ func (g *generator) callNumber(dst, regs reg) {
 	}
 }
 
-// number stores the call's number, with compatBit for the other ABI. It puts the address of the call's table entry into
-// r6, or 0 if there is none.
+// number stores the call's number, with compatBit for a call of the other ABI. It puts the address of the call's table
+// entry into r6, or 0 if there is no entry.
 func (g *generator) number(nr reg) {
 	native, have, none := g.unique("native"), g.unique("have"), g.unique("none")
 	g.store(b64, fp, slotNr, nr)
@@ -111,9 +111,9 @@ func (g *generator) number(nr reg) {
 	g.label(have + "2")
 }
 
-// plain counts a call of which only the number matters, in an array, and ends the program. Most calls are of this kind.
-// It makes no call of the kernel, which would cost as much as everything else together. r1 is the executable, and is
-// preserved; r6 is the program's context.
+// plain counts, in an array, a call of which only the number matters, and ends the program. Most calls are of this
+// kind. plain does not call the kernel, because that would take as long as everything else together. r1 is the
+// executable, and is preserved; r6 is the program's context.
 func (g *generator) plain() {
 	g.jumpIfi(jGe, r1, plainExes, "keyed")
 	g.mov(r8, r1)
@@ -142,11 +142,11 @@ func (g *generator) plain() {
 	g.label("keyed")
 }
 
-// plainExes is the number of executables that have counters in the array of plain. The calls of further executables are
-// counted in a hash.
+// plainExes is the number of executables for which the array of plain has counters. The calls of all other executables
+// are counted in a hash map.
 const plainExes = 64
 
-// count makes the call's key and counts it.
+// count makes the call's key, and counts the call under it.
 func (g *generator) count() {
 	for i := range 3 {
 		g.storei(b64, fp, slotCall+8+8*i, 0)
@@ -167,8 +167,9 @@ func (g *generator) count() {
 }
 
 // behind replaces r1, masked argument i, by a word of the memory at r1, if the table says so. After a successful call
-// this memory is readable, because the kernel has read it; if it is not, behind counts the call as lost. In a new task,
-// in which the call returns 0, the memory may not be present yet: then behind ends the program and counts nothing.
+// this memory is readable, because the kernel has read it. If it is not, behind counts the call as lost. There is an
+// exception: in a new task, in which the call returns 0, the memory may not be present yet. Then behind ends the
+// program and counts nothing.
 func (g *generator) behind(i int) {
 	here, read, lost := g.unique("here"), g.unique("read"), g.unique("lost")
 	g.load(b8, r2, r6, entryBehind+i)
@@ -207,7 +208,7 @@ func (g *generator) register(dst, n reg) {
 	g.load(b64, dst, r0, scratchRegs)
 }
 
-// countKey counts the call in slotCall.
+// countKey counts the call whose key is in slotCall.
 func (g *generator) countKey() {
 	done, known := g.unique("done"), g.unique("known")
 	g.lookup(g.m.calls, slotCall)
@@ -226,8 +227,8 @@ func (g *generator) countKey() {
 	g.label(done)
 }
 
-// tally adds a call with the result r2 to the value at r0. The value has three words: the number of calls, 1 if one of
-// them has succeeded, and the errno of those that failed, or 1 if there were several errnos.
+// tally adds a call with the result r2 to the value at r0. The value has three words: the number of calls, 1 if any
+// call has succeeded, and the errno of the calls that have failed, or 1 if their errnos differ.
 func (g *generator) tally() {
 	done, good, failed, mixed := g.unique("done"), g.unique("good"), g.unique("failed"), g.unique("mixed")
 	g.movi(r1, 1)

@@ -1,10 +1,10 @@
 package record
 
-// This file contains the parts of the programs that compute hashes of records. The programs remember the hashes, so
-// that each record is sent only once.
+// This file builds the parts of the programs that compute hashes of records. The programs remember the hashes, so that
+// they send each record only once.
 
-// beginHash starts the hash of a record: two words, each from a seed that nobody in the sandbox knows, so that a
-// program cannot hide one event behind another with the same hash.
+// beginHash starts the hash of a record. The hash has two words, each from a seed that nobody in the sandbox knows. So
+// a program cannot hide an event by causing another event with the same hash before.
 func (g *generator) beginHash() {
 	for i, seed := range g.seed {
 		g.word(r1, seed)
@@ -36,8 +36,9 @@ func (g *generator) mixSign(v reg) {
 	g.mix(v)
 }
 
-// mixDentry adds the identity of the file slotDir to the hash: its directory, name and inode. A file that is freed and
-// created again at the same address differs in one of them. If it has no inode, mixDentry jumps to the label none.
+// mixDentry adds the identity of the file slotDir to the hash: its directory, name and inode. If a file is freed and
+// another is created at the same address, they differ in at least one of these. If the file has no inode, mixDentry
+// jumps to the label none.
 func (g *generator) mixDentry(none string) {
 	g.readDentry()
 	g.load(b64, r1, fp, slotDentry+dentryInode)
@@ -49,8 +50,8 @@ func (g *generator) mixDentry(none string) {
 	}
 }
 
-// readDentry reads members of slotDir into slotDentry, or zeros if they cannot be read. In every kernel so far the
-// members are adjacent.
+// readDentry reads members of slotDir into slotDentry. If they cannot be read, it stores zeros. In every kernel so far
+// the members are adjacent.
 func (g *generator) readDentry() {
 	l := g.l
 	for i := range dentrySize / 8 {
@@ -110,10 +111,10 @@ func (g *generator) mixText(long string) {
 // maxText is the longest path in bytes that the programs can hash.
 const maxText = 1024
 
-// primes are the hash's factors: odd numbers without a pattern.
+// primes holds the factors of the hash: odd numbers without a pattern.
 var primes = [2]uint64{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f}
 
-// unseen continues if the hash is new. Otherwise it counts the record and jumps to the label seen.
+// unseen lets the program go on if the hash is new. Otherwise it counts the record and jumps to the label seen.
 func (g *generator) unseen(seen string) {
 	fresh, known := g.unique("fresh"), g.unique("known")
 	g.lookup(g.m.seen, slotHash)

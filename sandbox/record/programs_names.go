@@ -1,8 +1,8 @@
 package record
 
-// This file contains the parts of the programs that read answers of name servers, to find names for addresses. A
-// tracepoint shows that a task has received data from a socket (sock_recv_length, Linux 6.3), so that other calls cost
-// no more. The answer is read at the end of the call, when it is in the program's memory.
+// This file builds the parts of the programs that read answers of name servers, to find names for addresses. A
+// tracepoint shows that a task has received data from a socket (sock_recv_length, Linux 6.3), so that other calls do
+// not take longer. The answer is read at the end of the call, when it is in the program's memory.
 
 import "golang.org/x/sys/unix"
 
@@ -32,11 +32,11 @@ func (g *generator) received() {
 	g.end()
 }
 
-// receivers are the calls whose received data the programs read.
+// receivers lists the calls of which the programs read the received data.
 var receivers = [...]string{"recvfrom", "recvmsg", "read"}
 
-// answer sends the answer that the call has received. r1 is the executable, before and after; r2 is the task's state;
-// r6, the program's context, is preserved; r7 is the task afterwards.
+// answer sends a record with the answer that the call has received. r1 is the executable, and is preserved. r2 is the
+// task's state. r6, the program's context, is preserved. After answer, r7 is the task.
 func (g *generator) answer() {
 	g.store(b32, fp, slotExe, r1)
 	g.store(b64, fp, slotKind, r2)

@@ -1,8 +1,8 @@
 package record
 
-// This file contains the parts of the programs about files: the file that a path means, and the names on the way to it.
+// This file builds the parts of the programs about files: they find the file that a path means, and the names above it.
 
-// paths examines each path of the call. It emits the code for a path twice instead of a loop, because the verifier
+// paths examines each path of the call. It emits the code for a path twice and not in a loop, because the verifier
 // would analyse the loop once for each way through it.
 func (g *generator) paths() {
 	g.path(0, "second")
@@ -65,8 +65,8 @@ func (g *generator) path(arg int32, next string) {
 	g.jump(next)
 }
 
-// forget makes the verifier forget what it knows about stack slots, so that it analyses one way instead of many. r9
-// must be the address of the scratch memory.
+// forget makes the verifier forget what it knows about stack slots, so that it analyses one way through the program
+// instead of many. r9 must be the address of the scratch memory.
 func (g *generator) forget(slots ...int) {
 	for _, slot := range slots {
 		g.load(b64, r1, fp, slot)
@@ -75,8 +75,8 @@ func (g *generator) forget(slots ...int) {
 	}
 }
 
-// number64 makes the verifier treat a value as an unknown number, even if it knows that it is a pointer or which number
-// it is.
+// number64 makes the verifier treat a value as an unknown number, even if the verifier knows that the value is a
+// pointer, or which number it is.
 func (g *generator) number64(r reg) {
 	g.store(b64, r9, scratchPlain, r)
 	g.load(b64, r, r9, scratchPlain)
@@ -106,9 +106,9 @@ func (g *generator) mapped() {
 	g.tell()
 }
 
-// fileOf finds the file of a descriptor and stores it in slotFile, slotDir and slotMnt. If there is none, it jumps to
-// the label none. r7 must be the task. The verifier knows the task's type, so the program can follow the task's
-// pointers without calling the kernel.
+// fileOf finds the file of a descriptor and stores it in slotFile, slotDir and slotMnt. If there is no such file, it
+// jumps to the label none. r7 must be the task. The verifier knows the task's type, so the program can follow the
+// task's pointers without calling the kernel.
 func (g *generator) fileOf(fd reg, none string) {
 	l := g.l
 	g.load(b64, r1, r7, l.files)
@@ -138,7 +138,7 @@ func (g *generator) mode() {
 	g.label(none)
 }
 
-// pathAt loads a struct path into slotMnt and slotDir. r1 is then the dentry.
+// pathAt loads a struct path into slotMnt and slotDir. After that r1 is the dentry.
 func (g *generator) pathAt(at reg, off int) {
 	l := g.l
 	if l.pathMnt == 0 && l.pathDentry == 8 {
@@ -158,7 +158,8 @@ func (g *generator) pathAt(at reg, off int) {
 	g.store(b64, fp, slotDir, r1)
 }
 
-// base finds the directory from which a relative path starts. If there is none, it jumps to the label none.
+// base finds the directory from which a relative path starts. If there is no such directory, it jumps to the label
+// none.
 func (g *generator) base(none string) {
 	cwd, based := g.unique("cwd"), g.unique("based")
 	g.load(b8, r1, r6, entryPaths+1)
@@ -221,7 +222,7 @@ func (g *generator) keepText(failed, done string) {
 	g.label(done)
 }
 
-// walk appends to the record the names on the way from slotDir in slotMnt up to the task's root.
+// walk appends names to the record: the names on the way from slotDir in slotMnt up to the task's root.
 func (g *generator) walk() {
 	l := g.l
 	next, step, name, cut, done := g.unique("next"), g.unique("step"), g.unique("name"), g.unique("cut"), g.unique("walked")
@@ -260,7 +261,7 @@ func (g *generator) walk() {
 	g.store(b32, r9, scratchRecord+recWalk, r1)
 }
 
-// atRoot ends a walk at the task's root, or if there is no directory.
+// atRoot ends a walk if the walk has reached the task's root, or if there is no directory.
 func (g *generator) atRoot(done string) {
 	up := g.unique("up")
 	g.load(b64, r1, fp, slotDir)
@@ -273,7 +274,7 @@ func (g *generator) atRoot(done string) {
 	g.label(up)
 }
 
-// mountPoint continues a walk at the mount point, if it has reached the root of a mount.
+// mountPoint continues a walk at the mount point, if the walk has reached the root of a mount.
 func (g *generator) mountPoint(done string) {
 	l := g.l
 	g.load(b64, r1, fp, slotMnt)
@@ -318,7 +319,7 @@ func (g *generator) appendName(done, cut string) {
 	g.store(b64, fp, slotDir, r1)
 }
 
-// maxSteps is how many names and mount points a walk passes at most.
+// maxSteps is the largest number of names and mount points that a walk passes.
 const maxSteps = 40
 
 // tell sends the record. If the ring buffer is full, tell forgets the record's hash, so that the next such call sends
@@ -334,7 +335,7 @@ func (g *generator) tell() {
 	g.label(told)
 }
 
-// output copies the record to the ring buffer. r0 is then 0, unless the buffer is full.
+// output copies the record to the ring buffer. After that r0 is 0, unless the buffer is full.
 func (g *generator) output() {
 	g.mapFD(r1, g.m.ring)
 	g.mov(r2, r9)
@@ -349,7 +350,7 @@ func (g *generator) output() {
 	g.call(fnRingOutput)
 }
 
-// Offsets in what readDentry has read: d_parent, d_name (hash and length, then the name) and d_inode.
+// These are offsets in what readDentry has read: d_parent, d_name (hash and length, then the name) and d_inode.
 const (
 	dentryParent = 0
 	dentryName   = 8

@@ -1,6 +1,6 @@
 package record
 
-// This file contains the parts of the programs about tasks, addresses and capabilities.
+// This file builds the parts of the programs about tasks, addresses and capabilities.
 
 // exec builds the program that runs after a successful execve, at sched_process_exec. The tracepoint's arguments are
 // task, old_pid and bprm.
@@ -72,7 +72,7 @@ func (g *generator) become() {
 	g.keep()
 }
 
-// request sends a record of which executable executes which file, and by which path.
+// request sends a record that says which executable executes which file, and by which path.
 func (g *generator) request() {
 	g.head(recordExec)
 	g.load(b32, r1, fp, slotExe)
@@ -124,8 +124,9 @@ func (g *generator) fork() {
 	g.end()
 }
 
-// gone builds the program for sched_process_exit. If the task's last call has ended it, the program counts that call.
-// It also counts tasks that SIGKILL has ended, as it does with the remaining tasks at the end of a sandbox.
+// gone builds the program for sched_process_exit. If the task's last call has ended the task, the program counts that
+// call. The program also counts tasks that SIGKILL has ended, as happens to the remaining tasks at the end of a
+// sandbox.
 func (g *generator) gone() {
 	g.load(b64, r6, r1, 0)
 	g.watched()
@@ -190,7 +191,7 @@ func (g *generator) capable() {
 	g.end()
 }
 
-// maxAddr is the most that the programs read of a socket address: sizeof(struct sockaddr_storage).
+// maxAddr is how many bytes of a socket address the programs read at most: sizeof(struct sockaddr_storage).
 const maxAddr = 128
 
 // address examines the socket address in the call, and the protocol of its socket.

@@ -1,13 +1,13 @@
 // Package record watches a program in a sandbox, and makes a recording of what the program does.
 //
 // There are two back ends. "notify" works for every user: a system call filter notifies the launcher of the interesting
-// calls. The launcher examines each while the caller waits, and then lets it continue. "bpf" needs root: programs in
-// the kernel examine every call, keep each kind of event once, and delay no process.
+// calls. The launcher examines each call while the caller waits, and then lets the call continue. "bpf" needs root:
+// programs in the kernel examine every call, store each kind of event once, and delay no process.
 //
-// Neither gives protection. The kernel makes a call from memory that the program can change after the recorder has read
-// it (seccomp_unotify(2), "Caveats"). A recorded program also runs without the profile's filter, without Landlock and
-// without the limits on its capabilities; it has only the profile's root and namespaces. Record only programs that you
-// trust this far.
+// Neither back end gives protection. The kernel makes a call from memory that the program can change after the recorder
+// has read it (seccomp_unotify(2), "Caveats"). A recorded program also runs without the profile's filter, without
+// Landlock and without the limits on its capabilities; only the profile's root and namespaces confine it. Record only
+// programs that you trust this far.
 package record
 
 import (
@@ -27,7 +27,7 @@ import (
 	"cordon/sandbox/host"
 )
 
-// The back ends.
+// These are the names of the back ends.
 const (
 	Auto   = "auto" // bpf if it works, otherwise notify
 	BPF    = "bpf"
@@ -58,7 +58,7 @@ type backend interface {
 	limits() (why []string, blind []recording.Kind)
 }
 
-// New makes a recorder. The error says why no back end works here; with Auto it names the reason for each back end.
+// New makes a recorder. If no back end works here, the error says why; with Auto it has the reason for each back end.
 func New(o Options) (*Recorder, error) {
 	native, ok := filter.ParseArch(runtime.GOARCH)
 	if !ok {
@@ -84,8 +84,8 @@ func New(o Options) (*Recorder, error) {
 	return r, nil
 }
 
-// Watch makes a recorder with the notify back end for a filter of the caller's. It calls seen for each new kind of
-// event, while the program waits. Afterwards only the Count of that event changes.
+// Watch makes a recorder with the notify back end, for a filter of the caller's. It calls seen for each new kind of
+// event, while the program waits. After that only the Count of the event changes.
 func Watch(spec *filter.Spec, seen func(*recording.Event)) (*Recorder, error) {
 	native, ok := filter.ParseArch(runtime.GOARCH)
 	if !ok {
@@ -132,11 +132,11 @@ func (r *Recorder) Ready(task int) error {
 	return r.backend.Ready(task)
 }
 
-// Stop ends the recording. Call it after the task has ended.
+// Stop ends the recording. It must be called after the task has ended.
 func (r *Recorder) Stop() { r.stop() }
 
-// Dropped returns how many events did not fit into the recording. Unlike those that were lost because their caller was
-// killed, these certainly happened.
+// Dropped returns how many events did not fit into the recording. These events certainly happened. Of the events that
+// were lost because their caller was killed, that is not certain.
 func (r *Recorder) Dropped() uint64 {
 	g := r.facts()
 	g.mu.Lock()
@@ -179,9 +179,9 @@ func kernel() string {
 	return unix.ByteSliceToString(uts.Release[:])
 }
 
-// Permissive returns the profile for recording a program. It has the root, mounts, namespaces, ids, environment and
-// wall-clock limit of p, and nothing else. It keeps all capabilities if these count only in a user namespace of the
-// sandbox's own.
+// Permissive returns the profile for recording a program. The profile has the root, mounts, namespaces, ids,
+// environment and wall-clock limit of p, and nothing else of p. It keeps all capabilities if they have an effect only
+// in a user namespace of the sandbox's own.
 func Permissive(p *policy.Profile) *policy.Profile {
 	out := *p
 	out.Syscalls = policy.Syscalls{}
@@ -201,8 +201,8 @@ func allCapabilities() (all []policy.Capability) {
 	return all
 }
 
-// Probe reports for each back end whether it works here and, if not, why. It loads the programs of bpf and unloads them
-// again.
+// Probe reports for each back end whether it works here. If a back end does not work, Probe says why. To find out,
+// Probe loads the programs of bpf and unloads them again.
 func Probe() []doctor.Finding {
 	notify := doctor.Finding{Name: "record-notify", For: "cordon record, for everybody", State: doctor.OutcomeOK, Found: "system calls wait for the recorder"}
 	if h, err := host.Probe(); err != nil || h.NotifyFlags == 0 {

@@ -14,7 +14,7 @@ import (
 	"cordon/policy/recording"
 )
 
-// Every call of the tables exists, has the arguments that are named, and is watched.
+// Every call of the tables must exist, have the arguments that the tables name, and be watched.
 func TestTablesNameCalls(t *testing.T) {
 	shown := func(name string) bool { return !slices.Contains(hot[:], name) }
 	check := func(name string, args ...int) {
@@ -56,7 +56,7 @@ func TestTablesNameCalls(t *testing.T) {
 	}
 }
 
-// The filter lets a call through unseen, or shows it; it never denies one.
+// The filter lets a call through without a notification, or notifies; it never denies a call.
 func TestFilterDeniesNothing(t *testing.T) {
 	for _, all := range []bool{false, true} {
 		for _, arch := range []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64} {
@@ -158,7 +158,7 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// openRoot opens a directory as the root of a task, for as long as the test takes.
+// openRoot opens a directory as the root of a task, until the test ends.
 func openRoot(t *testing.T, dir string) int {
 	t.Helper()
 	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -169,7 +169,7 @@ func openRoot(t *testing.T, dir string) int {
 	return root
 }
 
-// A path is resolved in the task's root: a link that leads out of it does not.
+// A path is resolved in the task's root. A link must not lead out of it.
 func TestResolveStaysInTheRoot(t *testing.T) {
 	dir := t.TempDir()
 	for _, err := range []error{
@@ -200,7 +200,7 @@ func TestResolveStaysInTheRoot(t *testing.T) {
 	}
 }
 
-// Every link on the way is named, in the task's root, and a loop ends.
+// Every link on the way is returned, in the task's root, and a loop of links ends.
 func TestLinks(t *testing.T) {
 	dir := t.TempDir()
 	for _, err := range []error{
@@ -260,7 +260,7 @@ func TestPermissive(t *testing.T) {
 	}
 }
 
-// What comes behind the bound is counted, and the recording is not complete.
+// Events beyond the bound are counted, and the recording is not complete.
 func TestGatherIsBounded(t *testing.T) {
 	g := newGather(filter.AMD64)
 	for i := range maxFacts + 7 {
@@ -284,7 +284,7 @@ func TestParseTold(t *testing.T) {
 	}
 }
 
-// TestParseToldShort: what a record says of its own lengths is more than it has.
+// TestParseToldShort parses records that claim to be longer than they are.
 func TestParseToldShort(t *testing.T) {
 	for _, tt := range []struct {
 		kind, size, walk uint32

@@ -1,8 +1,8 @@
 package record
 
 // This file measures the peak use of memory, processes, threads and descriptors. The kernel does not keep these numbers
-// for a program that has ended, so the recorder samples them while it runs: proc_pid_status(5), proc_pid_fd(5),
-// proc_tid_children(5).
+// for a program that has ended. So the recorder reads them again and again while the program runs: proc_pid_status(5),
+// proc_pid_fd(5), proc_tid_children(5).
 
 import (
 	"strconv"
@@ -17,7 +17,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// The sampler waits sampleEvery between two samples, and at least sampleShare times as long as a sample takes. So
+// The sampler waits sampleEvery between two samples, and at least sampleShare times as long as the last sample took. So
 // measuring takes at most a fiftieth of the time.
 const (
 	sampleEvery = 20 * time.Millisecond
@@ -52,8 +52,8 @@ func (s *sampler) add(pids ...int) {
 	}
 }
 
-// processes returns the living processes. It first removes those that have ended, and adds the descendants of the
-// others.
+// processes returns the living processes. Before that it removes the processes that have ended, and adds the
+// descendants of all others.
 func (s *sampler) processes() (pids []int) {
 	s.mu.Lock()
 	for pid, at := range s.alive {
@@ -69,7 +69,7 @@ func (s *sampler) processes() (pids []int) {
 	return pids
 }
 
-// stop ends the measurements. It does nothing if they have not been started.
+// stop ends the measurements. If they have not been started, it does nothing.
 func (s *sampler) stop() {
 	if s.done != nil {
 		close(s.done)
@@ -91,7 +91,7 @@ func (s *sampler) run() {
 	}
 }
 
-// look measures every process once. The sum of resident sets counts shared memory several times.
+// look measures every process once. In the sum of resident sets, shared memory is counted several times.
 func (s *sampler) look() {
 	var memory, threads uint64
 	for _, pid := range s.processes() {
@@ -143,7 +143,7 @@ func Descriptors(pid int) uint64 {
 	return uint64(len(names))
 }
 
-// below returns processes and their descendants.
+// below returns the given processes and their descendants.
 func below(pids []int) []int {
 	seen := map[int]bool{}
 	for _, pid := range pids {
@@ -175,8 +175,8 @@ func (r *Recorder) Used(rep *report.Report) {
 	g.counted(rep.PeakMemory, rep.PeakPIDs)
 }
 
-// counted replaces the measured peaks of all programs by those that the sandbox's cgroups have counted, which are
-// exact. It keeps a measured peak if the cgroups' number is nil or 0.
+// counted replaces the measured peaks of all programs by the numbers that the sandbox's cgroups have counted, because
+// these are exact. If a number of the cgroups is nil or 0, counted keeps the measured peak.
 func (g *gather) counted(memory, pids *uint64) {
 	for _, p := range [...]struct {
 		what recording.Peak

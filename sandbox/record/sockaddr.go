@@ -12,7 +12,7 @@ import (
 )
 
 // sockaddr parses a socket address: ip(7), ipv6(7), unix(7), netlink(7), vsock(7). path is the path of a unix socket,
-// as the program gave it. b must have at least two bytes.
+// as the program passed it. b must have at least two bytes.
 func sockaddr(b []byte) (n recording.Net, path string) {
 	family := binary.LittleEndian.Uint16(b)
 	if int(family) < len(families) {
@@ -36,14 +36,14 @@ func sockaddr(b []byte) (n recording.Net, path string) {
 	return n, path
 }
 
-// families are the address families that a program is likely to name: address_families(7).
+// families are the address families that a program is likely to use: address_families(7).
 var families = [64]string{
 	unix.AF_UNSPEC: "unspec", unix.AF_UNIX: "unix", unix.AF_INET: "inet", unix.AF_INET6: "inet6", unix.AF_NETLINK: "netlink",
 	unix.AF_PACKET: "packet", unix.AF_ALG: "alg", unix.AF_VSOCK: "vsock", unix.AF_BLUETOOTH: "bluetooth", unix.AF_CAN: "can", unix.AF_XDP: "xdp",
 }
 
-// protocol returns the protocol of a task's socket, from the extended attributes of sockfs, or "" if that is not
-// available.
+// protocol returns the protocol of a task's socket, from the extended attributes of sockfs. If there is no such
+// attribute, it returns "".
 func protocol(tid, fd int) string {
 	var buf [32]byte
 	n, err := unix.Getxattr(procPath(tid, "fd/"+strconv.Itoa(fd)), "system.sockprotoname", buf[:])

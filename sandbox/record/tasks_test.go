@@ -18,7 +18,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// A task whose place in the array is another's is followed all the same, and forgotten when it is gone.
+// If another task has a task's place in the array, the task is followed all the same, and is forgotten when it has
+// ended.
 func TestTasksWithoutAPlace(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("the programs take root")
@@ -32,7 +33,7 @@ func TestTasksWithoutAPlace(t *testing.T) {
 	}
 }
 
-// followed is who made which call of a shell that starts others.
+// followed returns which program made which call, for a shell that starts other programs.
 func followed(t *testing.T, full bool) (calls []string) {
 	t.Helper()
 	native, _ := filter.ParseArch(runtime.GOARCH)
@@ -80,7 +81,7 @@ func followed(t *testing.T, full bool) (calls []string) {
 	return slices.Compact(calls)
 }
 
-// BenchmarkBPF is how long the programs take to load, and, apart, to attach.
+// BenchmarkBPF measures how long the programs take to load and, separately, to attach.
 func BenchmarkBPF(b *testing.B) {
 	if os.Getuid() != 0 {
 		b.Skip("the programs take root")
@@ -107,7 +108,7 @@ func BenchmarkBPF(b *testing.B) {
 	b.ReportMetric(attach, "ms-attach")
 }
 
-// runToEnd runs a command. How the program ended is in the report and no error.
+// runToEnd runs a command. The report says how the program ended; that is no error.
 func runToEnd(c *sandbox.Cmd) (*report.Report, error) {
 	var exit *sandbox.ExitError
 	if err := c.Run(); err != nil && !errors.As(err, &exit) {

@@ -1,7 +1,8 @@
 package record
 
 // This file decides for which calls the filter of the notify back end notifies. A filter has no memory: it cannot
-// notify for a call once and then allow it, and a second filter can only forbid more. So each call is decided once.
+// notify for a call once and allow the same call later, and a second filter can only forbid more. So for a call with
+// given arguments the filter either always notifies, or never.
 
 import (
 	"slices"
@@ -9,8 +10,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// hot lists calls that a program makes all the time on what it already has: open descriptors, memory, clocks, its own
-// pid. The filter of the notify back end notifies for them only if the caller asks for all calls.
+// hot lists calls that a program makes all the time, on what the program already has: open descriptors, memory, clocks,
+// its own pid. The filter of the notify back end notifies for them only if the caller asks for all calls.
 var hot = [...]string{
 	"read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "lseek", "_llseek",
 	"close", "fstat", "fstat64", "getdents64", "getdents", "dup", "dup2", "dup3", "copy_file_range", "sendfile", "sendfile64",
@@ -25,8 +26,8 @@ var hot = [...]string{
 	"wait4", "waitpid", "waitid", "set_robust_list", "rseq", "set_tid_address", "exit", "exit_group",
 }
 
-// gates lists conditions on arguments under which the filter does not notify for a call, because the call then concerns
-// only what the program already has.
+// gates lists conditions on arguments. If such a condition holds, the filter does not notify for the call, because the
+// call then concerns only what the program already has.
 var gates = [...]struct{ call, silent, why string }{
 	{"mmap", "prot & PROT_EXEC == 0", "mmap without PROT_EXEC"},
 	{"mprotect", "prot & PROT_EXEC == 0", "mprotect without PROT_EXEC"},
@@ -39,7 +40,7 @@ var gates = [...]struct{ call, silent, why string }{
 	{"statx", "uint32(dirfd) != 0xffffff9c", "statx below an open directory"},
 }
 
-// Quiet returns the conditions under which a call with a path or an address concerns only what the program already has.
+// Quiet returns rules for the calls with a path or an address that concern only what the program already has.
 func Quiet() []filter.Rule {
 	var out []filter.Rule
 	for _, g := range gates {
@@ -50,8 +51,8 @@ func Quiet() []filter.Rule {
 	return out
 }
 
-// watching returns the filter's rules. If all is set, the filter notifies for every call. Otherwise it does so for the
-// calls that are not hot and for which no gate holds.
+// watching returns the filter's rules. If all is set, the filter notifies for every call. Otherwise it notifies for the
+// calls that are not in hot and for which no condition of gates holds.
 func watching(all bool, foreign []filter.Arch) *filter.Spec {
 	notify := filter.Action{Kind: filter.Notify}
 	s := &filter.Spec{Default: notify, Unknown: notify, Foreign: foreign}

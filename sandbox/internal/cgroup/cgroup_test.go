@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fakeFiles is a machine: the texts of its files. A path with a "!" before it is one that cannot be written.
+// fakeFiles is a machine, as the texts of its files. If there is a "!" before a path, the file cannot be written.
 type fakeFiles map[string]string
 
 func (f fakeFiles) Stat(path string) (fs.FileInfo, error) {
@@ -49,7 +49,8 @@ func (f fakeFiles) Access(path string, _ uint32) error {
 	return nil
 }
 
-// Xattr returns an attribute, which has the path "@", the file's path and its name.
+// Xattr returns an attribute of a file. In fakeFiles the attribute's path consists of "@", the file's path and the
+// attribute's name.
 func (f fakeFiles) Xattr(path, name string) string { return f["@"+path+" "+name] }
 
 // group adds the files of a v2 group.
@@ -120,7 +121,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// FuzzRead: a mount table that somebody else may have a say in ends in a layout, whatever it holds.
+// FuzzRead checks that Read returns a layout for every mount table, because somebody else may influence the table.
 func FuzzRead(f *testing.F) {
 	f.Add(mount1+mount2+hybrid, "4:memory:/m\n0::/u\n")
 	f.Add("1 - cgroup", "::")
@@ -139,7 +140,7 @@ func FuzzRead(f *testing.F) {
 
 func mib(n int64) *int64 { n <<= 20; return &n }
 
-// session is a user's machine under systemd, where the launcher sits in a session among others.
+// session returns a user's machine with systemd, on which the launcher is in a session together with other processes.
 func session() fakeFiles {
 	f := fakeFiles{"/proc/self/mountinfo": mount2, "/proc/self/cgroup": "0::/user.slice/session.scope\n"}
 	f.group("/sys/fs/cgroup", "", "cpu memory pids\n", "").group("/sys/fs/cgroup/user.slice", "domain", "memory pids\n", "")
@@ -147,7 +148,7 @@ func session() fakeFiles {
 		locked("/sys/fs/cgroup", "/sys/fs/cgroup/user.slice", "/sys/fs/cgroup/user.slice/session.scope")
 }
 
-// delegated is the same where the launcher is alone in a scope that was delegated to its user.
+// delegated returns the machine of session, but here the launcher is alone in a scope that was delegated to its user.
 func delegated() fakeFiles {
 	f := session().with("/proc/self/cgroup", "0::/user.slice/app.slice/run.scope\n")
 	f.group("/sys/fs/cgroup/user.slice/app.slice", "domain", "memory pids\n", "")

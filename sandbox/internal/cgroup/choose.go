@@ -14,8 +14,8 @@ type Caller struct {
 	PID int
 }
 
-// Special values of policy.Limits.Cgroup, the key that chooses where the cgroups are made. Other values are a path in
-// the tree or the name of a slice.
+// These are special values of policy.Limits.Cgroup, the key that chooses where the cgroups are made. Any other value is
+// a path in the tree or the name of a slice.
 const (
 	atAuto    = "auto"
 	atSystemd = "systemd"
@@ -49,7 +49,7 @@ type target struct {
 // Empty reports whether Make has no group to make.
 func (c *Choice) Empty() bool { return len(c.dirs) == 0 && c.unit == nil }
 
-// V2 reports whether clone3(2) starts the child in a group of the v2 tree.
+// V2 reports whether the child starts, by clone3(2), in a group of the v2 tree.
 func (c *Choice) V2() bool {
 	return c.unit == nil && slices.ContainsFunc(c.dirs, func(t target) bool { return t.version == 2 })
 }
@@ -92,7 +92,7 @@ func (c *Choice) counts() bool {
 	return c.unit != nil || slices.ContainsFunc(c.dirs, func(t target) bool { return t.version == 2 || slices.Contains(t.controllers, "cpuacct") })
 }
 
-// Guards reports whether the caller has to call Group.Guard, which filters devices.
+// Guards reports whether the caller has to call Group.Guard, which denies devices.
 func (c *Choice) Guards() bool { return c.devices }
 
 // Unit reports whether systemd makes the group, around a child that already exists.
@@ -115,8 +115,8 @@ func (d *finder) named() string {
 	return ""
 }
 
-// wrongPath records that a group which the profile names does not exist, or that no group can be made in it. People type
-// the path of the directory; the value is the path in the tree.
+// wrongPath records that a group which the profile names does not exist, or that no group can be made in it. The value
+// must be the path of the group in the tree, but people also type the path of its directory.
 func (d *finder) wrongPath(why, remedy string) {
 	for _, mount := range append(d.l.mounts(), "/sys/fs/cgroup") {
 		if rest, ok := strings.CutPrefix(d.at, mount+"/"); ok {
@@ -145,13 +145,13 @@ func (d *finder) checkPath() {
 	d.wrongPath(noGroup(dir))
 }
 
-// noGroup is what is wrong with a path that leads to no group.
+// noGroup returns what is wrong with a path that leads to no group, and the remedy.
 func noGroup(dir string) (why, remedy string) {
 	return dir + ": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir " + dir
 }
 
-// Choose decides where the cgroups are made. at is policy.Limits.Cgroup. Choice.Lacking lists the limits that are not
-// available; the rest of the choice does not contain them.
+// Choose decides where the cgroups are made. at is the value of policy.Limits.Cgroup. Choice.Lacking lists the limits
+// that are not available, and the rest of the choice leaves them out.
 func Choose(f Files, l *Layout, want *Limits, at string, who Caller) *Choice {
 	c := &Choice{Kind: l.Kind(), devices: want.Devices}
 	find := finder{f: f, l: l, at: at, who: who, c: c}
@@ -210,8 +210,8 @@ type finder struct {
 	c   *Choice
 }
 
-// v2 finds a parent group in the v2 tree, or lets systemd make the group. If there are no settings, it does so only if
-// anyway is true.
+// v2 finds a parent group in the v2 tree, or lets systemd make the group. If there are no settings, v2 does nothing,
+// unless anyway is true.
 func (d *finder) v2(settings []setting, anyway bool) {
 	i := slices.IndexFunc(d.l.Trees, func(t Tree) bool { return t.Version == 2 })
 	settings = uniqueSettings(settings)
@@ -249,7 +249,8 @@ func (d *finder) v2(settings []setting, anyway bool) {
 	d.take(&best, settings)
 }
 
-// take makes a target in the best seat. It records a Lack for each setting whose controller is missing there.
+// take makes a target in the best seat, which is the group that was found for it. It records a Lack for each setting
+// whose controller is missing in the seat.
 func (d *finder) take(best *seat, settings []setting) {
 	t := target{version: 2, parent: best.dir, controllers: best.have, enable: best.enable, leaf: best.leaf}
 	for _, s := range settings {
@@ -270,7 +271,7 @@ func (d *finder) take(best *seat, settings []setting) {
 	}
 }
 
-// sole returns the limit to name in a Lack if a group cannot be made although it has no settings.
+// sole returns the limit to name in a Lack if a group has no settings and cannot be made.
 func (d *finder) sole() string {
 	if d.at == "" {
 		return "cpu-time"
@@ -287,8 +288,8 @@ func uniqueSettings(list []setting) (out []setting) {
 	return out
 }
 
-// parents lists the groups in which the new group could be made. If the profile names a group, that is the only one.
-// Otherwise these are the caller's own group and the groups above it, the nearest first.
+// parents lists the groups in which the new group could be made. If the profile names a group, the list has only that
+// group. Otherwise it has the caller's own group and the groups above it, the nearest first.
 func (d *finder) parents(t *Tree) []string {
 	if d.at != "" && d.at != atAuto {
 		return []string{strings.TrimSuffix(t.Mount+d.at, "/")}
@@ -316,8 +317,9 @@ type seat struct {
 }
 
 // better reports whether s is preferable to best. A usable seat is better than an unusable one. Of two usable seats,
-// the one with more of the needed controllers is better; then the one where nothing has to be enabled; then the one
-// that the launcher need not leave. If all that is equal, best stays, because it is nearer to the caller.
+// the better one has more of the needed controllers. If both have as many, nothing has to be enabled in the better one.
+// If that is equal too, the launcher need not leave the better one. If all of this is equal, best stays, because it is
+// nearer to the caller.
 func (s *seat) better(best *seat) bool {
 	switch {
 	case best.dir == "":
@@ -332,9 +334,9 @@ func (s *seat) better(best *seat) bool {
 	return best.leaf && !s.leaf
 }
 
-// try examines one group as a seat. A group other than the root may not have both processes and children with
-// controllers (cgroup-v2.rst, "No Internal Process Constraint"). If the launcher is the only process in the group, it
-// can move into a new group beside the sandbox's. cordon never moves any other process.
+// try examines a group as a seat. A group other than the root may not have both processes and children with controllers
+// (cgroup-v2.rst, "No Internal Process Constraint"). If the launcher is the only process in the group, it can move into
+// a new group next to the sandbox's. cordon never moves any other process.
 func (d *finder) try(t *Tree, dir string, need []string) seat {
 	s := seat{dir: dir}
 	refuse := func(why, remedy string) seat {

@@ -10,9 +10,9 @@ import (
 // preferUnit reports whether systemd should make the sandbox's cgroup. It returns false if systemd, or the user's bus,
 // is not available. Otherwise systemd makes the group in three cases:
 //
-//   - The seat s lacks a needed controller.
-//   - The caller is root and would have to enable controllers. systemd manages these groups and may undo that at any
-//     time.
+//   - The seat s lacks a needed controller. (A seat is a group in which the sandbox's group could be made.)
+//   - The caller is root and would have to enable controllers. systemd manages these groups and may disable the
+//     controllers again at any time.
 //   - systemd itself puts units into the seat's group. When the last unit that needs a controller ends, systemd
 //     disables the controller there, and every other group there loses its limits.
 func (d *finder) preferUnit(t *Tree, s *seat, need []string) bool {
@@ -24,7 +24,8 @@ func (d *finder) preferUnit(t *Tree, s *seat, need []string) bool {
 }
 
 // ownUnit returns a seat in the unit that the launcher runs in, if systemd has delegated that unit and the seat has all
-// needed controllers. It comes before any other: it takes no bus, and the sandbox stays in the unit, with its limits.
+// needed controllers. This seat is preferred to any other, because it needs no bus, and the sandbox stays in the unit,
+// with the unit's limits.
 func (d *finder) ownUnit(t *Tree, need []string) (best seat, ok bool) {
 	if d.at != "" && d.at != atAuto {
 		return seat{}, false
@@ -56,7 +57,7 @@ func holdsUnits(t *Tree, dir string) bool {
 	return dir == t.Mount || strings.HasSuffix(name, ".slice") || strings.HasPrefix(name, "user@")
 }
 
-// unit makes a choice in which systemd makes the group.
+// unit takes the choice that systemd makes the group.
 func (d *finder) unit(settings []setting, need []string) {
 	if !d.systemd() {
 		why, remedy := "systemd does not run here", "leave limits.cgroup (--cgroup-parent) out, or name a path in the cgroup tree"
@@ -75,7 +76,7 @@ func (d *finder) unit(settings []setting, need []string) {
 	d.c.dirs = append(d.c.dirs, target{version: 2, controllers: need, settings: settings})
 }
 
-// A remedy names a command of systemd only where systemd runs, and the user's manager only where the user has a bus.
+// A remedy names a command of systemd only if systemd runs, and the user's manager only if the user has a bus.
 const (
 	namedGroup = "name a group that this user owns: limits.cgroup (--cgroup-parent)"
 	ownGroup   = "let root make a group and give it to this user: cgroups(7), \"Cgroups v2 delegation\"; then start cordon in it, and " + namedGroup
@@ -96,7 +97,7 @@ func (d *finder) bus() bool {
 	return err == nil
 }
 
-// delegate is the remedy if no group is delegated to the caller.
+// delegate returns the remedy if no group is delegated to the caller.
 func (d *finder) delegate() string {
 	switch {
 	case d.who.UID == 0 && d.systemd():
@@ -111,7 +112,7 @@ func (d *finder) delegate() string {
 	return ownGroup
 }
 
-// undelegated is the remedy if a group lacks a controller.
+// undelegated returns the remedy if a group lacks a controller.
 func (d *finder) undelegated(dir string) string {
 	if d.systemd() && d.who.UID != 0 {
 		return controllers

@@ -37,8 +37,8 @@ func (d *finder) v1(settings []setting) {
 	}
 }
 
-// helpful reports whether a v1 tree gets a group although no limit needs it: a tree that can freeze, one that can
-// filter devices if that is wanted, and one that counts if the profile chooses where the groups lie.
+// helpful reports whether a v1 tree gets a group although no limit needs it. There are three cases: the tree can
+// freeze; it can filter devices, and that is wanted; or it counts, and the profile chooses where the groups lie.
 func (d *finder) helpful(t *Tree) bool {
 	for _, c := range t.Controllers {
 		switch c {

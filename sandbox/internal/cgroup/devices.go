@@ -1,8 +1,8 @@
 package cgroup
 
 // The functions in this file limit which devices a sandbox may open or create. v1 has a controller for this:
-// Documentation/admin-guide/cgroup-v1/devices.rst. v2 needs a BPF program of type cgroup_device (Linux 4.15). Both need
-// rights over the group that only root has.
+// Documentation/admin-guide/cgroup-v1/devices.rst. v2 needs a BPF program of type cgroup_device (Linux 4.15). Both ways
+// need rights over the group that only root has.
 
 import (
 	"encoding/binary"
@@ -36,7 +36,7 @@ func (d Device) line() string {
 	return kind + strconv.FormatUint(uint64(d.Major), 10) + ":" + minor + " rwm"
 }
 
-// Guard denies the sandbox every device that is not in the list, and reads that back from the kernel.
+// Guard denies the sandbox every device that is not in the list, and reads back from the kernel that this is in force.
 func (g *Group) Guard(list []Device) (Found, error) {
 	if d := g.dir("devices"); d != nil && d.Version == 1 {
 		return guard1(g.fd(d), d.Path, list)
@@ -100,8 +100,8 @@ const (
 )
 
 // deviceProgram returns the BPF program that allows exactly the devices of a list. The program reads struct
-// bpf_cgroup_dev_ctx: the lower half of the first word is the device's type (1 block, 2 character), the upper half is
-// the access; the next words are major and minor. The program returns 1 to allow the access, and otherwise 0.
+// bpf_cgroup_dev_ctx. In the first word, the lower half is the device's type (1 block, 2 character), and the upper half
+// is the access; the next two words are major and minor. The program returns 1 to allow the access, and otherwise 0.
 func deviceProgram(list []Device) []byte {
 	var p []byte
 	add := func(op, dst, src byte, offset int16, imm int32) {

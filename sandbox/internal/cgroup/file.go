@@ -1,9 +1,9 @@
 package cgroup
 
-// A launch reads and writes about twenty files of its cgroup. The functions here make three system calls for each file,
-// relative to an open directory. The library's functions make more calls: they look a path up from the root of all
-// trees, ask which file system it is on, and read to the end twice. That is not needed here, because this package has
-// made the group or found it in the mount table.
+// A launch reads and writes about twenty files of its cgroup. The functions in this file make three system calls for
+// each file, relative to an open directory. The library's functions make more calls: they look a path up from the root
+// of all trees, ask which file system it is on, and read twice to the end. These calls are not needed here, because
+// this package has made the group or found it in the mount table.
 
 import "golang.org/x/sys/unix"
 
@@ -17,8 +17,8 @@ func openDir(path string) (int, error) {
 const fileSize = 64 << 10
 
 // readAt reads a file of a group with one read(2). The kernel generates such a file as a whole, so a read that does not
-// fill the buffer returns the complete text. That is not true for files with a record on each line, such as
-// cgroup.procs, so callers must not use readAt for those.
+// fill the buffer returns the complete text. In a file with a record on each line, such as cgroup.procs, that is not
+// so, and callers must not use readAt for such a file.
 func readAt(dir int, file string) (string, error) {
 	fd, err := unix.Openat(dir, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -35,7 +35,7 @@ func readAt(dir int, file string) (string, error) {
 	return string(few[:n]) + string(rest[:max(m, 0)]), err
 }
 
-// writeAt writes the whole text to a file of a group in one write(2), which the kernel requires.
+// writeAt writes the whole text to a file of a group in one write(2), because the kernel requires a single write.
 func writeAt(dir int, file, text string) error {
 	fd, err := unix.Openat(dir, file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -46,7 +46,7 @@ func writeAt(dir int, file, text string) error {
 	return err
 }
 
-// again repeats a call as long as signals interrupt it.
+// again repeats a call if a signal has interrupted it.
 func again(fd int, text []byte, call func(int, []byte) (int, error)) (int, error) {
 	for {
 		if n, err := call(fd, text); err != unix.EINTR {
@@ -55,7 +55,7 @@ func again(fd int, text []byte, call func(int, []byte) (int, error)) (int, error
 	}
 }
 
-// writeFile is like writeAt, for a group whose directory the caller has not opened.
+// writeFile does what writeAt does, for a group whose directory the caller has not opened.
 func writeFile(dir, file, text string) error { return writeAt(unix.AT_FDCWD, dir+"/"+file, text) }
 
 // exists reports whether the path exists.

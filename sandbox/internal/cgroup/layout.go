@@ -30,9 +30,9 @@ type Tree struct {
 	Own         string   // the caller's group as an absolute path; "" if it is not below the mount point
 }
 
-// Read first reads mountsUsual bytes of the mount table, which suffice on nearly all machines, and if necessary
-// mountsMost bytes, which suffice for some thousand mounts. It does not begin with mountsMost, because a large buffer
-// costs time even if it is not filled.
+// Read first reads mountsUsual bytes of the mount table, which suffice on nearly all machines. If they do not suffice,
+// it reads mountsMost bytes, which suffice for some thousand mounts. It does not begin with mountsMost, because a large
+// buffer takes time even if it is not filled.
 const (
 	mountsUsual = 32 << 10
 	mountsMost  = 1 << 20
@@ -65,7 +65,7 @@ func Read(f Files) (*Layout, error) {
 	return l, nil
 }
 
-// has reports whether the list already contains the same tree, mounted elsewhere.
+// has reports whether the list already contains the same tree, mounted at another place.
 func (l *Layout) has(t *Tree) bool {
 	return slices.ContainsFunc(l.Trees, func(x Tree) bool {
 		return x.Version == t.Version && (t.Version == 2 || slices.Equal(x.Controllers, t.Controllers))
@@ -161,9 +161,9 @@ func (l *Layout) tree(controller string) *Tree {
 	return nil
 }
 
-// Name returns the name of a sandbox's groups. The name identifies the launcher, so that groups of a killed launcher
-// can be distinguished from groups in use. ns is the inode of the launcher's pid namespace, start is its start time
-// (proc_pid_stat(5), field 22), and n counts its sandboxes.
+// Name returns the name of a sandbox's groups. The name identifies the launcher, so that the groups of a killed
+// launcher can be distinguished from groups in use. ns is the inode of the launcher's pid namespace, start is the
+// launcher's start time (proc_pid_stat(5), field 22), and n counts the launcher's sandboxes.
 func Name(ns uint64, pid int, start uint64, n int) string {
 	name := prefix + strconv.FormatUint(ns, 16) + "-" + strconv.Itoa(pid) + "-" + strconv.FormatUint(start, 10)
 	if n > 0 {
@@ -181,8 +181,8 @@ type launcher struct {
 	start uint64
 }
 
-// parseName is the inverse of Name: it returns the launcher in a group's name. It ignores a suffix that begins with a
-// dot. ok is false if Name cannot have made the name.
+// parseName is the inverse of Name: it returns the launcher in the name of a group. It ignores a suffix that begins
+// with a dot. ok is false if Name cannot have made the name.
 func parseName(name string) (l launcher, ok bool) {
 	rest, ok := strings.CutPrefix(name, prefix)
 	rest, _, _ = strings.Cut(rest, ".")

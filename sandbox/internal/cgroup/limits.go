@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Limits holds the requested limits. Nil, 0 and "" request nothing.
+// Limits holds the requested limits. A field that is nil, 0 or "" requests no limit.
 type Limits struct {
 	Memory     *int64 // bytes
 	MemoryHigh *int64 // bytes
@@ -50,7 +50,7 @@ const only2 = "cgroup v1 has nothing like it"
 
 const boot2 = "boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all"
 
-// period returns the quota and the period of cpu.max, in microseconds. For less than 0.01 cores it returns the longest
+// period returns the quota and the period for cpu.max, in microseconds. For less than 0.01 cores it returns the longest
 // period that the kernel allows, because the quota must be at least 1 ms.
 func (l *Limits) period() (quota, period int64) {
 	period = 100_000
@@ -60,7 +60,7 @@ func (l *Limits) period() (quota, period int64) {
 	return int64(l.CPUs*float64(period) + 0.5), period
 }
 
-// settings2 returns the limits as files of a v2 group: cgroup-v2.rst.
+// settings2 returns the limits as texts for the files of a v2 group: cgroup-v2.rst.
 func (l *Limits) settings2() []setting {
 	var s []setting
 	add := func(limit, controller, file, value string) {
@@ -133,7 +133,8 @@ func (m *IOMax) device() string {
 	return strconv.FormatUint(uint64(m.Major), 10) + ":" + strconv.FormatUint(uint64(m.Minor), 10)
 }
 
-// settings1 returns the limits as files of v1 groups, and the limits that v1 cannot enforce: cgroup-v1/*.rst.
+// settings1 returns the limits as texts for the files of v1 groups, and the limits that v1 cannot enforce:
+// cgroup-v1/*.rst.
 func (l *Limits) settings1() (s []setting, lack []unheld) {
 	add := func(limit, controller, file, value string) {
 		s = append(s, setting{limit: limit, controller: controller, file: file, value: value})
@@ -193,8 +194,8 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-// pageBytes returns the size of a page: 4 KiB, and on some arm64 machines 16 or 64 KiB. The kernel rounds limits of memory
-// down to pages.
+// pageBytes returns the size of a page: 4 KiB, and on some arm64 machines 16 or 64 KiB. The kernel rounds limits of
+// memory down to pages.
 func pageBytes() int64 { return int64(os.Getpagesize()) }
 
 // pageName returns a size of huge pages as the kernel's files name it: 64KB, 2MB, 1GB.
@@ -208,7 +209,8 @@ func pageName(size int64) string {
 	return itoa(size>>10) + "KB"
 }
 
-// canonicalCPUs returns a list of processors as the kernel prints it: sorted, with neighbours joined into ranges.
+// canonicalCPUs returns a list of processors in the form that the kernel prints: sorted, and with neighbours joined
+// into ranges.
 func canonicalCPUs(list string) string {
 	var on []bool
 	for part := range strings.SplitSeq(list, ",") {
@@ -244,7 +246,7 @@ func canonicalCPUs(list string) string {
 	return strings.Join(parts, ",")
 }
 
-// holds reports whether one of the lines in a file's text is this setting.
+// holds reports whether one of the lines in a file's text contains this setting.
 func (s *setting) holds(text string) bool {
 	want := s.back
 	if want == "" {

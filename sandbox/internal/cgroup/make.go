@@ -20,13 +20,12 @@ type Group struct {
 	fds     []int    // descriptors of the directories of Dirs, in the same order
 }
 
-// Error is the error for an operation on a group: most often the group could not be made, or a limit could not be
-// set.
+// Error is the error for an operation on a group. Most often the group could not be made, or a limit could not be set.
 type Error struct {
 	Op   string // the operation, and the file
 	Err  error
 	Hint string
-	// Limit is the key of a limit whose value the kernel has refused, whatever groups there are; otherwise "".
+	// Limit is the key of a limit whose value the kernel has refused and would refuse in any group. Otherwise it is "".
 	Limit string
 }
 
@@ -34,7 +33,7 @@ func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint returns the advice that an error contains, or "".
+// Hint returns the advice that an error contains, or "" if it contains none.
 func Hint(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
@@ -52,9 +51,10 @@ func WrongValue(err error) string {
 	return ""
 }
 
-// Make makes the groups under a name that Name or NewName returned, and writes their limits. A group that cannot be
-// made is left out, and its limits are in Lacking. If Make returns an error, a value is wrong, or no group was made; it
-// has then removed what it made. If systemd is to make the group, Make only prepares: Adopt makes the group.
+// Make makes the groups under a name that Name or NewName has returned, and writes their limits. If a group cannot be
+// made, Make leaves it out, and adds its limits to Lacking. If a value is wrong, or no group could be made, Make
+// removes what it has made and returns an error. If systemd is to make the group, Make only prepares that: Adopt makes
+// the group.
 func (c *Choice) Make(name string) (*Group, error) {
 	g := &Group{choice: c, Place: Place{Name: name, Unit: c.unit}}
 	if c.unit != nil {
@@ -87,8 +87,8 @@ func (c *Choice) Make(name string) (*Group, error) {
 	return g, nil
 }
 
-// leaveOut removes what add has made before it failed. The limits of the target are then lacking; n is the number of
-// groups without it.
+// leaveOut removes what add had made before it failed. The limits of the target are lacking then. n is the number of
+// groups without that of the target.
 func (g *Group) leaveOut(n int, t *target, err error) {
 	rest := &Place{Dirs: g.Dirs[n:], Leaf: g.Leaf}
 	if t.version == 2 {
@@ -132,7 +132,7 @@ func (g *Group) add(t target, name string) error {
 	return nil
 }
 
-// hold opens the directory of the last element of Dirs and keeps its descriptor in g.fds.
+// hold opens the directory of the last element of Dirs, and adds its descriptor to g.fds.
 func (g *Group) hold(path string) error {
 	fd, err := openDir(path)
 	if err != nil {
@@ -235,9 +235,9 @@ func (g *Group) write(t *target, i int) error {
 	return nil
 }
 
-// bfq returns the setting for the I/O scheduler bfq that corresponds to io.weight, which belongs to the controller
-// iocost. Each of the two affects the disks that it governs. bfq allows weights up to 1000. If both files exist (both),
-// a higher weight becomes 1000 for bfq; otherwise bfq refuses it.
+// bfq returns the setting for the I/O scheduler bfq that corresponds to io.weight. The file io.weight belongs to the
+// controller iocost. Each of the two affects the disks that it governs. bfq allows weights up to 1000. If both files
+// exist (both is true), a higher weight becomes 1000 for bfq; otherwise bfq refuses it.
 func (s *setting) bfq(both bool) setting {
 	const most = 1000
 	b := *s
@@ -260,14 +260,16 @@ func lackRemedy(limit string) string {
 	return "leave it out, or a newer kernel"
 }
 
-// refused reports whether an error of write(2) to a file of a group says that the value is wrong: it is out of range, no
-// disk, or more than a group above has. cpuset of v1 answers EACCES to processors that the group above lacks.
+// refused reports whether an error of write(2) to a file of a group says that the value is wrong. A value is wrong if
+// it is out of range, no disk, or more than a group above has. If the group above lacks some processors of a list,
+// cpuset of v1 returns EACCES.
 func refused(err error) bool {
 	return slices.ContainsFunc([]error{unix.EINVAL, unix.ERANGE, unix.ENODEV, unix.EACCES, unix.EBUSY}, func(e error) bool { return errors.Is(err, e) })
 }
 
-// effective checks that a list of processors is in force. v2 accepts any list, and leaves out of it the processors that
-// the group above lacks; it takes all of the group above if none is left: cgroup-v2.rst, "cpuset.cpus.effective".
+// effective checks that a list of processors is in force. v2 accepts any list, but does not use the processors that the
+// group above lacks. If none is left, v2 uses all processors of the group above: cgroup-v2.rst,
+// "cpuset.cpus.effective".
 func (s *setting) effective(fd int) error {
 	if s.limit != "cpuset" {
 		return nil
@@ -295,7 +297,8 @@ func writeHint(s *setting, err error) string {
 
 func quote(s string) string { return `"` + s + `"` }
 
-// bare returns the errno in err, because the caller's error already names the path. If there is none, it returns err.
+// bare returns the errno in err, because the caller's error already names the path. If err contains no errno, bare
+// returns err.
 func bare(err error) error {
 	var errno unix.Errno
 	if errors.As(err, &errno) {
@@ -324,8 +327,8 @@ func (g *Group) OpenProcs() (fd int, err error) {
 	return fd, nil
 }
 
-// OpenTasks opens the file by which a thread joins the v1 group of a controller: the thread writes "0" to it. Joining
-// by cgroup.procs, with the whole process, would take a lock for which the kernel waits for every processor.
+// OpenTasks opens the file by which a thread joins the v1 group of a controller: the thread writes "0" to it. A process
+// could join as a whole, by cgroup.procs, but that takes a lock for which the kernel waits for every processor.
 func (g *Group) OpenTasks(controller string) (fd int, err error) {
 	d := g.dir(controller)
 	fd, err = unix.Openat(g.fd(d), "tasks", unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -373,7 +376,7 @@ func (s *setting) shown() string {
 }
 
 // member reports whether text, in the format of /proc/PID/cgroup, names the group. It compares only the last component
-// of the path, which no other group has.
+// of the path, because no other group has the same one.
 func (g *Group) member(d *Dir, text string) bool {
 	name := d.Path[strings.LastIndexByte(d.Path, '/'):]
 	for line := range strings.Lines(text) {
@@ -389,7 +392,7 @@ func (g *Group) member(d *Dir, text string) bool {
 	return false
 }
 
-// Sweep removes the groups beside this launcher's that dead launchers have left, and kills the processes in them.
+// Sweep removes the groups next to this launcher's that dead launchers have left, and kills the processes in them.
 func (g *Group) Sweep() error {
 	var errs []error
 	for i := range g.Dirs {

@@ -36,8 +36,8 @@ type Unit struct {
 	User bool   `json:"user,omitempty"` // the unit belongs to the user's systemd manager, not to the system's
 }
 
-// dir returns the group that has a controller, or nil if there is none. For "" it returns the first group; every
-// process of the sandbox is in each group.
+// dir returns the group that has a controller, or nil if there is none. If controller is "", it returns the first
+// group, because every process of the sandbox is in each group.
 func (p *Place) dir(controller string) *Dir {
 	for i := range p.Dirs {
 		if controller == "" || slices.Contains(p.Dirs[i].Controllers, controller) {
@@ -62,8 +62,8 @@ func (p *Place) Exists() bool {
 	return slices.ContainsFunc(p.Dirs, func(d Dir) bool { return exists(d.Path) })
 }
 
-// Procs lists the pids of the processes in the groups and in the groups below them, as the caller's pid namespace has
-// them. A process without a pid there is listed as 0. If the group no longer exists, the list is empty.
+// Procs lists the processes in the groups and in the groups below them, by their pids in the caller's pid namespace. A
+// process without a pid in that namespace is listed as 0. If the group no longer exists, the list is empty.
 func (p *Place) Procs() ([]int, error) {
 	d := p.v2()
 	if d == nil {
@@ -130,7 +130,8 @@ func (p *Place) freezing() (cgroups.Manager, error) {
 	return nil, ErrNoFreezer
 }
 
-// killTries is how often Kill goes through the list of processes. Once is not enough if processes fork meanwhile.
+// killTries is how often Kill goes through the list of processes. Going through it only once is not enough if processes
+// fork meanwhile.
 const killTries = 100
 
 // Kill kills every process in the groups. It uses cgroup.kill (v2, Linux 5.14), which no fork escapes, or otherwise
@@ -162,8 +163,8 @@ func (p *Place) Kill() error {
 	return errors.New("kill: " + strconv.Itoa(len(left)) + " processes are left in " + p.Dirs[0].Path)
 }
 
-// Remove removes the groups and those below them, and undoes changes in the groups above. Every process must have
-// ended, or be about to end. A group that no longer exists is no error.
+// Remove removes the groups and the groups below them, and undoes changes in the groups above. Every process must have
+// ended, or be about to end. It is no error if a group no longer exists.
 func (p *Place) Remove() error {
 	var errs []error
 	for i := range p.Dirs {

@@ -56,8 +56,8 @@ type IO struct {
 	Pressure   *Pressure `json:"pressure,omitempty"`
 }
 
-// Pressure is the time for which some, or all, tasks waited for a resource (Documentation/accounting/psi.rst; v2, Linux
-// 4.20, if PSI is enabled).
+// Pressure is the time for which some tasks, or all tasks, have waited for a resource
+// (Documentation/accounting/psi.rst; v2, Linux 4.20, if PSI is enabled).
 type Pressure struct {
 	Some *time.Duration `json:"some_ns,omitempty"`
 	Full *time.Duration `json:"full_ns,omitempty"`
@@ -66,7 +66,7 @@ type Pressure struct {
 // Stats reads the counters. It returns an error if none of the groups exists any more.
 func (p *Place) Stats() (*Stats, error) { return p.read(true) }
 
-// Totals is like Stats, without the current use. It is for a sandbox that has ended.
+// Totals does what Stats does, but leaves out the current use. It is for a sandbox that has ended.
 func (p *Place) Totals() (*Stats, error) { return p.read(false) }
 
 func (p *Place) read(now bool) (*Stats, error) {
@@ -107,8 +107,8 @@ func (p *Place) Events() (kills, refused *uint64) {
 	return kills, refused
 }
 
-// Limits is like Totals, for callers that only ask which limits were reached. If Events shows that none was, it reads
-// nothing else.
+// Limits does what Totals does, for callers that only ask which limits were reached. If Events shows that no limit was
+// reached, it reads nothing else.
 func (p *Place) Limits() (*Stats, error) {
 	kills, refused := p.Events()
 	for _, n := range [...]*uint64{kills, refused} {
@@ -127,7 +127,7 @@ func (d *Dir) MemoryEvents() string {
 	return "memory.events"
 }
 
-// Keys in the kernel's files of events, for Count.
+// These are keys in the kernel's files of events, for Count.
 const (
 	KeyKills   = "oom_kill" // in Dir.MemoryEvents: processes that were killed
 	KeyRefused = "max"      // in pids.events: forks that were refused
@@ -166,7 +166,8 @@ func (g counters) text(file string) string {
 // number returns the number in a file, or nil if the file does not exist or says "max".
 func (g counters) number(file string) *uint64 { return parse(g.text(file)) }
 
-// current is number for a file that holds the current use. It returns nil if the caller has not asked for that.
+// current does what number does, for a file that holds the current use. If the caller has not asked for the current
+// use, it returns nil.
 func (g counters) current(file string) *uint64 {
 	if !g.now {
 		return nil
@@ -200,8 +201,8 @@ func (s *Stats) add2(g counters) {
 	s.io2(g)
 }
 
-// io2 adds up the lines of io.stat. It has a line for each device that was used: "8:0 rbytes=1 wbytes=2 rios=3 wios=4
-// dbytes=5 dios=6".
+// io2 adds up the lines of io.stat. The file has a line for each device that was used: "8:0 rbytes=1 wbytes=2 rios=3
+// wios=4 dbytes=5 dios=6".
 func (s *Stats) io2(g counters) {
 	text, err := readAt(g.fd, "io.stat")
 	if err != nil {
@@ -243,8 +244,9 @@ func (s *Stats) add1(g counters, controller string) {
 }
 
 // share divides the time that a v1 group has used into user and system time, in the ratio of the counted user and
-// system times. The used time is exact, but the kernel counts the other two in ticks, so their sum may differ. For v2
-// and /proc/PID/stat the kernel does the same itself. If a number is missing, share returns the counted times.
+// system times. The used time is exact, but the kernel counts user and system time in ticks, so their sum may differ
+// from the used time. For v2 and /proc/PID/stat the kernel itself does the same as share. If a number is missing, share
+// returns the counted times.
 func share(usage *time.Duration, user, system *uint64) (u, s *time.Duration) {
 	if usage == nil || user == nil || system == nil || *user+*system == 0 {
 		return times(user, 1), times(system, 1)
@@ -314,10 +316,10 @@ func times(n *uint64, unit time.Duration) *time.Duration {
 	return &d
 }
 
-// one is the number of inits in a sandbox.
+// one is the number of init processes in a sandbox.
 var one uint64 = 1
 
-// minus returns a - b, or 0 if b is larger. It returns nil if a or b is.
+// minus returns a - b, or 0 if b is larger. It returns nil if a or b is nil.
 func minus(a, b *uint64) *uint64 {
 	if a == nil || b == nil {
 		return nil

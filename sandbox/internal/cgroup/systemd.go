@@ -25,8 +25,8 @@ func (u *Unit) config(slice string) *cgroups.Cgroup {
 		Resources: &cgroups.Resources{}}
 }
 
-// Adopt lets systemd make a scope around a process, and writes the limits of the scope. The process must not yet have
-// done anything that the limits should cover.
+// Adopt lets systemd make a scope around a process, and writes the limits of the scope. So far the process must have
+// done nothing that the limits should count.
 func (g *Group) Adopt(pid int) error {
 	t := g.choice.dirs[0]
 	config := g.Unit.config(g.choice.slice)
@@ -56,8 +56,8 @@ func (g *Group) Adopt(pid int) error {
 			held[s.file] = s.value
 		}
 	}
-	// The limits become properties of the unit. Otherwise systemd would overwrite them with its own values when it next
-	// updates the unit.
+	// The limits become properties of the unit. Otherwise systemd would overwrite the limits with its own values the
+	// next time it updates the unit.
 	if err := m.Set(&cgroups.Resources{Unified: held}); err != nil {
 		return &Error{Op: "systemd: " + g.Unit.Name, Err: plain(err), Hint: controllers}
 	}
@@ -110,15 +110,15 @@ func busHint(u *Unit) string {
 	return "is D-Bus running? limits.cgroup (--cgroup-parent) names a path in the cgroup tree instead"
 }
 
-// stop ends the unit. A unit without processes has already ended by itself. stop does nothing if the unit belongs to
-// the user's systemd and the caller is root, or the reverse.
+// stop ends the unit. If the unit has no processes any more, it has already ended without stop. stop does nothing if
+// the unit belongs to the user's systemd and the caller is root, or the reverse.
 func (u *Unit) stop() error {
 	if u.User != (os.Getuid() != 0) {
 		return nil
 	}
 	m, err := systemd.NewUnifiedManager(u.config(""), "")
 	if err != nil {
-		return nil //nolint:nilerr // no bus any more: then systemd has nothing to be told
+		return nil //nolint:nilerr // there is no bus any more, so nothing can be told to systemd
 	}
 	if err := m.Destroy(); err != nil && !errors.Is(err, unix.ENOENT) {
 		return &Error{Op: "systemd: stop " + u.Name, Err: err}

@@ -1,7 +1,8 @@
 package child
 
-// bpf(2): maps, programs, raw tracepoints (Linux 4.17) and the ring buffer (5.8), for a recorder that root runs. The
-// small program that filters the devices of a cgroup is loaded here too. All of this is in this package because the
+// This file makes bpf(2) calls for maps, programs, raw tracepoints (Linux 4.17) and the ring buffer (5.8), for a
+// recorder that root runs. It also loads the small program that filters the devices of a cgroup. All of this is in this
+// package because the structures contain pointers.
 // structures contain pointers.
 
 import (
@@ -15,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// GuardDevices attaches a BPF program of type cgroup_device to a cgroup. group is a descriptor of the cgroup, which
-// keeps the program.
+// GuardDevices attaches a BPF program of type cgroup_device to a cgroup. group is a descriptor of the cgroup. The
+// program stays attached as long as the cgroup exists.
 func GuardDevices(group int, program []byte) error {
 	license := [...]byte{'M', 'I', 'T', 0}
 	load := struct {
@@ -36,7 +37,8 @@ func GuardDevices(group int, program []byte) error {
 		return err
 	}
 	defer unix.Close(fd)
-	// ALLOW_MULTI keeps the programs that others have attached, such as systemd's. All of them must allow a device.
+	// With ALLOW_MULTI the programs that others have attached stay, such as systemd's. A device must then be allowed by
+	// all of these programs.
 	attach := struct{ target, program, kind, flags uint32 }{uint32(group), uint32(fd), unix.BPF_CGROUP_DEVICE, unix.BPF_F_ALLOW_MULTI}
 	_, err = bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach))
 	return err
@@ -88,7 +90,7 @@ func SetMap(fd int, key, value []byte) error {
 	return err
 }
 
-// AddMap sets the value of a new key. EEXIST: the key exists.
+// AddMap sets the value of a new key. It returns EEXIST if the key exists.
 func AddMap(fd int, key, value []byte) error {
 	// The flag 1 is BPF_NOEXIST.
 	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0]), value: unsafe.Pointer(&value[0]), flags: 1}
@@ -96,21 +98,22 @@ func AddMap(fd int, key, value []byte) error {
 	return err
 }
 
-// DeleteMap removes a key. ENOENT: the key has no value.
+// DeleteMap removes a key. It returns ENOENT if the key has no value.
 func DeleteMap(fd int, key []byte) error {
 	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0])}
 	_, err := bpf(unix.BPF_MAP_DELETE_ELEM, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return err
 }
 
-// GetMap reads the value of a key. ENOENT: the key has no value.
+// GetMap reads the value of a key. It returns ENOENT if the key has no value.
 func GetMap(fd int, key, value []byte) error {
 	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0]), value: unsafe.Pointer(&value[0])}
 	_, err := bpf(unix.BPF_MAP_LOOKUP_ELEM, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return err
 }
 
-// NextKey stores the key after key in next. key nil asks for the first. ENOENT: key was the last.
+// NextKey stores the key that comes after key in next. If key is nil, it stores the first. It returns ENOENT if key was
+// the last.
 func NextKey(fd int, key, next []byte) error {
 	attr := mapElem{fd: uint32(fd), value: unsafe.Pointer(&next[0])}
 	if key != nil {
@@ -144,7 +147,7 @@ func LoadTracepoint(insns []byte, typed uint32) (fd int, err error) {
 	if err != unix.EACCES && err != unix.EINVAL && err != unix.E2BIG {
 		return fd, err
 	}
-	// The program is loaded again, this time with the verifier's log, which is large and needed only after an error.
+	// The program is loaded again, this time with the verifier's log. The log is large, and needed only after an error.
 	log := make([]byte, 16<<20)
 	attr.level, attr.size, attr.log = 1, uint32(len(log)), unsafe.Pointer(&log[0])
 	if fd, e := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); e == nil {
@@ -168,7 +171,7 @@ func AttachRawTracepoint(name string, prog int) (fd int, err error) {
 	return bpf(unix.BPF_RAW_TRACEPOINT_OPEN, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 }
 
-// Ring is the reader's side of a BPF_MAP_TYPE_RINGBUF.
+// Ring is the reader's side of a map of type BPF_MAP_TYPE_RINGBUF.
 type Ring struct {
 	fd       int
 	consumer []byte // the page with the reader's position
@@ -202,7 +205,7 @@ func (r *Ring) Read(do func([]byte)) {
 	const busy, discard, header = 1 << 31, 1 << 30, 8
 	at, data := (*uint64)(unsafe.Pointer(&r.consumer[0])), r.producer[len(r.consumer):]
 	// The position is loaded before the length, because the kernel writes a record's length before it moves the
-	// position. The length has the busy bit until the record is complete.
+	// position. The busy bit is set in the length until the record is complete.
 	for pos := atomic.LoadUint64(at); pos < atomic.LoadUint64((*uint64)(unsafe.Pointer(&r.producer[0]))); {
 		rec := data[pos&r.mask:]
 		n := atomic.LoadUint32((*uint32)(unsafe.Pointer(&rec[0])))

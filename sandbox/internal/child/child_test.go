@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// link makes an image that is given back with the test.
+// link makes an image that is released when the test ends.
 func link(t *testing.T, p *plan.Plan, files map[string]int) *Image {
 	t.Helper()
 	im, err := Link(p, files)
@@ -29,7 +29,7 @@ func link(t *testing.T, p *plan.Plan, files map[string]int) *Image {
 	return im
 }
 
-// at is n bytes of an image's memory at an address, which must lie in it.
+// at returns n bytes of an image's memory at an address, which must lie in that memory.
 func at(t *testing.T, im *Image, p uintptr, n int) string {
 	t.Helper()
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(im.memory)))
@@ -125,7 +125,7 @@ func opAt(im *Image, area uintptr, i int) *op {
 	return (*op)(im.pointer(im.opsAt(area) + uintptr(i)*unsafe.Sizeof(op{})))
 }
 
-// TestLinkMemory links arguments of every length: nothing overlaps.
+// TestLinkMemory links arguments of every length, and checks that none overlaps another.
 func TestLinkMemory(t *testing.T) {
 	p := &plan.Plan{}
 	for n := range 40 {
@@ -163,7 +163,7 @@ func TestLinkErrors(t *testing.T) {
 	}
 }
 
-// TestNumbers has a number for every call that a plan may use; 0 would be read(2).
+// TestNumbers checks that there is a number for every call that a plan may use; 0 would be read(2).
 func TestNumbers(t *testing.T) {
 	seen := map[uintptr]plan.Call{}
 	for c := plan.Respawn + 1; c < plan.NumCalls; c++ {
@@ -192,7 +192,8 @@ func runAndWait(t *testing.T, im *Image) unix.WaitStatus {
 	return status
 }
 
-// TestRun runs plans that need no rights: results in registers, tolerated errors, and errors that are not.
+// TestRun runs plans that need no rights. They have results in registers, errors that are tolerated, and errors that
+// are not.
 func TestRun(t *testing.T) {
 	var out string
 	write := func(text string) plan.Step { return plan.WriteStep(plan.F("out"), text) }
@@ -257,8 +258,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestStartTogether: what one start keeps from its child may be what the next one's stands on. Afterwards the heap is inherited
-// as before: a process that C code forks needs it.
+// TestStartTogether starts several children at once. The memory that one start keeps from its child may contain the
+// stack of another start. Afterwards processes inherit the heap as before: a process that C code forks needs it.
 func TestStartTogether(t *testing.T) {
 	var wait sync.WaitGroup
 	for i := range 8 {
@@ -293,8 +294,8 @@ func TestStartTogether(t *testing.T) {
 	}
 }
 
-// TestAlone: the child of a process that is a launcher and nothing else gets none of what was mapped before the image,
-// unless libc is in the process.
+// TestAlone checks that the child of a dedicated launcher gets nothing that was mapped before the image, unless libc is
+// in the process.
 func TestAlone(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -336,7 +337,7 @@ func TestAlone(t *testing.T) {
 	}
 }
 
-// deep calls f with so many KiB of stack in use.
+// deep calls f when so many KiB of the stack are in use.
 func deep(n int, f func()) {
 	var room [1 << 10]byte
 	if n > 0 {
@@ -347,7 +348,7 @@ func deep(n int, f func()) {
 	runtime.KeepAlive(&room)
 }
 
-// TestRespawn: the new process goes on as a child of this one, and this one learns its pid.
+// TestRespawn checks that the new process goes on as a child of this process, which learns the new process's pid.
 func TestRespawn(t *testing.T) {
 	im := link(t, &plan.Plan{Steps: []plan.Step{plan.RespawnStep(), plan.CloseStep(plan.Number(1 << 20))}}, nil)
 	if status := runAndWait(t, im); status.ExitStatus() != 0 {
@@ -366,7 +367,8 @@ func TestRespawn(t *testing.T) {
 	}
 }
 
-// failed is a fault; a step without an error is only how far a process has come.
+// failed returns f if f is an error, and otherwise no fault: a step without an error only says how far a process has
+// come.
 func failed(f Fault) Fault {
 	if f.Errno == 0 {
 		return Fault{}
@@ -374,7 +376,7 @@ func failed(f Fault) Fault {
 	return f
 }
 
-// TestFail makes each kind of step fail, the fork included.
+// TestFail makes a step of each kind fail, the fork too.
 func TestFail(t *testing.T) {
 	p := &plan.Plan{Steps: []plan.Step{plan.UmaskStep(0), plan.ForkStep(), plan.UmaskStep(0).OrElse(plan.ENOSYS)}, Init: []plan.Step{plan.UmaskStep(0)}}
 	for i := range 4 {
@@ -404,7 +406,7 @@ func TestFail(t *testing.T) {
 	}
 }
 
-// TestAdd gives a child that runs already the rest of what it has to do, and a descriptor.
+// TestAdd gives a child that already runs the rest of its steps, and a descriptor.
 func TestAdd(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -453,7 +455,8 @@ func TestAdd(t *testing.T) {
 	}
 }
 
-// TestNobodyAnswers ends a child whose launcher is gone: the byte that it waits for does not come.
+// TestNobodyAnswers checks that a child ends if its launcher is gone and the byte for which the child waits never
+// comes.
 func TestNobodyAnswers(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -468,7 +471,7 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 }
 
-// TestTooLarge has no room for a plan of more steps, or more memory, than an image holds.
+// TestTooLarge refuses a plan that has more steps, or needs more memory, than an image holds.
 func TestTooLarge(t *testing.T) {
 	im := link(t, &plan.Plan{}, nil)
 	err := im.AddInit(make([]plan.Step, (opsStart-initStart)/int(unsafe.Sizeof(op{}))), nil)
@@ -483,7 +486,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// TestRelease may be called again.
+// TestRelease checks that Release may be called twice.
 func TestRelease(t *testing.T) {
 	im, err := Link(&plan.Plan{}, nil)
 	if err != nil {
@@ -505,8 +508,8 @@ func notifyUname() string {
 	return string(b)
 }
 
-// TestHandOver gets the listener of a filter under which the task makes one call, execve: whether init waits for it
-// already or comes late, and whether or not the task lives.
+// TestHandOver gets the listener of a filter under which the task makes only one call, execve. init waits for the
+// listener already, or comes late, and the task lives or has ended.
 func TestHandOver(t *testing.T) {
 	if !FilterFlags(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER) {
 		t.Skip("no listeners before Linux 5.0")

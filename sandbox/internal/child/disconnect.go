@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disconnect makes a connected socket of TCP a fresh one of the same network namespace, which may connect again:
+// Disconnect resets a connected TCP socket, so that the socket can connect again, from the same network namespace:
 // connect(2), AF_UNSPEC. The other end sees a reset.
 func Disconnect(fd int) error {
 	nowhere := unix.RawSockaddrInet4{Family: unix.AF_UNSPEC}

@@ -2,9 +2,9 @@
 
 package child
 
-// The runtime of Go ends a process with a trace, or is ended by a signal, if a limit leaves it too little memory or too
-// few threads. It does so before the first line of main. So the launcher's binary begins at entry (entry_*.s), which
-// looks at the limits before there is a runtime: getrlimit(2), mmap(2), clone(2).
+// If a limit leaves a process of Go too little memory or too few threads, the runtime ends the process with a trace, or
+// a signal ends it. That happens before the first line of main. So the launcher's binary begins at entry (entry_*.s),
+// which looks at the limits before there is a runtime: getrlimit(2), mmap(2), clone(2).
 
 import (
 	"syscall"
@@ -13,27 +13,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// entryTLS stands in for thread-local storage until the runtime makes its own.
+// entryTLS is used as thread-local storage until the runtime makes its own.
 var entryTLS [2]uintptr //nolint:unused // by entry_amd64.s
 
 // entry is the program's entry point. It is never called.
 func entry() //nolint:unused // by the linker
 
-// What the launcher needs beside what it has: each number is about twice what a launch was seen to take.
+// These constants say how much the launcher needs in addition to what it has. Each is about twice what a launch was
+// seen to use.
 const (
 	roomAddresses = 2 << 30
 	roomData      = 256 << 20
 	roomThreads   = 16
 	roomFiles     = 64
 
-	// A limit of more threads is not tried, because that takes longer than a launch.
+	// If a limit allows more threads than manyThreads, the limit is not tried, because that takes longer than a launch.
 	manyThreads = 1024
 
 	unlimited = ^uint64(0)
 	exitEarly = 125
 )
 
-// The messages. There is no memory yet in which one could be put together.
+// These are the messages. They are constants because there is no memory yet in which a message could be put together.
 const (
 	saidAddresses = "cordon: error: limits: RLIMIT_AS leaves less than 2 GiB of addresses, which the launcher reserves and hardly uses\n" +
 		"cordon: hint: ulimit -v unlimited; the program can have a limit of its own: --rlimit as=SIZE\n"
@@ -68,7 +69,7 @@ func checkRoom() {
 	}
 }
 
-// limitOf returns a soft or a hard limit.
+// limitOf returns a limit of the process: the hard limit if hard is set, otherwise the soft one.
 //
 //go:nosplit
 func limitOf(resource uintptr, hard bool) uint64 {
@@ -83,7 +84,7 @@ func limitOf(resource uintptr, hard bool) uint64 {
 	return l[0]
 }
 
-// maps reports whether so many bytes can be mapped. It unmaps them.
+// maps reports whether the process can map so many more bytes. It maps and unmaps them.
 //
 //go:nosplit
 func maps(size, how uintptr) bool {
@@ -95,8 +96,9 @@ func maps(size, how uintptr) bool {
 	return true
 }
 
-// forks reports whether so many processes can exist beside this one. It makes them, and ends them. A thread counts as a
-// process: setrlimit(2). The kernel ends them too if this process is killed meanwhile.
+// forks reports whether so many processes can exist in addition to this one. It makes them, and ends them. For this
+// limit a thread counts as a process: setrlimit(2). If this process is killed meanwhile, the kernel ends the others
+// too.
 //
 //go:nosplit
 func forks(most int) bool {

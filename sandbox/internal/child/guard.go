@@ -8,10 +8,10 @@ import (
 )
 
 // Guard makes init the guard of a program that runs in place: rt_sigtimedwait(2), prctl(2) (PR_SET_CHILD_SUBREAPER,
-// Linux 3.4), /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN). There is no pid namespace whose processes the kernel
-// would kill when init ends. So the guard adopts the processes that the task leaves behind, and kills all of them when
-// the task or the launcher has ended. The kernel sends the guard SIGTERM when the launcher ends (PR_SET_PDEATHSIG). The
-// launcher sends it SIGTERM to end the sandbox.
+// Linux 3.4), /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN). Such a program has no pid namespace, so the kernel
+// kills no processes when init ends. So the guard adopts the processes that the task leaves behind, and kills all of
+// them when the task or the launcher has ended. The kernel sends the guard SIGTERM when the launcher ends
+// (PR_SET_PDEATHSIG). The launcher sends it SIGTERM to end the sandbox.
 func (im *Image) Guard() {
 	im.page.Guard = 1
 	im.page.signals = 1<<(unix.SIGCHLD-1) | 1<<(unix.SIGTERM-1)
@@ -53,9 +53,10 @@ func guard(page *Page, task uintptr) {
 	}
 }
 
-// killAll kills every child, and the orphans that become children by that, until none is left. A child that may have no
-// process more (RLIMIT_NPROC) cannot fork before it dies: a storm of forks ends after a few rounds. A child keeps its
-// pid until it is waited for, so its pid cannot belong to another process.
+// killAll kills every child. The orphans of a killed child then become children of the guard, and are killed in turn,
+// until no child is left. The children may make no more processes (RLIMIT_NPROC), so they cannot fork before they die,
+// and a storm of forks ends after a few rounds. A child keeps its pid until it is waited for, so its pid cannot belong
+// to another process.
 //
 //go:nosplit
 //go:norace
@@ -68,7 +69,8 @@ func killAll(page *Page, task uintptr) {
 		}
 		pid := uintptr(0)
 		for i := uintptr(0); i < n && i < unsafe.Sizeof(page.children); i++ {
-			// The kernel ends each number with a space. A number that the buffer cuts off is in the next round's list.
+			// The kernel ends each number with a space. If the buffer cuts off a number, it is in the list of the next
+			// round.
 			if c := page.children[i]; c != ' ' {
 				pid = pid*10 + uintptr(c-'0')
 				continue
@@ -92,7 +94,7 @@ func killAll(page *Page, task uintptr) {
 		if e == syscall.ECHILD {
 			return
 		}
-		// They are about to end. The pause ends with the next child.
+		// The remaining children are about to end. The pause is over as soon as one of them ends.
 		syscall.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&page.signals)), 0, uintptr(unsafe.Pointer(&page.pause)), 8, 0, 0)
 	}
 }

@@ -33,10 +33,10 @@ const (
 	opAgain        // clone(2): the new process continues, the old one ends
 )
 
-// The Go heap lies in adjacent arenas of this size, aligned to it (runtime, heapArenaBytes on 64-bit Linux). It begins
-// anywhere in the first arena (runtime, randomizeHeapBase), so a small heap may lie in two. Of the arena that contains
-// the stack, and of its neighbours, the child gets only a window around the stack pointer, because the frames from run
-// on are small.
+// The Go heap lies in adjacent arenas of this size, which are aligned to it (runtime, heapArenaBytes on 64-bit Linux).
+// The heap begins anywhere in the first arena (runtime, randomizeHeapBase), so even a small heap may lie in two arenas.
+// From the arena that contains the stack, and from the arenas next to it, the child gets only a window around the stack
+// pointer. The window may be small because the frames of run and of the functions that run calls are small.
 const (
 	arenaSize  = 64 << 20
 	windowSize = 16 << 10 // at least two pages
@@ -84,14 +84,15 @@ type Page struct {
 	scratch    int32
 	scratchUse unix.Rusage
 
-	// For guard: the signals that it waits for, a limit of 0 processes, a pause, and the list of its children.
+	// The fields below are for guard: the signals that it waits for, a limit of 0 processes, a pause, and the list of
+	// its children.
 	signals  uint64
 	noneMore [2]uint64
 	pause    [2]int64
 	children [2048]byte
 }
 
-// Fault is the step that has failed or, if Errno is 0, the step that is running.
+// Fault is the step that has failed. If Errno is 0, it is the step that is running.
 type Fault struct {
 	Step  uint32 // number from 1, plus InitBase for init's steps; 0 before the first step and after the last
 	Errno uint32
@@ -290,8 +291,8 @@ func opened(files map[string]int, name string) (uintptr, error) {
 	return uintptr(fd), nil
 }
 
-// argvLen returns the length of the program's arguments in the memory that execve(2) has filled, where os.Args lie one
-// after the other. If the program has replaced os.Args, argvLen returns 0, and nothing is overwritten.
+// argvLen returns how many bytes of the memory that execve(2) has filled hold the program's arguments. os.Args lie
+// there one after the other. If the program has replaced os.Args, argvLen returns 0, and nothing is overwritten.
 func argvLen() uintptr {
 	next := uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))
 	start := next
@@ -364,7 +365,7 @@ func (im *Image) fprog(prog string) ([]byte, error) {
 	return head, nil
 }
 
-// message is a struct msghdr for a text and one descriptor: unix(7), SCM_RIGHTS.
+// message is a struct msghdr with a text and one descriptor: unix(7), SCM_RIGHTS.
 type message struct {
 	unix.Msghdr
 	iov     unix.Iovec
@@ -372,7 +373,7 @@ type message struct {
 	fd, _   int32
 }
 
-// message makes a message with n bytes of space for text. The text is at the end of b.
+// message makes a message with n bytes of space for its text. The space is at the end of b.
 func (im *Image) message(n int) (m *message, b []byte, err error) {
 	const size = int(unsafe.Sizeof(message{}))
 	if b, err = im.alloc(size + n); err != nil {
@@ -412,11 +413,11 @@ func (im *Image) sendRights(text string, fd int32) (*message, []byte, error) {
 	return m, b, nil
 }
 
-// Fail makes step i of the child and the task fail with ENOSYS, for tests of errors. It must be called before the step
-// is added.
+// Fail makes step i of the child and the task fail with ENOSYS, so that tests can see the error. It must be called
+// before the step is added.
 func (im *Image) Fail(i int) { im.fail[0] = i }
 
-// FailInit is Fail for init's steps.
+// FailInit does what Fail does, for init's steps.
 func (im *Image) FailInit(i int) { im.fail[1] = i }
 
 // Page returns the page in which the child records errors and its end.

@@ -1,6 +1,6 @@
 package child
 
-// seccomp_unotify(2), Linux 5.0; SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP 6.6.
+// This file makes the calls of seccomp_unotify(2), Linux 5.0; SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP 6.6.
 
 import (
 	"syscall"
@@ -30,7 +30,8 @@ type answer struct {
 	flags uint32
 }
 
-// The ioctls of include/uapi/linux/seccomp.h, which are the same on every architecture here.
+// These are ioctls of include/uapi/linux/seccomp.h. Their numbers are the same on every architecture that cordon
+// supports.
 const (
 	notifRecv     = 0xc0502100
 	notifSend     = 0xc0182101
@@ -40,14 +41,14 @@ const (
 	flagContinue  = 1
 )
 
-// NextNotification receives a notification from a listener that poll(2) reports as readable. ENOENT: the task has been
-// killed meanwhile.
+// NextNotification receives a notification from a listener that poll(2) reports as readable. It returns ENOENT if the
+// task has been killed meanwhile.
 func NextNotification(listener int, n *Notification) syscall.Errno {
 	*n = Notification{} // the kernel accepts only a zeroed structure
 	return ioctl(listener, notifRecv, unsafe.Pointer(n))
 }
 
-// Deny makes the waiting call fail with an errno, which must not be 0. ENOENT: the task has ended.
+// Deny makes the waiting call fail with an errno, which must not be 0. It returns ENOENT if the task has ended.
 func Deny(listener int, id uint64, errno syscall.Errno) syscall.Errno {
 	if errno == 0 {
 		errno = syscall.EPERM
@@ -55,13 +56,14 @@ func Deny(listener int, id uint64, errno syscall.Errno) syscall.Errno {
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, errno: -int32(errno)}))
 }
 
-// Answer makes the waiting call return an errno. 0 means success, because the launcher has made the call in the task's
-// place. ENOENT: the task has ended.
+// Answer makes the waiting call return an errno. An errno of 0 means success: the launcher has made the call in the
+// task's place. Answer returns ENOENT if the task has ended.
 func Answer(listener int, id uint64, errno syscall.Errno) syscall.Errno {
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, errno: -int32(errno)}))
 }
 
-// SetGroups sets the supplementary groups of this thread only: setgroups(2). Go's own call sets those of all threads.
+// SetGroups sets the supplementary groups of this thread only: setgroups(2). Go's own function sets them for all
+// threads.
 func SetGroups(ids []uint32) syscall.Errno {
 	var list unsafe.Pointer
 	if len(ids) > 0 {
@@ -71,14 +73,14 @@ func SetGroups(ids []uint32) syscall.Errno {
 	return errno
 }
 
-// Continue lets the kernel execute the waiting call. The memory to which the arguments point may have changed since it
-// was read, so reading it has protected nothing. ENOENT: the task has ended.
+// Continue lets the kernel execute the waiting call. The memory to which the arguments point may have changed since the
+// launcher read it, so reading it has protected nothing. Continue returns ENOENT if the task has ended.
 func Continue(listener int, id uint64) syscall.Errno {
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, flags: flagContinue}))
 }
 
-// Waits reports whether the task of a notification still waits for its answer. If it does, everything read so far about
-// the process with its pid was about that task.
+// Waits reports whether the task of a notification still waits for its answer. If it does, everything that the caller
+// has read so far about the process with that pid was about this task.
 func Waits(listener int, id uint64) bool {
 	return ioctl(listener, notifIDValid, unsafe.Pointer(&id)) == 0
 }
@@ -95,7 +97,7 @@ func SyncWakeUp(listener int) {
 	_, _, _ = syscall.RawSyscall(unix.SYS_IOCTL, uintptr(listener), notifSetFlags, syncWakeUp)
 }
 
-// ioctl does not block here, because the listener is readable, or the request does not wait.
+// ioctl makes a raw call, which cannot block here, because the listener is readable, or the request does not wait.
 func ioctl(fd int, request uintptr, arg unsafe.Pointer) syscall.Errno {
 	for {
 		if _, _, errno := syscall.RawSyscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg)); errno != syscall.EINTR {
@@ -105,15 +107,15 @@ func ioctl(fd int, request uintptr, arg unsafe.Pointer) syscall.Errno {
 }
 
 // AwaitNotification reports whether a listener gets a notification within d. It does not tell the Go runtime that it
-// blocks, because that would take longer than the very short wait.
+// blocks, because that would take longer than the wait itself, which is very short.
 func AwaitNotification(listener int, d time.Duration) bool {
 	fd, ts := unix.PollFd{Fd: int32(listener), Events: unix.POLLIN}, unix.NsecToTimespec(int64(d))
 	n, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
 	return errno == 0 && n > 0 && fd.Revents&unix.POLLIN != 0
 }
 
-// ReadMemory reads the memory of a process at an address, as far as it is mapped: process_vm_readv(2). It returns the
-// number of bytes.
+// ReadMemory reads the memory of a process, beginning at an address, as far as it is mapped: process_vm_readv(2). It
+// returns the number of bytes.
 func ReadMemory(pid int, addr uint64, buf []byte) int {
 	if len(buf) == 0 {
 		return 0

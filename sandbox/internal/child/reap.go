@@ -1,8 +1,8 @@
 package child
 
-// Waiting for the launcher's children: wait4(2), pidfd_open(2). A tracer outside (ptrace(2)) can stop a child in a way
-// that SIGCONT does not undo, and can keep a dead child from being reaped. So AwaitHelper kills a helper that does not
-// end in time, and Reap gives up on a dead child after ReapTime.
+// This file waits for the launcher's children: wait4(2), pidfd_open(2). A tracer outside (ptrace(2)) can stop a child
+// in a way that SIGCONT does not undo, and can keep a dead child from being reaped. So AwaitHelper kills a helper that
+// does not end in time, and Reap gives up on a dead child after ReapTime.
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ import (
 // ReapTime is how long the launcher waits for a dead child that a tracer keeps from being reaped.
 const ReapTime = 5 * time.Second
 
-// Reap waits for a child to end and returns its status. If pidfd is -1, the child must be about to end. If the kernel
-// has reaped the child (see ReapNothing), or a tracer keeps it from being reaped, Reap returns the status of a process
-// that SIGKILL has ended.
+// Reap waits for a child to end and returns the child's status. If pidfd is -1, the child must be about to end. If the
+// kernel has reaped the child (see ReapNothing), or a tracer keeps the child from being reaped, Reap returns the status
+// of a process that SIGKILL has ended.
 func Reap(pid, pidfd int, usage *unix.Rusage) (status unix.WaitStatus) {
 	if pidfd >= 0 {
 		awaitEnd(pidfd)
@@ -47,7 +47,8 @@ func awaitEnd(pidfd int) {
 	}
 }
 
-// reapLater reaps the child as soon as its tracer permits, so that a library's process does not collect zombies.
+// reapLater reaps the child as soon as its tracer permits that, so that the process of a library's user does not
+// collect zombies.
 func reapLater(pid int) {
 	for {
 		if _, err := unix.Wait4(pid, nil, unix.WALL, nil); err != unix.EINTR {

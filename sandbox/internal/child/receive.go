@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Message is a message from a socket with SO_PASSCRED: the kernel fills in the sender's pid. To send under another pid,
-// a process needs CAP_SYS_ADMIN, and only steps of the plan send here.
+// Message is a message from a socket with SO_PASSCRED: the kernel fills in the sender's pid. To send a message under
+// another pid, a process needs CAP_SYS_ADMIN. Besides, only steps of the plan send messages at this socket.
 type Message struct {
 	Byte   byte // 0 at the end: every other end of the socket is closed
 	Sender int  // the sender's pid in the receiver's pid namespace
@@ -30,8 +30,8 @@ func Receive(fd int) (m Message, errno syscall.Errno) {
 	iov.SetLen(1)
 	hdr := unix.Msghdr{Iov: &iov, Control: (*byte)(unsafe.Pointer(&control))}
 	hdr.SetIovlen(1)
-	// MSG_CMSG_CLOEXEC is needed because a program that uses the library may start other programs at the same time.
-	// Such a program would otherwise inherit the descriptor.
+	// MSG_CMSG_CLOEXEC is needed because a program that uses cordon as a library may start other programs at the same
+	// time. Such a program would otherwise inherit the descriptor.
 	for {
 		hdr.SetControllen(int(unsafe.Sizeof(control)))
 		n, _, errno := syscall.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&hdr)), unix.MSG_CMSG_CLOEXEC)

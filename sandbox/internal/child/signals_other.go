@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CatchSignals makes every signal of list arrive as a byte, its number, at the returned descriptor, which does not
-// block. A signal that the process was started to ignore stays ignored, as nohup(1) requires. The process must be a
-// dedicated launcher, because the handlers are never removed.
+// CatchSignals makes every signal of list arrive at the returned descriptor as a byte, which is the signal's number.
+// The descriptor does not block. A signal that the process was started to ignore stays ignored, as nohup(1) requires.
+// The process must be a dedicated launcher, because the handlers are never removed.
 func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
@@ -33,9 +33,10 @@ func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 }
 
 // Suspend stops the process as Ctrl-Z does, and returns when the process is continued. If group is true, it also stops
-// the other processes of the process group. It does nothing if the process ignores SIGTSTP. The kernel does not stop a
-// process of an orphaned group, which nobody would continue. The signal to the group reaches this process too, which
-// ignores that copy: if caught, it would look like a new request to stop after the process is continued.
+// the other processes of the process group. If the process ignores SIGTSTP, Suspend does nothing. The kernel does not
+// stop a process of an orphaned group, because nobody would continue it. The signal to the group reaches this process
+// too. This process ignores that copy: if it caught the copy, it would look like a new request to stop after it is
+// continued.
 func Suspend(group bool) {
 	if signal.Ignored(unix.SIGTSTP) {
 		return

@@ -17,8 +17,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// TestCatchSignals sends signals to this process: those that are caught arrive, in order, and one that was ignored
-// before stays so.
+// TestCatchSignals sends signals to this process. Caught signals must arrive, in order, and a signal that was ignored
+// before must stay ignored.
 func TestCatchSignals(t *testing.T) {
 	signal.Ignore(unix.SIGURG) // the runtime's own, but for this moment
 	defer signal.Reset(unix.SIGURG)
@@ -48,8 +48,8 @@ func TestCatchSignals(t *testing.T) {
 	}
 }
 
-// TestHandlersEnd: a child has no handler of the launcher's, or a stop at the terminal, which reaches the whole process
-// group, would make init write to the launcher's pipe, and its filter would end it for that.
+// TestHandlersEnd checks that a child has no handler of the launcher's. Otherwise a stop at the terminal, which reaches
+// the whole process group, would make init write to the launcher's pipe, and init's filter would kill init for that.
 func TestHandlersEnd(t *testing.T) {
 	if _, err := CatchSignals(unix.SIGTSTP, unix.SIGCONT, unix.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestHandlersEnd(t *testing.T) {
 	}
 }
 
-// caughtSignals is the set of signals that a process has handlers for: proc_pid_status(5).
+// caughtSignals returns the set of signals for which a process has handlers: proc_pid_status(5).
 func caughtSignals(t *testing.T, pid int) uint64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
@@ -99,7 +99,8 @@ func caughtSignals(t *testing.T, pid int) uint64 {
 // suspendVar makes the test's program a process that stops itself: see TestSuspend.
 const suspendVar = "CORDON_TEST_SUSPEND"
 
-// TestSuspend: a process that stops its process group and goes on is not asked to stop again by the signal that it sent.
+// TestSuspend checks that a process that stops its process group and is continued does not take its own signal for a
+// new request to stop.
 func TestSuspend(t *testing.T) {
 	if os.Getenv(suspendVar) != "" {
 		suspendOnce()
@@ -109,7 +110,7 @@ func TestSuspend(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 20 {
-		// The group is not orphaned: its parent, this process, is in the same session and another group.
+		// The group is not orphaned: its parent is this process, which is in the same session and in another group.
 		c := exec.Command(self, "-test.run=^TestSuspend$")
 		c.Env = append(os.Environ(), suspendVar+"=1")
 		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -134,7 +135,8 @@ func TestSuspend(t *testing.T) {
 	}
 }
 
-// suspendOnce stops the process and, when it goes on, prints the numbers of the signals that it has caught.
+// suspendOnce stops the process. When the process is continued, it prints the numbers of the signals that it has
+// caught.
 func suspendOnce() {
 	fd, err := CatchSignals(unix.SIGTSTP, unix.SIGCONT)
 	if err != nil {

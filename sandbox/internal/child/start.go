@@ -12,9 +12,9 @@ import (
 )
 
 // beforeFork and afterFork are hooks of the standard library's own fork. They block signals around the fork, and keep
-// the child's stack from growing. The third hook, for the child, is not used: it resets the runtime's signal handlers
-// one by one, and clone3 resets all at once (CLONE_CLEAR_SIGHAND, Linux 5.5). The child's signals stay blocked, until a
-// step of the plan unblocks the task's.
+// the child's stack from growing. The standard library has a third hook, for the child, which is not used here: it
+// resets the runtime's signal handlers one by one, and clone3 resets all of them at once (CLONE_CLEAR_SIGHAND, Linux
+// 5.5). The child's signals stay blocked until a step of the plan unblocks the task's.
 //
 //go:linkname beforeFork syscall.runtime_BeforeFork
 func beforeFork()
@@ -23,12 +23,12 @@ func beforeFork()
 func afterFork()
 
 // cloneArgs is struct clone_args of clone3(2). The last field belongs to version 2 (Linux 5.7). Older kernels do not
-// know it, so it is passed only with CLONE_INTO_CGROUP.
+// know that field, so it is passed only with CLONE_INTO_CGROUP.
 type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 
-	// plain is not the kernel's: clone(2) is called instead, because a container's filter refuses clone3(2).
-	// clone(2) cannot reset the signal handlers, so the child does.
+	// plain is no field of the kernel's struct. If it is set, clone(2) is called instead of clone3(2), which a
+	// container's filter refuses. clone(2) cannot reset the signal handlers, so the child resets them.
 	plain bool
 }
 
@@ -39,11 +39,12 @@ func (a *cloneArgs) size() uintptr {
 	return unsafe.Offsetof(a.plain)
 }
 
-// plainFlags are the flags that clone(2) has too. CLONE_INTO_CGROUP is not among them: the child joins its group itself.
+// plainFlags are the flags that clone(2) has too. CLONE_INTO_CGROUP is not one of them: the child joins its group
+// itself.
 const plainFlags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET |
 	unix.CLONE_NEWCGROUP
 
-// Of rt_sigaction(2): SIG_IGN, the size of a set of signals in bytes, and the last signal.
+// These constants are for rt_sigaction(2): SIG_IGN, the size of a set of signals in bytes, and the last signal.
 const ignoredSignal, signalSetSize, lastSignal = 1, 8, 64
 
 // Start clones the child and returns its pid and pidfd. The calling thread must outlive the sandbox, because the kernel
@@ -54,7 +55,7 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 	if im.clone&unix.CLONE_INTO_CGROUP != 0 {
 		args.cgroup = uint64(im.group)
 	}
-	// Only one fork at a time may decide which parts of the heap the new process gets.
+	// Only one fork at a time may decide which parts of the heap its new process gets.
 	syscall.ForkLock.Lock()
 	n, errno := run(im, args)
 	if (errno == unix.ENOSYS || errno == unix.EPERM) && im.clone&^plainFlags == 0 {
@@ -78,12 +79,12 @@ const (
 )
 
 // Alone declares that this process is a dedicated launcher. Then the mappings that the kernel made before the image
-// belong to the Go runtime, unless libc is in the process, and the child gets none of them. In another process they may
-// belong to other code, and MADV_DOFORK might change what that code has set.
+// belong to the Go runtime, unless libc is in the process, and the child gets none of them. In any other process these
+// mappings may belong to other code, and MADV_DOFORK might change a setting of that code.
 func (im *Image) Alone() { im.alone = true }
 
-// aboveEnd returns the end of the mappings that begin at above and that the child does not need, or 0 if there are
-// none. They end below the vDSO, or below the arguments if the kernel has put the vDSO above the arguments.
+// aboveEnd returns the end of the mappings that begin at above and that the child does not need, or 0 if there are no
+// such mappings. They end below the vDSO, or below the arguments if the kernel has put the vDSO above the arguments.
 func (im *Image) aboveEnd(above, pageSize uintptr) uintptr {
 	if withC || !im.alone || len(os.Args) == 0 {
 		return 0
@@ -103,9 +104,9 @@ func (im *Image) aboveEnd(above, pageSize uintptr) uintptr {
 }
 
 // run clones the child. In the child it never returns. It may call only functions that are inlined or marked nosplit.
-// Of the launcher's heap, the child gets only a window around its stack: it needs no more, it must not hold secrets of
-// the launcher, and without shared pages the launcher has nothing to copy when it writes to its heap. In a dedicated
-// launcher (see Alone), the child does not get the runtime's own memory either.
+// Of the launcher's heap, the child gets only a window around its stack. There are three reasons: the child needs no
+// more, it must not hold secrets of the launcher, and without shared pages the launcher has nothing to copy when it
+// writes to its heap. In a dedicated launcher (see Alone), the child does not get the runtime's own memory either.
 //
 //go:noinline
 //go:norace
@@ -135,8 +136,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		j     int
 	)
 	beforeFork()
-	// From here on the stack does not move. If parts are not mapped, madvise(2) returns ENOMEM but still handles the
-	// others. The image can lie among the arenas only if the kernel has chosen the heap's address.
+	// From here on the stack does not move. madvise(2) returns ENOMEM if some parts are not mapped, but still handles
+	// the other parts. The image can lie among the arenas only if the kernel has chosen the heap's address.
 	heap = uintptr(unsafe.Pointer(&a))&^(arenaSize-1) - arenaSize
 	keep = (uintptr(unsafe.Pointer(&a)) - windowSize/2) &^ (pageSize - 1)
 	syscall.RawSyscall6(unix.SYS_MADVISE, heap, keep-heap, unix.MADV_DONTFORK, 0, 0, 0)
@@ -150,8 +151,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	if memory+imageSize > heap && memory < heap+3*arenaSize {
 		syscall.RawSyscall6(unix.SYS_MADVISE, memory, imageSize, unix.MADV_DOFORK, 0, 0, 0)
 	}
-	// Without CLONE_VM the child has copies of the pages that are not shared. So its writes change nothing of the
-	// launcher's except the image.
+	// Without CLONE_VM the child has copies of the pages that are not shared. So what the child writes changes nothing
+	// in the launcher's memory except the image.
 	if plain {
 		pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(args.flags)&plainFlags|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), 0, uintptr(args.pidfd), 0, 0, 0)
 	} else {
@@ -172,8 +173,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 			syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(j), uintptr(unsafe.Pointer(&standard)), 0, signalSetSize, 0, 0)
 		}
 	}
-	// An operation that has not been written yet is zero, which is opEnd. The child never reaches
-	// one too early, because the step before it waits for the launcher's byte.
+	// An operation that has not been written yet is zero, which is opEnd. The child never reaches such an operation too
+	// early, because the step before it waits for the launcher's byte.
 	for o.kind != opEnd {
 		// The number is stored before the call, so that the launcher finds the step even if the filter kills the
 		// process in the call.
@@ -214,7 +215,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		regs[o.to] = r
 		o = (*op)(unsafe.Add(unsafe.Pointer(o), unsafe.Sizeof(*o)))
 	}
-	// Only init, and a child without a fork, reach this line: the task's last step is execve, which does not return.
+	// Only init, and a child that does not fork, reach this line: the last step of the task is execve, which does not
+	// return.
 	fault.Step = 0
 	if pid != 0 && page.Guard != 0 {
 		guard(page, pid)
@@ -240,8 +242,8 @@ done:
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
 	}
 failed:
-	// The error is stored in the shared memory, because the filter could refuse a message. The launcher finds it even
-	// if the child is killed right after this.
+	// The error is stored in the shared memory, because the filter could refuse to send a message. The launcher finds
+	// the error even if the child is killed right after this.
 	fault.Step = n
 	fault.Errno = uint32(e)
 	syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 125, 0, 0, 0, 0, 0)

@@ -1,7 +1,7 @@
 package child
 
-// A timer that continues this process while it is stopped: timer_create(2), timer_settime(2). A stopped process can do
-// nothing itself, but the kernel sends SIGCONT when the timer expires.
+// This file sets a timer that continues this process while the process is stopped: timer_create(2), timer_settime(2). A
+// stopped process can do nothing itself, but the kernel sends SIGCONT when the timer expires.
 
 import (
 	"syscall"

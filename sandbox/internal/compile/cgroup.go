@@ -1,9 +1,10 @@
 package compile
 
-// This file plans control groups: cgroups(7), cgroup_namespaces(7). Package internal/cgroup decides where the groups
-// lie and makes them; this file adds the steps that put the child into them, and reports the limits that they cannot
-// hold. On v2 the child starts in its group: clone3(2), CLONE_INTO_CGROUP, Linux 5.7. On v1 it joins its groups before
-// it does anything else. In both cases the groups do not count what the launcher has used.
+// This file plans the control groups of a sandbox: cgroups(7), cgroup_namespaces(7). Package internal/cgroup decides
+// where the groups lie, and makes them. This file adds the steps that put the child into the groups, and reports the
+// limits that the groups cannot enforce. With cgroup v2 the child starts in its group: clone3(2), CLONE_INTO_CGROUP,
+// Linux 5.7. With v1 the child joins its groups before it does anything else. In both cases the groups do not count the
+// memory and the time that the launcher has used.
 
 import (
 	"cmp"
@@ -37,8 +38,8 @@ type groups struct {
 // on reports whether the sandbox has groups.
 func (g *groups) on() bool { return g.choice != nil }
 
-// Groups says in which control groups the sandbox runs. The launcher makes them before the plan is compiled, so that
-// compilation knows which limits they cannot enforce. For those, rlimits can still stand in.
+// Groups says in which control groups the sandbox runs. The launcher makes the groups before it compiles the plan. So
+// the compilation knows which limits the groups cannot enforce, and can use rlimits in their place.
 type Groups struct {
 	Choice  *cgroup.Choice // nil if no group is wanted, or none can be had
 	Lacking []cgroup.Lack  // limits that the groups cannot enforce
@@ -47,9 +48,9 @@ type Groups struct {
 	err     error
 }
 
-// Fail records why the groups cannot be made. If it is called before the plan is compiled, cgroup reports the limits
-// as missing; if it is called later, settleGroups does.
-// If the kernel has refused a value, the launch fails, whatever the profile allows to be missing.
+// Fail records why the groups cannot be made. If Fail is called before the plan is compiled, the phase cgroup reports
+// the limits as missing; if Fail is called later, settleGroups reports them. If the kernel has refused the value of a
+// limit, the launch fails, whatever the profile allows to be missing.
 func (g *Groups) Fail(p *policy.Profile, err error) {
 	if limit := cgroup.WrongValue(err); limit != "" {
 		g.err = wrongValue(p, limit, err.Error(), cgroup.Hint(err))
@@ -66,8 +67,8 @@ func wrongValue(p *policy.Profile, limit, why, hint string) error {
 // without returns the Groups of a sandbox that gets no control groups, with the reason and the remedy.
 func without(why, remedy string) *Groups { return &Groups{why: why, remedy: remedy} }
 
-// ChooseGroups decides where the groups for a profile's limits go. It makes nothing. An error or a missing layer is in
-// the result, because only the compilation knows whether the profile permits it.
+// ChooseGroups decides where the groups for a profile's limits go. It makes nothing. If something is wrong or missing,
+// the result says so, because only the compilation knows whether the profile permits that.
 func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	c := &Compilation{Profile: p, Host: h}
 	want, err := c.wantedLimits()
@@ -98,8 +99,8 @@ func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	return g
 }
 
-// cgroup uses the groups that the launcher has made. For a plan that is only printed, it uses the groups that the
-// launcher would make.
+// cgroup uses the groups that the launcher has made. If the plan is only printed, the launcher has made none, and
+// cgroup uses the groups that it would make.
 func (c *Compilation) cgroup() error {
 	g := c.Req.Groups
 	if g == nil {
@@ -127,8 +128,9 @@ func (c *Compilation) cgroup() error {
 }
 
 // settleGroups reports the limits that turned out missing after the child was made, for example because systemd failed
-// to put the child into its group. It comes after publish, which makes the child. It comes before rlimits, which can
-// still stand in for these limits. Without such a change it does nothing.
+// to put the child into its group. In the order of phases, settleGroups comes after publish, because publish makes the
+// child, and before rlimits, because an rlimit can still take the place of such a limit. If no limit turned out
+// missing, settleGroups does nothing.
 func (c *Compilation) settleGroups() error {
 	g := c.Req.Groups
 	switch {
@@ -148,19 +150,21 @@ func (c *Compilation) settleGroups() error {
 	return nil
 }
 
-// join adds the steps that put the child into the groups. The launcher opens the files that it names.
+// join adds the steps that put the child into the groups, and names the files that the launcher must open for these
+// steps.
 func (c *Compilation) join(ch *cgroup.Choice) {
 	c.groups.choice = ch
 	from := own("limits")
 	if ch.V2() {
 		c.Plan.Files = append(c.Plan.Files, FileCgroup)
 	}
-	// Without clone3(2) the child joins the v2 group as it joins those of v1. Its first pages then count outside.
+	// Without clone3(2) the child joins the v2 group by a step, as it joins groups of v1. The group then does not count
+	// the first pages of the child's memory.
 	if ch.V2() && c.Host.NoClone3 {
 		c.do(from, plan.WriteStep(plan.F(FileCgroup), "0"))
 	}
-	// CLONE_INTO_CGROUP works only with cgroup v2. So the first steps of the child join the v1 groups; writing "0"
-	// joins the process that writes.
+	// CLONE_INTO_CGROUP works only with cgroup v2. So the first steps of the child join the v1 groups. A process that
+	// writes "0" to a group's file moves itself into the group.
 	for _, controller := range ch.V1() {
 		c.Plan.Files = append(c.Plan.Files, FileTasks+controller)
 		c.do(from, plan.WriteStep(plan.F(FileTasks+controller), "0"))
@@ -188,7 +192,8 @@ func (c *Compilation) cgroupNamespace() error {
 	return nil
 }
 
-// limitKeys lists the limits that a group enforces, and for each the rlimit that stands in if there is no group.
+// limitKeys lists the limits that a group enforces, and for each limit the rlimit that takes its place if there is no
+// group.
 var limitKeys = [...]struct {
 	key     string
 	set     func(*policy.Limits) bool
@@ -209,7 +214,8 @@ var limitKeys = [...]struct {
 	{"cgroup", func(l *policy.Limits) bool { return l.Cgroup != "" }, ""},
 }
 
-// limitIndex returns the index of a limit in limitKeys. A device or a page size may follow the key.
+// limitIndex returns the index of a limit in limitKeys. The text limit is a key, which a device or a page size may
+// follow.
 func limitIndex(limit string) int {
 	key, _, _ := strings.Cut(limit, " ")
 	for i := range limitKeys {
@@ -232,7 +238,7 @@ func (c *Compilation) lackAll(why, remedy string) error {
 	return nil
 }
 
-// lacksLimit calls lacking for one limit, and only once for each. limit begins with its key.
+// lacksLimit calls lacking for a limit, but only once for each limit. The text limit begins with the limit's key.
 func (c *Compilation) lacksLimit(limit, why, remedy string) error {
 	// settleGroups may report a limit that cgroup has reported already.
 	if c.groups.lacks[limit] {
@@ -246,12 +252,12 @@ func (c *Compilation) lacksLimit(limit, why, remedy string) error {
 	if i := limitIndex(limit); i < len(limitKeys) {
 		instead = limitKeys[i].instead
 	}
-	// standIns asks by the key alone.
+	// standIns asks by the limit's key, without a device or page size.
 	c.groups.lacks[limit], c.groups.lacks[key] = true, true
 	return c.lacking(policy.LayerCgroup, "limits."+limit+": "+why, instead, c.Where("limits."+key), OrMissing(remedy))
 }
 
-// OrMissing adds to a remedy the one that always works: to permit that the layer is missing.
+// OrMissing extends a remedy by the remedy that always works: to permit in the profile that the layer is missing.
 func OrMissing(remedy string) string {
 	const last = "list cgroup under missing (--missing cgroup)"
 	if remedy == "" {
@@ -300,7 +306,7 @@ func (c *Compilation) wantedLimits() (*cgroup.Limits, error) {
 	return want, nil
 }
 
-// noteWrites says what limits of writes do not reach: cgroup-v2.rst, "Writeback".
+// noteWrites adds a note about the writes that a limit of writes does not reach: cgroup-v2.rst, "Writeback".
 func (c *Compilation) noteWrites(layout string) {
 	writes := func(m policy.IOMax) bool { return m.WriteBytes != 0 || m.Writes != 0 }
 	switch {
@@ -320,8 +326,9 @@ func value(o policy.Opt[int64]) *int64 {
 	return &o.V
 }
 
-// ioMax finds the device: the path itself if it is a block device, otherwise the device that the file lies on. A file
-// that lies on no device, as on tmpfs or overlayfs, has major number 0 (Documentation/admin-guide/devices.txt).
+// ioMax returns the limit of a device: the device at the path of m if there is a block device, otherwise the device
+// that the file at that path lies on. A file that lies on no device, such as a file on tmpfs or overlayfs, has major
+// number 0 (Documentation/admin-guide/devices.txt).
 func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 	path, err := c.expand(m.Path)
 	if err != nil {
@@ -350,8 +357,8 @@ func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 		Values: [4]int64{m.ReadBytes, m.WriteBytes, m.Reads, m.Writes}}, nil
 }
 
-// Devices lists the devices in the sandbox's /dev: its nodes, terminals, and devices that are bound one by one or with
-// a directory. guarded is false if /dev is the host's.
+// Devices lists the devices in the sandbox's /dev: its nodes, its terminals, and the devices that the profile binds,
+// either each by its path or together with their directory. guarded is false if /dev is the host's.
 func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
 	// The device filter of the cgroup must allow every device that the sandbox shows. Otherwise it would refuse an open
 	// that the profile allows. If the sandbox shows the host's /dev, new devices may appear at any time, so there is no
@@ -361,10 +368,10 @@ func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
 	}
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
-		// The sandbox's own /dev: the tree model lists each of its nodes as a mount, so only the terminals of its
-		// devpts are added here.
+		// This is the sandbox's own /dev. The model of the tree (c.Tree) lists each of its nodes as a mount, so only
+		// the terminals of its devpts are added here.
 		if p.What == ownDev {
-			// The device of /dev/ptmx, and those of the terminals in /dev/pts.
+			// These are the device of /dev/ptmx, and the devices of the terminals in /dev/pts.
 			list = add(add(list, cgroup.Device{Major: 5, Minor: 2}), cgroup.Device{Major: 136, AnyMinor: true})
 			continue
 		}
@@ -396,7 +403,7 @@ func (c *Compilation) addNodes(list []cgroup.Device, dir string) []cgroup.Device
 	return list
 }
 
-// addNode adds the device if info is one.
+// addNode adds a device to the list if info describes a device.
 func addNode(list []cgroup.Device, info fs.FileInfo) []cgroup.Device {
 	if info.Mode()&fs.ModeDevice == 0 {
 		return list
@@ -405,7 +412,7 @@ func addNode(list []cgroup.Device, info fs.FileInfo) []cgroup.Device {
 	return add(list, cgroup.Device{Block: info.Mode()&fs.ModeCharDevice == 0, Major: unix.Major(dev), Minor: unix.Minor(dev)})
 }
 
-// add appends a device unless the list contains or covers it already.
+// add appends a device to the list, unless the list has an entry for the device already.
 func add(list []cgroup.Device, d cgroup.Device) []cgroup.Device {
 	// Device 136:* covers every terminal of devpts, so none is listed after it.
 	for _, x := range list {

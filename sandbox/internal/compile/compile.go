@@ -17,7 +17,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Compilation is the result of compiling a profile for a host: the plan, and what the launcher must do for it.
+// Compilation is the result of compiling a profile for a host. It holds the plan, which lists the system calls that the
+// child makes, and what the launcher must do for the plan.
 type Compilation struct {
 	Profile *policy.Profile
 	Host    *host.Host
@@ -84,7 +85,7 @@ type Compilation struct {
 	Left    []report.Added // for Report.LeftOut
 }
 
-// Plan compiles everything at once. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
+// Plan compiles a whole plan at once. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
 func Plan(p *policy.Profile, h *host.Host, r *Request) (*plan.Plan, error) {
 	c, err := Compile(p, h, r, nil)
 	if err != nil {
@@ -93,8 +94,8 @@ func Plan(p *policy.Profile, h *host.Host, r *Request) (*plan.Plan, error) {
 	return &c.Plan, nil
 }
 
-// Parts compiles a plan in parts, and yields the same Compilation, which has grown, after each. So the child can make
-// its namespaces while the launcher still compiles the mounts.
+// Parts compiles a plan in parts. After each part Parts yields the Compilation, always the same one, which then also
+// holds the steps of that part. So the child can make its namespaces while the launcher still compiles the mounts.
 func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*Compilation, error] {
 	return func(yield func(*Compilation, error) bool) {
 		_, err := Compile(p, h, r, func(c *Compilation) bool { return yield(c, nil) })
@@ -110,7 +111,7 @@ func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*Compilation, 
 // errStopped ends a compilation whose caller asks for no further part.
 var errStopped = errors.New("nobody asks for more")
 
-// order lists the phases of a new sandbox's plan. If the place of a phase matters, its comment says why.
+// order lists the phases in which a new sandbox's plan is compiled. If a phase's place matters, a comment says why.
 var order = [...]func(*Compilation) error{
 	// The caches come before everything that looks at the profile's mounts and variables, because they add some.
 	(*Compilation).AddCaches,
@@ -120,11 +121,11 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).findTerminal,
 	(*Compilation).settleStdin,
 	(*Compilation).PlanReports,
-	// The cgroup comes before every phase that takes memory, because the group must count all of that memory. The steps
+	// The cgroup comes before every phase that uses memory, because the group must count all of that memory. The steps
 	// that join a group come first.
 	(*Compilation).cgroup,
 	(*Compilation).Namespaces,
-	// The cgroup namespace comes after the cgroup, because its root is the group of the process that makes it.
+	// The cgroup namespace comes after the cgroup, because the group of the process that makes it becomes its root.
 	(*Compilation).cgroupNamespace,
 	// The OOM score is set before the ids change: after a change of credentials, the files in /proc/self belong to
 	// root.
@@ -134,11 +135,11 @@ var order = [...]func(*Compilation) error{
 	// The parent-death signal comes after the identity, because a change of credentials clears it (prctl(2)).
 	(*Compilation).tieToLauncher,
 	(*Compilation).keyring,
-	// The network namespace comes before the fork: the launcher compiles the rest of the plan meanwhile, and the child
-	// still has the necessary capabilities.
+	// The network namespace comes before the fork, for two reasons: the launcher compiles the rest of the plan while
+	// the child makes this namespace, and the child still has the necessary capabilities.
 	(*Compilation).Network,
-	// The launcher clones the child here. It compiles the rest while the child executes the first steps, and passes on
-	// each further part as soon as it is compiled.
+	// Here the launcher clones the child. The launcher compiles the rest of the plan while the child executes the first
+	// steps, and passes on each further part as soon as that part is compiled.
 	(*Compilation).publish,
 	(*Compilation).settleGroups,
 	// The limits per user namespace are lowered while the child has every capability in its user namespace, and sees
@@ -150,24 +151,24 @@ var order = [...]func(*Compilation) error{
 	// no_new_privs comes before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7),
 	// seccomp(2)).
 	(*Compilation).noNewPrivs,
-	// The terminal comes before the fork, because init leads the session. It comes after the change of ids, because the
-	// terminal belongs to the new id.
+	// The terminal comes before the fork, because init leads the session that the terminal belongs to. The terminal
+	// comes after the change of ids, because it belongs to the new id.
 	(*Compilation).terminal,
 	// The fork comes before the mounts, so that init confines itself while the task mounts.
 	(*Compilation).fork,
-	// The task executes everything from here on. The steps of init are complete with the next part.
+	// From here on the task executes everything. With the next part of the plan, init has all of its steps.
 	(*Compilation).taskBegins,
 	(*Compilation).Root,
 	(*Compilation).publish,
 	(*Compilation).Mounts,
 	(*Compilation).Names,
-	// The tools of the home come before the hide rules, which cover secrets inside the tools' directories too.
+	// The tools of the home come before the hide rules, because these also hide secrets inside the tools' directories.
 	(*Compilation).tools,
 	(*Compilation).publish,
 	// The directories that the launcher makes come before the hide rules, because a hide rule covers only what exists.
 	(*Compilation).makeOwn,
-	// The protection of the files that git runs comes before the hide rules, because these cover secrets inside the
-	// protected directories too.
+	// The protection of the files that git runs comes before the hide rules, because these also hide secrets inside the
+	// protected directories.
 	(*Compilation).git,
 	// Hide rules come after every mount of the profile, so that no mount uncovers what they hide.
 	(*Compilation).Hide,
@@ -177,7 +178,7 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).guardOwn,
 	(*Compilation).undone,
 	(*Compilation).CoverSockets,
-	// This comes after the hide rules, so that a hidden file stays hidden.
+	// The sandbox's own name comes after the hide rules, so that a hidden file stays hidden.
 	(*Compilation).ownName,
 	// The program is looked up last, because mounts and hide rules decide whether its file is visible, or hidden on
 	// purpose.
@@ -185,7 +186,8 @@ var order = [...]func(*Compilation) error{
 	// The launcher's own file systems become read-only once nothing more is made on them.
 	(*Compilation).seal,
 	(*Compilation).enterRoot,
-	// The task executes the phases up to the barrier while the launcher reads the mount table back.
+	// While the launcher reads the mount table back, the task executes the phases up to the barrier, where it waits for
+	// the launcher.
 	(*Compilation).LandlockRules,
 	(*Compilation).hostname,
 	(*Compilation).session,
@@ -196,17 +198,17 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).descriptors,
 	// The rlimits come after the last open, because the launcher may hold more descriptors than the task may.
 	(*Compilation).rlimits,
-	// The barrier comes as late as possible, because the launcher reads the mounts back meanwhile. At the barrier the
-	// launcher can still refuse to start the program, and init is confined before the program can see it. The barrier
-	// makes two system calls, so it comes before the filter, which need not allow them.
+	// The barrier comes as late as possible, because the launcher reads the mounts back in the meantime. At the barrier
+	// the launcher can still refuse to start the program, and init is confined before the program can see init. The
+	// barrier comes before the seccomp filter, because it makes two system calls that the filter need not allow.
 	(*Compilation).barrier,
 	// seccomp comes last: execve is the only call made under the filter.
 	(*Compilation).seccomp,
 	(*Compilation).exec,
 }
 
-// Compile makes a plan. It calls handOver with the unfinished compilation at each point at which the launcher can start
-// on the steps so far. handOver returns false to end the compilation. handOver is nil if the plan will not be run.
+// Compile makes a plan. Whenever the launcher can begin to carry out the steps compiled so far, Compile calls handOver.
+// handOver returns false to end the compilation, and is nil if the plan will not be run.
 func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compilation) bool) (*Compilation, error) {
 	if len(r.Args) == 0 {
 		return nil, &fail.Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
@@ -250,7 +252,7 @@ func (c *Compilation) give() error {
 	return nil
 }
 
-// taskBegins tells the launcher the task's pid: the kernel adds the sender's pid to the message.
+// taskBegins tells the launcher the task's pid: the task sends a message, and the kernel adds the sender's pid.
 func (c *Compilation) taskBegins() error {
 	c.do(own("launcher"), Say(MsgBegin))
 	return nil
@@ -285,7 +287,7 @@ func (c *Compilation) doInit(from plan.From, steps ...plan.Step) {
 	c.Plan.Init = appendSteps(c.Plan.Init, from, steps)
 }
 
-// appendSteps adds steps that have the same origin (From). It copies each step only once, because a step is large.
+// appendSteps adds steps with the same origin (From) to a list. It copies each step only once, because a step is large.
 func appendSteps(list []plan.Step, from plan.From, steps []plan.Step) []plan.Step {
 	n := len(list)
 	list = append(list, steps...)
@@ -303,12 +305,12 @@ func at(section string, i int, pos policy.Pos) plan.From {
 	return plan.From{Section: section, Index: i, File: pos.File, Line: pos.Line, Flag: pos.Flag}
 }
 
-// scalar returns the origin of steps that come from the single value at a path of the profile, such as "limits.wall".
+// scalar returns the origin of steps that come from a single value of the profile. path names the value: "limits.wall".
 func (c *Compilation) scalar(path string) plan.From { return at(path, -1, c.Profile.Source(path)) }
 
-// tieToLauncher makes the child die with the launcher. If the launcher has died already, its end of the socket is
-// closed, and the byte that publish makes the child wait for never comes. tieToLauncher also sets the umask to 0, so
-// that files get exactly the plan's modes. session restores the old umask.
+// tieToLauncher makes the kernel kill the child when the launcher dies. If the launcher has died already, its end of
+// the socket is closed, and the child never gets the byte for which publish makes it wait. tieToLauncher also sets the
+// umask to 0, so that files get exactly the modes that the plan says. session restores the old umask.
 func (c *Compilation) tieToLauncher() error {
 	c.do(own("launcher"),
 		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
@@ -316,9 +318,9 @@ func (c *Compilation) tieToLauncher() error {
 	return nil
 }
 
-// keyring leaves the caller's session keyring, so that the task cannot use the user's keys, unless the filter denies
-// every call for keys anyway. Each new keyring counts as a key of the user, who may have 200 (kernel.keys.maxkeys);
-// hundreds of sandboxes would leave none for other programs.
+// keyring makes the task leave the caller's session keyring, so that the task cannot use the user's keys. If the filter
+// denies every call for keys anyway, keyring does nothing. The reason is that each new keyring counts as a key of the
+// user, who may have 200 (kernel.keys.maxkeys); hundreds of sandboxes would leave no keys for other programs.
 func (c *Compilation) keyring() error {
 	if slices.ContainsFunc(c.Profile.Syscalls.Deny, func(x policy.SyscallItem) bool { return x.Name == "@keyring" }) {
 		return nil
@@ -327,9 +329,9 @@ func (c *Compilation) keyring() error {
 	return nil
 }
 
-// fork splits init from the task, and confines init: init has no capability and only two descriptors, is not dumpable,
-// and has a filter that allows only the calls of its loop. init's root changes together with the task's, because
-// pivot_root(2) changes the root of every process that has the old one.
+// fork makes two processes of the child, init and the task, and confines init: init has no capability and only two
+// descriptors, is not dumpable, and has a filter that allows only the calls of its loop. The root of init changes
+// together with the root of the task, because pivot_root(2) changes the root of every process that has the old root.
 func (c *Compilation) fork() error {
 	from := own("init")
 	itsFiles := []plan.Step{
@@ -387,9 +389,9 @@ func (c *Compilation) fork() error {
 	return nil
 }
 
-// tieToInit makes the task die with init if init is not pid 1. (The kernel ends a pid namespace together with its pid
-// 1.) If init ends before this step, the launcher closes its end of the socket, and the task ends when it sends its
-// next message.
+// tieToInit makes the task die with init if init is not pid 1. (If init is pid 1, the kernel ends the whole pid
+// namespace together with init.) If init ends before this step, the launcher closes its end of the socket, and the task
+// ends when it sends its next message.
 func (c *Compilation) tieToInit() {
 	if !c.OwnsPID() {
 		c.do(own("init"), plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
@@ -399,8 +401,9 @@ func (c *Compilation) tieToInit() {
 // OwnsPID reports whether init is pid 1 of a pid namespace of the sandbox's own.
 func (c *Compilation) OwnsPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
 
-// First reports whether the program is pid 1 of a pid namespace of its own. init stays outside of that namespace, in
-// one of its own above it, where it is pid 1. So it still reaps and reports the program, and its end ends both.
+// First reports whether the program is pid 1 of a pid namespace of its own. In that case init is outside of that
+// namespace, as pid 1 of another namespace above it. So init still reaps the program and reports its end, and both
+// namespaces end when init ends.
 func (c *Compilation) First() bool { return c.Profile.Process.Init == policy.InitNone && c.Into == nil }
 
 // barrier tells the launcher that everything is in place, and waits for its answer. If the launcher has died meanwhile,
@@ -415,8 +418,8 @@ func (c *Compilation) barrier() error {
 // Say returns the step by which the child sends the launcher a message.
 func Say(msg byte) plan.Step { return plan.SendByte(plan.F(FileSync), string(rune(msg))) }
 
-// session puts the task into a new session, and unblocks every signal, because an inherited mask may block some. The
-// session has no controlling terminal unless the task has its own.
+// session puts the task into a new session, and unblocks every signal, because the task may have inherited a mask that
+// blocks some. The session has no controlling terminal unless the task has a terminal of its own.
 func (c *Compilation) session() error {
 	if c.OwnTTY {
 		c.jobControl()
@@ -434,8 +437,8 @@ func (c *Compilation) session() error {
 	return nil
 }
 
-// changeDir enters the working directory. If the profile names none, it tries the caller's own; if the task may not
-// search that, it stays in /.
+// changeDir enters the working directory. If the profile names no working directory, the task tries to enter the
+// caller's; if the task may not search that directory, it stays in /.
 func (c *Compilation) changeDir() error {
 	switch {
 	case c.Profile.Process.Workdir != "":

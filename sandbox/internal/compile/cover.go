@@ -50,7 +50,7 @@ func (c *Compilation) pinAbove(from plan.From, path string) {
 }
 
 // pinLink binds a symbolic link onto itself. The link still leads to its target, but the task can neither rename nor
-// remove it. c.Tree must show the link at this path.
+// remove it. c.Tree, the model of the sandbox's tree, must show the link at this path.
 func (c *Compilation) pinLink(from plan.From, link, text string) {
 	i := c.Tree.Index(link)
 	p := c.Tree.Parts[i]
@@ -71,7 +71,7 @@ func (c *Compilation) protect(from plan.From, path string, rule policy.Pos) erro
 	return nil
 }
 
-// protectThing is protect for a path that contains no symbolic link. fixed has the same meaning as in coverThing.
+// protectThing does what protect does, for a path that contains no symbolic link. For fixed see coverThing.
 func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos, fixed bool) {
 	isDir, exists := c.Tree.Stat(path)
 	if !exists || c.Tree.At(path).Opaque {
@@ -89,9 +89,9 @@ func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos,
 	p.Behind = c.Tree.HostPath(path)
 	p.Target, p.Source, p.File, p.Write, p.Rule = path, p.Behind, !isDir, false, rule
 	p.Guard, p.Absent, p.What = picture.GuardProtect, !c.reachable(path), "a protected part of "+p.What
-	// The bind is recursive, so everything that is mounted below becomes read-only too.
+	// The bind is recursive, so everything that is mounted below the path becomes read-only too.
 	c.cloneOnto(from, &p, picture.AttrRO)
-	// c.Tree must record this too, because later phases ask it what the task can write.
+	// c.Tree must record this too, because later phases find out from c.Tree what the task can write.
 	for j := range c.Tree.Parts {
 		if paths.Below(c.Tree.Parts[j].Target, path) {
 			c.Tree.Parts[j].Write = false
@@ -114,10 +114,10 @@ func (c *Compilation) cloneOnto(from plan.From, p *picture.Part, attrs uint64) {
 }
 
 // openTarget opens the path on which a hiding or protecting mount is placed. The path contained no link when the
-// launcher resolved it. If the open meets a link, somebody has put it there since; the open fails, because the link
-// would lead the mount to another file and leave the real one open. The mount may be skipped in two cases: if neither
-// the task nor the child may search a directory on the way, and if it hides a socket that its server may remove at any
-// time.
+// launcher resolved it. If the open meets a link, somebody has put the link there since then. In that case the open
+// fails, because the link would lead the mount to another file, and the file that the rule means would stay open. The
+// mount may be skipped in two cases: if neither the task nor the child may search a directory on the way, and if the
+// mount hides a socket that the server of the socket may remove at any time.
 func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
 	flags, path := uint64(walk.OpenAny), p.Target
 	if p.Link != "" {
@@ -142,8 +142,8 @@ func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
 	}
 }
 
-// closedDirs returns the number, from 1, of the first component of a path that lies in a directory that the task may
-// not search, or 0 if there is none.
+// closedDirs looks for the first component of a path that lies in a directory that the task may not search. It returns
+// the number of that component, counted from 1, or 0 if there is none.
 func (c *Compilation) closedDirs(path string) int {
 	n, dir := 0, ""
 	for name := range strings.SplitSeq(c.resolved(path)[1:], "/") {
@@ -169,8 +169,8 @@ func (c *Compilation) moveToTarget(from plan.From, p *picture.Part) {
 		plan.CloseStep(target).OrElse(p.Gone()))
 }
 
-// reachable reports whether the task may search every directory of the host above a path of the sandbox. If it may not,
-// the child that mounts may not either, and a mount that hides something there may be skipped: see openTarget.
+// reachable reports whether the task may search every directory of the host above a path of the sandbox. If not, the
+// child, which mounts, may not either, and a mount that hides something at the path may be skipped: see openTarget.
 func (c *Compilation) reachable(path string) bool {
 	for dir, _ := paths.Split(path); dir != "/"; dir, _ = paths.Split(dir) {
 		if !c.searchable(dir) {
@@ -190,13 +190,14 @@ func (c *Compilation) searchable(dir string) bool {
 	return err == nil && c.mayDo(unix.X_OK, host, info)
 }
 
-// coverThing hides one path of the sandbox by a mount over it. fixed says that the rule names the path literally, and
-// is not a pattern for any depth. If fixed is true, coverThing makes the directories above the path immovable. Above a
-// pattern's match it does so only for directories that the pattern names, because rename and rm -r fail on such a
-// directory. If the task moves the file, the next run finds it again.
+// coverThing hides a path of the sandbox by a mount on top of it. fixed is true if the rule names the path literally,
+// and false if the rule is a pattern for names at any depth. If fixed is true, coverThing makes the directories above
+// the path immovable. If fixed is false, it makes only those directories immovable that the pattern names, because
+// rename and rm -r fail on an immovable directory. If the task moves a file that a pattern has matched, the next run
+// finds the file again.
 //
 // A mount needs an existing file, and cordon creates no file on the host. If a file gets a hidden name during the run,
-// the launcher mounts over it then (internal/launch).
+// the launcher mounts over the file at that moment (internal/launch).
 func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos, fixed bool) error {
 	target, err := c.Tree.Resolve(target)
 	if err != nil {
@@ -236,9 +237,9 @@ func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos,
 }
 
 // closedInStill reports whether the child may be unable to look up a path that a read-only overlay shows. To look up a
-// directory in its topmost layer, overlayfs reads the directory's attributes with the child's rights. If those do not
-// suffice, overlayfs reports EACCES to everybody. The task has no right that the child lacks, so it cannot look up the
-// path either, and nothing need be hidden.
+// directory in its topmost layer, overlayfs reads the directory's attributes with the rights of the child. If these
+// rights do not suffice, overlayfs returns EACCES to everybody. The task has no right that the child lacks, so the task
+// cannot look up the path either, and nothing need be hidden.
 func (c *Compilation) closedInStill(target string) bool {
 	if p := c.Tree.At(target); !p.Still {
 		return false
@@ -248,8 +249,8 @@ func (c *Compilation) closedInStill(target string) bool {
 	return err == nil && !c.mayDo(unix.R_OK, host, info)
 }
 
-// coverOnto mounts a file or directory over the target of p. It is empty and readable if the rule asks for that;
-// otherwise nobody can open it.
+// coverOnto mounts a file or directory on top of the target of p. If the rule asks for an empty, readable file, the new
+// file is empty and readable; otherwise nobody can open it.
 func (c *Compilation) coverOnto(from plan.From, p *picture.Part) {
 	if p.Empty || c.showsEmpty(p.Rule) {
 		c.mountFromScratch(from, c.emptyCover(!p.File), p)
@@ -272,8 +273,8 @@ func (c *Compilation) showsEmpty(rule policy.Pos) bool {
 	return empty && rule != (policy.Pos{})
 }
 
-// emptyCover returns the name of the empty, readable file or directory on the scratch file system. It makes the file or
-// directory if it does not exist.
+// emptyCover returns the name of the empty, readable file or directory on the scratch file system, which is a tmpfs for
+// such files. emptyCover makes the file or directory if it does not exist.
 func (c *Compilation) emptyCover(dir bool) string {
 	name, made := "blank", &c.scratch.blankFile
 	step := plan.MkfileStep(plan.R(plan.Scratch), name, 0o444)
@@ -288,8 +289,8 @@ func (c *Compilation) emptyCover(dir bool) string {
 	return name
 }
 
-// mountFromScratch mounts a file or directory of the scratch file system at the target of p. Before Linux 6.15 a repair
-// attaches the scratch file system to "/" while mountFromScratch copies from it.
+// mountFromScratch mounts a file or directory of the scratch file system at the target of p. Before Linux 6.15, a
+// repair (see repairs) attaches the scratch file system to "/" while mountFromScratch copies from it.
 func (c *Compilation) mountFromScratch(from plan.From, name string, p *picture.Part) {
 	if c.scratch.lent {
 		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
@@ -307,9 +308,9 @@ func (c *Compilation) mountFromScratch(from plan.From, name string, p *picture.P
 const capsPastModes = 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
 
 // coverNode returns the file or directory that is mounted over hidden things, and makes both if they do not exist. The
-// file has no permission bits, so nobody can open it. If the task keeps a capability that ignores permissions, the file
-// is a device node instead, which no task can open on a nodev mount. Since Linux 5.8 every user may make the device
-// node 0:0.
+// file has no permission bits, so nobody can open it. If the task keeps a capability that ignores permissions,
+// coverNode uses a device node in place of the file, because no task can open a device node on a nodev mount. Since
+// Linux 5.8 every user may make the device node 0:0.
 func (c *Compilation) coverNode(dir bool) string {
 	c.emptyNodes()
 	switch {
@@ -358,8 +359,8 @@ func (c *Compilation) copyOnto(from plan.From, p *picture.Part) {
 	c.mountFromScratch(from, name, p)
 }
 
-// repairs begins a plan that mounts lost hiding and protecting mounts again. The plan enters the sandbox's namespaces
-// with the task's ids and all capabilities there.
+// repairs begins a plan that restores hiding and protecting mounts that were lost. The child of that plan enters the
+// sandbox's namespaces with the task's ids, and has all capabilities there.
 func (c *Compilation) repairs() *Compilation {
 	r := &Compilation{Profile: c.Profile, Host: c.Host, Req: c.Req, Tree: c.Tree, IDs: c.IDs, Keep: c.Keep, rootFD: plan.F(attach.FileRoot)}
 	from := own("guard")
@@ -376,8 +377,8 @@ func (c *Compilation) repairs() *Compilation {
 	return r
 }
 
-// Lost is a hiding or protecting mount that has vanished because somebody replaced the file under it. It is to be
-// mounted again.
+// Lost is a hiding or protecting mount that vanished because somebody replaced the file under it. Repair mounts it
+// again.
 type Lost struct {
 	Part  *picture.Part
 	IsDir bool // whether a directory has the name now
@@ -419,8 +420,8 @@ func (c *Compilation) repair(p *picture.Part, isDir bool) error {
 }
 
 // repairScratch makes the file system that holds the files to mount over hidden things. Before Linux 6.15 only an
-// attached mount can be cloned. There each of these mounts gets a file system of its own, which is attached only while
-// mountFromScratch clones it, so a repair that fails leaves nothing attached.
+// attached mount can be cloned. On such a kernel each hiding mount gets a file system of its own, which is attached
+// only while mountFromScratch clones it. So a repair that fails leaves nothing attached.
 func (c *Compilation) repairScratch() {
 	lend := !c.Host.Since(6, 15)
 	if !lend && c.scratch.made {

@@ -9,7 +9,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// pictured is a compilation of the user's machine whose home is writable, with a bind and a hidden file in it.
+// pictured returns a compilation for the user's machine with a writable home, which has a bind and a hidden file in it.
 func pictured() *Compilation {
 	h := sandboxtest.FakeUser()
 	c := &Compilation{Profile: &policy.Profile{}, Host: h, Tree: picture.Tree{Files: h.Files}, rootFD: plan.R(plan.Root)}
@@ -63,7 +63,7 @@ func TestProtect(t *testing.T) {
 	}
 }
 
-// A device covers a file if the task keeps a capability that passes over modes.
+// A device node must be mounted over a file if the task keeps a capability that ignores permissions.
 func TestCoverNode(t *testing.T) {
 	c := pictured()
 	if got := c.coverNode(false); got != "file" {

@@ -2,26 +2,28 @@ package compile
 
 // This file plans a program that joins a running sandbox: setns(2), execveat(2), Linux 5.8 for statx(2)'s mount ids.
 //
-// The processes inside are hostile. They see the newcomer as soon as it is in the pid namespace, have its user id,
-// and know this source. So the newcomer must never, at any moment, be weaker than the processes inside. Therefore:
+// The processes inside the sandbox are hostile. They see the newcomer, which is the child and later the program, as
+// soon as it is in the pid namespace. They have the newcomer's user id, and know this source. So the newcomer must
+// never, at any moment, be less confined than the processes inside. Therefore:
 //
 //   - The child enters everything by descriptors that the sandbox's launcher opened before the task ran
-//     (internal/attach), while the child is still outside the pid namespace. The launcher reads from /proc what the
-//     child has entered before the child goes on.
-//   - The child is not dumpable (proc(5), PR_SET_DUMPABLE) from before it is seen inside until execve. So a process
+//     (internal/attach), and does so while it is still outside the pid namespace. Before the child goes on, the
+//     launcher reads from /proc what the child has entered.
+//   - The child is not dumpable (proc(5), PR_SET_DUMPABLE) from before it can be seen inside until execve. So a process
 //     without capabilities over the launcher's own user namespace can neither trace it (CVE-2016-9962) nor look at
-//     its memory, its exe (CVE-2019-5736), its root, working directory or descriptors (CVE-2024-21626). The child
-//     wipes its arguments before.
-//   - The child follows no path that leads through one of those links: it opens the working directory and the program
-//     with RESOLVE_NO_MAGICLINKS, and runs the program by its descriptor. That descriptor is close-on-exec, so the
-//     kernel refuses to interpret a script: "#!/proc/self/exe" would run the launcher's own file. This file looks up
-//     the interpreter of a script and runs it in the script's place.
-//   - The same steps confine the newcomer as the task, after the same barrier, with the very same Landlock ruleset
-//     and the same resource limits. If the joining launcher has less around it than the launcher that made the
-//     sandbox (filters, a security module's label, groups), it refuses.
+//     its memory, its exe (CVE-2019-5736), its root, working directory or descriptors (CVE-2024-21626). Before that,
+//     the child also wipes its arguments.
+//   - The child follows no path that leads through one of those links of /proc: it opens the working directory and the
+//     program with RESOLVE_NO_MAGICLINKS, and runs the program by its descriptor. That descriptor is close-on-exec, so
+//     the kernel refuses to interpret a script: "#!/proc/self/exe" would run the launcher's own file. This file looks
+//     up the interpreter of a script and runs the interpreter in the script's place.
+//   - The same steps that confine a task confine the newcomer, after the same barrier, with the very same Landlock
+//     ruleset and the same resource limits. If fewer things confine the joining launcher than confined the launcher
+//     that made the sandbox (filters, a security module's label, groups), the joining launcher refuses.
 //
-// The child that is born inside makes the task, and waits for it, as init does in a sandbox of its own. The task ends
-// with the child, and the child ends with the launcher. The sandbox's init reaps what the task leaves behind.
+// The child that is born inside makes the task and waits for it, as init does in a sandbox of its own. The task ends
+// with the child, and the child ends with the launcher. The sandbox's init reaps the processes that the task leaves
+// behind.
 
 import (
 	"bytes"
@@ -52,8 +54,8 @@ var execOrder = [...]func(*Compilation) error{
 	(*Compilation).PlanReports,
 	// The nice value and OOM score are set while /proc/self still means the caller's /proc.
 	(*Compilation).adjust,
-	// The child takes the namespaces, the root and the ids while nobody inside can see it. Then the launcher checks
-	// them from outside.
+	// The child enters the namespaces and the root, and gets the ids, while nobody inside can see it. Then the launcher
+	// checks all three from outside.
 	(*Compilation).joinGroups,
 	(*Compilation).joinSandbox,
 	(*Compilation).bornInside,
@@ -76,8 +78,8 @@ var execOrder = [...]func(*Compilation) error{
 	// may not search itself.
 	(*Compilation).changeDirInside,
 	(*Compilation).descriptors,
-	// The program is opened after the passed-on descriptors have their numbers, because one of them could replace it.
-	// It is opened before the limit on descriptors is set.
+	// The program is opened after the descriptors that are passed on have got their numbers, because one of these could
+	// take the number of the program's descriptor. The program is opened before the limit on descriptors is set.
 	(*Compilation).openProgram,
 	(*Compilation).keptRlimits,
 	(*Compilation).barrier,
@@ -101,8 +103,8 @@ func (c *Compilation) checkJoin() error {
 		return attach.ErrSandboxEnded
 	}
 	c.IDs = identity{NewUser: a.NewUser, InUID: a.UID, InGID: a.GID, OutUID: proc.First(a.UIDs), OutGID: proc.First(a.GIDs)}
-	// An ordinary user's child cannot enter a namespace that belongs to the host's user namespace. It stays in the
-	// launcher's namespace. So the sandbox must share that very namespace.
+	// An ordinary user's child cannot enter a namespace that belongs to the host's user namespace. The child stays in
+	// the launcher's namespace. So the sandbox must use the launcher's namespace too.
 	for i := range a.Spaces {
 		if s := &a.Spaces[i]; s.Host && !c.Host.Privileged && c.apart(s) {
 			return &fail.Error{Op: "exec", Err: errors.New("the sandbox shares the " + s.Kind + " namespace in which it was started, which differs from the one here"),
@@ -113,8 +115,8 @@ func (c *Compilation) checkJoin() error {
 		return &fail.UnsupportedError{Layer: policy.LayerPID, Why: "exec: the sandbox sees your processes and keeps SYS_PTRACE, so it could take over the new program", From: c.Where("namespaces.pid"),
 			Remedy: "leave out one of the two"}
 	}
-	// The filter is compiled again from the profile. It is compared, because another version of cordon may compile
-	// another filter.
+	// The filter is compiled again from the profile, and compared with the filter of the sandbox, because another
+	// version of cordon may compile another filter.
 	prog, err := c.JoinFilter()
 	if err != nil {
 		return err
@@ -159,7 +161,7 @@ func (c *Compilation) checkGroups() error {
 	return nil
 }
 
-// apart reports whether the launcher is in another namespace than the sandbox, for one kind of namespace.
+// apart reports whether the launcher and the sandbox are in different namespaces of the kind that s describes.
 func (c *Compilation) apart(s *attach.Space) bool {
 	own, err := c.launcherFiles().Readlink("/proc/self/ns/" + s.Kind)
 	return err != nil || own != s.ID
@@ -180,8 +182,8 @@ func (c *Compilation) joinGroups() error {
 	return nil
 }
 
-// leaveGroups drops the caller's supplementary groups if the launcher maps the ids. For a task with an id of its own
-// the call may fail with EPERM, because CheckIDs has refused a task that has any group.
+// leaveGroups drops the caller's supplementary groups if the launcher maps the ids. If the task has an id of its own,
+// the call may fail with EPERM. That does no harm, because CheckIDs has refused a task that has any group.
 func (c *Compilation) leaveGroups(from plan.From) {
 	switch {
 	case c.IDs.Own:
@@ -220,16 +222,18 @@ func (c *Compilation) joinSandbox() error {
 	}
 	// secureFixup keeps the capabilities when the ids change, until the task gives them up.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(a.GID)), plan.SetUID(uint64(a.UID)))
-	if c.Host.HostRoot && (!c.Host.Privileged || c.Blind()) { // as in identity; no process inside can see the child yet
+	if c.Host.HostRoot && (!c.Host.Privileged || c.Blind()) { // as in Identity; no process inside can see the child yet
 		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
 	}
-	// The launcher now reads the child's namespaces, root and ids from /proc. Only then does it let the child go on.
+	// The launcher now reads the child's namespaces, root and ids from /proc. Only after that does the launcher let the
+	// child go on.
 	c.do(from, Say(MsgEntered), plan.RecvByte(plan.F(FileSync)))
 	return nil
 }
 
-// enterSpaces enters the sandbox's namespaces. It enters the user namespace first if that gives the rights over the
-// others, and last if the caller has these rights already: see enterInOrder.
+// enterSpaces enters the sandbox's namespaces. If only the user namespace gives the child the rights to enter the
+// others, the child enters it first. If the caller has these rights already, the child enters it last: see
+// enterInOrder.
 func (c *Compilation) enterSpaces(from plan.From) {
 	enter := func(user bool) {
 		for i := range host.Kinds {
@@ -246,9 +250,9 @@ func (c *Compilation) enterSpaces(from plan.From) {
 	enter(c.Host.Privileged)
 }
 
-// bornInside hides the child from the processes inside, and then forks it once more, because setns(2) with a pid
-// namespace moves only later children. It comes after the change of ids, which could make the child dumpable again
-// (fs.suid_dumpable).
+// bornInside hides the child from the processes inside, and then forks the child once more, because setns(2) with a pid
+// namespace moves only the children that a process makes later. bornInside comes after the change of ids, which could
+// make the child dumpable again (fs.suid_dumpable).
 func (c *Compilation) bornInside() error {
 	from := own("exec")
 	// /proc/PID/cmdline shows the arguments, which hold paths of the host, to everybody inside.
@@ -266,7 +270,7 @@ func (c *Compilation) conceal(from plan.From) {
 	}
 }
 
-// lookupInside finds the program and the working directory in the sandbox's tree as it is now.
+// lookupInside finds the program and the working directory in the sandbox's tree as the tree is at this moment.
 func (c *Compilation) lookupInside() error {
 	a := c.Into
 	inside := *c.Host
@@ -301,8 +305,8 @@ func overlayEnv(env, over []string) []string {
 	return append(out, over...)
 }
 
-// findDirInside chooses the working directory. If the request names none, it tries the sandbox's own; if that does not
-// exist, the task starts in /.
+// findDirInside chooses the working directory. If the request names none, findDirInside tries the working directory of
+// the sandbox's first program; if that does not exist, the task starts in /.
 func (c *Compilation) findDirInside() error {
 	c.Workdir = c.Into.Workdir
 	if c.Req.Dir != "" {
@@ -343,8 +347,8 @@ func (c *Compilation) findInside() error {
 		if depth == maxInterpreters {
 			return &fail.LookupError{Name: c.Req.Args[0], Why: "too many scripts interpret each other", Code: 126}
 		}
-		// Nothing can be mounted into a running sandbox, so the interpreter must exist in it. bindProgram refuses
-		// otherwise.
+		// Nothing can be mounted into a running sandbox, so the interpreter must exist in it. If it does not,
+		// bindProgram refuses.
 		if err := c.reach(interpreter, interpreter, byScript); err != nil {
 			return interpreterError(path, interpreter, err)
 		}
@@ -399,23 +403,23 @@ func (c *Compilation) changeDirInside() error {
 		c.do(from, plan.FchdirStep(dir))
 		return nil
 	}
-	// The sandbox's own working directory is only tried. If the task may not enter it (EACCES), there is no descriptor,
-	// fchdir(2) fails with EBADF, and the task stays in /.
+	// An error is ignored for the sandbox's own working directory. If the task may not enter that directory (EACCES),
+	// there is no descriptor, fchdir(2) fails with EBADF, and the task stays in /.
 	open := plan.Open2(plan.CWD, c.Workdir, walk.OpenDir, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Dir)
 	c.do(from, open.OrElse(plan.EACCES), plan.FchdirStep(dir).OrElse(plan.EBADF))
 	return nil
 }
 
 // openProgram opens the program with no more rights than the task has. The program is run by that descriptor, whatever
-// its path leads to later. openProgram must come after the change of ids and capabilities: with the launcher's rights,
-// the child could open a file that the task may not.
+// file its path leads to later. openProgram must come after the change of ids and capabilities, because with the
+// launcher's rights the child could open a file that the task may not open.
 func (c *Compilation) openProgram() error {
 	c.openWithLinks(own("command"), c.Program.path, walk.OpenAny, plan.Program)
 	return nil
 }
 
-// keptRlimits sets the rlimits of the sandbox's first task: those of the profile, and those with which its launcher was
-// started. A hard limit that is already lower stays.
+// keptRlimits sets the rlimits of the sandbox's first task: the limits of the profile, and the limits with which the
+// launcher of that task was started. A hard limit that is already lower stays.
 func (c *Compilation) keptRlimits() error {
 	for _, l := range c.Into.Limits {
 		c.do(own("rlimits"), plan.SetRlimit(uint64(l.Resource), l.Soft, l.Hard).OrElse(plan.EPERM))
@@ -423,8 +427,8 @@ func (c *Compilation) keptRlimits() error {
 	return nil
 }
 
-// execProgram runs the program by its descriptor. If Req.Exposed is set, which only tests do, it runs the program by
-// its path.
+// execProgram runs the program by its descriptor. Req.Exposed, which only tests set, makes it run the program by its
+// path.
 func (c *Compilation) execProgram() error {
 	if c.Req.Exposed {
 		c.do(own("command"), plan.ExecOnce(c.Program.path, join0(c.Program.args), join0(c.Program.Env), c.Nonce))

@@ -6,7 +6,8 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// Between the release of the old memory and the new credentials an execve looks as if the task kept what it is about to lose.
+// After execve has released the old memory, and before it sets the new credentials, the task seems to keep what it is
+// about to lose.
 func TestAmidExec(t *testing.T) {
 	const admin = 1 << 21
 	user := Compilation{Keep: admin, IDs: identity{InUID: 1000}}

@@ -1,10 +1,12 @@
 package compile
 
-// This file protects what git would later run outside of the sandbox: gitrepository-layout(5), git-config(1),
-// gitsubmodules(7).
+// This file protects the files from which git, run outside of the sandbox after the task has ended, would take
+// programs: gitrepository-layout(5), git-config(1), gitsubmodules(7).
 //
-// git status, diff and add look into every submodule in the index, and run the programs of its configuration
-// (core.fsmonitor). git uses the nearest .git above. So, within the paths that the task may write, each .git, each
+// git status, diff and add look into every submodule that the index names, and run the programs that the submodule's
+// configuration names (core.fsmonitor). git uses the nearest .git in the directories above. So some files within the
+// paths that the task may write are read-only and keep their places: each .git, each submodule that an index names, and
+// each file that the configuration names.
 // submodule in an index, and each file that the configuration names is read-only and keeps its place.
 
 import (
@@ -41,7 +43,7 @@ type gitGuard struct {
 	large       error // the error if a configuration is larger than maxConfig
 }
 
-// git binds the repository of the working directory, and shows the user's configuration without secrets. If the
+// git makes the repository of the working directory visible, and shows the user's configuration without secrets. If the
 // profile asks for it, git also protects the repositories that the task may write.
 func (c *Compilation) git() error {
 	if c.AsItIs() {
@@ -59,8 +61,8 @@ func (c *Compilation) git() error {
 	return g.protectAll()
 }
 
-// protectAll protects every repository that the task could write to, and the files that such a repository makes git
-// read or run.
+// protectAll protects every repository that the task could write to, and the files that git reads or runs because such
+// a repository names them.
 func (g *gitGuard) protectAll() error {
 	c := g.c
 	if err := g.outsideGit(); err != nil {
@@ -134,7 +136,7 @@ func (g *gitGuard) repository(path string) error {
 	return g.workTree(host) // a bare repository
 }
 
-// protect makes a path read-only and immovable, unless the profile makes that very path writable.
+// protect makes a path read-only and immovable, unless the profile makes exactly this path writable.
 func (g *gitGuard) protect(inside string) {
 	if p := g.c.Tree.At(inside); p != nil && p.Target == inside && p.Write && p.Guard == 0 {
 		return
@@ -154,8 +156,8 @@ func (g *gitGuard) protectOnHost(host string) error {
 	return nil
 }
 
-// around examines the repository that contains a bound directory, or whose top the directory is. Submodules of that
-// repository may lie below the directory, and a user who works there runs their hooks.
+// around examines the repository that contains a bound directory, or whose top directory is the bound directory.
+// Submodules of that repository may lie below the directory, and a user who works there runs the submodules' hooks.
 func (g *gitGuard) around(host string) error {
 	if host == "" || host == "/" {
 		return nil
@@ -213,7 +215,7 @@ func (g *gitGuard) workTree(top string) error {
 }
 
 // submodule protects a submodule that an index names. If the submodule is checked out, its .git is protected. If not,
-// the whole directory is read-only, because the task could make a .git in it.
+// the whole directory of the submodule is read-only, because the task could make a .git in it.
 func (g *gitGuard) submodule(top, link string) error {
 	host := paths.Join(top, link)
 	for _, w := range g.h.windows {
@@ -300,8 +302,8 @@ func (g *gitGuard) absolute(base, path string) string {
 }
 
 // must protects a file from which git takes hooks or more configuration. If the file does not exist and the task could
-// make it, the sandbox does not start. In a repository below the working directory, git reads the file only if somebody
-// uses git there; so cordon starts, and reports the file if it appears.
+// make it, the sandbox does not start. There is an exception: in a repository below the working directory, git reads
+// the file only if somebody uses git there. So cordon starts, and reports the file if it appears.
 func (g *gitGuard) must(top, host, key string) error {
 	if host == "" {
 		return nil
@@ -331,7 +333,7 @@ func (g *gitGuard) must(top, host, key string) error {
 }
 
 // may protects a file that a command in the configuration names, if the task may write the file. If the file does not
-// exist, cordon reports it if it appears.
+// exist yet, cordon reports the file if it appears.
 func (g *gitGuard) may(host string, late bool) error {
 	w := picture.Walker{Tree: g.c.hostTree()}
 	if host == "" {
@@ -361,8 +363,8 @@ func (g *gitGuard) holding(path, end string) error {
 	return g.protectOnHost(end)
 }
 
-// withoutSecrets replaces a configuration of the host by a copy without its secrets, at every path at which the sandbox
-// shows it. It hides a configuration that cannot be parsed.
+// withoutSecrets mounts, over a configuration of the host, a copy without the secrets. It does so at every path at
+// which the sandbox shows the configuration. If the configuration cannot be parsed, withoutSecrets hides it.
 func (g *gitGuard) withoutSecrets(host string) error {
 	if host = g.follow("/", host); host == "" {
 		return nil
@@ -402,8 +404,8 @@ func (g *gitGuard) withoutSecrets(host string) error {
 	return nil
 }
 
-// cutNote tells the user that a configuration is shown without its secrets. Sections that name a credential helper are
-// common, so only the report mentions those.
+// cutNote tells the user that a configuration is shown without its secrets. If only sections that name a credential
+// helper were cut, just the report mentions that, because such sections are common.
 func (c *Compilation) cutNote(place string, cut git.Cut) {
 	if cut == git.Credentials {
 		c.Left = append(c.Left, report.Added{Path: place, Why: "it is shown without its credential sections"})
@@ -412,7 +414,7 @@ func (c *Compilation) cutNote(place string, cut git.Cut) {
 	c.note("git: " + place + " is shown without its tokens and passwords")
 }
 
-// leads protects the targets of the links in git's directories, and remembers files there that have several hard links.
+// leads protects the targets of links in git's directories, and remembers the files there with several hard links.
 func (g *gitGuard) leads(top string, dirs ...string) error {
 	for _, dir := range dirs {
 		entries, err := g.c.Host.Files.ReadDir(dir)
@@ -432,7 +434,7 @@ func (g *gitGuard) leads(top string, dirs ...string) error {
 	return nil
 }
 
-// otherNames refuses to start if the task could write a file of git through another hard link.
+// otherNames refuses to start if the task could write to a file of git by another hard link to the same file.
 func (g *gitGuard) otherNames() error {
 	links, err := g.h.otherNames()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// gitIndex is an index of version 2 that names submodules.
+// gitIndex returns an index of version 2 that names submodules.
 func gitIndex(links ...string) string {
 	b := []byte("DIRC\x00\x00\x00\x02")
 	b = binary.BigEndian.AppendUint32(b, uint32(len(links)))
@@ -26,7 +26,8 @@ func gitIndex(links ...string) string {
 	return string(append(b, make([]byte, 20)...))
 }
 
-// gitTree is a machine on which the working directory is a repository with submodules, a worktree and a nested repository.
+// gitTree returns a machine on which the working directory is a repository with submodules, a worktree and a nested
+// repository.
 func gitTree() (*host.Host, sandboxtest.FakeFiles) {
 	h := sandboxtest.FakeUser()
 	t := h.Files.(sandboxtest.FakeFiles)
@@ -87,7 +88,7 @@ func TestGit(t *testing.T) {
 	}
 }
 
-// What the profile makes writable by its own name stays so.
+// A path that the profile itself makes writable stays writable.
 func TestGitInsisted(t *testing.T) {
 	h, _ := gitTree()
 	c, err := compileGit(t, h, func(p *policy.Profile) { p.Mounts = append(p.Mounts, rw("./.git")) })
@@ -99,7 +100,7 @@ func TestGitInsisted(t *testing.T) {
 	}
 }
 
-// A bound directory below the top: the outer index counts.
+// If a bound directory lies below the top of a repository, the index of that repository must be read.
 func TestGitBelow(t *testing.T) {
 	h, files := gitTree()
 	files.Put(h.Cwd+"/.git/index", sandboxtest.FakeFile{Text: gitIndex("deep/sub")})
@@ -160,7 +161,7 @@ func TestGitErrors(t *testing.T) {
 	}
 }
 
-// git runs what its own directories say, whatever they are called.
+// git runs what directories of its own say, whatever the names of the directories are.
 func TestGitWithin(t *testing.T) {
 	for _, dir := range []string{"/.git", "/.git/hooks", "/bare", "/bare/hooks", "/linked"} {
 		h, files := gitTree()
@@ -182,7 +183,7 @@ func TestGitWithin(t *testing.T) {
 	}
 }
 
-// A repository that has taken the place of another one is reported.
+// A repository that somebody has put in the place of another one is reported.
 func TestGitSwapped(t *testing.T) {
 	h, files := gitTree()
 	c, err := compileGit(t, h, nil)
@@ -198,7 +199,8 @@ func TestGitSwapped(t *testing.T) {
 	}
 }
 
-// What a link in a directory of git's leads to, what a command names, and what an included file includes stay as they are.
+// The targets of links in git's directories, the programs that commands name, and the files that included files include
+// are all read-only.
 func TestGitLeads(t *testing.T) {
 	h, files := gitTree()
 	files.File(h.Cwd+"/s/pc", h.Cwd+"/fsm.sh", h.Cwd+"/d/al")

@@ -1,7 +1,7 @@
 package compile
 
-// This file finds the programs that git's configuration and git(1)'s environment variables name. It also finds what
-// hooks and these programs name in turn, as far as their text says so.
+// This file finds the programs that git's configuration and git(1)'s environment variables name. It also finds the
+// programs that hooks and these programs name in turn, as far as the text of a hook or program shows them.
 
 import (
 	"errors"
@@ -17,8 +17,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// external returns the command in an address of git-remote-ext(1) ("ext::command …"), as a variable of its own. It
-// returns nil if v holds no such address.
+// external returns the command in an address of git-remote-ext(1) ("ext::command …"). It returns the command as the
+// value of a variable made for it, or nil if v holds no such address.
 func external(v *git.Var) *git.Var {
 	for _, address := range [...]string{v.Value, v.Subsection} {
 		if command, ok := strings.CutPrefix(address, "ext::"); ok {
@@ -28,7 +28,7 @@ func external(v *git.Var) *git.Var {
 	return nil
 }
 
-// isInert reports whether git never takes a program from a variable.
+// isInert reports whether a variable of git's configuration never names a program.
 func isInert(v *git.Var) bool {
 	switch v.Section {
 	case "branch", "url", "user":
@@ -42,8 +42,9 @@ func isInert(v *git.Var) bool {
 }
 
 // command protects the files that a command in the configuration names. If the program does not exist and the task
-// could make it, the sandbox does not start. An alias of the user runs only if somebody types it, and may be meant for
-// repositories that contain the program; so cordon starts, and reports the program if it appears.
+// could make it, the sandbox does not start. An alias of the user is an exception: it runs only if somebody types it,
+// and it may be meant for repositories that contain the program. So cordon starts, and reports the program if it
+// appears.
 func (g *gitGuard) command(top string, v *git.Var) error {
 	if v.Section == "submodule" { // a submodule's name is mostly its path, and git runs the command there
 		top = g.absolute(top, v.Subsection)
@@ -101,7 +102,7 @@ func (g *gitGuard) word(top, script string, w *git.Word) (base, path string) {
 	return base, expand(base, w.Text)
 }
 
-// maxScripts bounds how many scripts are read, and maxScript the bytes that are read of each.
+// maxScripts bounds how many scripts are read, and maxScript how many bytes of each script are read.
 const (
 	maxScripts = 500
 	maxScript  = 64 << 10
@@ -152,8 +153,8 @@ func (g *gitGuard) script(top, path string) error {
 	return nil
 }
 
-// isShell reports whether a file is a shell script. It decides by the first line if that begins with "#!". Otherwise
-// the name must look like a script's, and the text may contain no NUL.
+// isShell reports whether a file is a shell script. If the first line begins with "#!", that line decides. Otherwise
+// the name of the file must look like a script's, and the text may contain no NUL.
 func isShell(path string, text []byte) bool {
 	first, _, _ := strings.Cut(string(text[:min(len(text), 256)]), "\n")
 	if strings.HasPrefix(first, "#!") {
@@ -190,7 +191,7 @@ func (g *gitGuard) environmentConfig() (vars []git.Var) {
 	if dir := g.c.variable("GIT_TEMPLATE_DIR"); dir != "" {
 		vars = append(vars, git.Var{Section: "init", Key: "templatedir", Value: dir})
 	}
-	// git may run every program in this directory, as it may run every hook.
+	// git may run every program in this directory, just as it may run every hook in a directory of hooks.
 	if dir := g.c.variable("GIT_EXEC_PATH"); dir != "" {
 		vars = append(vars, git.Var{Section: "core", Key: "hookspath", Value: dir})
 	}
@@ -241,10 +242,10 @@ func (g *gitGuard) protectUserFile(f userFile, path string) error {
 	return g.must("", path, "the configuration")
 }
 
-// gitElsewhere binds the repository of the working directory if it lies outside of the working directory: a linked
-// worktree or a submodule (git-worktree(1), gitsubmodules(7)). There .git is a file that names a directory, and a task
-// can write that file. So cordon binds the named directory only if it belongs to the caller, is a directory of git, and
-// names the working directory in turn, in a file that the task could not write.
+// gitElsewhere binds the repository of the working directory if it lies outside of the working directory. That is so in
+// a linked worktree and in a submodule (git-worktree(1), gitsubmodules(7)). There .git is a file that names a
+// directory, and a task can write that file. So cordon binds the named directory only if the directory belongs to the
+// caller, is a directory of git, and names the working directory in turn, in a file that the task could not write.
 func (c *Compilation) gitElsewhere(g *gitGuard) error {
 	for i := range c.Tree.Parts {
 		p := c.Tree.Parts[i]
@@ -260,8 +261,8 @@ func (c *Compilation) gitElsewhere(g *gitGuard) error {
 	return nil
 }
 
-// ofTree returns git's directory for a working tree whose .git is a file, and the directory that this one shares with
-// other worktrees. It returns "" if git's directory does not name the tree in turn.
+// ofTree returns git's directory for a working tree whose .git is a file, and the common directory that git's directory
+// shares with other worktrees. It returns "" if git's directory does not name the working tree in turn.
 func (g *gitGuard) ofTree(top string) (dir, common string) {
 	info, err := g.c.Tree.Lstat(paths.Join(top, ".git"))
 	if err != nil || !info.Mode().IsRegular() {
@@ -315,10 +316,10 @@ func (g *gitGuard) workTreeOf(dir string) (tree string) {
 	return tree
 }
 
-// bindRepository shows a repository at its path on the host, with secrets removed from its configurations. If the task
-// may write the working directory, and the profile leaves repositories free (git: free), the task may commit. For a
-// commit it must write the worktree's own directory, objects, refs and logs. The files that decide which programs git
-// runs stay read-only.
+// bindRepository shows a repository at its path on the host, and removes secrets from its configurations. The task may
+// commit if it may write the working directory and the profile leaves repositories free (git: free). For a commit the
+// task must write the worktree's own directory, objects, refs and logs. The files that decide which programs git runs
+// stay read-only.
 func (g *gitGuard) bindRepository(p *picture.Part, dir, common string) error {
 	writes := p.Write && g.c.Profile.Git == policy.GitFree && g.commits(dir, common)
 	from, how := own("git"), "read-only"
@@ -376,8 +377,8 @@ func (g *gitGuard) allowCommits(p *picture.Part, dir, common string, bind func(p
 	return nil
 }
 
-// commits reports whether the task may write to a repository. It may not if a file that names programs is missing,
-// because the task could make it.
+// commits reports whether the task may write to a repository. It reports false if a file that names programs is
+// missing, because the task could make that file.
 func (g *gitGuard) commits(dir, common string) bool {
 	there := func(path string) bool {
 		_, err := g.c.Tree.Lstat(path)
@@ -391,7 +392,7 @@ func (g *gitGuard) commits(dir, common string) bool {
 	return err == nil && (!strings.Contains(strings.ToLower(string(text)), "worktreeconfig") || there(paths.Join(dir, "config.worktree")))
 }
 
-// maxConfigs bounds how many names in a repository are examined as possible configurations.
+// maxConfigs bounds how many files of a repository are examined because they may be configurations.
 const maxConfigs = 20_000
 
 // configsBelow lists the files below a directory of git that may be configurations, including those of submodules and

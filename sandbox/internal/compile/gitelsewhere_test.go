@@ -12,7 +12,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// worktree is a machine whose working directory is a linked worktree of a repository in the same home.
+// worktree returns a machine whose working directory is a linked worktree of a repository in the same home.
 func worktree() (*host.Host, sandboxtest.FakeFiles, string) {
 	h := sandboxtest.FakeUser()
 	t := h.Files.(sandboxtest.FakeFiles)
@@ -59,7 +59,7 @@ func TestGitElsewhere(t *testing.T) {
 	}
 }
 
-// What does not name the working tree in turn, or is not the caller's, is not shown.
+// A directory that does not name the working tree in turn, or does not belong to the caller, is not shown.
 func TestGitElsewhereForged(t *testing.T) {
 	for name, change := range map[string]func(h *host.Host, t sandboxtest.FakeFiles, common string){
 		"another tree": func(h *host.Host, t sandboxtest.FakeFiles, common string) {

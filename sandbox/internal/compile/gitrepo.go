@@ -20,8 +20,8 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// A repo is the repository that a working tree of the host belongs to. dir is what .git leads to, common the directory
-// that all worktrees of the repository share; they differ only in a linked worktree.
+// A repo is the repository that a working tree of the host belongs to. dir is the directory to which .git leads. common
+// is the directory that all worktrees of the repository share. Only in a linked worktree are dir and common different.
 type repo struct {
 	dir, common string
 	links       []string // paths of the submodules that the index names
@@ -29,8 +29,8 @@ type repo struct {
 	files       []string // the files that make up its configuration
 }
 
-// open reads the repository of the working tree at top. It returns nil if the tree's .git leads to no repository. The
-// error means that the launch must not go on, because a file that decides what git runs could not be read.
+// open reads the repository of the working tree at top. It returns nil if the tree's .git leads to no repository. If it
+// returns an error, the launch must not go on, because a file that decides what git runs could not be read.
 func (g *gitGuard) open(top string) (*repo, error) {
 	// A bare repository has no .git: the directory itself is the repository.
 	dir := g.gitDir(top)
@@ -45,7 +45,8 @@ func (g *gitGuard) open(top string) (*repo, error) {
 	if common := g.follow(dir, g.line(paths.Join(dir, "commondir"))); common != "" {
 		r.common = common
 	}
-	// git reads config.worktree only with extensions.worktreeConfig. Reading it in any case can only protect more.
+	// git reads config.worktree only if extensions.worktreeConfig is set. If cordon always reads the file, it can only
+	// protect more.
 	for _, path := range [...]string{paths.Join(r.common, "config"), paths.Join(dir, "config.worktree")} {
 		text, err := g.config(path)
 		if err != nil {
@@ -123,7 +124,7 @@ func (g *gitGuard) index(r *repo) error {
 		}
 	}
 	name := "index"
-	// git reads one shared index at most, so two files are enough.
+	// git reads at most one shared index, so the loop reads at most two files.
 	for depth := 0; name != "" && depth < 2; depth++ {
 		path := paths.Join(r.dir, name)
 		ix, err := g.parseIndex(path, hash)
@@ -139,21 +140,21 @@ func (g *gitGuard) index(r *repo) error {
 	return nil
 }
 
-// mendRepository is the hint for git files that cannot be read. The user may have broken them, or a task.
+// mendRepository is the hint for git files that cannot be read. Either the user has broken them, or a task.
 const mendRepository = "repair the repository, or remove it if an earlier run left it"
 
 // maxIndexes bounds the size of all indexes of a launch together, in bytes: about a million files. A task may leave
 // an index of any size, and each later launch would have to read it.
 const maxIndexes = 128 << 20
 
-// parseIndex reads an index whose object names have hash bytes. The error is about the file, or about the sum of all
-// sizes.
+// parseIndex reads an index whose object names have hash bytes. Its error says what is wrong with the file, or that all
+// indexes together are too large.
 func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	info, err := g.c.Host.Files.Lstat(path)
 	if err != nil {
 		return nil, err
 	}
-	// Anything but a regular file could hold more than its size says.
+	// A file that is not a regular file could hold more than its size says.
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 	}
@@ -169,8 +170,9 @@ func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	return git.ParseIndex(data, hash)
 }
 
-// userConfig reads the configuration of the machine, of the user and of the environment, and protects these files. Each
-// variable is marked as the user's: a program that it names is the user's own choice, and not that of the repository.
+// userConfig reads the configuration of the machine, of the user and of the environment, and protects the files that
+// make up this configuration. Each variable is marked as the user's: if such a variable names a program, the user has
+// chosen the program, and not the repository.
 func (g *gitGuard) userConfig() ([]git.Var, error) {
 	vars := g.environmentConfig()
 	for _, f := range g.userFiles() {
@@ -205,8 +207,8 @@ func (g *gitGuard) userConfig() ([]git.Var, error) {
 const maxConfig = 256 << 10
 
 // config reads a configuration. If the file is larger than maxConfig, the sandbox does not start, because the files
-// that the unread rest names would stay unprotected. The error of reading is returned too; most callers pass over a
-// file that does not exist.
+// that the unread rest names would stay unprotected. config also returns the error if the file cannot be read; most
+// callers ignore the error for a file that does not exist.
 func (g *gitGuard) config(path string) ([]byte, error) {
 	text, err := g.c.Host.Files.Read(path, maxConfig+1)
 	if err == nil && len(text) > maxConfig && g.large == nil {
@@ -215,7 +217,7 @@ func (g *gitGuard) config(path string) ([]byte, error) {
 	return text, err
 }
 
-// within records, for each variable, the directory of the file that sets it.
+// within returns the variables with dir recorded in each, the directory of the file that sets them.
 func within(dir string, vars []git.Var) []git.Var {
 	for i := range vars {
 		vars[i].Dir = dir
@@ -223,12 +225,12 @@ func within(dir string, vars []git.Var) []git.Var {
 	return vars
 }
 
-// maxIncludes is how deep git follows includes.
+// maxIncludes is the depth to which git follows includes.
 const maxIncludes = 10
 
-// included reads the files that a configuration includes, and lists these files. It follows includes with a condition
-// as well (includeIf), whether the condition holds or not: that can only protect more. More than 1000 variables or
-// maxIncludes levels are not followed.
+// included reads the files that a configuration includes, and returns the variables and the names of these files. It
+// also follows includes with a condition (includeIf), whether the condition holds or not: that can only protect more.
+// It stops after 1000 variables, and after maxIncludes levels.
 func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []string) {
 	for i := range vars {
 		v := &vars[i]
@@ -250,15 +252,15 @@ func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []s
 	return out, files
 }
 
-// outsideGit refuses a working directory that is one of git's own directories, or lies in one: everything there decides
-// what git runs. With --ro . such a directory can be worked in.
+// outsideGit refuses a working directory that is one of git's own directories, or lies in one, because everything there
+// decides what git runs. With --ro . a program can work in such a directory.
 func (g *gitGuard) outsideGit() error {
 	for i := range g.c.Tree.Parts {
 		p := &g.c.Tree.Parts[i]
 		if !p.Cwd || !p.Write || p.Source == "" {
 			continue
 		}
-		// The directory above may be the repository: .git/hooks is as dangerous as .git.
+		// A directory above may be git's own: .git/hooks is as dangerous as .git.
 		for dir := p.Source; dir != "/"; dir, _ = paths.Split(dir) {
 			if g.isGitDir(dir) {
 				return g.fail(p.Source, errors.New("the working directory is, or lies in, "+dir+
@@ -294,14 +296,14 @@ func fileOf(info fs.FileInfo, err error) fileID {
 		return fileID{}
 	}
 	if st, ok := host.StatOf(info); ok {
-		return fileID{uint64(st.Dev), st.Ino} //nolint:unconvert // their widths differ by architecture
+		return fileID{uint64(st.Dev), st.Ino} //nolint:unconvert // the widths of the fields differ by architecture
 	}
 	return fileID{}
 }
 
-// gitSeen records which repositories existed when the sandbox started. With it the launcher finds those that appear
-// later. The identity of a repository is its device and inode, so that one that was removed and made anew counts as
-// new.
+// gitSeen records which repositories existed when the sandbox started. With this record the launcher finds the
+// repositories that appear later. The device and inode identify a repository. So a repository that somebody has removed
+// and made anew is a new one.
 type gitSeen struct {
 	files host.Files
 	dirs  []string // directories of the host that the task may write to
@@ -331,11 +333,11 @@ func newGitSeen(c *Compilation, f *searched, windows []window) *gitSeen {
 	return s
 }
 
-// Appeared lists the repositories that did not exist when the sandbox started, or that have been replaced since.
-// complete is false if a directory could not be searched. The caller calls Appeared after the task has ended, when
-// nothing changes any more.
+// Appeared lists the repositories that did not exist when the sandbox started, or that have been replaced since then.
+// complete is false if a directory could not be searched. The caller calls Appeared after the task has ended, when the
+// task can no longer change anything.
 func (s *gitSeen) Appeared() (found []string, complete bool) {
-	// A task can make any number of names, at any depth. Beyond the bounds the search is not complete.
+	// A task can make any number of names, at any depth. If there are more than the search allows, it is not complete.
 	list, complete := search.Repositories(s.files, s.dirs, s.two, s.known)
 	slices.Sort(list)
 	for _, path := range list {
@@ -349,8 +351,8 @@ func (s *gitSeen) Appeared() (found []string, complete bool) {
 	return s.found, complete
 }
 
-// compare records the repository at a path if there was none before, or if it is not the one that was there. It
-// remembers the new one, so that it reports each repository only once.
+// compare records the repository at a path if there was none when the sandbox started, or if it is another one than at
+// that time. compare remembers the new repository, so that it reports each one only once.
 func (s *gitSeen) compare(path string) {
 	now := fileOf(s.files.Lstat(path))
 	if was, ok := s.seen[path]; !ok || was != now {
@@ -366,8 +368,8 @@ var fileOptions struct {
 	re   *regexp.Regexp
 }
 
-// secretOptions returns the files with secrets that the options of a command name. It returns the words as they are
-// written, with ~ and relative paths.
+// secretOptions returns the files with secrets that the options of a command name. Each path is as the command has it,
+// so it may be relative or begin with ~.
 func secretOptions(command string) (files []string) {
 	fileOptions.made.Do(func() {
 		fileOptions.re = regexp.MustCompile(`(?:--file[= ]|\s-i\s*|(?i:identityfile)[= ]|\bsshpass\s+-f\s*)["']?([^\s"']+)`) //nolint:forbidigo // not at start-up: when it is first asked for
@@ -388,7 +390,7 @@ func (g *gitGuard) secretFiles(top string, vars []git.Var) error {
 		v := &vars[i]
 		var names []string
 		switch {
-		// user.signingkey may name a public key. The check for .pub below leaves that visible.
+		// user.signingkey may name a public key. The check for .pub below leaves a public key visible.
 		case slices.Contains(secretKeys[:], v.Name()):
 			names = []string{v.Value}
 		case v.Name() == "credential.helper", v.Name() == "core.sshcommand", v.Section == "alias":

@@ -1,11 +1,11 @@
 package compile
 
-// This file plans hide rules. It mounts an empty file or directory, which nobody may open, over each hidden file or
-// directory. So the name stays visible, but reading and writing fail.
+// This file plans hide rules: over each hidden file or directory it mounts an empty one, which nobody may open. So the
+// name stays visible, but reading and writing fail.
 //
-// A rule means a file or directory, not a name. So it is resolved in two trees. In the sandbox, it names a path. On the
-// host, it leads to a file or directory, through links as the kernel follows them. This file is hidden at every path at
-// which the sandbox shows it: see places.go.
+// A rule is about a file or directory, and a name only leads to it. So the rule's path is resolved in two trees. In the
+// sandbox, it names a path. On the host, it leads to a file or directory, through links as the kernel follows them.
+// That file or directory is hidden at every path at which the sandbox shows it: see places.go.
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ import (
 const MaxHidden = 10_000
 
 // hider applies the hide rules to the model of a sandbox's tree (c.Tree) that has all its mounts. A hider belongs to
-// one phase of the compilation: windows describes the tree as it was when the hider was made.
+// one phase of the compilation, because its field windows describes the tree as it was when the hider was made.
 type hider struct {
 	c       *Compilation
 	windows []window
@@ -33,7 +33,8 @@ type hider struct {
 	from    plan.From           // from and rule describe the current rule
 	rule    policy.Pos
 	last    string // the file or directory of the host that the rule has hidden last
-	// left reports whether a task may have left one of the links in a path. It is nil until leftByTask first needs it.
+	// left reports whether a task may have made one of the links in a path, and left it. It is nil until leftByTask
+	// first needs it.
 	left    func(path string) bool
 	visited map[string]bool // hidden directories of the host whose links were followed
 	alone   bool            // do not follow links in a hidden directory
@@ -44,15 +45,16 @@ type hider struct {
 	awaited   map[string]bool
 }
 
-// Hide carries out the profile's hide rules in order. Each mount that hides something changes c.Tree, so a rule sees
-// the result of the rules before it. It runs when all mounts of the profile are in c.Tree. An error names the rule.
+// Hide carries out the profile's hide rules in order. Each mount that hides something changes c.Tree, so each rule is
+// applied to the result of the rules before it. Hide runs when all mounts of the profile are in c.Tree. An error names
+// the rule.
 func (c *Compilation) Hide() error {
 	h := c.hider()
-	// Paths that the profile shows inside hidden directories must be known first, because the mounts over these
-	// directories leave a way to them.
+	// The paths that the profile shows inside hidden directories must be known first, because the mounts over these
+	// directories leave a way to such paths.
 	c.findLifted()
 	defer func() { c.lifted = nil }() // no profile can make the launcher's own hidden files visible
-	// Rules for names at any depth ("**/") come later: one walk through the binds serves them all (anywhere).
+	// Rules for names at any depth ("**/") come later: one walk through the binds serves all such rules (anywhere).
 	for i := range c.Profile.Hide {
 		rule := &c.Profile.Hide[i]
 		if strings.HasPrefix(rule.Pattern, "**/") {
@@ -87,18 +89,19 @@ func (c *Compilation) hider() *hider {
 	return h
 }
 
-// hideError adds the rule that an error is about to the error.
+// hideError returns an error that also names the rule that the error is about.
 func hideError(i int, rule *policy.Hide, err error) error {
 	return &fail.Error{Op: "hide[" + strconv.Itoa(i) + "] " + rule.Pattern, Err: err, From: rule.Pos.Short()}
 }
 
-// begin starts the rule with the given index in the profile. It resets what is counted and reported for each rule.
+// begin starts the rule with the given index in the profile. It resets the counters and the other fields that belong to
+// one rule.
 func (h *hider) begin(i int, rule *policy.Hide) {
 	h.from, h.rule, h.matched, h.last = at("hide", i, rule.Pos), rule.Pos, false, ""
 	h.inspected, h.waits = 0, false
 }
 
-// end reports a rule of the command line that has matched nothing, because a user who types a rule means an existing
+// end adds a note if a rule of the command line has matched nothing, because a user who types a rule means an existing
 // file.
 func (h *hider) end(rule *policy.Hide) {
 	if h.matched || rule.Pos.Flag == "" {
@@ -137,8 +140,9 @@ func (h *hider) anchored(pattern string) error {
 	return nil
 }
 
-// glob hides the files that a pattern matches. The pattern begins at the root, and is applied to the sandbox's tree and
-// to the host's. The two trees can differ: a mount of the profile can add names inside, and a link can lead elsewhere.
+// glob hides the files that a pattern matches. The pattern begins at the root. glob applies it to the sandbox's tree
+// and to the host's, because the two trees can differ: a mount of the profile can add names inside, and a link can lead
+// elsewhere.
 func (h *hider) glob(pattern string) error {
 	// Both trees are searched before the first file is hidden, because hiding changes the tree that expand walks.
 	inside, err := h.expand(&h.c.Tree, pattern)
@@ -166,8 +170,8 @@ func (h *hider) glob(pattern string) error {
 	return nil
 }
 
-// skipMagic skips a match that is a link through /proc, and reports that if the rule is of the command line. Such a
-// link leads to a different file for each process, so it contains nothing to hide.
+// skipMagic skips a match that is a link through /proc, and adds a note if the rule is of the command line. Such a link
+// leads to a different file for each process, so no file can be hidden by it.
 func (h *hider) skipMagic(match string, err error) error {
 	if !errors.Is(err, picture.ErrMagicLink) {
 		return err
@@ -178,8 +182,8 @@ func (h *hider) skipMagic(match string, err error) error {
 	return nil
 }
 
-// path hides the file or directory that one path means in the sandbox and on the host. It is no error if the path leads
-// to nothing in either tree.
+// path hides the file or directory that a path leads to in the sandbox, and the one that the same path leads to on the
+// host. It is no error if the path leads to nothing in one or both of the trees.
 func (h *hider) path(path string) error {
 	if err := h.inside(path, true); err != nil {
 		return err
@@ -188,9 +192,9 @@ func (h *hider) path(path string) error {
 }
 
 // inside resolves a path in the sandbox, and hides its target there and at every other path at which the sandbox shows
-// the same file. If the launcher may not search a directory on the way, inside hides that whole directory. fixed has
-// the same meaning as in coverThing. If it is true, the names on the way are held in place, and a missing file is
-// awaited.
+// the same file. If the launcher may not search a directory on the way, inside hides that whole directory. For fixed
+// see coverThing. If fixed is true, inside also keeps the names on the way in their places, and if the file does not
+// exist, it is hidden as soon as it appears.
 func (h *hider) inside(path string, fixed bool) error {
 	end, passed, err := h.walk(&h.c.Tree, path, fixed)
 	if fixed && fail.NotThere(err) {
@@ -212,9 +216,9 @@ func (h *hider) inside(path string, fixed bool) error {
 	return h.thing(host, fixed)
 }
 
-// walk resolves a path of a tree. If the task may write to the host, walk also lists the directories and links on the
-// way that must stay in their places. end is the target without links. If the walk fails, end is the name at which it
-// failed.
+// walk resolves a path of a tree. end is the target, as a path without links; if the walk fails, end is the name at
+// which it failed. If the task may write to the host, walk also lists the directories and links on the way that must
+// stay in their places.
 func (h *hider) walk(t *picture.Tree, path string, fixed bool) (end string, passed []string, err error) {
 	w := picture.Walker{Tree: t}
 	if !fixed || !h.writes {
@@ -224,12 +228,12 @@ func (h *hider) walk(t *picture.Tree, path string, fixed bool) (end string, pass
 	return w.Through(path)
 }
 
-// onHost resolves a path on the host and hides its target wherever the sandbox shows it. It also keeps the task from
-// moving the names that lead to the target. The same file can be visible at several paths, and at none of them under
-// the name that the rule gives.
+// onHost resolves a path on the host and hides its target wherever the sandbox shows it. onHost also keeps the task
+// from moving the names that lead to the target. This is necessary because the sandbox can show one file at several
+// paths, of which none need be the name that the rule gives.
 func (h *hider) onHost(path string, fixed bool) error {
 	if paths.Below(path, "/proc") {
-		return nil // the host's /proc is not the sandbox's
+		return nil // the sandbox has a /proc of its own
 	}
 	end, passed, err := h.walk(h.c.hostTree(), path, fixed)
 	if fixed && fail.NotThere(err) {
@@ -244,16 +248,17 @@ func (h *hider) onHost(path string, fixed bool) error {
 			h.holdOnHost(p)
 		}
 	}
-	// Such a target is reported and not hidden: otherwise a task could leave a link to decide what the next run cannot
-	// see.
+	// Such a target is reported and not hidden. Otherwise a task could leave a link that decides what the next run
+	// cannot see.
 	if h.leftByTask(path, end) {
 		return nil
 	}
 	return h.thing(end, fixed)
 }
 
-// await records a name in a rule that has no file yet. If a file appears there during the run, the launcher hides it.
-// The launcher watches the directory of the name with inotify(7): see guards_watch.go of internal/launch.
+// await records a name of a rule at which no file exists yet. If a file appears there during the run, the launcher
+// hides the file. To notice that, the launcher watches the directory of the name with inotify(7): see guards_watch.go
+// of internal/launch.
 func (h *hider) await(inside string) {
 	inside, err := h.c.Tree.Resolve(inside)
 	if err != nil || h.awaited[inside] {
@@ -267,7 +272,8 @@ func (h *hider) await(inside string) {
 	h.c.Tree.Await(inside, h.rule)
 }
 
-// awaitOnHost calls await for a name of the host at every path at which the sandbox shows the directory of that name.
+// awaitOnHost records a name of the host, as await does, at every path at which the sandbox shows the directory of that
+// name.
 func (h *hider) awaitOnHost(host string) {
 	// The paths of bound directories are compared without links, so the name must be resolved too.
 	host, err := h.c.hostTree().Resolve(host)
@@ -284,8 +290,8 @@ func (h *hider) awaitOnHost(host string) {
 	}
 }
 
-// awaitGlob records a directory in which new files that match a pattern are to be hidden. It does so at every path at
-// which the sandbox shows that directory.
+// awaitGlob records a directory in which new files that match a pattern are to be hidden. It records the directory at
+// every path at which the sandbox shows it.
 func (h *hider) awaitGlob(t *picture.Tree, dir, pattern string) {
 	if t == &h.c.Tree {
 		h.waits = t.AwaitGlob(dir, pattern, h.rule) || h.waits
@@ -303,8 +309,8 @@ func (h *hider) awaitGlob(t *picture.Tree, dir, pattern string) {
 
 // thing hides a file or directory of the host at every path at which the sandbox shows it. host must contain no link.
 func (h *hider) thing(host string, fixed bool) error {
-	// A path in the sandbox and the same path on the host mostly lead to the same file. Then the second call has
-	// nothing left to do.
+	// A path in the sandbox and the same path on the host usually lead to the same file. Then the second call need not
+	// do anything.
 	if host == h.last {
 		return nil
 	}
@@ -330,9 +336,9 @@ func (h *hider) thing(host string, fixed bool) error {
 	return nil
 }
 
-// unsearchable replaces end by the path to hide after a failed lookup. If a directory could not be searched, end
-// becomes that directory, so that everything in it is hidden. If nothing exists at the path, end becomes "".
-// unsearchable returns any other error.
+// unsearchable decides what to hide after a failed lookup of end. If a directory could not be searched, it sets end to
+// that directory, so that everything in the directory is hidden. If nothing exists at the path, it sets end to "". It
+// returns any other error.
 func (h *hider) unsearchable(end *string, err error) error {
 	switch {
 	case err == nil:
@@ -352,9 +358,9 @@ func (h *hider) unsearchable(end *string, err error) error {
 	return nil
 }
 
-// hold keeps the task from moving a directory or a link that leads to a hidden file. Otherwise one run could rename the
-// directory, or remove the link, and the next run would look for the file under the old name and hide nothing. See pin
-// and pinLink for the means.
+// hold keeps the task from moving a directory or a link that leads to a hidden file. Otherwise a task could rename the
+// directory, or remove the link. The next run would then look for the file under the old name, find nothing, and hide
+// nothing. pin and pinLink describe how a name is held.
 func (h *hider) hold(inside string) {
 	p := h.c.Tree.At(inside)
 	// A mount point cannot be moved anyway. If the task cannot write there, or the directory exists only in the
@@ -371,7 +377,8 @@ func (h *hider) hold(inside string) {
 	}
 }
 
-// holdOnHost calls hold for a name of the host at every path at which the task may write to the directory of that name.
+// holdOnHost holds a name of the host, as hold does, at every path at which the task may write to the directory of that
+// name.
 func (h *hider) holdOnHost(host string) {
 	for _, w := range h.windows {
 		if !w.write || !paths.Below(host, w.source) {
@@ -383,8 +390,8 @@ func (h *hider) holdOnHost(host string) {
 	}
 }
 
-// holdAll calls hold for every name on the way to a match. Without a writable directory of the host the task cannot
-// move anything that outlives the run.
+// holdAll calls hold for every name on the way to a match. If the task may write to no directory of the host, holdAll
+// does nothing, because then the task can move nothing that outlives the run.
 func (h *hider) holdAll(inside []string) {
 	if !h.writes {
 		return
@@ -398,8 +405,8 @@ func (h *hider) holdAll(inside []string) {
 	}
 }
 
-// noHome reports, once, that rules below the home have no effect because there is no home. Without a home there are no
-// files below it that anybody could mean.
+// noHome notes, once, that the rules for files below the home have no effect because the caller has no home. Without a
+// home there are no files that such a rule could mean.
 func (c *Compilation) noHome() {
 	for i := range c.Missing {
 		if c.Missing[i].Layer == policy.LayerHide {

@@ -16,7 +16,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// hideCase is a machine, what the profile shows of it, and what its rules cover.
+// hideCase is a machine, what the profile shows of the machine, and what the profile's rules hide.
 type hideCase struct {
 	name   string
 	host   func(*host.Host, sandboxtest.FakeFiles)
@@ -315,7 +315,8 @@ func (tt *hideCase) compare(t *testing.T, comp *Compilation) {
 	}
 }
 
-// What a pattern with one last glob hides is awaited in its directory, wherever that is shown, also if it is not there yet.
+// If the last name of a pattern is a glob, new files that match it are awaited in its directory, wherever the sandbox
+// shows that directory, and also if the directory does not exist yet.
 func TestHideLater(t *testing.T) {
 	p := sandboxtest.With(func(p *policy.Profile) {
 		p.Root = policy.Root{Kind: policy.RootHost}
@@ -344,7 +345,7 @@ func TestHideLater(t *testing.T) {
 	}
 }
 
-// A rule of the command line that leads to nothing is said; so is a home that nobody knows.
+// If a rule of the command line leads to nothing, there is a note; and also if the home is not known.
 func TestHideSaid(t *testing.T) {
 	h := sandboxtest.FakeUser()
 	h.Home = ""

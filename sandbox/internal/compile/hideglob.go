@@ -17,19 +17,19 @@ import (
 	"cordon/sandbox/report"
 )
 
-// isGlob reports whether a text is a pattern, and not just a path. A backslash counts, because it quotes the next
-// character of a pattern.
+// isGlob reports whether a text is a pattern, and not just a path. A text with a backslash is a pattern too, because
+// the backslash quotes the next character.
 func isGlob(s string) bool { return strings.ContainsAny(s, `*?[\`) }
 
-// expand lists the paths of a tree that a pattern matches. If a directory cannot be listed, the list contains the
+// expand lists the paths of a tree that a pattern matches. If a directory cannot be listed, the result contains the
 // directory itself. The pattern must begin with a slash. Unlike in a shell, a wildcard also matches a dot at the
-// beginning of a name. t is the tree of the sandbox, or that of the host. The error is about the pattern, or about too
-// many matches.
+// beginning of a name. t is the tree of the sandbox, or the tree of the host. expand returns an error if the pattern is
+// wrong, or has too many matches.
 func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.Extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
 	_, last := paths.Split(pattern)
-	// If a file that matches appears later in one of these directories, the launcher hides it then.
+	// If a matching file appears later in one of these directories, the launcher hides the file at that moment.
 	for _, dir := range e.listed {
 		h.awaitGlob(t, dir, last)
 	}
@@ -44,8 +44,8 @@ func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 // isDigits reports whether a name of /proc is the number of a process.
 func isDigits(name string) bool { return name != "" && strings.Trim(name, "0123456789") == "" }
 
-// expanded is a path that a pattern matches. A task that moved one of links would keep the next run from finding the
-// path. So these links are held in place: see hold.
+// expanded is a path that a pattern matches. If a task moved one of the links, the next run would not find the path. So
+// the links are held in their places: see hold.
 type expanded struct {
 	path  string
 	links []string // the links on the way to path, and the directories above the links' targets
@@ -62,7 +62,8 @@ type expander struct {
 	processes bool     // the pattern would match a process's directory in /proc
 }
 
-// add records a match, with the links on the way to it. It copies the list of links, because next goes on to change it.
+// add records a match, with the links on the way to it. It copies the list of links, because next changes the list
+// afterwards.
 func (e *expander) add(path string) {
 	e.found = append(e.found, expanded{path, slices.Clone(e.links)})
 }
@@ -79,14 +80,15 @@ func (e *expander) below(dir string, names []string) error {
 		e.add(dir)
 		return nil
 	}
-	// A plain name is looked up, and not compared with a listing: that also works in a directory that may be searched
-	// but not listed.
+	// A plain name is looked up, and not searched for in a listing, because a lookup also works in a directory that may
+	// be searched but not listed.
 	name := names[0]
 	if !isGlob(name) {
 		return e.next(paths.Join(dir, name), names[1:])
 	}
 	list, err := e.list(dir)
-	// Only the last name is awaited: a directory that appears on the way would have to be searched as a whole.
+	// Only the last name of a pattern can be hidden when it appears later: if a directory in the middle appeared, it
+	// would have to be searched as a whole.
 	if len(names) == 1 && (err == nil || fail.NotThere(err)) {
 		e.listed = append(e.listed, dir)
 	}
@@ -95,10 +97,10 @@ func (e *expander) below(dir string, names []string) error {
 	}
 	if err != nil {
 		e.add(dir)
-		return nil //nolint:nilerr // it is hidden whole
+		return nil //nolint:nilerr // the directory is hidden as a whole
 	}
 	// The numbered directories of /proc are processes, which come and go. So nothing is mounted there, and expand
-	// reports that.
+	// reports that to its caller.
 	proc := e.tree.At(dir).What == "proc"
 	for _, entry := range list {
 		if ok, err := path.Match(name, entry); err != nil {
@@ -114,7 +116,7 @@ func (e *expander) below(dir string, names []string) error {
 	return nil
 }
 
-// next continues the search below a path. If the pattern has more names, next follows a link at the path.
+// next continues the search at a path. If names of the pattern remain, next follows a link at the path.
 func (e *expander) next(at string, names []string) error {
 	if len(names) == 0 {
 		return e.below(at, nil)
@@ -124,7 +126,7 @@ func (e *expander) next(at string, names []string) error {
 	w := picture.Walker{Tree: e.tree, Visit: func(p string) { passed = append(passed, p) }}
 	end, err := w.Walk(at)
 	switch {
-	// w.Last describes the end of the walk.
+	// w.Last describes the target at which the walk has ended.
 	case err == nil && w.Last.Dir:
 		before := len(e.links)
 		if end != at {
@@ -146,7 +148,7 @@ func (e *expander) next(at string, names []string) error {
 }
 
 // missing records a directory that does not exist, if only the last name of the pattern remains. If the directory
-// appears, files in it that match are hidden. expand passes these directories to awaitGlob.
+// appears, the files in it that match the name are hidden. expand passes these directories to awaitGlob.
 func (e *expander) missing(dir string, names []string) {
 	last := len(names) - 1
 	if isGlob(names[last]) && !slices.ContainsFunc(names[:last], isGlob) {
@@ -154,7 +156,7 @@ func (e *expander) missing(dir string, names []string) {
 	}
 }
 
-// list returns the entries of a directory of the tree. They include what the launcher has mounted or made there.
+// list returns the names in a directory of the tree, including the names that the launcher has mounted or made there.
 func (e *expander) list(dir string) ([]string, error) {
 	entries, err := e.tree.List(dir, e.extra)
 	names := make([]string, len(entries))
@@ -164,8 +166,8 @@ func (e *expander) list(dir string) ([]string, error) {
 	return names, err
 }
 
-// A match is a path inside that a rule for any depth has found. The search finds it by its names; whether it is
-// followed and what is hidden is decided in match.
+// A match is a path in the sandbox that a rule for names at any depth has found. The search compares only names. The
+// method match of hider decides later whether a link is followed, and what is hidden.
 type match struct {
 	rule int // index in the profile's list
 	path string
@@ -174,7 +176,7 @@ type match struct {
 	way  []string // the paths that matched the names before the last one, and the links that lead on
 }
 
-// searched is what the search of all that is bound has found.
+// searched holds what the search through everything that is bound has found.
 type searched struct {
 	*search.Search
 	// One search serves all rules, so each match says which rule found it.
@@ -184,13 +186,13 @@ type searched struct {
 }
 
 // namesOfRule returns the names of a pattern for any depth, without its leading "**/". Clean removes empty names and
-// dots, which no name of a file would match. The result has at least one name, which may contain wildcards.
+// dots, which are never the name of a file. The result has at least one name, and names may contain wildcards.
 func namesOfRule(pattern string) []string {
 	return strings.Split(strings.Trim(paths.Clean("/"+pattern), "/"), "/")
 }
 
-// anywhere adds mounts that hide what the rules for names at any depth have found. The search takes most of the time of
-// a launch in a large tree, so it runs once for all rules.
+// anywhere adds mounts that hide what the rules for names at any depth have found. In a large tree the search takes
+// most of the time of a launch, so one search serves all rules.
 func (h *hider) anywhere() error {
 	s, err := h.c.search()
 	if err != nil {
@@ -213,15 +215,15 @@ func (h *hider) anywhere() error {
 	return nil
 }
 
-// search looks through what is bound, once for all who ask: the rules for names at any depth, the protection of git's
-// repositories, and the covers of sockets. It leaves out the caches of tools (see cacheOfTool). An error of
-// Request.Searching ends the search, and with it the launch.
+// search looks through everything that is bound. One search serves all who need its result: the rules for names at any
+// depth, the protection of git's repositories, and the mounts over sockets. search leaves out the caches of tools (see
+// cacheOfTool). If Request.Searching returns an error, the search ends, and the launch fails.
 func (c *Compilation) search() (*searched, error) {
 	if c.searched != nil {
 		return c.searched, nil
 	}
 	s := &searched{Search: &search.Search{Tree: &c.Tree, Skip: ownDev, Step: c.Req.Searching, Two: c.Req.Two, Recall: c.Req.Recall}, whole: map[string]bool{}}
-	// Without such a rule and without git: protect nothing is searched.
+	// Nothing is searched if there is no such rule and the profile does not say git: protect.
 	git := c.Profile.Git == policy.GitProtect
 	for i := range c.Profile.Hide {
 		if rest, ok := strings.CutPrefix(c.Profile.Hide[i].Pattern, "**/"); ok {
@@ -246,8 +248,9 @@ func (c *Compilation) search() (*searched, error) {
 	return s, nil
 }
 
-// follow matches the remaining names of rules in the directories to which links lead. What it finds there is a match
-// like any other, with the link as its origin.
+// follow turns what the search has found into matches. If the search has stopped at a link and names of the rule
+// remain, follow matches these names in the directory to which the link leads. What it finds there is a match like any
+// other, with the link as its origin.
 func (s *searched) follow(c *Compilation) {
 	var extra picture.Extras
 	for i := range s.Found {
@@ -273,8 +276,8 @@ func (s *searched) follow(c *Compilation) {
 }
 
 // match hides a match of a rule. If the match is a link, match keeps the link in its place and hides the link's target.
-// It also keeps the directories that matched the names before the last one in place, because the next run would not
-// find them under another name. An error ends the launch.
+// match also keeps the directories in their places that matched the names before the last one, because the next run
+// would not find them under another name. If match returns an error, the launch fails.
 func (h *hider) match(m *match) error {
 	if !h.follows(m) {
 		h.matched = true // follows has reported the match
@@ -289,8 +292,8 @@ func (h *hider) match(m *match) error {
 	return h.onHost(host, m.link)
 }
 
-// eachMatches reports whether each name matches the pattern at its place. names has at least as many entries as
-// patterns. A pattern that is malformed matches nothing; the check of the profile has refused it before.
+// eachMatches reports whether each name matches the pattern with the same index. names has at least as many entries as
+// patterns. A malformed pattern matches nothing; the check of the profile has refused such patterns before.
 func eachMatches(patterns, names []string) bool {
 	for i, p := range patterns {
 		if ok, err := path.Match(p, names[i]); !ok || err != nil {

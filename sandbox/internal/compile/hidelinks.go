@@ -1,8 +1,8 @@
 package compile
 
-// This file decides which links a hide rule follows. Tools such as stow fill a directory with links, so hiding the
-// directory must also hide the targets of the links in it. But if a pattern finds a link, a task of an earlier run may
-// have made that link.
+// This file decides which links a hide rule follows. Tools such as stow fill a directory with links. So if a rule hides
+// such a directory, the targets of the links in it must be hidden too. But if a pattern matches a link, a task of an
+// earlier run may have made that link.
 
 import (
 	"errors"
@@ -26,7 +26,7 @@ import (
 const maxNamesInside = 10_000
 
 // linksIn hides the targets of the links in a hidden directory of the host. onHost calls linksIn again for each target
-// that is a directory. root must contain no link. A directory that one rule has searched is not searched again.
+// that is a directory. root must contain no link. linksIn searches a directory only once for the same rule.
 func (h *hider) linksIn(root string) {
 	info, err := h.c.Tree.Lstat(root)
 	if err != nil || !info.IsDir() || h.visited[root] {
@@ -45,7 +45,7 @@ func (h *hider) linksIn(root string) {
 		if err != nil {
 			continue // the task cannot read it either
 		}
-		// This counts the names of all directories that the rule hides. Only begin resets it.
+		// h.inspected counts the names in all directories that the rule hides. Only begin resets it.
 		if h.inspected += len(list); h.inspected > maxNamesInside {
 			h.notFollowed(root, "holds too many names: what links in it lead to")
 			return
@@ -72,30 +72,31 @@ func (h *hider) linkIn(root, link string) {
 	if h.c.everybodys(end) {
 		return
 	}
-	// A link can lead to a directory that contains the hidden one, or a bound one. Hiding that target would hide far
-	// more than the rule means.
+	// A link can lead to a directory that contains the hidden directory, or that contains a bound one. Hiding such a
+	// target would hide far more than the rule means.
 	holds := func(b picture.Bound) bool { return paths.Below(b.Source, end) }
 	if paths.Below(root, end) || slices.ContainsFunc(h.c.bound(), holds) {
 		h.notFollowed(link, "leads to "+end+", which is too much to hide: that")
 		return
 	}
-	// An error here does not fail the launch, because the rule itself is enforced; the report says what stays visible.
-	// onHost also follows the links in what it hides, so a chain of links is hidden to its end.
+	// The launch does not fail because of an error here, because the rule itself is enforced. The report says what
+	// stays visible. onHost also follows the links in what it hides, so all targets of a chain of links are hidden.
 	if err := h.onHost(link, true); err != nil {
 		h.notFollowed(link, "("+err.Error()+"): what it leads to")
 	}
 }
 
 // everybodys reports whether a file of the host belongs to the system, and everybody may read it. The file's mode alone
-// does not decide: elsewhere, a file with mode 0644 may lie in a directory that nobody else can search.
+// does not decide, because outside the directories of the system a file with mode 0644 may lie in a directory that only
+// its owner can search.
 func (c *Compilation) everybodys(host string) bool {
 	info, err := c.Tree.Lstat(host)
 	return err == nil && info.Mode()&0o004 != 0 &&
 		slices.ContainsFunc(picture.QuietDirs[:], func(dir string) bool { return paths.Below(host, dir) })
 }
 
-// follows decides whether a match that a link leads to is hidden. A task can leave such a link, and must not decide by
-// it what the next run cannot see. follows reports a match that it rejects for that reason.
+// follows decides whether a match that was found through a link is hidden. A task can leave such a link, and must not
+// decide by it what the next run cannot see. If follows rejects a match for that reason, it says so in the report.
 func (h *hider) follows(m *match) bool {
 	if !m.link {
 		return true
@@ -125,7 +126,7 @@ func (h *hider) follows(m *match) bool {
 		return false // a file system that the launcher has made, on which nothing is secret
 	case h.c.everybodys(host):
 		h.notFollowed(from, "matches, and leads to "+end+", which everybody may read: that")
-	// A task may have made the link through which the search came here, or the match itself.
+	// A task may have made the link through which the search found the match, or the match itself if that is a link.
 	case h.leftByTask(h.c.Tree.HostPath(from), host), h.leftByTask(h.c.Tree.HostPath(m.path), host):
 	default:
 		return true
@@ -148,7 +149,7 @@ func (c *Compilation) boundAt(path string) (target string) {
 var linksOfSystem = [...]string{"/var/run", "/var/spool", "/var/mail", "/etc", "/usr"}
 
 // leftByTask reports whether a task may have left one of the links on the way from a path of the host to its target. If
-// so, it lists the target in the report as not hidden.
+// so, it lists the target in the report as a file that is not hidden.
 func (h *hider) leftByTask(path, end string) bool {
 	if path == "" || path == end || slices.ContainsFunc(linksOfSystem[:], func(dir string) bool { return paths.Below(path, dir) }) {
 		return false
@@ -182,7 +183,7 @@ func (h *hider) notFollowed(link, why string) {
 		h.c.spared = map[string]bool{}
 	}
 	h.c.spared[link] = true
-	// The others are only counted, for listUnfollowed.
+	// All further links are only counted, for listUnfollowed.
 	if len(h.c.spared) <= maxNotFollowed {
 		h.c.Missing = append(h.c.Missing,
 			report.Missing{Layer: policy.LayerHide, Why: link + " " + why + " can be read where it is shown"})
@@ -196,15 +197,15 @@ func (c *Compilation) listUnfollowed() {
 	}
 }
 
-// isLifted reports whether the profile shows a file of the host, or one below it, although a rule hides it.
+// isLifted reports whether the profile shows a file of the host, or something below it, although a rule hides the file.
 func (c *Compilation) isLifted(host string) bool {
 	return slices.ContainsFunc(c.lifted, func(l lifted) bool { return paths.Below(l.host, host) })
 }
 
-// hideState hides the state directories at every path at which the sandbox would show them. Every profile does so,
-// because a state directory decides which processes other commands signal, and contains the launchers' sockets. Hiding
-// is not enough: a task that runs as the user could make a state directory if none exists, or rename the directory
-// above it and put its own in that place.
+// hideState hides the state directories at every path at which the sandbox would show them. It does so for every
+// profile, because a state directory decides which processes other commands signal, and contains the launchers'
+// sockets. Hiding is not enough: a task that runs as the user could make a state directory if none exists, or rename
+// the directory above and put a state directory of its own in that place.
 func (c *Compilation) hideState() error {
 	if c.AsItIs() {
 		return nil // nothing is hidden from a program that is not confined
@@ -228,8 +229,8 @@ func (c *Compilation) hideStateDir(dir string) error {
 	if err := h.path(dir); err != nil {
 		return fail(err, "")
 	}
-	// The task may be able to write to the parent of the state directory, because a directory with a mount on it can be
-	// neither moved nor removed (EBUSY). It may not be able to write to the directories above that.
+	// It is safe if the task may write to the parent of the state directory, because a directory with a mount on it can
+	// be neither moved nor removed (EBUSY). But the task must not be able to write to the directories above the parent.
 	for parent, _ := paths.Split(dir); parent != "/"; parent, _ = paths.Split(parent) {
 		above, _ := paths.Split(parent)
 		if c.writable(above) && !c.mountPoint(parent, above) {
@@ -240,9 +241,9 @@ func (c *Compilation) hideStateDir(dir string) error {
 	return nil
 }
 
-// writable reports whether the task can create and rename files in a directory of the host. Changes in an overlay do
-// not count, because they do not reach the host. writable asks what the launcher may write. If root starts a task with
-// another id, the task may write less, so the answer errs on the safe side.
+// writable reports whether the task can create and rename files in a directory of the host. It does not consider
+// changes that go to an overlay, because they do not reach the host. writable asks what the launcher may write. If root
+// starts a task with another id, the task may write less than the launcher, so the answer errs on the safe side.
 func (c *Compilation) writable(host string) bool {
 	for _, view := range c.views(host) {
 		if p := c.Tree.At(view); p.Write && !p.Layer && c.Host.Files.Access(host, unix.W_OK) == nil {
@@ -278,7 +279,7 @@ func (c *Compilation) views(host string) (list []string) {
 			continue
 		}
 		view := paths.Moved(host, p.Source, p.Target)
-		// A later mount may cover this path. Then the path shows something else, and does not count.
+		// A later mount may cover this path. Then the path shows something else, and is no view of the directory.
 		if c.Tree.HostPath(view) == host {
 			list = append(list, view)
 		}
@@ -286,9 +287,9 @@ func (c *Compilation) views(host string) (list []string) {
 	return list
 }
 
-// Caches of compilers and package managers: package cache says which mounts and variables they are.
+// The rest of this file is about caches of compilers and package managers; package cache says what a cache needs.
 
-// taken is what the caches of a run come to.
+// taken holds the mounts and variables that the caches add to a run.
 type taken struct {
 	*cache.Set        // nil if the task has no caches
 	Shielded   string // the directory of all caches, if the task can write above it and yet cannot reach it; otherwise ""
@@ -325,8 +326,8 @@ func (c *Compilation) AddCaches() error {
 	return nil
 }
 
-// cacheRoot returns the directory of all caches, or "" if there is none. It follows links on the way to the caller's
-// directory of caches, unless a task may have made one.
+// cacheRoot returns the directory that contains all caches, or "" if there is none. It follows links on the way to the
+// caller's directory of caches, but not a link that a task may have made.
 func (c *Compilation) cacheRoot() (string, error) {
 	base := paths.Home(c.variable("XDG_CACHE_HOME"))
 	if base == "" {
@@ -345,7 +346,7 @@ func (c *Compilation) cacheRoot() (string, error) {
 	}
 	end, err := c.hostTree().Resolve(base)
 	if err != nil || end == base {
-		return paths.Join(base, "cordon"), nil //nolint:nilerr // what cannot be resolved cannot be made, which is said then
+		return paths.Join(base, "cordon"), nil //nolint:nilerr // makeCaches will fail, and report why
 	}
 	if follower, ok := c.Host.Files.(follower); ok {
 		if end, err = follower.Follow(base, c.Host.Records, c.Host.UID == 0); err != nil && !fail.NotThere(err) {
@@ -382,7 +383,7 @@ func (r *Request) program() string {
 	return r.Args[0]
 }
 
-// makeCaches makes the directories of the caches. If the caller cannot have any here, it returns the reason.
+// makeCaches makes the directories of the caches. If the caller can have no caches here, makeCaches returns the reason.
 func (c *Compilation) makeCaches(s *cache.Set) (none string, err error) {
 	if c.Req.MakeCaches == nil {
 		for i := range s.Mounts { // nothing will be run, and the run will make what is missing
@@ -401,7 +402,7 @@ func (c *Compilation) makeCaches(s *cache.Set) (none string, err error) {
 	return "", err
 }
 
-// takeCaches adds what the caches come to. The caller's profile stays as it is.
+// takeCaches adds the mounts and variables of the caches to a copy of the profile. The caller's profile stays as it is.
 func (c *Compilation) takeCaches(s *cache.Set) {
 	p := *c.Profile
 	p.Mounts = append(slices.Clip(p.Mounts), s.Mounts...)
@@ -412,7 +413,7 @@ func (c *Compilation) takeCaches(s *cache.Set) {
 	c.Profile, c.Caches.Set = &p, s
 }
 
-// guardCaches keeps the task from the caches of other projects, and from the way to its own.
+// guardCaches keeps the task from the caches of other projects, and from moving the directories above its own caches.
 func (c *Compilation) guardCaches(h *hider) error {
 	root := paths.Home(c.variable("XDG_CACHE_HOME"))
 	if root == "" {

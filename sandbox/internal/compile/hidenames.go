@@ -1,8 +1,8 @@
 package compile
 
-// This file decides which paths a rule for names at any depth is compared with. It compares the whole path of a file,
-// under each name that the host has for it, and not only the part below a bind. So a sandbox whose working directory is
-// ~/.aws still hides **/.aws/credentials.
+// This file decides with which paths a rule for names at any depth ("**/") is compared. It compares the whole path of a
+// file, under each name that the host has for the file, and not only the part below a bind. So a sandbox whose working
+// directory is ~/.aws still hides **/.aws/credentials.
 
 import (
 	"cmp"
@@ -22,9 +22,9 @@ import (
 	"cordon/sandbox/report"
 )
 
-// namesOf lists the paths of a bound directory: its path in the sandbox, its path on the host through each mount that
-// shows it, and the working directory's path as the caller typed it. If the mount table cannot be read, only the path
-// in the sandbox counts; the rules then report the error.
+// namesOf lists the paths by which a bound directory is known: its path in the sandbox, its path on the host through
+// each mount that shows it, and the working directory's path as the caller typed it. If the mount table cannot be read,
+// the list has only the path in the sandbox. In that case the rules report the error.
 func (c *Compilation) namesOf(b picture.Bound) []string {
 	names := []string{b.Target}
 	if more, err := c.hostNames(b.Source); err == nil {
@@ -45,14 +45,14 @@ func (c *Compilation) namesOf(b picture.Bound) []string {
 	return slices.Compact(names)
 }
 
-// bind searches what is bound. names are the paths by which the bind is known. If git is set, it looks for repositories
-// as well.
+// bind searches a bound directory. names are the paths by which the bind is known. If git is set, bind looks for
+// repositories as well.
 func (s *searched) bind(b picture.Bound, names []string, git bool) {
 	var carried []search.Begun
 	for i, rule := range s.Rules {
 		for _, name := range names {
-			// A bind in the middle of a rule's names, such as ~/.aws for .aws/credentials, has the rest of the names to
-			// be found at its top.
+			// A bind can be the middle of a rule's names, as ~/.aws is for .aws/credentials. Then the search looks for
+			// the rest of the names at the top of the bind.
 			whole, begun := begins(name, rule)
 			if whole {
 				// The whole bind is hidden, so nothing in it need be found.
@@ -72,9 +72,9 @@ func (s *searched) bind(b picture.Bound, names []string, git bool) {
 	}
 }
 
-// begins compares a path with the names of a rule. whole is true if the rule matches the path, or a directory above
-// it. Otherwise each number n in begun means that the path ends with the first n names of the rule. For example,
-// /home/ann/.aws and the names of .aws/credentials give no whole match, and the number 1.
+// begins compares a path with the names of a rule. whole is true if the rule matches the path, or a directory above the
+// path. Otherwise each number n in begun means that the path ends with the first n names of the rule. For example,
+// /home/ann/.aws ends with the first name of .aws/credentials. So whole is false, and begun contains the number 1.
 func begins(path string, names []string) (whole bool, begun []int) {
 	// The root has no name that a rule could begin with.
 	if path == "/" {
@@ -82,7 +82,8 @@ func begins(path string, names []string) (whole bool, begun []int) {
 	}
 	have := strings.Split(path[1:], "/")
 	for at := range have {
-		// The names of the rule are laid over the path from each of its names on, as far as the path reaches.
+		// The names of the rule are compared with those of the path, beginning at each name of the path, as far as the
+		// path goes on.
 		n := min(len(names), len(have)-at)
 		switch {
 		case !eachMatches(names[:n], have[at:at+n]):
@@ -95,8 +96,8 @@ func begins(path string, names []string) (whole bool, begun []int) {
 	return false, begun
 }
 
-// mounts walks what the host has mounted below a bind, if the host also shows it by another name. A rule may mean a
-// thing by that other name, which the walk of the bind does not know.
+// mounts walks what the host has mounted below a bind, if the host also shows the same file system by another name. A
+// rule may name a file by that other name, which the walk of the bind does not know.
 func (s *searched) mounts(c *Compilation) {
 	t, err := c.mountsOfHost()
 	if err != nil || len(s.Rules) == 0 {
@@ -104,7 +105,7 @@ func (s *searched) mounts(c *Compilation) {
 	}
 	for i := range t.List {
 		m := &t.List[i]
-		// A file system that is mounted once has one name only. A mount that another one covers is out of reach.
+		// A file system that is mounted once has only one name. A mount that another mount covers cannot be reached.
 		if t.devices[m.Device] < 2 || t.find(m.Point) != m {
 			continue
 		}
@@ -120,14 +121,15 @@ func (s *searched) mounts(c *Compilation) {
 	}
 }
 
-// bound lists the mounts that the profile names: binds, overlays and a root directory. A bind inside another one is
-// marked. The list is computed once, so the first call must come after c.Tree has the mounts and tools of the profile.
+// bound lists the mounts that the profile names: binds, overlays and a root directory. The list marks each bind that
+// lies inside another one. bound computes the list only once, so the first call must come after c.Tree has the mounts
+// and tools of the profile.
 func (c *Compilation) bound() []picture.Bound {
 	if c.bounds != nil {
 		return c.bounds
 	}
 	list := []picture.Bound{}
-	// A root file system counts as one bind of everything.
+	// A root file system is a single bind of everything.
 	if c.Profile.Root.Kind == policy.RootDir {
 		list = append(list, picture.Bound{Target: "/", Source: "/"})
 	}
@@ -158,7 +160,7 @@ func (c *Compilation) bound() []picture.Bound {
 		list = append(list, picture.Bound{Target: target, Source: source, Cache: c.cacheOfTool(m, target, source)})
 	}
 	for i := range c.Tree.Parts {
-		// A tool's own directory may hold a secret as well, such as a token in an .npmrc.
+		// The directory of a tool may hold a secret as well, such as a token in an .npmrc.
 		if p := &c.Tree.Parts[i]; p.What == toolTree {
 			list = append(list, picture.Bound{Target: p.Target, Source: p.Source})
 		}
@@ -168,9 +170,9 @@ func (c *Compilation) bound() []picture.Bound {
 	return list
 }
 
-// markNested marks each bind whose target lies in another bind. If two binds have the same target, the later bind
-// counts as nested. A cache contains nothing in this sense, because it is not searched. The search of the outer bind
-// also goes through the inner one, so a nested bind is searched again only for its other names.
+// markNested marks each bind whose target lies in another bind. If two binds have the same target, the later bind is
+// the nested one. A bind inside a cache is not nested, because caches are not searched. The search of the outer bind
+// also goes through the inner bind, so the inner bind is searched again only for its other names.
 func markNested(list []picture.Bound) {
 	for i := range list {
 		for j := range list {
@@ -208,8 +210,8 @@ func (c *Compilation) findLifted() {
 }
 
 // liftedBelow lists the paths that the profile shows below a directory that is about to be hidden. p is the part that
-// hides the directory, and need not be in the tree yet. A path that the sandbox would not show without the rule stays
-// away.
+// hides the directory, and need not be in the tree yet. The list leaves out a path that the sandbox would not show even
+// without the rule.
 func (c *Compilation) liftedBelow(p *picture.Part) (list []lifted) {
 	// A hidden file has nothing below it, and the directory itself cannot be an exception to its own rule.
 	above := hostName(p)
@@ -217,7 +219,7 @@ func (c *Compilation) liftedBelow(p *picture.Part) (list []lifted) {
 		if p.File || !paths.Below(l.host, above) || l.host == above {
 			continue
 		}
-		if p.Behind != "" || c.Tree.HostPath(l.host) == l.host { // a bind of its own shows it
+		if p.Behind != "" || c.Tree.HostPath(l.host) == l.host { // a bind shows this path itself
 			list = append(list, l)
 		}
 	}
@@ -225,19 +227,20 @@ func (c *Compilation) liftedBelow(p *picture.Part) (list []lifted) {
 }
 
 // showsPart reports whether a mount with the given source shows only a path that the profile has excepted from the
-// hidden directory host. Rules about something further below still hold there.
+// hidden directory host. A rule about something below the excepted path still hides it there.
 func (c *Compilation) showsPart(source, host string) bool {
 	return source != "" && slices.ContainsFunc(c.lifted, func(l lifted) bool {
 		return l.host != host && paths.Below(l.host, host) && paths.Below(source, l.host)
 	})
 }
 
-// hostName returns the host's path for what a mount hides. A directory that the sandbox has made above a bind has the
-// same path inside as on the host. Behind is set if the mount hides a file or directory of the host.
+// hostName returns the path on the host of the file or directory that a mount hides. Behind is that path, if the mount
+// hides something of the host. Otherwise the sandbox has made the directory above a bind, and the directory has the
+// same path on the host as inside.
 func hostName(p *picture.Part) string { return cmp.Or(p.Behind, p.Target) }
 
-// coverAround mounts over a hidden directory one that contains only the ways to the shown paths. Its directories can be
-// listed, so the names of the shown paths become known, and nothing else.
+// coverAround mounts, over a hidden directory, a directory that contains only the ways to the shown paths. These
+// directories can be listed, so the task learns the names of the shown paths, and nothing else.
 func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifted) {
 	name := "shown" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
@@ -246,7 +249,7 @@ func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifte
 	// An empty file or directory becomes the target on which showLifted mounts the real one.
 	for _, l := range shown {
 		dir, rest := name, l.host[len(hostName(p))+1:]
-		// The last name is a file or directory as on the host. All names before it are directories.
+		// The last name becomes a file or a directory, as it is on the host. All names before it become directories.
 		for more := true; more; {
 			var next string
 			next, rest, more = strings.Cut(rest, "/")
@@ -272,13 +275,14 @@ func (c *Compilation) showLifted(l lifted, target string) {
 		Rule: l.rule})
 }
 
-// Other names of hidden files: link(2). A mount covers one name, so the inode stays readable under its other names.
+// The rest of this file finds other names of hidden files: link(2). A mount covers one name, so the inode stays
+// readable under its other names.
 
 // fileID identifies an inode of the host, whatever its name.
 type fileID struct{ dev, ino uint64 }
 
-// several is a hidden file with more than one hard link. from and rule are those of the rule that hides it, so that the
-// further names are reported with the same line.
+// several is a hidden file with more than one hard link. from and rule belong to the rule that hides the file, so that
+// the same line of the profile is reported for its further names.
 type several struct {
 	path  string // one of its paths
 	names uint64
@@ -287,8 +291,8 @@ type several struct {
 	rule  policy.Pos
 }
 
-// identify returns a file's identity and its number of hard links. The number is 0 if it is not known, and for a
-// directory, whose number of links counts something else (link(2)).
+// identify returns a file's identity and its number of hard links. The number is 0 if it is not known. It is also 0 for
+// a directory, because the link count of a directory counts something else (link(2)).
 func (c *Compilation) identify(hostPath string) (id fileID, names uint64) {
 	info, err := c.Tree.Lstat(hostPath)
 	if err != nil || info.IsDir() {
@@ -298,10 +302,11 @@ func (c *Compilation) identify(hostPath string) (id fileID, names uint64) {
 	if !ok {
 		return id, 0
 	}
-	return fileID{uint64(st.Dev), st.Ino}, uint64(st.Nlink) //nolint:unconvert // their widths differ by architecture
+	return fileID{uint64(st.Dev), st.Ino}, uint64(st.Nlink) //nolint:unconvert // the widths of the fields differ by architecture
 }
 
-// countNames remembers a hidden file of the host that has more than one hard link. A directory never has such names.
+// countNames remembers a hidden file of the host that has more than one hard link. A directory never has several hard
+// links.
 func (h *hider) countNames(host string) {
 	id, names := h.c.identify(host)
 	if names < 2 {
@@ -316,8 +321,8 @@ func (h *hider) countNames(host string) {
 	h.several[id].found[host] = true
 }
 
-// hardLinks hides the other hard links of hidden files that lie within the binds, for example a secret of the home that
-// somebody has hard-linked into the working directory. The report counts those that it did not find.
+// hardLinks hides the other hard links of hidden files if they lie within the binds, for example a secret of the home
+// that somebody has hard-linked into the working directory. The report says how many links it did not find.
 func (h *hider) hardLinks() error {
 	if h.several == nil {
 		return nil
@@ -332,7 +337,8 @@ func (h *hider) hardLinks() error {
 			return &fail.Error{Op: "hide " + found.path, Err: err, From: h.rule.Short()}
 		}
 	}
-	// A link count is not proof that another name is in reach: the link may lie in a directory that nobody bound.
+	// A higher link count does not prove that the task can reach another name, because that name may lie in a directory
+	// that is not bound.
 	for _, s := range h.several {
 		if more := s.names - min(s.names, uint64(len(s.found))); more > 0 && h.c.Tree.ShowsHost() {
 			h.c.Missing = append(h.c.Missing, report.Missing{Layer: policy.LayerHide,
@@ -349,9 +355,9 @@ type foundLink struct {
 	path string
 }
 
-// otherNames searches what is bound for further names of the files in h.several. It compares the numbers that
-// directories hold, and looks only at files that have one of these. Reading a directory gives the inode numbers of its
-// entries for free: getdents(2). A stat(2) of each file would take many times as long.
+// otherNames searches what is bound for further names of the files in h.several. Reading a directory gives the inode
+// numbers of its entries for free (getdents(2)), and a stat(2) of each file would take many times as long. So
+// otherNames compares these numbers, and looks only at files whose number is that of a file in h.several.
 func (h *hider) otherNames() (found []foundLink, err error) {
 	if h.several == nil {
 		return nil, nil
@@ -382,8 +388,8 @@ func (h *hider) otherNames() (found []foundLink, err error) {
 	return found, nil
 }
 
-// mountedFiles lists the places in what is bound where the host has mounted a file: the directory there has the number
-// of the file below. So the search by numbers does not find it.
+// mountedFiles lists the places in what is bound at which the host has mounted a file. At such a place the directory
+// has the inode number of the file below the mount. So the search by numbers does not find the mounted file.
 func (h *hider) mountedFiles() (list []string) {
 	t, err := h.c.mountsOfHost()
 	if err != nil {

@@ -1,7 +1,7 @@
 package compile
 
-// This file gives advice after a run that failed. It uses evidence only: what the kernel counted, and the paths in the
-// command.
+// This file gives advice after a run that has failed. It uses only evidence: what the kernel has counted, and the paths
+// in the command.
 
 import (
 	"cmp"
@@ -25,8 +25,8 @@ import (
 )
 
 // ExecHint returns a hint if the profile's filter denies the execve call that starts the program. The hint names the
-// rule. It returns "" if the filter allows that call. The launcher itself makes that call, after the filter is
-// installed. So such a profile can start nothing.
+// rule. ExecHint returns "" if the filter allows the call. cordon's own code makes this call in the task, after the
+// filter has been installed. So a profile whose filter denies the call can start no program.
 func (c *Compilation) ExecHint() string {
 	spec, err := c.Spec()
 	if err != nil {
@@ -61,9 +61,9 @@ func foreignArch(native filter.Arch) string {
 	return "NAME"
 }
 
-// HintFor returns a hint about an argument that is a path: one that exists on the host but not in the sandbox, or a new
-// file in a directory that is read-only inside. args[i] is the argument, which may also be the value of --flag=PATH.
-// The result is false if there is nothing to say.
+// HintFor returns a hint about an argument that is a path. There are two cases: the path exists on the host but not in
+// the sandbox, or the path is a new file in a directory that is read-only inside. args[i] is the argument; the path may
+// also be the value in --flag=PATH. The second result is false if there is nothing to say.
 func (c *Compilation) HintFor(args []string, i int) (report.Hint, bool) {
 	arg := args[i]
 	if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
@@ -75,8 +75,8 @@ func (c *Compilation) HintFor(args []string, i int) (report.Hint, bool) {
 	return c.HintPath(arg, writes(args, i), makes(args))
 }
 
-// HintPath is HintFor for a path that the program may have used. write says that the program would have created a file
-// there. maker says that the program creates every path in its arguments, as mkdir does.
+// HintPath does what HintFor does, for a path that the program may have used. write says that the program would have
+// created a file there. maker says that the program creates every path in its arguments, as mkdir does.
 func (c *Compilation) HintPath(name string, write, maker bool) (report.Hint, bool) {
 	if name == "" || c.Profile.Root.Kind == policy.RootDir {
 		return report.Hint{}, false
@@ -101,7 +101,8 @@ func (c *Compilation) HintPath(name string, write, maker bool) (report.Hint, boo
 	if part.Opaque {
 		return report.Hint{}, false
 	}
-	// What remains is the comparison of two questions: does the path exist inside, and does it exist on the host?
+	// What remains is to compare the answers to two questions: does the path exist inside, and does it exist on the
+	// host?
 	_, inside := c.Tree.Stat(path)
 	_, err = c.Host.Files.Lstat(path)
 	dir, _ := paths.Split(path)
@@ -128,8 +129,8 @@ func makes(args []string) bool {
 	return false
 }
 
-// writes reports whether an argument is likely to name a file to be written: it follows -o, or the program writes to
-// the files in its arguments.
+// writes reports whether a program is likely to write to the file that an argument names: the argument follows -o, or
+// the program writes to the files in its arguments.
 func writes(args []string, i int) bool {
 	switch args[i-1] {
 	case "-o", "--output":
@@ -155,8 +156,9 @@ var tops = [...]struct {
 }
 
 // HintAbove returns a hint if the command names a tool that needs a repository or module that the sandbox does not
-// show: one whose top lies above the working directory, or a repository elsewhere that the working tree's .git names.
-// Such a tool fails with a message that does not mention the sandbox, as "not a git repository".
+// show: either the top of the repository or module lies above the working directory, or the working tree's .git names a
+// repository in another place. Such a tool fails with a message that does not mention the sandbox, such as "not a git
+// repository".
 func (c *Compilation) HintAbove(args []string) (report.Hint, bool) {
 	p := c.Tree.At(c.Host.Cwd)
 	if p == nil || c.Tree.HostPath(c.Host.Cwd) != c.Host.Cwd {
@@ -175,7 +177,8 @@ func (c *Compilation) HintAbove(args []string) (report.Hint, bool) {
 				return c.hintGitFile(dir, info, p)
 			}
 			h := report.Hint{Text: "the working directory is in the " + t.what + " " + dir + ", whose top directory the sandbox does not show; start cordon there", Rule: p.Rule}
-			// A home or a directory of the system gets no flag: the hint must not advise what the profile refuses.
+			// For a home or a directory of the system the hint has no flag, because a hint must not advise what the
+			// profile refuses.
 			if why, err := c.unfit(dir); err == nil && why == "" {
 				h.Flag = bindFlag(p) + dir
 			}
@@ -195,12 +198,12 @@ func (c *Compilation) hintGitFile(top string, info fs.FileInfo, p *picture.Part)
 	if dir == "" || c.Tree.HostPath(dir) == dir || !g.isGitDir(dir) {
 		return report.Hint{}, false
 	}
-	// A linked worktree needs the directory that it shares with the main tree, not only its own part.
+	// A linked worktree needs the directory that it shares with the main tree, in addition to the part that is its own.
 	if common := g.follow(dir, g.line(paths.Join(dir, "commondir"))); common != "" {
 		dir = common
 	}
 	flag := bindFlag(p) + dir
-	// With git: protect the repository may be read and not written.
+	// If the profile says git: protect, the task may read the repository, but may not write it.
 	if c.Profile.Git == policy.GitProtect {
 		flag = "--ro " + dir
 	}
@@ -216,7 +219,7 @@ func bindFlag(p *picture.Part) string {
 	return "--ro "
 }
 
-// firstOf returns the first of the names that exists in a directory of the host.
+// firstOf returns the first of the given names that exists in a directory of the host.
 func (c *Compilation) firstOf(dir string, names []string) (fs.FileInfo, bool) {
 	for _, name := range names {
 		if info, err := c.Host.Files.Lstat(paths.Join(dir, name)); err == nil {
@@ -226,14 +229,15 @@ func (c *Compilation) firstOf(dir string, names []string) (fs.FileInfo, bool) {
 	return nil, false
 }
 
-// namesTool reports whether an argument is, or contains as a word, the name of a tool: "/usr/bin/git", "git status; x".
+// namesTool reports whether an argument is the name of a tool, or contains it as a word: "/usr/bin/git", "git status;
+// x".
 func namesTool(arg string, tools []string) bool {
 	return slices.ContainsFunc(strings.FieldsFunc(arg, func(r rune) bool { return strings.ContainsRune(" \t\n;&|()/\"'`", r) }),
 		func(word string) bool { return slices.Contains(tools, word) })
 }
 
-// HiddenBy returns the hide rule that matches a path of the host or a directory above it, or nil if there is none. The
-// sandbox need not show the path: if it were bound, the rule would hide it at once.
+// HiddenBy returns the hide rule that matches a path of the host or a directory above it, or nil if no rule does. The
+// sandbox need not show the path: if the path were bound, the rule would hide it at once.
 func (c *Compilation) HiddenBy(host string) *policy.Hide {
 	w := picture.Walker{Tree: c.hostTree()}
 	// A rule can match the path as it is written, or the file to which its links lead.
@@ -295,8 +299,8 @@ func (c *Compilation) means(pattern, host string) bool {
 	return false
 }
 
-// LiftHint returns the advice how to except a path from a hide rule. No flag does that, so that nobody does it by
-// accident. shown says that the sandbox would show the path without the rule.
+// LiftHint returns advice on how to except a path from a hide rule. There is no flag for that, so that nobody does it
+// by accident. shown says that the sandbox would show the path if the rule did not exist.
 func (c *Compilation) LiftHint(rule *policy.Hide, path string, shown bool) string {
 	what := rule.Pattern
 	for _, meaning := range c.meanings(rule.Pattern) {
@@ -323,9 +327,9 @@ func yamlWord(s string) string {
 	return s
 }
 
-// granted refuses a bind of the command line that a hide rule hides as a whole, because it would silently show nothing.
-// A hide rule of the command line may hide a bind of the profile: that is on purpose. It runs after all hide rules,
-// when the tree shows what is left of each bind.
+// granted refuses a bind of the command line that a hide rule hides as a whole, because such a bind would show nothing,
+// and nobody would be told. If a hide rule of the command line hides a bind of the profile, that is on purpose, and
+// granted allows it. granted runs after all hide rules, when the model of the tree shows what is left of each bind.
 func (c *Compilation) granted() error {
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
@@ -363,14 +367,14 @@ func meant(m *policy.Mount) bool {
 	return !m.Optional && m.Unfit == "" && m.Source != "." && m.Pos != (policy.Pos{}) && !strings.HasPrefix(m.Pos.File, "embedded:")
 }
 
-// way records for the report that the sandbox uses another method than usual on this host, without being weaker for it.
+// way records for the report that, on this host, the sandbox uses another method than usual, which is no weaker.
 func (c *Compilation) way(layer policy.Layer, why, how string) {
 	c.Ways = append(c.Ways, report.Way{Layer: layer, Why: why, How: how})
 }
 
-// staysReadable lets a launcher without CAP_SYS_PTRACE read the child's files in /proc. The change of ids made the
-// child undumpable, so this launcher could read nothing back. Nobody else gains access, because the child's id is its
-// own or the caller's, and execve decides anew whether the process is readable.
+// staysReadable lets a launcher without CAP_SYS_PTRACE read the child's files in /proc. Without it, such a launcher
+// could read nothing back, because the change of ids has made the child undumpable. Nobody else gains access, because
+// the id of the child is its own or the caller's, and execve decides anew whether the process is readable.
 func (c *Compilation) staysReadable(from plan.From) {
 	if !c.Blind() && (!c.IDs.Own || c.IDs.Idmapped) {
 		return
@@ -385,8 +389,9 @@ func (c *Compilation) Blind() bool {
 	return c.Host.Privileged && c.Host.Permitted&(1<<unix.CAP_SYS_PTRACE) == 0
 }
 
-// hidesProcesses reports whether the launcher's /proc may hide other users' processes from it: hidepid of proc(5). Such
-// a /proc also hides pid 1, unless pid 1 belongs to the caller.
+// hidesProcesses reports whether the launcher's /proc may hide other users' processes from the launcher: hidepid of
+// proc(5). If pid 1 is visible, /proc hides no process, because hidepid also hides pid 1. That does not hold if pid 1
+// belongs to the caller.
 func (c *Compilation) hidesProcesses() bool {
 	files := c.launcherFiles()
 	if info, err := files.Lstat("/proc/1"); err == nil && (c.Host.UID == 0 || ownerOf(info) != c.Host.UID) {
@@ -405,7 +410,7 @@ func (c *Compilation) hidesProcesses() bool {
 }
 
 // keepHostProc opens the host's /proc before a child enters a sandbox, if the launcher may not be able to see the child
-// afterwards: a child that is not dumpable is invisible to its own launcher in a /proc with hidepid.
+// afterwards: in a /proc with hidepid, a child that is not dumpable is invisible to its own launcher.
 func (c *Compilation) keepHostProc(from plan.From) {
 	if !c.hidesProcesses() {
 		return
@@ -415,11 +420,11 @@ func (c *Compilation) keepHostProc(from plan.From) {
 	c.way(policy.LayerPID, "/proc hides other processes (hidepid), the task among them", "the task opens its own status file and hands it to its launcher")
 }
 
-// HandsStatus reports whether the task passes its /proc/PID/status to the launcher as a descriptor.
+// HandsStatus reports whether the task passes the launcher a descriptor of the task's own /proc/PID/status.
 func (c *Compilation) HandsStatus() bool { return c.handsStatus }
 
-// handStatus makes the task pass the launcher a descriptor of its own /proc/PID/status, so that the launcher need not
-// find that file in /proc.
+// handStatus makes the task pass the launcher a descriptor of the task's own /proc/PID/status, so that the launcher
+// need not find that file in /proc.
 func (c *Compilation) handStatus() error {
 	if !c.handsStatus {
 		return nil
@@ -432,8 +437,8 @@ func (c *Compilation) handStatus() error {
 	return nil
 }
 
-// executeHint returns the advice for a file of the host that the caller may not execute. If its mode lets everybody
-// execute it, the mount forbids that: mount(8), noexec.
+// executeHint returns the advice for a file of the host that the caller may not execute. If the mode of the file lets
+// everybody execute it, the mount forbids that: mount(8), noexec.
 func (c *Compilation) executeHint(path string) string {
 	const everybody = 0o111
 	if info, err := c.Host.Files.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&everybody == everybody {

@@ -9,7 +9,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// plainRoot is root without some capabilities.
+// plainRoot returns the host of a root that lacks some capabilities.
 func plainRoot(maps bool) *host.Host {
 	h := sandboxtest.FakeRoot()
 	h.Privileged, h.HostRoot, h.MapsIDs = false, true, maps
@@ -71,7 +71,8 @@ func TestReadBackIDs(t *testing.T) {
 	}
 }
 
-// TestRootOfContainer: the report says that the task is root of a container, where the caller is and the profile does not say so.
+// TestRootOfContainer checks that the report says that the task is root of a container, if the caller is and the
+// profile does not say it.
 func TestRootOfContainer(t *testing.T) {
 	caller := sandboxtest.HostRoot()
 	caller.User.Host = policy.HostCaller

@@ -10,7 +10,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestOverlayDirs finds what is covered on stated machines.
+// TestOverlayDirs checks on which directories of described machines overlays are mounted.
 func TestOverlayDirs(t *testing.T) {
 	const disk = "20 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
 	for _, tt := range []struct {
@@ -69,7 +69,8 @@ func TestOverlayDirs(t *testing.T) {
 	}
 }
 
-// TestLayerName: two directories never have the same, and none holds what overlayfs splits at.
+// TestLayerName checks that two directories never have the same name, and that no name has a character that separates
+// options of overlayfs.
 func TestLayerName(t *testing.T) {
 	var seen []string
 	for _, dir := range []string{"/home", "/home/ann", "/home%2Fann", `/a\x2db`, "/a,b", "/a:b", "/a b", "/ä"} {

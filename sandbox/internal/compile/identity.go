@@ -30,8 +30,8 @@ type identity struct {
 	Idmapped       bool // binds are idmapped: files of the caller appear as the task's
 }
 
-// Identity chooses the task's ids and how they are mapped. An ordinary user's child maps its single id itself. Any
-// other map needs rights over the parent namespace, so the launcher writes it while the child waits.
+// Identity chooses the task's ids and how they are mapped. The child of an ordinary user maps the user's only id
+// itself. Any other map needs rights over the parent namespace, so the launcher writes it while the child waits.
 func (c *Compilation) Identity() error {
 	u := &c.Profile.User
 	id := &c.IDs
@@ -99,13 +99,14 @@ func IDMap(inside, outside, count int) string {
 	return strconv.Itoa(inside) + " " + strconv.Itoa(outside) + " " + strconv.Itoa(count)
 }
 
-// The task's ids on the host: credentials(7), user_namespaces(7), fcntl(2) (open file description locks, Linux 3.15).
+// This part is about the task's ids on the host: credentials(7), user_namespaces(7), fcntl(2) (open file description
+// locks, Linux 3.15).
 //
-// A task with uid 0 on the host can read and write root's files, whatever its id inside is. So if root starts a task,
+// A task with uid 0 on the host can read and write root's files, whatever id it has inside. So if root starts a task,
 // the task gets another id on the host, or cordon refuses, unless the profile explicitly says user: {host: caller}.
 
-// The range of the host ids for tasks that root starts. It lies above the subordinate ids of shadow's default
-// (SUB_UID_MAX, 600100000) and within systemd's range for containers (524288 to 1879048191).
+// These constants are the range of host ids for tasks that root starts. The range lies above the subordinate ids of
+// shadow's default (SUB_UID_MAX, 600100000) and within systemd's range for containers (524288 to 1879048191).
 const (
 	FirstTaskID = 1_000_000_000
 	LastTaskID  = 1_879_048_191
@@ -134,8 +135,8 @@ func (c *Compilation) ownHostID() error {
 	return nil
 }
 
-// rootOfContainer notes in the report that the task has the id that owns a container's files. This happens if the
-// caller is root of a user namespace that maps other ids too, as in a rootless container: user_namespaces(7).
+// rootOfContainer notes in the report that the task has the id to which the files of a container belong. This is so if
+// the caller is root of a user namespace that maps other ids too, as in a rootless container: user_namespaces(7).
 func (c *Compilation) rootOfContainer() {
 	if c.Host.UID != 0 || c.Host.HostRoot || c.Profile.User.Host == policy.HostCaller {
 		return
@@ -149,8 +150,8 @@ func (c *Compilation) rootOfContainer() {
 		Instead: "the task has no capability outside; start cordon as another user of the container, or say user: {host: caller}"})
 }
 
-// writesAsRoot refuses a writable mount of root's files that the task could not write. The task has an unprivileged id
-// on the host, and only an idmapped mount, which needs CAP_SYS_ADMIN, would show root's files as the task's own.
+// writesAsRoot refuses a writable mount of root's files if the task could not write them. The task has an unprivileged
+// id on the host. Only an idmapped mount, which needs CAP_SYS_ADMIN, would show root's files as the task's own.
 func (c *Compilation) writesAsRoot(path string, info fs.FileInfo, from string) error {
 	if !c.IDs.Own || c.IDs.Idmapped || ownerOf(info) != 0 && info.Mode().Perm()&0o002 != 0 {
 		return nil
@@ -166,12 +167,13 @@ func (c *Compilation) writesAsRoot(path string, info fs.FileInfo, from string) e
 const CallerHint = "if you want that, use user: {host: caller} or --host-user caller"
 
 // Set-user-ID and set-group-ID bits and file capabilities (capabilities(7)) give rights to whoever runs the file.
-// Inside the sandbox they have no effect, because every mount is nosuid. On the host they do, if the file lies in a
-// tree that the task may write. So a task may make such files only where nobody but the caller can reach them.
+// Inside the sandbox they have no effect, because every mount is nosuid. On the host they have an effect, if the file
+// lies in a tree that the task may write. So a task may make such files only if nobody but the caller can reach them.
 
 // bitCapabilities lists the capabilities that let a task set set-id bits or file capabilities, or keep them on a file
-// that it writes. File capabilities count only in the user namespace of the task that set them, so SETFCAP matters only
-// if the host's root starts the task. MKNOD matters only if the task is in the host's user namespace.
+// that the task writes. File capabilities have an effect only in the user namespace of the task that set them, so
+// SETFCAP matters only if the host's root starts the task. MKNOD matters only if the task is in the host's user
+// namespace.
 func (c *Compilation) bitCapabilities() []string {
 	names := []string{policy.SetIDCapability}
 	if c.Host.HostRoot {
@@ -184,8 +186,8 @@ func (c *Compilation) bitCapabilities() []string {
 }
 
 // settleSetID removes the capabilities of bitCapabilities from the profile, unless every directory of the host that the
-// task may write is private. policy.Profile.Filter derives the rules about set-id bits from the capabilities.
-// settleSetID comes first, because every later phase reads the changed profile.
+// task may write is private. policy.Profile.Filter derives the rules about set-id bits from the capabilities that
+// remain. settleSetID comes first, because every later phase reads the changed profile.
 func (c *Compilation) settleSetID() error {
 	if c.Into != nil || c.AsItIs() || !slices.ContainsFunc(c.Profile.Capabilities.Keep, c.carriesBits) {
 		return nil
@@ -193,7 +195,7 @@ func (c *Compilation) settleSetID() error {
 	for _, dir := range c.writtenTrees() {
 		dir, err := c.hostSource(dir)
 		if err != nil {
-			return nil //nolint:nilerr // said where the directory is mounted
+			return nil //nolint:nilerr // the phase that mounts the directory reports the error
 		}
 		if err := c.privateEverywhere(dir); err != nil {
 			c.withholdBits(dir, err)
@@ -204,8 +206,8 @@ func (c *Compilation) settleSetID() error {
 	return nil
 }
 
-// privateEverywhere checks that a directory is private under every path by which the host mounts it or a part of it,
-// because another path may be open to other users.
+// privateEverywhere checks that a directory is private under every path at which the host mounts the directory or a
+// part of it, because another path may be open to other users.
 func (c *Compilation) privateEverywhere(dir string) error {
 	names, err := c.hostNames(dir)
 	if err != nil {
@@ -224,9 +226,10 @@ func (c *Compilation) privateEverywhere(dir string) error {
 	return c.privateInOverlays(names)
 }
 
-// privateInOverlays checks that each overlay which has a directory, or a part of it, as a layer is private too. The
-// mount table contains the layers' names as they were typed. In another root directory, or through links, such a name
-// may mean another directory. A name that does not begin with "/" may mean any directory, so it counts as a match.
+// privateInOverlays checks each overlay that has the directory, or a part of it, as a layer: the overlay must be
+// private too. The mount table contains the names of the layers as somebody typed them. In another root directory, or
+// through links, such a name may mean another directory. A name that does not begin with "/" may mean any directory, so
+// privateInOverlays treats it as the name of this one.
 func (c *Compilation) privateInOverlays(names []string) error {
 	for i := range c.table.List {
 		m := &c.table.List[i]
@@ -243,7 +246,7 @@ func (c *Compilation) privateInOverlays(names []string) error {
 	return nil
 }
 
-// StillPrivate repeats the check that these directories are private, with the current mounts.
+// StillPrivate checks once more, with the current mounts, that these directories are private.
 func (c *Compilation) StillPrivate() error {
 	for _, dir := range c.Private {
 		c.table = nil
@@ -254,7 +257,7 @@ func (c *Compilation) StillPrivate() error {
 	return nil
 }
 
-// PrivateHint is the remedy if a task that may make files with set-id bits is not started.
+// PrivateHint is the remedy that cordon gives if it does not start a task that may make files with set-id bits.
 const PrivateHint = "set-id bits are allowed there, so the directory must stay below a directory that only you can enter"
 
 // carriesBits reports whether a capability is among bitCapabilities.
@@ -288,8 +291,8 @@ func (c *Compilation) writtenTrees() (dirs []string) {
 	return append(dirs, c.outputPaths()...)
 }
 
-// withholdBits replaces the profile by one without the capabilities of bitCapabilities. The filter then passes each
-// chmod with such bits to the launcher, which sets them on directories only: see modecall.go of internal/launch.
+// withholdBits replaces the profile by a copy without the capabilities of bitCapabilities. The filter then passes each
+// chmod with such bits to the launcher, which sets the bits only on directories: see modecall.go of internal/launch.
 func (c *Compilation) withholdBits(dir string, why error) {
 	p := *c.Profile
 	var gone []string
@@ -310,7 +313,7 @@ func (c *Compilation) withholdBits(dir string, why error) {
 		Instead: "files get no set-id bits; put it below a directory of yours with mode 0700"})
 }
 
-// The secure bits, each with its lock: capabilities(7), securebits.
+// The constants are secure bits, each with its lock: capabilities(7), securebits.
 const (
 	secureNoRoot   = 1 << 0
 	secureLocks    = 1<<1 | 1<<3 | 1<<7 // the locks of the other three bits
@@ -319,10 +322,10 @@ const (
 	secureNoRise   = 1 << 6             // no ambient capability can be added any more
 )
 
-// secureBits returns the securebits that the task has for ever. If root inside keeps capabilities, it has them as root
-// has on a host: because its uid is 0, so a program that becomes another user loses them. With secureFixup such a
-// program would keep them all, SETUID too, and could become root again. A program that wants to keep some can ask for
-// that first (PR_SET_KEEPCAPS), as setpriv(1) does.
+// secureBits returns the securebits that the task has for ever. If the task keeps capabilities as root inside, it has
+// them as root has them on a host: because its uid is 0. So a program that becomes another user loses them. With
+// secureFixup such a program would keep them all, SETUID too, and could become root again. A program that wants to keep
+// some of its capabilities can ask for that before it changes its user (PR_SET_KEEPCAPS), as setpriv(1) does.
 func (c *Compilation) secureBits() uint64 {
 	bits := uint64(secureLocks | secureNoRise)
 	if c.Keep == 0 || c.IDs.InUID != 0 {
@@ -410,14 +413,13 @@ func (c *Compilation) capabilities() error {
 	return nil
 }
 
-// AmidExec reports whether a /proc/PID/status shows a task that has not yet lost the capabilities that execve takes
-// from it.
+// AmidExec reports whether a /proc/PID/status shows a task amid an execve, which has yet to lose capabilities by it.
 func (c *Compilation) AmidExec(status []byte) bool {
 	return c.Keep != c.HeldCaps() && proc.StatusField(status, "CapPrm") == proc.Hex16(c.Keep)
 }
 
-// HeldCaps returns the permitted capabilities after execve, by the rules of capabilities(7): uid 0 inside keeps what
-// the bounding set allows; any other id keeps the ambient ones.
+// HeldCaps returns the permitted capabilities after execve, by the rules of capabilities(7). If the uid inside is 0,
+// the task keeps what the bounding set allows; with any other id it keeps the ambient capabilities.
 func (c *Compilation) HeldCaps() uint64 {
 	if c.IDs.InUID == 0 {
 		return c.Keep
@@ -425,7 +427,7 @@ func (c *Compilation) HeldCaps() uint64 {
 	return c.Ambient
 }
 
-// CheckIDs compares a task's ids in its /proc/PID/status with those of the plan.
+// CheckIDs compares the ids in a task's /proc/PID/status with the ids of the plan.
 func (c *Compilation) CheckIDs(status []byte) error {
 	groups := strings.Fields(proc.StatusField(status, "Groups"))
 	if c.rootForbidden() && slices.Contains(groups, "0") || c.IDs.Own && len(groups) > 0 {

@@ -1,12 +1,12 @@
 package compile
 
-// A program that runs in place, without any namespace: namespaces: none, --in-place. It sees the host's tree, and
-// Landlock says what of it the program may open: landlock(7). The mounts and hide rules of the profile are compiled as
-// always, but none of their steps is carried out. They only give the model of the tree that a sandbox with mounts would
-// show (package picture). internal/grant derives the Landlock rules from that model.
+// This file plans a program that runs in place: without any namespace (namespaces: none, --in-place). The program sees
+// the host's tree, and Landlock decides which parts of it the program may open: landlock(7). The mounts and hide rules
+// of the profile are compiled as always, but no step of theirs is carried out. They only give the model of the tree
+// that a sandbox with mounts would show (package picture), from which internal/grant derives the Landlock rules.
 //
-// init stays outside the Landlock domain, adopts every orphan of the task (PR_SET_CHILD_SUBREAPER), and
-// kills all of them when the task or the launcher ends: see internal/child.
+// init stays outside the Landlock domain, adopts every orphan of the task (PR_SET_CHILD_SUBREAPER), and kills all of
+// them when the task or the launcher ends: see internal/child.
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// placeOrder are the phases that compile a program that runs in place, in order.
+// placeOrder lists the phases in which the plan of a program that runs in place is compiled.
 var placeOrder = [...]func(*Compilation) error{
 	// SettleInPlace comes first, because the later phases read the profile that it changes.
 	(*Compilation).SettleInPlace,
@@ -52,8 +52,8 @@ var placeOrder = [...]func(*Compilation) error{
 	(*Compilation).PlaceRules,
 	(*Compilation).session,
 	(*Compilation).changeDir,
-	// The rules come before the ids and capabilities go, because the launcher may reach directories that the task's id
-	// may not.
+	// The Landlock rules come before the task gives up ids and capabilities, because the launcher may reach directories
+	// that the task's id may not reach.
 	(*Compilation).capabilities,
 	(*Compilation).landlockEnforce,
 	(*Compilation).descriptors,
@@ -64,14 +64,14 @@ var placeOrder = [...]func(*Compilation) error{
 	(*Compilation).exec,
 }
 
-// picturePhases are the phases whose steps would mount. In place, only the model of the tree that they give is used.
+// picturePhases are the phases whose steps would mount. In place, only the model of the tree that they fill in is used.
 var picturePhases = [...]func(*Compilation) error{
 	(*Compilation).Root, (*Compilation).Mounts, (*Compilation).Names, (*Compilation).tools, (*Compilation).makeOwn,
 	(*Compilation).git, (*Compilation).Hide, (*Compilation).hideState, (*Compilation).HideLayers,
 	(*Compilation).guardOwn, (*Compilation).undone, (*Compilation).lookup,
 }
 
-// placeABI is the first ABI of Landlock that serves in place: before ABI 3 (Linux 6.2) truncate(2) empties any file.
+// placeABI is the first ABI of Landlock that suffices in place: before ABI 3 (Linux 6.2) truncate(2) empties any file.
 const placeABI = 3
 
 // SettleInPlace refuses what cannot be done without namespaces, and reports what is missing and what replaces it.
@@ -102,7 +102,7 @@ func (c *Compilation) SettleInPlace() error {
 	return c.scopesInPlace()
 }
 
-// refusedInPlace returns an error for what the profile asks for by name and only namespaces can give.
+// refusedInPlace returns an error if the profile asks, by name, for something that only namespaces can give.
 func (c *Compilation) refusedInPlace() error {
 	p := c.Profile
 	refuse := func(key, why, hint string) error {
@@ -143,14 +143,14 @@ func (c *Compilation) refusedInPlace() error {
 	return nil
 }
 
-// mountRefused returns an error for a mount that shows something else than the host's file at its own path.
+// mountRefused returns an error for a mount that shows anything but the host's file at that file's own path.
 func (c *Compilation) mountRefused(i int, m *policy.Mount) error {
 	switch m.Kind {
 	case policy.MountTmpfs, policy.MountEmpty, policy.MountProc, policy.MountDev, policy.MountSysfs, policy.MountMqueue:
 		return nil
 	case policy.MountBind:
 		if target, err := c.bindTarget(m); err != nil || slices.Contains(c.meanings(m.Source), target) {
-			return nil //nolint:nilerr // said where it is mounted
+			return nil //nolint:nilerr // the phase that mounts it reports the error
 		}
 	}
 	if m.Optional {
@@ -189,8 +189,8 @@ func (c *Compilation) mountIsElse(m *policy.Mount) bool {
 	return c.mountRefused(0, &must) != nil
 }
 
-// Unbound reports whether the bounding set and the secure bits stay the caller's, because changing them takes
-// CAP_SETPCAP. The task has no capability, and no_new_privs lets no execve give it one.
+// Unbound reports whether the task keeps the caller's bounding set and secure bits, because changing them takes
+// CAP_SETPCAP. This is safe: the task has no capability, and with no_new_privs no execve can give it one.
 func (c *Compilation) Unbound() bool { return c.InPlace() && c.Host.Permitted>>unix.CAP_SETPCAP&1 == 0 }
 
 // idsInPlace decides the task's ids. Root's task gets an id of its own, as with namespaces.
@@ -203,7 +203,7 @@ func (c *Compilation) idsInPlace() error {
 	return nil
 }
 
-// missingInPlace reports what namespaces would protect, and what protects it instead.
+// missingInPlace reports what namespaces would protect if the sandbox had any, and what protects it instead.
 func (c *Compilation) missingInPlace() {
 	add := func(layer policy.Layer, why, instead string) {
 		c.Missing = append(c.Missing, report.Missing{Layer: layer, Why: why, Instead: instead})
@@ -229,7 +229,7 @@ func (c *Compilation) missingInPlace() {
 	}
 }
 
-// socketText says which sockets the filter allows although the network is none.
+// socketText returns a text that says which sockets the filter allows although the profile says network: none.
 func (c *Compilation) socketText() string {
 	if c.LandlockResolves() {
 		return "but those of AF_UNIX, which Landlock lets connect only to what the profile names"
@@ -250,10 +250,10 @@ func (c *Compilation) paint() error {
 	return c.privateDir()
 }
 
-// PrivateDir is the directory that stands in for the tmpfs mounts of a profile, in a plan that is only printed.
+// PrivateDir is, in a plan that is only printed, the path of the directory that privateDir gives the task.
 const PrivateDir = "/tmp/cordon-in-place-XXXXXXXXXX"
 
-// privateDir gives the task a directory of its own in place of a tmpfs on /tmp or on its home, by TMPDIR and HOME.
+// privateDir gives the task a directory of its own, by TMPDIR and HOME, in place of a tmpfs on /tmp or on the home.
 func (c *Compilation) privateDir() error {
 	dir, noexec := c.Req.Private, false
 	if dir == "" {
@@ -305,7 +305,7 @@ func (c *Compilation) privateDir() error {
 	return nil
 }
 
-// homeOf returns the task's HOME, resolved, or "".
+// homeOf returns the task's HOME without links, or "" if there is none.
 func (c *Compilation) homeOf() string {
 	for _, v := range c.Program.Env {
 		if home, ok := strings.CutPrefix(v, "HOME="); ok && strings.HasPrefix(home, "/") {
@@ -317,7 +317,7 @@ func (c *Compilation) homeOf() string {
 	return ""
 }
 
-// PlaceRules makes the Landlock ruleset from the model of the tree. The paths are the host's own, and no link may be on the way.
+// PlaceRules makes the Landlock ruleset from the model of the tree, with paths of the host, which must contain no link.
 func (c *Compilation) PlaceRules() error {
 	rules, lost := grant.Derive(&c.Tree, c.closedToTask)
 	if err := c.lostInPlace(lost); err != nil {
@@ -354,15 +354,15 @@ func (c *Compilation) PlaceRules() error {
 	return nil
 }
 
-// closedToTask reports whether the modes of a file close it to the task: it belongs to another user, and neither its
-// group nor others may do anything that the task could. Who owns it could change that, and the task does not.
+// closedToTask reports whether the modes of a file close it to the task: the file belongs to another user, and gives
+// neither its group nor others any right that the task could use. The owner could change that; the task cannot.
 func (c *Compilation) closedToTask(path string) bool {
 	info, err := c.Tree.Lstat(path)
 	if err != nil || !info.Mode().IsRegular() || ownerOf(info) < 0 || ownerOf(info) == c.IDs.OutUID || c.IDs.OutUID == 0 ||
 		info.Mode().Perm()&0o007 != 0 {
 		return false
 	}
-	// The task of root has no groups. Of any other caller the kernel is asked.
+	// Root's task has no groups, so the modes decide. For the task of any other caller the kernel is asked.
 	if c.IDs.Own {
 		return true
 	}
@@ -374,7 +374,7 @@ func (c *Compilation) closedToTask(path string) bool {
 	return true
 }
 
-// narrowed refuses the profile's own lists of Landlock rules, which would allow more than the mounts show.
+// narrowed refuses Landlock rules that the profile lists itself, because they would allow more than the mounts show.
 func (c *Compilation) narrowed() error {
 	l := &c.Profile.Landlock
 	if l.Read.Set || l.Write.Set || l.Execute.Set {
@@ -384,15 +384,15 @@ func (c *Compilation) narrowed() error {
 	return nil
 }
 
-// rightsOverNetwork are the rights over sockets of each ABI: linux/landlock.h. ABI 4 (Linux 6.7) has bind and connect
-// of TCP, ABI 10 those of UDP: LANDLOCK_ACCESS_NET_BIND_UDP, LANDLOCK_ACCESS_NET_CONNECT_SEND_UDP.
+// rightsOverNetwork lists the rights over sockets that each ABI has added: linux/landlock.h. ABI 4 (Linux 6.7) has bind
+// and connect of TCP, ABI 10 has those of UDP: LANDLOCK_ACCESS_NET_BIND_UDP, LANDLOCK_ACCESS_NET_CONNECT_SEND_UDP.
 var rightsOverNetwork = [...]struct {
 	abi    int
 	rights uint64
 }{{4, 1<<0 | 1<<1}, {10, 1<<2 | 1<<3}}
 
-// landNet returns the rights over the network that the ruleset handles and no rule allows: those that the kernel has,
-// if the network is none.
+// landNet returns all rights over the network that the kernel's Landlock knows, if the profile says network: none, and
+// otherwise no rights. The ruleset handles these rights, and no rule allows them.
 func (c *Compilation) landNet() (rights uint64) {
 	for _, r := range rightsOverNetwork {
 		if c.Profile.Network.Mode == policy.NetworkNone && c.Host.LandlockABI >= r.abi {
@@ -402,8 +402,8 @@ func (c *Compilation) landNet() (rights uint64) {
 	return rights
 }
 
-// lostInPlace refuses entries that are hidden or read-only in a writable directory, unless the profile says that they
-// may be missing.
+// lostInPlace refuses to start if hidden or read-only entries of a writable directory would stay unprotected, unless
+// the profile says that their protection may be missing.
 func (c *Compilation) lostInPlace(lost []grant.Lost) error {
 	for _, l := range lost {
 		what, layer := "hidden", policy.LayerHide
@@ -425,8 +425,8 @@ func (c *Compilation) lostInPlace(lost []grant.Lost) error {
 	return nil
 }
 
-// allowOutside opens the path of a rule and adds the rule. The entry may be gone by now, and then the rule is not
-// needed: the step that uses the descriptor fails with EBADF.
+// allowOutside opens the path of a rule and adds the rule. The file may be gone by now. Then the step that would use
+// the descriptor fails with EBADF, and the plan ignores that error, because the rule is not needed.
 func (c *Compilation) allowOutside(r *landRule) {
 	access := r.Access & c.Land.Handled
 	if r.file {
@@ -444,7 +444,7 @@ func (c *Compilation) allowOutside(r *landRule) {
 		plan.CloseStep(plan.R(plan.Target)).OrElse(plan.EBADF))
 }
 
-// tryForbidden opens the root directory, for which there is never a rule: see landlockEnforce.
+// tryForbidden returns the step that opens the root directory, which no rule ever allows: see landlockEnforce.
 func (c *Compilation) tryForbidden() plan.Step {
 	return plan.OpenStep(plan.CWD, "/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }

@@ -14,8 +14,8 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// firstLines are lines that a wider or a narrower reading of "#!" takes for something else than the kernel does. DIR/e is
-// there, and so is each of DIR/e with a control character behind it.
+// firstLines lists lines that a parser which is too lenient or too strict about "#!" would read otherwise than the
+// kernel. DIR/e exists, and so do names that consist of DIR/e and a control character.
 var firstLines = []string{
 	"#!DIR/e", "#!DIR/e\n", "#! \t DIR/e \t \n", "#!DIR/e a\n", "#!DIR/e\ta b  c \t\n", "#!DIR/e a\x00b\n", "#!DIR/e a \x00b\n", "#!DIR/e\x00a\n",
 	"#!DIR/e\v\n", "#!DIR/e\r\n", "#!DIR/e\f\n", "#!DIR/e\u0085\n", "#!DIR/e\u00a0a\n", "#!DIR/e a\r\n", "#!DIR/e \va\n", "#!\vDIR/e\n",
@@ -24,7 +24,7 @@ var firstLines = []string{
 	"#!DIR/" + strings.Repeat("x", 400) + "\n", "#!DIR/e" + strings.Repeat("/", 400) + "\n", "#!DIR/e b" + strings.Repeat(" ", 400),
 }
 
-// TestShebang holds shebang against the running kernel: the interpreter is a program that prints its arguments.
+// TestShebang compares shebang with the running kernel. The interpreter is a program that prints its arguments.
 func TestShebang(t *testing.T) {
 	dir := t.TempDir()
 	echo, err := os.ReadFile("/bin/echo")
@@ -127,7 +127,7 @@ func FuzzShebang(f *testing.F) {
 	})
 }
 
-// TestPlanted: what a task could have left does not choose what is bound.
+// TestPlanted checks that nothing that a task could have left decides which file is bound.
 func TestPlanted(t *testing.T) {
 	plant := func(h *host.Host) {
 		f := h.Files.(sandboxtest.FakeFiles)

@@ -8,7 +8,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// What names the jobserver of a make outside is taken out, and nothing else; one that the task has stays.
+// What names the jobserver of a make outside is removed, and nothing else. A jobserver that the task has stays.
 func TestJobserver(t *testing.T) {
 	for _, x := range []struct {
 		entry string
@@ -45,7 +45,7 @@ func TestJobserver(t *testing.T) {
 	}
 }
 
-// A script without an interpreter is run by a shell, as execvp(3) does; what is no text is not.
+// A script without an interpreter is run by a shell, as execvp(3) does. A file that is no text is not run by a shell.
 func TestPlainText(t *testing.T) {
 	for text, shell := range map[string]bool{"echo hello\n": true, "": true, "#!/bin/sh\n": false, "\x7fELF\x02\x01\x01\x00": false, "PK\x03\x04\x14\x00": false} {
 		h := sandboxtest.FakeUser()

@@ -1,7 +1,7 @@
 package compile
 
-// This file plans Landlock: landlock(7). ABI 1 Linux 5.13, 2 5.19 (refer), 3 6.2 (truncate), 4 6.7 (TCP), 5 6.10
-// (ioctl on devices), 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1 (named sockets).
+// This file plans Landlock: landlock(7). The ABIs and the kernels that brought them: ABI 1 Linux 5.13, 2 5.19 (refer),
+// 3 6.2 (truncate), 4 6.7 (TCP), 5 6.10 (ioctl on devices), 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1 (named sockets).
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ type landRule struct {
 	fd     plan.Reg // holds a descriptor of Path; 0 if none does
 }
 
-// Groups of Landlock rights. downgrade removes the rights that an ABI does not know.
+// Each constant is a group of Landlock rights. downgrade removes the rights that an ABI does not know.
 const (
 	LandReadFile, LandReadDir  = uint64(ll.AccessFSReadFile), uint64(ll.AccessFSReadDir)
 	LandWriteFile, LandMakeReg = uint64(ll.AccessFSWriteFile), uint64(ll.AccessFSMakeReg)
@@ -68,8 +68,8 @@ var rightsSince = [...]struct {
 // resolveUnixABI is the first Landlock ABI that can restrict connections to named sockets.
 const resolveUnixABI = 9
 
-// downgrade removes the rights that an ABI does not know. landlock_create_ruleset(2) fails with EINVAL if it is asked
-// to handle a right that the kernel does not know.
+// downgrade removes the rights that an ABI does not know. landlock_create_ruleset(2) fails with EINVAL if a program
+// asks it to handle a right that the kernel does not know.
 func downgrade(rights uint64, abi int) uint64 {
 	for _, r := range rightsSince {
 		if abi < r.abi {
@@ -94,7 +94,7 @@ func (c *Compilation) LandlockRules() error {
 		}
 		return c.landlockForNest(c.Where("landlock"))
 	}
-	// If landUnix is lost, CoverSockets covers the host's sockets instead.
+	// If the kernel does not know landUnix, CoverSockets mounts over the host's sockets instead.
 	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI)
 	c.deriveRules()
 	// The rules come first: they say which writable mounts an older ABI leaves open to truncate(2).
@@ -102,8 +102,8 @@ func (c *Compilation) LandlockRules() error {
 		return err
 	}
 	c.createRuleset()
-	// The rules are added after the root is entered, by paths inside: a rule is about an inode, and if a mount covers
-	// an inode of the host, the task does not see that one.
+	// The rules are added after the root is entered, by paths inside. A rule is about an inode: by a path of the host
+	// it could be about an inode that a mount of the sandbox covers, and that the task does not see.
 	for i := range c.Land.Rules {
 		c.allowBeneath(&c.Land.Rules[i])
 	}
@@ -116,13 +116,13 @@ func (c *Compilation) LandlockRules() error {
 	return nil
 }
 
-// signalsInit reports whether the task could signal init, which is outside of the task's domain and has the task's id, if
-// the scope did not prevent it.
+// signalsInit reports whether the task tries to signal init to prove that the signal scope is in force. init is outside
+// of the task's domain and has the task's id, so without the scope the signal would arrive.
 func (c *Compilation) signalsInit() bool {
 	return c.Land.Scoped&ScopeSignal != 0 && c.OwnsPID() && !c.First()
 }
 
-// LandlockTried says what showed that Landlock is in force, and how: see landlockEnforce.
+// LandlockTried says what has shown that Landlock is in force, and how it has been tried: see landlockEnforce.
 func (c *Compilation) LandlockTried() (found, by string) {
 	switch {
 	case !c.Profile.Nest:
@@ -133,15 +133,15 @@ func (c *Compilation) LandlockTried() (found, by string) {
 	return "the scopes", "landlock_restrict_self(2)"
 }
 
-// createRuleset makes the ruleset.
+// createRuleset adds the step that makes the ruleset.
 func (c *Compilation) createRuleset() {
 	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, c.rulesetSize()).Into(plan.Ruleset))
 	c.Land.ruleset = plan.R(plan.Ruleset)
 }
 
 // rulesetSize returns the length of the structure that describes a ruleset. If the structure is longer than the kernel
-// knows, and the rest is not zero, the kernel refuses it with E2BIG. So each ABI gets its own length, and a plan for an
-// old kernel has no field that only a new one knows. The second field came with ABI 4, the third with 6.
+// knows, and the rest is not zero, the kernel refuses it with E2BIG. So the length depends on the ABI: for an old
+// kernel there is no field that only a newer kernel knows. The second field came with ABI 4, the third with ABI 6.
 func (c *Compilation) rulesetSize() uint64 {
 	switch {
 	case c.Host.LandlockABI >= scopeABI:
@@ -152,8 +152,7 @@ func (c *Compilation) rulesetSize() uint64 {
 	return 8
 }
 
-// wantedScopes returns the scopes that the profile asks for. Without a list in the profile these are both; an empty
-// list means none.
+// wantedScopes returns the scopes that the profile asks for: both if it has no list, and none if its list is empty.
 func (c *Compilation) wantedScopes() (scopes uint64) {
 	s := c.Profile.Landlock.Scope
 	if !s.Set {
@@ -179,8 +178,9 @@ func (c *Compilation) scopesInPlace() error {
 // (pid_namespaces(7)).
 func (c *Compilation) ownPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
 
-// deriveRules grants what the mounts allow: reading and executing everywhere, and writing on writable mounts. A list in
-// the profile replaces the derived rules of its kind, but cannot grant what the mounts forbid.
+// deriveRules grants what the mounts allow: reading and executing everywhere, and writing on writable mounts. If the
+// profile has a list of its own for one of these rights, the list replaces the derived rules for that right, but cannot
+// grant what the mounts forbid.
 func (c *Compilation) deriveRules() {
 	l := &c.Profile.Landlock
 	derived := own("landlock")
@@ -214,7 +214,8 @@ func (c *Compilation) deriveRules() {
 			if p.Write {
 				c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
 			}
-		// A list of the profile does not take away the devices and terminals of the sandbox's /dev.
+		// If the profile has a list for writing, the devices and terminals of the sandbox's /dev stay writable all the
+		// same.
 		case p.Write && (!l.Write.Set || p.What == aDevice || p.What == "devpts"):
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landWrite, file: p.File, from: derived, fd: p.FD})
 		}
@@ -224,8 +225,8 @@ func (c *Compilation) deriveRules() {
 	}
 }
 
-// pathRules adds a rule for each path of a list in the profile. It reports a path that leads to nothing, and goes on:
-// without the rule, the task may do less, never more.
+// pathRules adds a rule for each path of a list in the profile. It reports a path that leads to nothing, and goes on,
+// because without the rule the task may do less, and never more.
 func (c *Compilation) pathRules(section string, items []policy.PathItem, access uint64) {
 	for i := range items {
 		path, err := c.expandTarget(items[i].Path)
@@ -258,7 +259,8 @@ func (c *Compilation) allowBeneath(r *landRule) {
 	if access == 0 {
 		return
 	}
-	// No mount lies on that of the descriptor, and none appears there: deriveRules has looked.
+	// The descriptor is of the mount that the path leads to: deriveRules has checked that no other mount lies on top of
+	// that mount, and none is added later.
 	if r.fd != plan.NoReg {
 		c.do(r.from, plan.AllowBeneath(plan.R(plan.Ruleset), r.fd, access))
 		return
@@ -268,10 +270,10 @@ func (c *Compilation) allowBeneath(r *landRule) {
 	c.leave(r.from, plan.R(plan.Target), 0)
 }
 
-// landlockEnforce restricts the task, and then proves it by an open that no rule allows: the scratch file system, which
-// belongs to the task and is no longer below any root. If Landlock is in force, the open fails, and the read that
-// follows has no descriptor. If not, the read fails with EISDIR, and so does the launch. Without CAP_SYS_ADMIN,
-// landlock_restrict_self(2) fails with EPERM unless the task has no_new_privs: see order.
+// landlockEnforce restricts the task, and then proves it by trying to open what no rule allows: the scratch file
+// system, which belongs to the task and is no longer below any root. If Landlock is in force, the open fails, and the
+// read that follows has no descriptor. If Landlock is not in force, the read fails with EISDIR, and the launch fails
+// too. Without CAP_SYS_ADMIN, landlock_restrict_self(2) fails with EPERM unless the task has no_new_privs: see order.
 func (c *Compilation) landlockEnforce() error {
 	if !c.Land.On {
 		return nil
@@ -294,11 +296,11 @@ func (c *Compilation) landlockEnforce() error {
 	return nil
 }
 
-// What an older kernel's Landlock lacks, and what of this plan restricts the same instead: landlock(7), "VERSIONS". The
-// words are computed from the plan, because the same kernel leaves more open to a sandbox with the host's network or
-// processes.
+// This part says what the Landlock of an older kernel lacks, and which part of this plan restricts the same instead:
+// landlock(7), "VERSIONS". The text is computed from the plan, because on one and the same kernel a sandbox with the
+// host's network or processes is more open than others.
 
-// These ABIs are the first that know a right or a scope.
+// Each constant is the first ABI that knows a certain right or scope.
 const (
 	truncateABI = 3 // Linux 6.2
 	ioctlABI    = 5 // Linux 6.10
@@ -314,8 +316,8 @@ type lostRight struct {
 	shut  string // what would restrict it: "namespaces: {pid: new}"
 }
 
-// lostRights lists what this kernel's Landlock cannot restrict. The rules must have been derived. ABI 1 is not listed
-// for links and renames between directories, because it refuses them all.
+// lostRights lists what this kernel's Landlock cannot restrict. The rules must have been derived. Links and renames
+// between directories are not in the list for ABI 1, because ABI 1 refuses all of them.
 func (c *Compilation) lostRights() (list []lostRight) {
 	const mounts = "the mounts"
 	if c.Host.LandlockABI < truncateABI {
@@ -342,7 +344,7 @@ func (c *Compilation) lostRights() (list []lostRight) {
 	return list
 }
 
-// lostScopes lists the scopes that the profile asks for, for a kernel without scopes.
+// lostScopes lists the scopes that the profile asks for. It is called if the kernel has no scopes.
 func (c *Compilation) lostScopes() (list []lostRight) {
 	signals := lostRight{what: "signals", since: "6.12", by: "the pid namespace",
 		shut: "namespaces: {pid: new} (--ns pid=new)"}
@@ -367,9 +369,9 @@ func (c *Compilation) lostScopes() (list []lostRight) {
 	return list
 }
 
-// truncatable says which files the task could truncate although no rule allows writing to them, on a kernel whose
-// Landlock does not know truncate(2). It returns "" if the mounts keep the task from all of them: a read-only mount
-// refuses truncate(2) with EROFS.
+// truncatable says which files the task could truncate although no rule allows the task to write to them, on a kernel
+// whose Landlock does not know truncate(2). It returns "" if the mounts keep the task from truncating any of them: on a
+// read-only mount truncate(2) fails with EROFS.
 func (c *Compilation) truncatable() string {
 	if c.Joined(unix.CLONE_NEWNS) != nil {
 		return "truncate(2) on the mounts of the joined mount namespace"
@@ -403,13 +405,13 @@ func (c *Compilation) mayTruncate(path string) bool {
 	})
 }
 
-// This part plans what lets a launcher inside make a sandbox of its own: user_namespaces(7).
+// This part plans what a launcher inside the sandbox needs to make a sandbox of its own (nest): user_namespaces(7).
 
-// nestID is the task's id inside if root starts a sandbox that others are nested in.
+// nestID is the task's id inside, if root starts a sandbox in which other sandboxes are nested.
 const nestID = 1000
 
-// nestIdentity gives the task another id inside than 0, unless the profile names one: since Linux 5.12 a launcher inside
-// cannot map the id 0 again without CAP_SETFCAP (user_namespaces(7)), so no sandbox could be made inside.
+// nestIdentity gives the task an id inside that is not 0, unless the profile names an id. The reason: since Linux 5.12
+// a launcher inside cannot map the id 0 again without CAP_SETFCAP (user_namespaces(7)), so it could make no sandbox.
 func (c *Compilation) nestIdentity() error {
 	u, id := &c.Profile.User, &c.IDs
 	if !c.Profile.Nest || id.InUID != 0 || c.Keep&(1<<unix.CAP_SETFCAP) != 0 || slices.ContainsFunc(c.Profile.Capabilities.Keep, isSetFCap) {
@@ -429,9 +431,9 @@ func (c *Compilation) nestIdentity() error {
 
 func isSetFCap(k policy.Capability) bool { return k.Name == "SETFCAP" }
 
-// landlockForNest makes a ruleset that handles no right over files. In a domain that handles one, the kernel refuses
-// every mount(2), move_mount(2), umount(2) and pivot_root(2) with EPERM (security/landlock/fs.c), also in a user
-// namespace of the task's own. The scopes stay: a domain that has only these mounts as it likes (Linux 6.12).
+// landlockForNest makes a ruleset that handles no right over files. If a domain handles such a right, the kernel
+// refuses every mount(2), move_mount(2), umount(2) and pivot_root(2) in it with EPERM (security/landlock/fs.c), even in
+// a user namespace of the task's own. The scopes stay, because scopes alone do not restrict mounts (Linux 6.12).
 func (c *Compilation) landlockForNest(where string) error {
 	if err := c.lacking(policy.LayerLandlock, "nest: no rule for files, because Landlock forbids every mount in a domain that has one",
 		"the mounts, which are read-only as the profile says, and which a user namespace inside cannot undo", where,

@@ -1,12 +1,12 @@
 package compile
 
-// This file plans the directory that stores the changes made in an overlay (overlayfs's upper directory):
-// MOUNT_ATTR_NOSYMFOLLOW (mount_setattr(2)), Linux 5.14.
+// This file plans the directory that stores the changes made in an overlay (overlayfs's upper directory). The kernel
+// must know MOUNT_ATTR_NOSYMFOLLOW (mount_setattr(2)), Linux 5.14.
 //
-// An earlier run may have been able to write to the parent of this directory. It may have put a link in place of the
-// directory, or of something in it, so that the next overlay would read and write elsewhere on the host. Four measures
-// prevent that. The directory is opened without following links. It is mounted so that the kernel follows none in it.
-// Each directory in it must belong to the caller. No task sees it.
+// A task of an earlier run may have been able to write to the parent of this directory. It may have put a link in place
+// of the directory, or of something in it, so that the next overlay would read and write at another place of the host.
+// Four measures prevent that. The directory is opened without following links. It is mounted so that the kernel follows
+// no link in it. Each directory in it must belong to the caller. No task sees it.
 
 import (
 	"errors"
@@ -29,9 +29,9 @@ import (
 // attrNoLinks makes the kernel follow no symbolic link on a mount.
 const attrNoLinks = uint64(unix.MOUNT_ATTR_NOSYMFOLLOW)
 
-// layer mounts the directory that stores the changes of o at place, a path on the scratch file system. top is the
-// directory there that contains upper and work. kept is the upper directory's path on the host. where is the line of
-// the profile, for errors.
+// layer mounts the directory that stores the changes of o at place, a path on the scratch file system. The result top
+// is the directory there that contains upper and work, and kept is the upper directory's path on the host. where is the
+// line of the profile, for errors.
 func (c *Compilation) layer(from plan.From, place string, o layers, where string) (top, kept string, err error) {
 	path, err := c.hostSource(o.upper)
 	if err != nil {
@@ -57,7 +57,7 @@ func (c *Compilation) layer(from plan.From, place string, o layers, where string
 	if o.whole {
 		open = c.openWhole
 	}
-	// nosymfollow holds for the whole mount, so it also holds for overlayfs when it looks up upper and work.
+	// nosymfollow holds for the whole mount, so overlayfs, too, follows no link when it looks up upper and work.
 	mnt := open(from, plan.Tree, path, picture.AttrBase|attrNoLinks, where)
 	c.do(from, plan.Move(mnt, scratchfd, place, fromFD), plan.CloseStep(mnt))
 	c.ownDirs(from, place)
@@ -82,10 +82,10 @@ func (c *Compilation) ownDirs(from plan.From, names ...string) {
 	}
 }
 
-// checkLayer looks for faults of the directory that stores changes before anything is made, so that the error can
-// explain them. When the plan runs, the kernel checks again.
+// checkLayer looks for faults of the directory that stores changes. It does so before anything is made, so that the
+// error can explain the fault. When the plan runs, the kernel checks the directory again.
 func (c *Compilation) checkLayer(path, sub string) error {
-	// Each directory above is looked at, from the top.
+	// The loop examines each directory above, beginning at the root.
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {
 			continue
@@ -115,8 +115,8 @@ func (c *Compilation) checkLayer(path, sub string) error {
 	return nil
 }
 
-// checkOwn refuses anything but a directory that belongs to the caller. An owner that is not known, as in a test,
-// counts as the caller.
+// checkOwn refuses anything but a directory that belongs to the caller. If the owner is not known, as in a test,
+// checkOwn accepts the directory.
 func (c *Compilation) checkOwn(path string) error {
 	info, err := c.Tree.Lstat(path)
 	failed := func(why error, hint string) error {
@@ -141,8 +141,8 @@ func linkError(path string) error {
 		Hint: "remove the link, or name its target"}
 }
 
-// missingIsFine returns nil if err says that a directory does not exist yet, and otherwise err. cordon makes a missing
-// directory when the plan runs, with the right owner and mode.
+// missingIsFine returns nil if err says that a directory does not exist yet. Otherwise it returns err. cordon makes a
+// missing directory when the plan runs, with the right owner and mode.
 func missingIsFine(err error) error {
 	if e, ok := err.(*fail.Error); ok && e.Err == unix.ENOENT {
 		return nil
@@ -156,7 +156,7 @@ type keptLayer struct {
 	from plan.From
 }
 
-// noteLayer records a directory that stores changes, once.
+// noteLayer records a directory that stores changes, and records each directory only once.
 func (c *Compilation) noteLayer(path string, from plan.From) {
 	for _, l := range c.layers {
 		if l.path == path {
@@ -185,9 +185,9 @@ func (c *Compilation) HideLayers() error {
 	return nil
 }
 
-// remake creates the target of a mount inside an overlay that stores its changes, and the directories above it. The
-// tree model sees them in the lower directory, but an earlier run may have replaced one of them by an empty directory.
-// Each step tolerates that the name exists.
+// remake creates the target of a mount inside an overlay that stores its changes, and the directories above the target.
+// The model of the tree finds them in the lower directory. But an earlier run may have replaced one of them by an empty
+// directory, and the overlay shows that one. Each step tolerates that the name exists.
 func (c *Compilation) remake(from plan.From, target string, dir bool) error {
 	p := c.Tree.At(target)
 	if p.Upper == "" || target == p.Target {
@@ -200,17 +200,17 @@ func (c *Compilation) remake(from plan.From, target string, dir bool) error {
 	return c.make(from, p, target, dir)
 }
 
-// Read-only directories of the host that are shown through an overlay without an upper directory (a "still" directory):
-// overlayfs, Linux 5.11 in a user namespace, 6.13 with descriptors for layers (FSCONFIG_SET_FD).
+// The next part shows a read-only directory of the host through an overlay without an upper directory (a "still"
+// directory): overlayfs, Linux 5.11 in a user namespace, 6.13 with descriptors for layers (FSCONFIG_SET_FD).
 //
 // A read-only bind shows the host's own inodes. So the task could connect to a program that listens at a socket in the
 // directory, lock its files against programs outside, and hold leases on them. The inodes of an overlay belong to the
-// sandbox alone: nobody listens there (ECONNREFUSED), and a lock affects nobody outside.
+// sandbox alone: nobody listens at a socket there (ECONNREFUSED), and a lock affects nobody outside.
 //
 // The price: if the host renames or removes a file there after the task has looked at it, the task may continue to see
 // the old state. A bind with live: true is not shown through an overlay.
 
-// StillSource is the source of such an overlay in the mount table, by which the launcher recognizes it.
+// StillSource is the source of a still overlay in the mount table. By it the launcher recognizes the overlay.
 const StillSource = "still"
 
 // keepsStill reports whether a read-only directory is shown through an overlay. attrs are the restrictions of the
@@ -224,7 +224,7 @@ func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 		return 0, false
 	}
 	table, err := c.mountsOfHost()
-	// Without the table nobody can say whether something is mounted below.
+	// Without the mount table it is unknown whether something is mounted below the directory.
 	if err != nil {
 		c.Missing = append(c.Missing, NotStill([]string{src})...)
 		return 0, false
@@ -245,8 +245,8 @@ func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 	return attrs, true
 }
 
-// othersWrite reports whether anybody but root may write to a directory of the host, or the caller is root. Only in
-// such a directory can there be a socket of somebody whom the task might attack.
+// othersWrite reports whether anybody but root may write to a directory of the host, or the caller is root. If neither
+// is so, the directory cannot contain a socket of somebody whom the task might attack.
 func (c *Compilation) othersWrite(src string, info fs.FileInfo) bool {
 	if slices.ContainsFunc(picture.QuietDirs[:], func(dir string) bool { return paths.Below(src, dir) }) {
 		return false
@@ -254,11 +254,13 @@ func (c *Compilation) othersWrite(src string, info fs.FileInfo) bool {
 	return ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 || c.Host.UID == 0
 }
 
-// still mounts an overlay over the bind at target, with the bind as its lower directory. If the kernel refuses an
-// overlay on that file system (EINVAL), the bind stays, and the launcher finds that out when it reads the mount table.
-// The kernel refuses it for file systems with case-insensitive names, such as vfat, and for an overlay of an overlay.
+// still mounts an overlay over the bind at target, with the bind as the overlay's lower directory. If the kernel
+// refuses an overlay on that file system (EINVAL), the bind stays. The launcher finds that out when it reads the mount
+// table. The kernel refuses an overlay on a file system with case-insensitive names, such as vfat, and an overlay of an
+// overlay.
 func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs uint64) {
-	// Without an upper directory, overlayfs needs at least two lower directories. So an empty directory is the second.
+	// Without an upper directory, overlayfs needs at least two lower directories. So the second one is an empty
+	// directory.
 	c.emptyNodes()
 	fsfd := plan.R(plan.FS)
 	if c.Host.Since(6, 13) {
@@ -299,7 +301,7 @@ func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 }
 
 // NotStill returns what the report says about read-only directories that could not be shown through an overlay. The
-// compiler calls it if it knows beforehand, and the launcher if the kernel has refused the overlay.
+// compiler calls it if it knows that before the launch, and the launcher if the kernel has refused the overlay.
 func NotStill(dirs []string) (missing []report.Missing) {
 	for _, src := range dirs {
 		missing = append(missing, report.Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can cover it, so the task can connect to a socket that somebody makes in it later",
@@ -308,12 +310,13 @@ func NotStill(dirs []string) (missing []report.Missing) {
 	return missing
 }
 
-// Empty directories: a tmpfs if the program may write there (tmpfs(5)), otherwise a directory of the scratch file
-// system.
+// The next part mounts empty directories. If the program may write there, such a directory is a tmpfs (tmpfs(5)),
+// otherwise a directory of the scratch file system.
 
-// coveredSoon reports whether nobody would ever see a mount, because a later one at the same place is of the same kind,
-// and the profile puts nothing into it before. That happens if root runs a profile that empties /root and the home. i
-// is the mount's index in the profile. Leaving the mount out saves the time of a mount and changes nothing.
+// coveredSoon reports whether a mount can be left out because nobody would ever see it: a later mount at the same place
+// is of the same kind, and the profile puts nothing into the place between the two. That happens if root runs a profile
+// that empties /root and the home. i is the mount's index in the profile. Leaving the mount out only saves the time
+// that it takes.
 func (c *Compilation) coveredSoon(i int, m *policy.Mount) bool {
 	if m.Kind != policy.MountTmpfs && m.Kind != policy.MountEmpty {
 		return false
@@ -341,9 +344,9 @@ func (c *Compilation) coveredSoon(i int, m *policy.Mount) bool {
 	return false
 }
 
-// emptied repeats the tmpfs or empty directory of a profile where the host's tree shows the same directory by another
-// path: the home under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile
-// stays, because it shows what it was asked to show.
+// emptied repeats a tmpfs or empty directory of the profile at each other path at which the host's tree shows the same
+// directory. Examples are the home under its real name, if HOME is a link, and a directory that the host has mounted
+// twice. A bind of the profile stays, because the profile asks for what it shows.
 func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
 	for _, path := range c.meanings(m.Target) {
 		w := picture.Walker{Tree: c.hostTree()}
@@ -356,8 +359,8 @@ func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
 			return err
 		}
 		for _, name := range names {
-			// Only a name that still shows the same thing of the host is emptied. If the profile mounts something at
-			// this name, that is meant.
+			// A name is emptied only if it still shows the same directory of the host. If the profile mounts something
+			// at this name, that is on purpose.
 			if c.Tree.HostPath(name) != name || name == "/" {
 				continue
 			}
@@ -371,9 +374,9 @@ func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
 	return nil
 }
 
-// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start. What later
-// mounts need in such a directory is made by the descriptor of the scratch file system. The directory costs a tenth
-// of a file system of its own.
+// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start. If later
+// mounts need something in such a directory, it is made by the descriptor of the scratch file system. The directory
+// costs a tenth of the time of a file system of its own.
 func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string) {
 	if m.Kind == policy.MountTmpfs {
 		c.mountTmpfs(from, m, target)

@@ -12,7 +12,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// kept is a host with a directory for changes, and a profile with an overlay that keeps them in it.
+// kept returns a host with a directory for changes, and a profile with an overlay that stores its changes there.
 func kept(change func(sandboxtest.FakeFiles)) (*host.Host, *policy.Profile) {
 	h := sandboxtest.FakeUser()
 	t := h.Files.(sandboxtest.FakeFiles)
@@ -26,7 +26,7 @@ func kept(change func(sandboxtest.FakeFiles)) (*host.Host, *policy.Profile) {
 		policy.Mount{Kind: policy.MountOverlay, Source: "~/.m2", Target: "/home/ann/.m2", Upper: "~/layer"})
 }
 
-// TestLayerRefused: whatever an earlier run may have left in the place of the directory ends the launch.
+// TestLayerRefused checks that the launch fails if an earlier run may have left something in place of the directory.
 func TestLayerRefused(t *testing.T) {
 	tests := map[string]struct {
 		change func(sandboxtest.FakeFiles)
@@ -63,7 +63,7 @@ func TestLayerRefused(t *testing.T) {
 	}
 }
 
-// TestLayered: what an earlier run wrote, changed and removed is what the picture shows.
+// TestLayered checks that the model of the tree shows what an earlier run has written, changed and removed.
 func TestLayered(t *testing.T) {
 	files := sandboxtest.FakeFiles{}
 	files.File("/low/same", "/low/changed", "/low/gone/x", "/low/dir/below", "/up/changed", "/up/made", "/up/dir/new", "/up/file")

@@ -8,7 +8,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// A protected name that is a link, wherever it leads to, does not stop the launch, and keeps its place.
+// If a protected name is a link, the launch succeeds wherever the link leads, and the link keeps its place.
 func TestKeepLink(t *testing.T) {
 	for _, to := range []string{"gone", "/etc", ".", "..", "/home/ann/.ssh", "sub", ".envrc"} {
 		h := sandboxtest.FakeUser()

@@ -1,7 +1,7 @@
 package compile
 
 // This file finds the program that the caller typed, as a shell would. If the profile hides the program's directory,
-// cordon binds just the program's file and its interpreter, read-only, and says so in the report.
+// cordon binds only the program's file and the file of its interpreter, read-only, and says so in the report.
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ type program struct {
 	Env  []string
 }
 
-// defaultPath is searched if the task has no PATH.
+// defaultPath is the list of directories in which cordon looks for the program if the task has no PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // lookup finds the program, its interpreter and the working directory inside the sandbox.
@@ -43,8 +43,8 @@ func (c *Compilation) lookup() error {
 	return c.runByShell()
 }
 
-// FindWorkdir chooses the working directory. If the profile names none, it is the caller's own, or / if the sandbox
-// does not show that.
+// FindWorkdir chooses the working directory. If the profile names none, it is the caller's working directory, or / if
+// the sandbox does not show that.
 func (c *Compilation) FindWorkdir() error {
 	if w := c.Profile.Process.Workdir; w != "" {
 		dir, err := c.expandTarget(w)
@@ -69,15 +69,15 @@ func (c *Compilation) FindWorkdir() error {
 	return nil
 }
 
-// startsIn reports whether a program can start in a directory of the sandbox. The path has no links. Directories below
-// /proc do not count, because the host's processes have none in the sandbox's /proc.
+// startsIn reports whether a program can start in a directory of the sandbox. The path must have no links. Below /proc
+// it cannot, because the directories of the host's processes are not in the sandbox's /proc.
 func (c *Compilation) startsIn(path string) bool {
 	isDir, ok := c.Tree.Stat(path)
 	p := c.Tree.At(path)
 	return ok && isDir && (p.What != "proc" || path == p.Target)
 }
 
-// Find returns the absolute path, inside the sandbox, of a program as typed.
+// Find returns the absolute path, inside the sandbox, of a program that the caller has typed.
 func (c *Compilation) Find(name string) (string, error) { return c.findFor(name, byCaller) }
 
 func (c *Compilation) findFor(name string, by namedBy) (string, error) {
@@ -113,7 +113,7 @@ func (c *Compilation) findFor(name string, by namedBy) (string, error) {
 }
 
 // notFoundHint returns the advice for a program that no directory of the sandbox's PATH contains. The caller's own PATH
-// may contain it, if it differs.
+// may differ from the sandbox's, and may contain the program.
 func (c *Compilation) notFoundHint(name string) string {
 	own := ""
 	for _, v := range c.Req.Env {
@@ -132,8 +132,9 @@ func (c *Compilation) notFoundHint(name string) string {
 	return "neither the sandbox's PATH, which is " + c.searchPath() + ", nor your own PATH has it; is it installed?"
 }
 
-// typedFrom returns the directory to which a relative program name refers: the caller's. With a root directory, or in a
-// running sandbox, it is the working directory inside, because the host's paths mean something else there.
+// typedFrom returns the directory to which a relative program name refers: the caller's working directory. If the
+// sandbox has a root directory of its own, or is already running, it returns the working directory inside, because the
+// host's paths mean something else there.
 func (c *Compilation) typedFrom() string {
 	if c.Profile.Root.Kind == policy.RootDir || c.Into != nil {
 		return c.Workdir
@@ -222,8 +223,8 @@ func variable(entry string) (name string, ok bool) {
 	return name, ok && name != ""
 }
 
-// variables drops entries that have no name, and of two entries with one name the first, as os/exec does. Programs
-// disagree on which of the two counts, so a check of one would say nothing about the other.
+// variables drops entries that have no name. If two entries have the same name, it drops the first, as os/exec does.
+// Programs disagree on which of two such entries holds, so a check of one would say nothing about the other.
 func variables(env []string) []string {
 	last := make(map[string]int, len(env))
 	for i, v := range env {
@@ -243,15 +244,15 @@ func variables(env []string) []string {
 	return out
 }
 
-// What execve(2) loads besides the program: the interpreter of a script (fs/binfmt_script.c) or of an ELF executable
-// (elf(5)).
+// The next part is about the file that execve(2) loads besides the program: the interpreter of a script
+// (fs/binfmt_script.c) or of an ELF executable (elf(5)).
 //
 // A task of an earlier run may have written a script, so a script must not choose what the launcher binds. cordon reads
-// its first line exactly as the kernel does. If the profile hides the interpreter, cordon binds it only if it is an ELF
-// executable whose path contains no link that a task could have made (showprogram.go). It refuses an interpreter below
-// /proc, because magic links there lead to the launcher's own image (CVE-2019-5736).
+// the first line of a script exactly as the kernel does. If the profile hides the interpreter, cordon binds it only if
+// it is an ELF executable whose path contains no link that a task could have made (showprogram.go). cordon refuses an
+// interpreter below /proc, because magic links there lead to the launcher's own image (CVE-2019-5736).
 
-// maxInterpreters is how many scripts in a row may be each other's interpreters. The kernel has the same limit.
+// maxInterpreters is how many scripts in a row may be each other's interpreters; the kernel has the same limit.
 const maxInterpreters = 5
 
 // Interpreter checks that the sandbox shows the files that execve(2) loads for a program.
@@ -280,7 +281,7 @@ func (c *Compilation) Interpreter(path string, depth int) error {
 	return nil
 }
 
-// scriptInterpreter makes sure that the sandbox shows a script's interpreter, and the interpreter of that one in turn.
+// scriptInterpreter makes sure that the sandbox shows a script's interpreter, and that interpreter's own interpreter.
 func (c *Compilation) scriptInterpreter(script, name, arg string, depth int) error {
 	if depth == maxInterpreters {
 		return &fail.LookupError{Name: script, Why: "too many scripts interpret each other", Code: 126}
@@ -298,8 +299,8 @@ func (c *Compilation) scriptInterpreter(script, name, arg string, depth int) err
 	return interpreterError(script, name, c.Interpreter(path, depth+1))
 }
 
-// throughEnv finds the program that a first line "#!/usr/bin/env NAME" executes. It ignores a first line with flags or
-// variables for env.
+// throughEnv finds the program that a first line "#!/usr/bin/env NAME" executes. If the line has flags or variables for
+// env, it finds nothing.
 func (c *Compilation) throughEnv(script, arg string) error {
 	if c.Profile.Syscalls.Exec == policy.ExecOnce {
 		return &fail.LookupError{Name: script, Why: "its interpreter env executes another program, and " + c.Profile.Source("syscalls.exec").Short() + " allows one", Code: 126,
@@ -329,7 +330,7 @@ func (c *Compilation) isEnv(path string) bool {
 	return c.belongsToSystem(host, info)
 }
 
-// absolute returns an absolute path: like execve(2), it takes a relative path from the working directory.
+// absolute makes a path absolute. Like execve(2), it takes a relative path from the working directory.
 func (c *Compilation) absolute(path string) string {
 	if strings.HasPrefix(path, "/") {
 		return paths.Clean(path)
@@ -342,8 +343,8 @@ const scriptHead = 256
 
 // shebang returns the interpreter and the one argument that the kernel would take from the first bytes of a file. ok is
 // false if the kernel would not treat the file as a script. Words are separated by spaces and tabs only, and a NUL ends
-// the name. If there is no newline in the bytes that the kernel reads, the name still counts if something ends it, and
-// the argument may be cut off.
+// the name. The bytes that the kernel reads may contain no newline. Then the interpreter's name is used only if
+// something ends it, and the argument may be cut off.
 func shebang(head []byte) (name, arg string, ok bool) {
 	const blanks = " \t"
 	line := make([]byte, scriptHead) // the rest of the kernel's buffer is NUL

@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestLookup finds programs as a shell would, and shows what is only hidden.
+// TestLookup finds programs as a shell would, and shows a program that the profile merely does not show.
 func TestLookup(t *testing.T) {
 	scripts := func(h *host.Host) {
 		f := h.Files.(sandboxtest.FakeFiles)
@@ -23,7 +23,7 @@ func TestLookup(t *testing.T) {
 		f.Program("/home/ann/bin/empty", "#!\n")
 		f.Link("/usr/local/bin/far", "/home/ann/bin/tool")
 	}
-	// The home directory is an empty one, as in the default profile.
+	// The home is an empty directory, as in the default profile.
 	hidden := func() *policy.Profile {
 		return sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/home"}, policy.Mount{Kind: policy.MountBind, Source: "/home/ann/src/demo"})
 	}
@@ -168,7 +168,8 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// What a program makes is not shown to it; a call that was killed names the architecture, and no call where it cannot.
+// There is no hint about a file that the program itself makes. The hint about a killed call names the architecture, and
+// names no call if no call can be the reason.
 func TestHintsOfMakersAndKills(t *testing.T) {
 	for _, tt := range []struct {
 		args  []string
@@ -207,7 +208,7 @@ func TestHintsOfMakersAndKills(t *testing.T) {
 	}
 }
 
-// A limit that no table has is reported all the same.
+// A limit is reported even if no table has it.
 func TestLacksLimit(t *testing.T) {
 	c := &Compilation{Profile: &policy.Profile{Missing: []policy.MissingLayer{{Layer: policy.LayerCgroup}}}}
 	for range 2 {

@@ -37,8 +37,8 @@ func (c *Compilation) Mounts() error {
 	return nil
 }
 
-// mountError adds to an error the mount that it is about, and a hint if the target is missing. file says that the mount
-// shows a file, which changes the command in the hint.
+// mountError adds to an error the mount that the error is about. If the target is missing, it also adds a hint. file
+// says that the mount shows a file, which changes the command in the hint.
 func mountError(i int, m *policy.Mount, file bool, err error) error {
 	var missing *noTargetError
 	var known *fail.UnsupportedError
@@ -52,9 +52,9 @@ func mountError(i int, m *policy.Mount, file bool, err error) error {
 	return e
 }
 
-// mount plans one mount of the profile. It leaves the mount out if it is optional and its target does not exist. i is
-// the mount's index in the profile, for errors. A mount can rely on those before it: each phase updates the model of
-// the tree.
+// mount plans one mount of the profile. It leaves the mount out if the mount is optional and its target does not exist.
+// i is the mount's index in the profile, for errors. A mount can use what earlier mounts have shown, because each mount
+// updates the model of the tree.
 func (c *Compilation) mount(i int, m *policy.Mount) error {
 	from := at("mounts", i, m.Pos)
 	if m.Kind == policy.MountBind {
@@ -64,7 +64,7 @@ func (c *Compilation) mount(i int, m *policy.Mount) error {
 	if err != nil {
 		return c.tolerate(m, err)
 	}
-	// A file is mounted on a file, everything else on a directory: mount(2) refuses the rest.
+	// A file is mounted on a file, everything else on a directory: mount(2) refuses other combinations.
 	dir := m.Kind != policy.MountFile && m.Kind != policy.MountGenerate
 	if m.Kind == policy.MountSymlink || m.Kind == policy.MountDir {
 		return c.makeNode(from, m, target)
@@ -78,8 +78,8 @@ func (c *Compilation) mount(i int, m *policy.Mount) error {
 	return c.mountAt(from, m, target)
 }
 
-// refuseLink refuses to mount a file system of the kernel where the root has a symbolic link. Whoever can write the root
-// could put a directory with false files in the place of the link later: CVE-2019-19921.
+// refuseLink refuses to mount a file system of the kernel at a target that is a symbolic link in the root. Otherwise
+// somebody who can write the root could later put a directory with false files in place of the link: CVE-2019-19921.
 func (c *Compilation) refuseLink(m *policy.Mount, target string) error {
 	if !slices.Contains([]policy.MountKind{policy.MountProc, policy.MountSysfs, policy.MountDev}, m.Kind) {
 		return nil
@@ -87,10 +87,10 @@ func (c *Compilation) refuseLink(m *policy.Mount, target string) error {
 	dir, name := paths.Split(target)
 	dir, err := c.Tree.Resolve(dir)
 	if err != nil {
-		return nil //nolint:nilerr // place says so
+		return nil //nolint:nilerr // place reports the error
 	}
 	if n, err := c.Tree.Entry(paths.Join(dir, name)); err != nil || n.Link == "" {
-		return nil //nolint:nilerr // so does it here
+		return nil //nolint:nilerr // place reports this error too
 	}
 	return &fail.Error{Op: target, Err: errors.New("the root has a symbolic link there, which could lead elsewhere when the program runs"),
 		Hint: "replace the link by a directory"}
@@ -108,7 +108,7 @@ func (c *Compilation) mountAt(from plan.From, m *policy.Mount, target string) er
 		return c.proc(from, m, target)
 	case policy.MountDev:
 		return c.dev(from, m, target)
-	// The queues are those of the ipc namespace of the child: mq_overview(7).
+	// The mqueue file system shows the queues of the child's ipc namespace: mq_overview(7).
 	case policy.MountMqueue:
 		c.do(from, plan.FsopenStep("mqueue").Into(plan.FS))
 		c.fsmount(from, plan.Tree, picture.AttrBase|picture.AttrNoExec)
@@ -134,7 +134,7 @@ func (c *Compilation) mountAt(from plan.From, m *policy.Mount, target string) er
 }
 
 // tolerate drops err if the mount is optional and its source or target does not exist, and records that for the report.
-// It returns any other error, because without the mount the task would see what the mount should hide.
+// tolerate returns any other error, because without the mount the task would see what the mount should hide.
 func (c *Compilation) tolerate(m *policy.Mount, err error) error {
 	var target *noTargetError
 	why := ""
@@ -164,7 +164,7 @@ func (c *Compilation) expandTarget(t string) (string, error) {
 }
 
 // bind shows a file or directory of the host. The bind is never less restricted than the host's mount, because the copy
-// keeps that mount's flags. The source is a path of the host, the target a path inside.
+// of the mount keeps the mount's flags. The source is a path of the host, and the target is a path inside.
 func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	src, info, err := c.bindSource(m)
 	if err != nil || src == "" {
@@ -206,8 +206,8 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if m.NoExec {
 		attrs |= picture.AttrNoExec
 	}
-	// All decisions come before the first step, because a bind that turns out to be shown in another way must not have
-	// added one.
+	// All decisions come before the first step. Otherwise a bind that turns out to be shown in another way could have
+	// added steps already.
 	still, ok := c.keepsStill(m, src, info)
 	plain := c.IDs.Idmapped && !m.Write && info.IsDir() && c.rootsOwn(src)
 	// If the mount is idmapped, the launcher makes it and the child receives it. Otherwise the child makes it with its
@@ -220,7 +220,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 			c.note("the working directory is " + src + ", which only root can enter: the program starts in /")
 		}
 	}
-	// The mount gets its flags before it is attached. So no path ever leads to it while it is writable.
+	// The mount gets its flags before it is attached. So at no time does a path lead to a mount that is still writable.
 	c.attach(from, mnt, target, ok)
 	if ok {
 		c.still(from, mnt, target, still|attrs)
@@ -231,7 +231,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	return nil
 }
 
-// bindTarget returns the path inside at which the profile wants a bind or an overlay.
+// bindTarget returns the path inside at which the profile wants the bind or overlay m.
 func (c *Compilation) bindTarget(m *policy.Mount) (string, error) {
 	if m.Target != "" {
 		return c.expandTarget(m.Target)
@@ -239,8 +239,8 @@ func (c *Compilation) bindTarget(m *policy.Mount) (string, error) {
 	return c.expand(m.Source)
 }
 
-// sysfs mounts a new sysfs read-only, and hides parts of it. sysfs has no option that would make it safe, so it is
-// read-only always.
+// sysfs mounts a new sysfs read-only, and hides parts of it. The mount is always read-only, because sysfs has no option
+// that would make it safe.
 func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
 	// The kernel lets a process mount sysfs only if its user namespace owns the network namespace that sysfs would
 	// show.
@@ -252,13 +252,13 @@ func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "sysfs shows devices of the network namespace and needs one of the sandbox's own",
 			From: m.Pos.Short(), Remedy: "network: none, or bind /sys read-only"}
 	}
-	// The descriptor goes where that of proc goes, because mask names files relative to it.
+	// The descriptor goes into the register that proc uses too, because mask names files relative to that register.
 	c.do(from, plan.FsopenStep("sysfs").Into(plan.FS))
 	c.fsmount(from, plan.Proc, picture.AttrRO|picture.AttrBase|picture.AttrNoExec)
 	c.attach(from, plan.R(plan.Proc), target, true)
 	c.Tree.Add(picture.Part{Target: target, Source: "/sys", What: "sysfs", Rule: m.Pos})
-	// Hidden are the machine's firmware tables, and the power meters, which reveal what other processes compute
-	// (CVE-2020-8694).
+	// The hidden parts are the machine's firmware tables, and the power meters, which reveal what other processes
+	// compute (CVE-2020-8694).
 	for _, name := range maskedSysPaths {
 		c.mask(from, target, name, m.Pos)
 	}
@@ -314,8 +314,8 @@ func (c *Compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 func (c *Compilation) content(from plan.From, target, text string, mode uint32, rule policy.Pos) {
 	name := "file" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
-	// O_EXCL, although nobody else can write there: if two files had the same name, the plan would be wrong, and the
-	// launch fails here.
+	// O_EXCL is set although nobody else can write there: if two files had the same name, the plan would be wrong, and
+	// the launch fails at this step.
 	c.do(from, plan.OpenStep(plan.R(plan.Scratch), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, uint64(mode)).Into(plan.File))
 	if text != "" {
 		c.do(from, plan.WriteStep(plan.R(plan.File), text))
@@ -325,9 +325,9 @@ func (c *Compilation) content(from plan.From, target, text string, mode uint32, 
 	c.Tree.Add(picture.Part{Target: target, File: true, What: "a file of the launcher", Rule: rule})
 }
 
-// scratch is a tmpfs for files that the launcher makes, out of the task's reach. Before Linux 6.15 parts of a mount can
-// be cloned only while the mount is attached; for layers of an overlay that is still so. In these cases the tmpfs is
-// attached to "/", below the new root.
+// scratch describes the scratch file system: a tmpfs for files that the launcher makes, which the task cannot reach.
+// Before Linux 6.15 parts of a mount can be cloned only while the mount is attached; for layers of an overlay that is
+// so on every kernel. In these cases the scratch file system is attached to "/", below the new root.
 type scratch struct {
 	made     bool // in a repair: the tmpfs exists
 	lent     bool // in a repair: the tmpfs is attached only while a file of it is cloned
@@ -336,11 +336,12 @@ type scratch struct {
 	empty    bool // the empty file and directory that are mounted over hidden things exist
 	device   bool // so does the device that is mounted over hidden files if the task can ignore modes
 
-	// Whether the empty file and the empty directory that everybody can read exist.
+	// blankFile and blankDir say whether the empty file and the empty directory that everybody can read exist.
 	blankFile, blankDir bool
 }
 
-// openScratch mounts the scratch file system. It attaches it to "/" if parts of it must be cloned while it is attached.
+// openScratch mounts the scratch file system. If parts of it must be cloned while it is attached, openScratch attaches
+// it to "/".
 func (c *Compilation) openScratch() {
 	from := own("scratch")
 	c.tmpfs(from, plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec)
@@ -373,8 +374,8 @@ func (c *Compilation) fromScratch(from plan.From, name, target string) {
 	c.attach(from, plan.R(plan.Tree), target, false)
 }
 
-// permOr returns the mode of the profile if it sets one, and otherwise the given mode. A mode of 0 is a mode like any
-// other.
+// permOr returns the mode of the profile if the profile sets one, and otherwise the mode that is passed. A mode of 0 in
+// the profile is a mode like any other.
 func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 	if p.Set {
 		return p.V
@@ -422,17 +423,17 @@ func (c *Compilation) OrRoot() string {
 }
 
 // ownDirs are directories of the system in which root keeps private files next to public ones: keys, passwords, logs,
-// databases.
+// and databases.
 var ownDirs = [...]string{"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot", "/efi", "/var", "/run"}
 
-// workDirs lie below ownDirs, but users work in them.
+// workDirs lists directories that lie below ownDirs, but in which users work.
 var workDirs = [...]string{"/var/tmp", "/var/home", "/var/www", "/usr/src", "/usr/local/src"}
 
 // rootsOwn reports whether a directory of the host belongs to the system, and nobody lives or works in it. In an
-// idmapped bind, root's files appear as the task's own, so that root's own projects work. In a directory of the system
-// the task could then read what only root may: after cd /etc, a profile that binds the working directory would show
-// sudoers. So a read-only bind there is not idmapped, and gives only the rights that everybody has. A bind that names a
-// file, or is writable, is explicit, and is idmapped.
+// idmapped bind, root's files appear as the task's own, so that root can work on projects of its own. In a directory of
+// the system the task could then read what only root may read: after cd /etc, a profile that binds the working
+// directory would show sudoers. So a read-only bind of such a directory is not idmapped, and gives only the rights that
+// everybody has. A bind that names a file, or that is writable, is on purpose, so it is idmapped.
 func (c *Compilation) rootsOwn(dir string) bool {
 	in := func(list []string) bool {
 		return slices.ContainsFunc(list, func(d string) bool { return paths.Below(dir, d) })

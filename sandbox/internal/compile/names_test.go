@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// With the host's network, and only with it, the file that a link of the system leads to is shown.
+// If the network is the host's, and only then, the sandbox shows the file to which a link of the system leads.
 func TestNames(t *testing.T) {
 	const file = "/run/systemd/resolve/stub-resolv.conf"
 	for _, x := range []struct {
@@ -61,7 +61,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// The sandbox's name is in its /etc/hosts, unless the profile has another one, or none.
+// The sandbox's name is in the sandbox's /etc/hosts, unless the profile mounts another file there, or hides it.
 func TestOwnName(t *testing.T) {
 	long := strings.Repeat("192.0.2.1 ads.example\n", 4000)
 	for _, x := range []struct {

@@ -1,7 +1,7 @@
 package compile
 
-// This file plans namespaces: namespaces(7), clone(2), setns(2), time_namespaces(7). It uses clone3 as Linux 5.6 has
-// it.
+// This file plans namespaces: namespaces(7), clone(2), setns(2), time_namespaces(7). It uses the features that clone3
+// has had since Linux 5.6.
 
 import (
 	"errors"
@@ -20,8 +20,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// NsMode returns the profile's choice for one kind of namespace. The network section counts too: network: host means
-// the host's network namespace.
+// NsMode returns the profile's choice for one kind of namespace. For the network it also reads the section network:
+// network: host means the host's network namespace.
 func (c *Compilation) NsMode(k *host.Kind) policy.Namespace {
 	n := &c.Profile.Namespaces
 	switch k.Flag {
@@ -44,9 +44,9 @@ func (c *Compilation) NsMode(k *host.Kind) policy.Namespace {
 	return n.Net
 }
 
-// Namespaces chooses which namespaces are made and which are joined. A joined namespace belongs to another user
-// namespace. The child joins it before it makes the sandbox's own user namespace, because in that one it has no rights
-// over the joined namespace.
+// Namespaces chooses which namespaces the child makes and which it joins. A joined namespace belongs to another user
+// namespace than the sandbox's own, in which the child has no rights over the joined namespace. So the child joins it
+// before it makes the sandbox's user namespace.
 func (c *Compilation) Namespaces() error {
 	for i := range host.CloneKinds() {
 		k := &host.Kinds[i]
@@ -75,7 +75,8 @@ func (c *Compilation) Namespaces() error {
 }
 
 // timeNamespace chooses the task's time namespace. The offsets of a new one can be written only while no process is in
-// it. So the child unshares it (timeOffsets), and its fork enters it. An existing one the child enters by setns(2).
+// it. So the child makes it by unshare(2) (timeOffsets), and the process that the child forks is in it. If the time
+// namespace exists already, the child enters it by setns(2).
 func (c *Compilation) timeNamespace() error {
 	t := &c.Profile.Namespaces.Time
 	if !t.New && t.Path == "" {
@@ -91,8 +92,8 @@ func (c *Compilation) timeNamespace() error {
 	return nil
 }
 
-// timeOffsets makes the time namespace and writes its offsets. It comes after the ids are mapped, because the file
-// belongs to the root of the user namespace.
+// timeOffsets makes the time namespace and writes its offsets. It comes after the ids are mapped, because the file of
+// the offsets belongs to the root of the user namespace.
 func (c *Compilation) timeOffsets() {
 	t := &c.Profile.Namespaces.Time
 	if !c.NewTime {
@@ -112,7 +113,7 @@ func (c *Compilation) timeOffsets() {
 	}
 }
 
-// seconds formats a duration as the kernel reads it: seconds, and nanoseconds that are never negative.
+// seconds formats a duration as the kernel reads it: whole seconds, and then nanoseconds, which are never negative.
 func seconds(d time.Duration) string {
 	s, ns := int64(d/time.Second), int64(d%time.Second)
 	if ns < 0 {
@@ -138,13 +139,13 @@ func (c *Compilation) hostnameText() string {
 	return c.Profile.Hostname
 }
 
-// Existing namespaces that a sandbox enters: setns(2), nsenter(1), user_namespaces(7). A time namespace needs Linux
-// 5.6.
+// The next part enters existing namespaces: setns(2), nsenter(1), user_namespaces(7). A time namespace needs Linux 5.6.
 //
 // A process with several threads cannot enter a user or a time namespace, and a process that shares its root directory
-// cannot enter a mount namespace. The child has one thread and shares no root. So the child enters these itself, makes
-// the new namespaces, and forks, because setns(2) with a pid or time namespace moves only later children. If the
-// sandbox joins none of these three kinds, the launcher's thread enters the namespaces before it clones.
+// cannot enter a mount namespace. The child has one thread and shares no root. So the child itself enters namespaces of
+// these kinds, makes the new namespaces, and forks, because setns(2) with a pid or time namespace moves only later
+// children. If the sandbox joins no user, time or mount namespace, the launcher's thread enters the namespaces before
+// it clones the child.
 
 // A join is an existing namespace that the sandbox enters.
 type join struct {
@@ -155,8 +156,8 @@ type join struct {
 	layer policy.Layer
 }
 
-// addJoin records a namespace to enter. The launcher opens its file before the clone, and the plan names the descriptor
-// by kind.
+// addJoin records a namespace to enter. The launcher opens the namespace's file before the clone, and in the plan the
+// descriptor has the name of the kind.
 func (c *Compilation) addJoin(kind, key, path string, flag uint64, layer policy.Layer) {
 	c.Joins = append(c.Joins, join{Kind: kind, Key: key, Path: path, Flag: int(flag), layer: layer})
 	c.Plan.Files = append(c.Plan.Files, kind)
@@ -172,7 +173,7 @@ func (c *Compilation) Joined(flag int) *join {
 	return nil
 }
 
-// JoinedAs is Joined for the kind's name.
+// JoinedAs does what Joined does, for the name of a kind.
 func (c *Compilation) JoinedAs(kind string) *join {
 	for i := range c.Joins {
 		if c.Joins[i].Kind == kind {
@@ -187,8 +188,8 @@ func (c *Compilation) Staged() bool {
 	return c.Into != nil || c.Joined(unix.CLONE_NEWUSER) != nil || c.Joined(unix.CLONE_NEWNS) != nil || c.Joined(unix.CLONE_NEWTIME) != nil
 }
 
-// joinedWithUser reports whether a namespace of that kind is joined together with a user namespace. That user namespace
-// may own it.
+// joinedWithUser reports whether the sandbox joins a namespace of a kind together with a user namespace. That user
+// namespace may own the other one.
 func (c *Compilation) joinedWithUser(flag int) bool {
 	return c.Joined(flag) != nil && c.Joined(unix.CLONE_NEWUSER) != nil
 }
@@ -212,7 +213,8 @@ func (c *Compilation) enter() error {
 	if err := c.lookThrough(); err != nil {
 		return err
 	}
-	// The first child makes no namespaces. It makes them after it has joined the others, so that they belong to these.
+	// The clone makes no namespaces. The child makes them after it has joined the others, so that they belong to the
+	// joined user namespace.
 	c.Plan.Clone = 0
 	if c.Host.Privileged && c.Joined(unix.CLONE_NEWUSER) != nil && !c.groupsLocked() {
 		c.do(c.scalar("namespaces.user"), plan.NoGroups()) // drop root's groups while the child may
@@ -226,8 +228,9 @@ func (c *Compilation) enter() error {
 	return nil
 }
 
-// enterInOrder enters the user namespace first if that gives the rights over the other namespaces. If the caller has
-// these rights already, it enters the user namespace last, because in it the child loses them.
+// enterInOrder enters the joined namespaces. If only the user namespace gives the child the rights over the others, the
+// child enters the user namespace first. If the caller has these rights already, the child enters it last, because
+// inside it the child loses them.
 func (c *Compilation) enterInOrder() {
 	user := c.Joined(unix.CLONE_NEWUSER)
 	first := user != nil && !c.Host.Privileged
@@ -248,7 +251,7 @@ func (c *Compilation) enterInOrder() {
 func (c *Compilation) setns(j *join) plan.Step { return plan.SetnsStep(plan.F(j.Kind), uint64(j.Flag)) }
 
 // lookThrough makes the compilation see the files of a joined mount namespace. It keeps a descriptor of the caller's
-// own /proc for the child, because the other tree may have no /proc, or that of another pid namespace.
+// own /proc for the child, because the other tree may have no /proc, or the /proc of another pid namespace.
 func (c *Compilation) lookThrough() error {
 	j := c.Joined(unix.CLONE_NEWNS)
 	if j == nil {
@@ -260,7 +263,7 @@ func (c *Compilation) lookThrough() error {
 			Remedy: "name a process that is in it: /proc/PID/ns/mnt"}
 	}
 	// /proc/PID/root leads to that process's root directory in its mount namespace. The launcher reads there only to
-	// decide; the plan's steps open each path again inside.
+	// take decisions; the plan's steps open each path again inside.
 	inside := *c.Host
 	inside.Files = c.Host.Files.At(dir + "/root")
 	if _, err := inside.Files.Lstat("/"); err != nil {
@@ -280,9 +283,9 @@ func (c *Compilation) ownProc(name string) (dir plan.Arg, path string) {
 	return plan.CWD, "/proc/" + name
 }
 
-// joinedIdentity chooses the ids in an existing user namespace. Nothing is mapped: the task takes an id that the
-// namespace already maps. Unless the profile explicitly allows it, root never gives the task an id that is root on the
-// host.
+// joinedIdentity chooses the ids in an existing user namespace. Nothing is mapped: the task gets an id that the
+// namespace already maps. If root starts the task, the task gets no id that is root on the host, unless the profile
+// explicitly allows that.
 func (c *Compilation) joinedIdentity(j *join) error {
 	u, id := &c.Profile.User, &c.IDs
 	id.NewUser = true
@@ -328,13 +331,13 @@ func (c *Compilation) rootForbidden() bool {
 	return c.Host.HostRoot && c.Profile.User.Host != policy.HostCaller
 }
 
-// rootInside returns the error for a task that would be root on the host without the profile's consent.
+// rootInside returns the error for a task that would be root on the host although the profile does not allow that.
 func (c *Compilation) rootInside(j *join) error {
 	return &fail.Error{Op: j.Key + " " + j.Path, Err: errors.New("the task would be root on the host"), From: c.Where(j.Key),
 		Hint: "set user.uid and user.gid to ids that are not root on the host; or " + CallerHint}
 }
 
-// takeIDs changes to the ids inside. The capabilities stay until the mounts are made.
+// takeIDs changes the ids to those inside. The child keeps its capabilities until the mounts are made.
 func (c *Compilation) takeIDs(j *join) {
 	from := c.scalar("user")
 	if !c.Host.Privileged {

@@ -1,9 +1,10 @@
 package compile
 
 // This file plans the network: netdevice(7), rtnetlink(7), nft(8). With an allow-list the sandbox has a network of its
-// own in which every address is local (ip-route(8), local). The kernel refuses at once what no rule allows. It hands
-// every other connection to a socket that the launcher accepts on (TPROXY), and the launcher decides again before it
-// connects from the host's network: package egress. No packet of the sandbox has a way out.
+// own in which every address is local (ip-route(8), local). If no rule allows a connection, the kernel refuses it at
+// once. The kernel hands every other connection to a socket on which the launcher accepts connections (TPROXY). The
+// launcher decides about the connection once more before it connects from the host's network: package egress. No packet
+// of the sandbox has a way out.
 
 import (
 	"errors"
@@ -18,7 +19,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// The descriptors of the network that the child hands to the launcher.
+// Each constant marks a message by which the child hands the launcher a descriptor of the sandbox's network.
 const (
 	MsgRoute  = 'r' // the socket of rtnetlink, with the kernel's answers
 	MsgNft    = 'f' // the socket of netfilter, with the kernel's answers
@@ -27,25 +28,25 @@ const (
 	MsgSeed   = 'm' // the socket from which the launcher makes others in the sandbox's network
 )
 
-// The ports of the sandbox at which the launcher's sockets are.
+// These are the ports of the sandbox at which the launcher's sockets receive connections and questions.
 const (
 	relayPort  = 1
 	namingPort = 53
 )
 
-// MostNames is how many addresses of names a set holds, and mostFlows how many refused flows.
+// MostNames is how many addresses a set of names holds, and mostFlows how many flows the set of refused flows holds.
 const (
 	MostNames = 4096
 	mostFlows = 256
 )
 
-// The sandbox's own addresses.
+// These are the sandbox's own addresses.
 var (
 	ownIPv4 = [4]byte{10, 200, 0, 2}
 	ownIPv6 = [16]byte{0xfd, 0x63, 0x6f, 0x72, 0x64, 0x6f, 0x6e, 15: 2}
 )
 
-// Egress is what the launcher knows of a network with an allow-list.
+// Egress is what the launcher must know of a network with an allow-list.
 type Egress struct {
 	Rules *endpoint.Policy
 	Six   bool        // the network has IPv6
@@ -64,14 +65,14 @@ type Sent struct {
 	OneOf bool // it is enough that one of these messages succeeds
 }
 
-// NameSet is a set of the addresses of names of which some ports are allowed.
+// NameSet is a set of addresses. It holds the addresses of all names that the profile allows for the same ports.
 type NameSet struct {
 	Ports      endpoint.Ports
 	IPv4, IPv6 string // names of sets; IPv6 is "" without IPv6
 }
 
-// Network makes the network namespace and brings its loopback up. clone3 could make it too, but the kernel needs a
-// quarter of a launch for it, and the launcher would have to wait for clone3.
+// Network makes the network namespace and brings its loopback up. clone3 could make the namespace too, but the kernel
+// needs a quarter of the time of a launch for it, and the launcher would have to wait for clone3.
 func (c *Compilation) Network() error {
 	if c.made&unix.CLONE_NEWNET == 0 {
 		if c.Profile.Network.Mode == policy.NetworkAllow { // never silently the host's network
@@ -95,7 +96,7 @@ func (c *Compilation) Network() error {
 // egress plans the network of an allow-list.
 func (c *Compilation) egress() error {
 	e := &Egress{Rules: c.Profile.Network.Rules()}
-	// The file is there if the kernel has IPv6, also for a namespace that does not use it.
+	// The file exists if the kernel has IPv6, even in a namespace that does not use IPv6.
 	_, err := c.launcherFiles().Lstat("/proc/net/if_inet6")
 	e.Six = err == nil
 	e.Own[0] = [16]byte{10: 0xff, 11: 0xff, 12: ownIPv4[0], 13: ownIPv4[1], 14: ownIPv4[2], 15: ownIPv4[3]}
@@ -109,7 +110,7 @@ func (c *Compilation) egress() error {
 	return nil
 }
 
-// CheckSupport refuses what no layer can do: rules for what the launcher does not relay.
+// CheckSupport refuses what no layer can enforce: rules for protocols that the launcher does not relay.
 func (c *Compilation) CheckSupport() error {
 	list := c.Profile.Network.Allow
 	for i := range list {
@@ -125,8 +126,8 @@ func (c *Compilation) CheckSupport() error {
 // next returns a number for a message.
 func (e *Egress) next() uint32 { e.seq++; return e.seq }
 
-// addresses makes eth0 and its addresses, and makes every other address a local one. The routes have a source, because
-// otherwise a connection would have the same address at both ends, and a refusal would not reach the program.
+// addresses makes eth0 and its addresses, and makes every other address a local one too. The routes have a source
+// address. Without it a connection would have the same address at both ends, and a refusal would not reach the program.
 func (c *Compilation) addresses(e *Egress) {
 	from := c.scalar("network")
 	fd := plan.R(plan.Socket)
@@ -138,7 +139,8 @@ func (c *Compilation) addresses(e *Egress) {
 	link := uint32(plan.Loopback)
 	if c.Profile.Network.Interface == policy.InterfaceEth0 {
 		link = plan.Eth0
-		// A kernel may lack a kind. The first kind that it has wins; each later message only finds that eth0 is there.
+		// A kernel may lack some kinds of interface. The first kind that the kernel knows becomes eth0. The later
+		// messages fail because eth0 exists, and do no harm.
 		for _, kind := range [...]string{"dummy", "ifb", "veth"} {
 			seq := e.next()
 			send(true, plan.AddLink(seq, kind), seq)
@@ -153,7 +155,7 @@ func (c *Compilation) addresses(e *Egress) {
 	c.do(from, plan.SendKept(plan.F(FileSync), MsgRoute, plan.Socket), plan.CloseStep(fd))
 }
 
-// own lists the sandbox's addresses, in 4 and 16 bytes.
+// own lists the sandbox's addresses. An IPv4 address has 4 bytes, and an IPv6 address has 16.
 func (e *Egress) own() []string {
 	list := []string{string(ownIPv4[:])}
 	if e.Six {
@@ -162,7 +164,7 @@ func (e *Egress) own() []string {
 	return list
 }
 
-// batch is a part of the rules of netfilter that is being planned.
+// batch is the part of the netfilter rules that is being planned, and that one message will carry.
 type batch struct {
 	c    *Compilation
 	e    *Egress
@@ -192,7 +194,7 @@ func (b *batch) send(from plan.From) {
 	b.list = nil
 }
 
-// The names of the chains and sets.
+// These are the names of the chains and sets.
 const (
 	chainIn     = "prerouting"
 	chainOut    = "output"
@@ -217,7 +219,7 @@ func (c *Compilation) nft(e *Egress) {
 	}
 	b.items("network.allow", n.Allow, named)
 	for _, four := range e.families() {
-		// Only a rule that is wider than a block of special addresses could let the kernel pass these.
+		// A rule that is wider than a block of special addresses would let the kernel pass these addresses too.
 		for _, r := range endpoint.SpecialRanges(four) {
 			if e.Rules.Reaches(r) {
 				b.rule(chainOut, plan.NftTo(endpoint.Raw(r)), plan.NftJump(chainRefuse))
@@ -235,7 +237,7 @@ func (c *Compilation) nft(e *Egress) {
 	c.do(from, plan.SendKept(plan.F(FileSync), MsgNft, plan.Socket), plan.CloseStep(plan.R(plan.Socket)))
 }
 
-// families lists the families of the network: true for IPv4.
+// families lists the address families of the network. An entry is true for IPv4, and false for IPv6.
 func (e *Egress) families() []bool {
 	if e.Six {
 		return []bool{true, false}
@@ -243,10 +245,10 @@ func (e *Egress) families() []bool {
 	return []bool{true}
 }
 
-// to matches packets to the addresses of a rule.
+// to returns the expression that matches packets to the addresses of a rule.
 func to(r *endpoint.Rule) string { return plan.NftTo(endpoint.Raw(r.Prefix)) }
 
-// has reports whether the network has the family of a rule's addresses.
+// has reports whether the network has the address family of a rule's addresses.
 func (e *Egress) has(r *endpoint.Rule) bool { return e.Six || r.Prefix.Addr().Is4() }
 
 // base plans the table, its sets and chains, and the rules that hold for every profile.
@@ -264,10 +266,10 @@ func (b *batch) base() {
 	b.add(plan.NftAddChain(e.next(), chainIn, plan.Hook{Num: plan.HookPrerouting, Priority: -150, Set: true}))
 	b.add(plan.NftAddChain(e.next(), chainOut, plan.Hook{Num: plan.HookOutput, Set: true, Drop: true}))
 	b.add(plan.NftAddChain(e.next(), chainRefuse, plan.Hook{}))
-	// Packets to the sandbox itself: those of its own loopback, and the answers to its connections.
+	// Packets to the sandbox itself are packets of its own loopback, and answers to its connections.
 	for _, chain := range [...]string{chainIn, chainOut} {
 		if chain == chainOut {
-			// A program can force packets through eth0 (SO_BINDTODEVICE), behind which there is nobody.
+			// A program can force packets through eth0 (SO_BINDTODEVICE). Nobody is at the other end of eth0.
 			b.rule(chain, plan.NftNotTo("lo"), plan.NftNoRoute())
 		}
 		b.rule(chain, plan.NftTo("\x7f\x00\x00\x00", 8), plan.NftAccept())
@@ -279,7 +281,7 @@ func (b *batch) base() {
 		}
 	}
 	b.rule(chainIn, plan.NftTCP(), plan.NftFirst(), plan.NftProxy(relayPort, e.Six), plan.NftAccept())
-	// The first packet of a connection decides. All that follow stay in this namespace, too.
+	// The first packet of a connection decides whether it is allowed. All later packets stay in this namespace, too.
 	b.rule(chainOut, plan.NftTCP(), plan.NftNotFirst(), plan.NftAccept())
 	b.rule(chainOut, plan.NftTCP(), plan.NftPorts(namingPort, namingPort), plan.NftAccept())
 	b.rule(chainOut, plan.NftUDP(), plan.NftPorts(namingPort, namingPort), plan.NftAccept())
@@ -302,7 +304,8 @@ func (b *batch) set(name string, four, flows bool, size uint32) {
 	b.add(plan.NftAddSet(id, id, name, four, flows, size))
 }
 
-// nameSets plans a set for each range of ports that rules allow of names. The name server fills the sets.
+// nameSets plans the sets of addresses for names: a set for each range of ports that the rules allow for some name. The
+// name server fills the sets.
 func (b *batch) nameSets() {
 	e := b.e
 	for i := range e.Rules.Allow {
@@ -326,10 +329,10 @@ func (b *batch) nameSets() {
 	}
 }
 
-// mostBatches bounds the batches of a list, because their answers must fit into the socket.
+// mostBatches bounds the number of batches for a list, because the answers to all of them must fit into the socket.
 const mostBatches = 50
 
-// items plans the rules of a list. Each item has a step of its own, unless there are very many.
+// items plans the rules of a list. Each item of the list has a step of its own, unless there are very many items.
 func (b *batch) items(section string, list []policy.NetworkItem, plan func(i int)) {
 	several := len(list)/mostBatches + 1
 	first := 0
@@ -344,7 +347,8 @@ func (b *batch) items(section string, list []policy.NetworkItem, plan func(i int
 	}
 }
 
-// deny plans the rules of an item of network.deny. Denied names are the name server's part.
+// deny plans the rules of an item of network.deny. If the item is a name, the name server refuses the name, and deny
+// plans nothing.
 func (b *batch) deny(r *endpoint.Rule) {
 	if r.Proto&endpoint.TCP == 0 || r.Kind != endpoint.Range && r.Kind != endpoint.Any {
 		return
@@ -373,7 +377,7 @@ func (b *batch) allow(r *endpoint.Rule) {
 	}
 }
 
-// allowNames plans the rule for a set of addresses of names, unless an earlier item has it.
+// allowNames plans the rule for a set of addresses of names, unless an earlier item has planned the same rule.
 func (b *batch) allowNames(p endpoint.Ports, ports string) {
 	i := slices.IndexFunc(b.e.Sets, func(s NameSet) bool { return s.Ports == p })
 	s := &b.e.Sets[i]
@@ -389,8 +393,8 @@ func (b *batch) allowNames(p endpoint.Ports, ports string) {
 	}
 }
 
-// sockets makes the launcher's sockets in the sandbox's network. The first gets connections to every address
-// (IP_TRANSPARENT), the second questions for names to every server, because every address is local.
+// sockets makes the launcher's sockets in the sandbox's network. The first socket gets connections to every address
+// (IP_TRANSPARENT). The second gets questions for names to every server, because every address is local.
 func (c *Compilation) sockets(e *Egress) {
 	from := c.scalar("network")
 	fd := plan.R(plan.Socket)

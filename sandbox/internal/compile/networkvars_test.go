@@ -8,7 +8,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// Variables of the network are kept with the host's network alone, and never a password.
+// Variables about the network are kept only if the network is the host's, and never if they contain a password.
 func TestNetworkVars(t *testing.T) {
 	env := []string{"HTTPS_PROXY=http://proxy:3128", "http_proxy=http://me:secret@proxy:3128", "SSL_CERT_FILE=/etc/ca@corp.pem", "TOKEN=x", "NO_PROXY=me@corp",
 		"ALL_PROXY=socks5://me:pa/ss@proxy"}

@@ -1,8 +1,9 @@
 package compile
 
-// A target that the root does not have: `--ro ~/data:/data`, or /proc of a root file system that is unpacked without
-// it. Nothing is made on the host, nor in the caller's root file system. Instead the launcher makes a directory of its
-// own in that place, binds every existing name in it, and makes the new name.
+// This file plans a mount on a target that the root does not have. Examples are `--ro ~/data:/data`, and /proc of a
+// root file system that was unpacked without the directory /proc. The launcher makes nothing on the host, nor in the
+// caller's root file system. Instead it mounts a directory of its own in place of the directory that lacks the name,
+// binds every existing name in it, and makes the new name.
 
 import (
 	"errors"
@@ -20,18 +21,19 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// maxBoundNames bounds how many names of a directory are bound, because each is a mount.
+// maxBoundNames bounds how many names of a directory are bound, because each name becomes a mount.
 const maxBoundNames = 1024
 
-// What of the parts that show the host's own tree, and of those that show root.dir.
+// hostsTree is the What of the parts that show the host's own tree, and rootTree that of the parts that show root.dir.
 const (
 	hostsTree = "the host's tree"
 	rootTree  = "the root directory"
 )
 
-// needsTarget reports whether a mount needs a target even if the root does not have it. An optional mount does without,
-// except for two that a root file system can be unpacked without: sysfs, and the file that names the servers of the
-// host's network. If it returns false and the target is missing, the mount is left out, or is an error of its own.
+// needsTarget reports whether cordon must make room for a mount if the root does not have the mount's target. If it
+// returns false and the target is missing, the mount is left out, or fails with an error of its own. For optional
+// mounts it returns false, with two exceptions, because a root file system is often unpacked without their targets:
+// sysfs, and the file that names the servers of the host's network.
 func (c *Compilation) needsTarget(m *policy.Mount) bool {
 	ofDir := c.Profile.Root.Kind == policy.RootDir
 	switch {
@@ -45,8 +47,8 @@ func (c *Compilation) needsTarget(m *policy.Mount) bool {
 	return ofDir && m.Kind == policy.MountGenerate && m.Target == resolvFile && c.Profile.Network.Mode == policy.NetworkHost
 }
 
-// placeOf returns the absolute path inside at which the profile wants a mount, or "" if it cannot be told: the mount
-// itself then says why.
+// placeOf returns the absolute path inside at which the profile wants a mount. It returns "" if the path cannot be
+// determined. In that case the phase that plans the mount reports the reason.
 func (c *Compilation) placeOf(m *policy.Mount) string {
 	target := m.Target
 	if target == "" {
@@ -59,9 +61,9 @@ func (c *Compilation) placeOf(m *policy.Mount) string {
 	return path
 }
 
-// lacks returns the path without links at which a mount of the profile is to be and that a tree does not have. It
-// returns "" if the mount needs no such path: the path exists, or a file can be mounted on the link that leads nowhere.
-// t may be a model that has only the root: see namesNew.
+// lacks returns the path of a mount of the profile, without links, if the mount needs this path and the tree t does not
+// have it. It returns "" if the path exists, or if a file can be mounted on the link that leads nowhere. t may be a
+// model that has only the root: see namesNew.
 func (c *Compilation) lacks(t *picture.Tree, m *policy.Mount) string {
 	if !c.needsTarget(m) {
 		return ""
@@ -72,7 +74,7 @@ func (c *Compilation) lacks(t *picture.Tree, m *policy.Mount) string {
 	}
 	end, err := t.Resolve(path)
 	if err != nil {
-		return "" // said where it is mounted
+		return "" // the phase that mounts it reports the error
 	}
 	if _, there := t.Stat(end); there || end != path && c.showsFile(m) && danglingLink(t, path) != "" {
 		return ""
@@ -80,8 +82,8 @@ func (c *Compilation) lacks(t *picture.Tree, m *policy.Mount) string {
 	return end
 }
 
-// showsFile reports whether a mount shows a file, and not a directory. A source that does not exist counts as a
-// directory; the mount itself then fails or is left out.
+// showsFile reports whether a mount shows a file, and not a directory. For a source that does not exist it returns
+// false; the mount itself then fails or is left out.
 func (c *Compilation) showsFile(m *policy.Mount) bool {
 	if m.Kind != policy.MountBind {
 		return m.Kind == policy.MountFile || m.Kind == policy.MountGenerate
@@ -94,8 +96,8 @@ func (c *Compilation) showsFile(m *policy.Mount) bool {
 	return err == nil && !info.IsDir()
 }
 
-// danglingLink returns the path of the link at the end of a path, if the path ends at one. Its directories are without
-// links then. Otherwise it returns "". A link of proc does not count, because its text is no path.
+// danglingLink returns the path of the link at the end of a path, with the directories above it resolved. It returns ""
+// if there is no link. It also returns "" for a link of proc, because the text of such a link is no path.
 func danglingLink(t *picture.Tree, path string) string {
 	dir, name := paths.Split(path)
 	dir, err := t.Resolve(dir)
@@ -109,14 +111,15 @@ func danglingLink(t *picture.Tree, path string) string {
 	return link
 }
 
-// namesNew reports whether the profile has a mount at a path whose first name a directory of the host, which is to be
-// the root, does not have. It is asked before the root is mounted, so it builds a model of the tree that has only the
-// root. With an overlay over the root, or in place, no such directory is needed.
+// namesNew reports whether the profile has a mount whose path begins with a name that root does not have. root is a
+// directory of the host that is to become the sandbox's root. namesNew is called before the root is mounted, so it
+// builds a model of the tree that has only the root. If an overlay lies over the root, or the program runs in place, it
+// returns false, because then no directory of the launcher's own is needed.
 func (c *Compilation) namesNew(root string) bool {
 	if c.Profile.Root.Overlay != "" || c.AsItIs() || c.InPlace() {
 		return false
 	}
-	host := c.hostTree() // both remember what the host has answered
+	host := c.hostTree() // both models remember what the host has answered
 	t := picture.Tree{Files: host.Files, Known: host.Known, Links: host.Links}
 	t.Add(picture.Part{Target: "/", Source: root})
 	for i := range c.Profile.Mounts {
@@ -132,8 +135,8 @@ func (c *Compilation) namesNew(root string) bool {
 }
 
 // rootByNames makes the root a directory of the launcher's own, and binds in it each name of a directory of the host.
-// root is the host's path; write says that the profile makes the root writable. The number of names is bounded: see
-// maxBoundNames.
+// root is that directory's path on the host; write says that the profile makes the root writable. maxBoundNames bounds
+// the number of names.
 func (c *Compilation) rootByNames(from plan.From, root string, write bool) error {
 	c.byNames = true
 	c.openScratch()
@@ -155,8 +158,8 @@ func (c *Compilation) rootByNames(from plan.From, root string, write bool) error
 }
 
 // bindNames binds each name of a directory of the host in a directory inside that belongs to the launcher. like is the
-// part that has shown the directory, with the host's path as its Source. A symbolic link is made anew. Each bind has
-// the flags of like: writable only if like is.
+// part that has shown the directory so far; its Source is the host's path. If a name is a symbolic link, bindNames
+// makes the same link. Each bind has the flags of like, and is writable only if like is.
 func (c *Compilation) bindNames(from plan.From, inside string, like *picture.Part) error {
 	host := like.Source
 	entries, err := c.Host.Files.ReadDir(host)
@@ -200,9 +203,10 @@ func (c *Compilation) bindNames(from plan.From, inside string, like *picture.Par
 	return nil
 }
 
-// newTargets makes room for the mounts whose target does not exist, before the first mount: it replaces the nearest
-// existing directory above each such target by one of the launcher. Later it could not do so without covering what the
-// profile has mounted in that directory. It does nothing for a root on which the launcher itself can make every target.
+// newTargets makes room for the mounts whose target does not exist. It replaces the nearest existing directory above
+// each such target by a directory of the launcher's. It does so before the first mount, because a later replacement
+// would cover what the profile has mounted in the old directory. If the launcher itself can make every target on the
+// root, newTargets does nothing.
 func (c *Compilation) newTargets() error {
 	if c.Profile.Root.Kind == policy.RootEmpty || c.Profile.Root.Overlay != "" || c.AsItIs() || c.InPlace() {
 		return nil
@@ -219,7 +223,8 @@ func (c *Compilation) newTargets() error {
 		}
 		list = append(list, target)
 	}
-	// The shortest comes first: what is bound in its directory may be the directory above another one.
+	// The shortest path comes first, because a name that is bound in its directory may be the directory above a longer
+	// path.
 	slices.SortFunc(list, func(a, b string) int { return len(a) - len(b) })
 	for _, target := range list {
 		if err := c.remakeAbove(at("mounts", -1, c.Profile.Source("root")), target); err != nil {
@@ -246,8 +251,8 @@ func (c *Compilation) mountedAbove(i int, target string) bool {
 	})
 }
 
-// remakeAbove replaces the nearest existing directory above a target by one of the launcher, if that directory is
-// read-only and part of the root. Otherwise the target stays missing, and the mount says so.
+// remakeAbove replaces the nearest existing directory above a target by a directory of the launcher's, if the existing
+// one is read-only and part of the root. Otherwise the target stays missing, and the mount reports that.
 func (c *Compilation) remakeAbove(from plan.From, target string) error {
 	dir, _ := paths.Split(target)
 	for ; dir != "/"; dir, _ = paths.Split(dir) {
@@ -273,7 +278,7 @@ func (c *Compilation) remakeAbove(from plan.From, target string) error {
 	}
 	info, err := c.Tree.Lstat(host)
 	if entries, err2 := c.Host.Files.ReadDir(host); err != nil || err2 != nil || len(entries) > maxBoundNames {
-		return nil //nolint:nilerr // the target stays one that is not there
+		return nil //nolint:nilerr // the target stays missing
 	}
 	// The launcher's directory gets the mode of the host's.
 	perm := policy.Opt[uint32]{Set: true, V: uint32(info.Mode().Perm())}
@@ -283,8 +288,9 @@ func (c *Compilation) remakeAbove(from plan.From, target string) error {
 	return c.bindNames(from, dir, &p)
 }
 
-// openParent opens the directory in which the launcher makes a path of a part, and returns it and the name in it. A
-// read-only part lies on the scratch file system. No link is on the way, because Resolve has followed the links.
+// openParent opens the directory in which the launcher makes a path of a part. It returns the directory's descriptor,
+// and the name in the directory. The directories of a read-only part lie on the scratch file system. The path contains
+// no link, because Resolve has followed the links.
 func (c *Compilation) openParent(from plan.From, p *picture.Part, path string) (dir plan.Arg, name string) {
 	if p.Dir != "" {
 		return plan.R(plan.Scratch), p.Dir + path[len(p.Target):]
@@ -301,9 +307,9 @@ func (c *Compilation) closeParent(from plan.From, p *picture.Part) {
 	}
 }
 
-// rootNames gives a root file system that names no servers a copy of the host's resolv.conf, if the network is the
-// host's. Distributions deliver that file as a link into /run, or not at all. A failure is a note and no error, because
-// a program may do without names.
+// rootNames deals with a root file system that names no name servers. If the sandbox uses the host's network, rootNames
+// gives the root file system a copy of the host's resolv.conf. Distributions deliver that file as a link into /run, or
+// not at all. A failure becomes a note and not an error, because a program may not need names.
 func (c *Compilation) rootNames() error {
 	if c.Profile.Network.Mode != policy.NetworkHost {
 		return nil
@@ -328,7 +334,7 @@ func (c *Compilation) rootNames() error {
 	return nil
 }
 
-// nameHint returns the hint of an error of place, as the end of a note. It is "" for any other error.
+// nameHint returns the hint that belongs to an error of place, as the end of a note. It returns "" for any other error.
 func nameHint(err error) string {
 	var missing *noTargetError
 	if errors.As(err, &missing) {
@@ -337,7 +343,7 @@ func nameHint(err error) string {
 	return ""
 }
 
-// noTargetError reports a target that does not exist where nothing can be made.
+// noTargetError reports a target that does not exist, at a place at which nothing can be made.
 type noTargetError struct {
 	target string
 	part   *picture.Part
@@ -348,7 +354,7 @@ func (e *noTargetError) Error() string {
 	return "target " + e.target + " does not exist, and cordon never makes anything on " + e.part.What
 }
 
-// hint says how a target is made by hand where that is easy, and otherwise names the other ways.
+// hint says how the user can make the target by hand, if that is easy. Otherwise it names other ways.
 func (e *noTargetError) hint(file bool) string {
 	if e.part.What != rootTree || !e.part.Write {
 		return "name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"

@@ -12,8 +12,8 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// A file on standard output can be opened by its name: for an ordinary user by a rule, for root's task by a bind. Another
-// kind of file needs neither.
+// A file on standard output can be opened by its name. For an ordinary user a Landlock rule allows that; root's task
+// needs a bind. Any other kind of file needs neither.
 func TestOutputFile(t *testing.T) {
 	file := host.Stdio{Given: true, Number: 1, Written: true, Path: "/srv/log"}
 	for _, x := range []struct {
@@ -64,7 +64,8 @@ func TestOutputFile(t *testing.T) {
 	}
 }
 
-// What the task writes on standard output is among what it writes: a file that others can reach gets no set-id bits.
+// A file on standard output is one of the files that the task writes. If others can reach it, it must get no set-id
+// bits.
 func TestOutputFileBits(t *testing.T) {
 	for path, keeps := range map[string]bool{"/home/ann/closed/log": true, "/srv/log": false} {
 		h := sandboxtest.FakeUser()

@@ -1,8 +1,8 @@
 package compile
 
 // This file plans overlays: overlayfs in a user namespace, Linux 5.11, with userxattr. The steps name the layers
-// relative to the scratch file system, so the mount resolves no path of a profile, and no path must be escaped in mount
-// options.
+// relative to the scratch file system. So the mount resolves no path of a profile, and mount options contain no path
+// that would have to be escaped.
 
 import (
 	"errors"
@@ -32,9 +32,9 @@ type layers struct {
 	whole bool   // the overlay is a root file system: with subordinate ids, every id in the layers is mapped
 }
 
-// overlay makes a detached overlay of a host directory, whose root has that directory's mode. overlay returns the host
-// directory that stores the changes, or "" if the changes are discarded. to is the register that gets the descriptor of
-// the mount, and where is the line of the profile, for errors.
+// overlay makes a detached overlay of a host directory. The overlay's top directory has the mode of the host directory.
+// overlay returns the host directory that stores the changes, or "" if the changes are discarded. to is the register
+// that gets the descriptor of the mount, and where is the line of the profile, for errors.
 func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where string) (string, error) {
 	info, err := c.Host.Files.Stat(o.lower)
 	if err == nil && !info.IsDir() {
@@ -62,7 +62,7 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 	}
 	c.do(from, plan.Move(mnt, scratchfd, dir+"/lower", fromFD), plan.CloseStep(mnt))
 	top, kept := dir, ""
-	// A tmpfs of its own bounds the changes of this overlay alone.
+	// A tmpfs of its own bounds only the changes of this overlay.
 	if o.size > 0 {
 		top = dir + "/top"
 		c.do(from, plan.MkdirStep(scratchfd, top, 0o700))
@@ -75,12 +75,12 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 		}
 	}
 	c.do(from,
-		// An earlier run may have made both directories. overlayfs shows the mode of the upper directory, so that gets
-		// the lower one's mode. The work directory must be empty and on the file system of the upper one, so both lie
-		// in top.
+		// An earlier run may have made both directories. The upper directory gets the mode of the lower one, because
+		// overlayfs shows the mode of the upper directory. The work directory must be empty and on the file system of
+		// the upper directory, so both lie in top.
 		plan.MkdirStep(scratchfd, top+"/upper", dirMode(info.Mode())).OrElse(plan.EEXIST),
 		plan.MkdirStep(scratchfd, top+"/work", 0o700).OrElse(plan.EEXIST))
-	// An earlier run may also have put something else in their place, so ownDirs checks their owner.
+	// An earlier run may also have put something else in place of the directories, so ownDirs checks who owns them.
 	if kept != "" {
 		c.ownDirs(from, top+"/upper", top+"/work")
 	}
@@ -88,15 +88,16 @@ func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 	return kept, nil
 }
 
-// openWhole is openSource, but its idmapped mount maps all of the sandbox's ids, not only the caller's.
+// openWhole does what openSource does, but its idmapped mount maps all of the sandbox's ids, not only the caller's.
 func (c *Compilation) openWhole(from plan.From, to plan.Reg, path string, attrs uint64, where string) plan.Arg {
 	mnt := c.openSource(from, to, path, attrs, where)
 	c.Sources[len(c.Sources)-1].Whole = true
 	return mnt
 }
 
-// mergeLayers mounts an overlay of dir/lower with the changes in top. Both are names on the scratch file system, which
-// mergeLayers makes the working directory, because overlayfs looks up relative layers there.
+// mergeLayers mounts an overlay of dir/lower with the changes in top. Both paths are relative to the scratch file
+// system, which mergeLayers makes the working directory, because overlayfs looks up relative layers in the working
+// directory.
 func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string, lost bool) {
 	fsfd := plan.R(plan.FS)
 	c.do(from,
@@ -116,7 +117,7 @@ func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string, 
 	c.fsmount(from, to, picture.AttrBase)
 }
 
-// dirMode returns a directory's mode as mkdir(2) takes it.
+// dirMode returns a directory's mode in the form that mkdir(2) takes.
 func dirMode(m fs.FileMode) uint64 {
 	mode := uint64(m.Perm())
 	// Perm leaves the sticky bit out, but directories such as /tmp need it.
@@ -141,17 +142,17 @@ func (c *Compilation) mountOverlay(from plan.From, m *policy.Mount, target strin
 	return nil
 }
 
-// An overlay over the host's root. One overlay of the whole root is impossible, for three reasons. overlayfs shows a
-// single file system without the mounts on it. It refuses a lower directory in which something is mounted that a user
-// namespace may not uncover (mount_namespaces(7), "locked"). And to change a file, it copies the directories above with
-// their owners, which fails for an owner that the user namespace does not map (EOVERFLOW). So the root is read-only,
-// and an overlay is mounted on each directory that the task may write to, that contains no mounts, and that lies on a
-// disk. The task could not write to the other directories anyway.
+// The next part plans an overlay over the host's root. One overlay of the whole root is impossible, for three reasons.
+// overlayfs shows a single file system without the mounts on it. It refuses a lower directory that has a mount on it
+// which a user namespace may not uncover (mount_namespaces(7), "locked"). And to change a file, it copies the
+// directories above with their owners, which fails for an owner that the user namespace does not map (EOVERFLOW). So
+// the root is read-only, and an overlay is mounted on each directory that the task may write to, that contains no
+// mounts, and that lies on a disk. The task could not write to the other directories anyway.
 
 const (
 	maxOverlays = 500 // in one sandbox
-	// overlayDepth is the number of components in the longest path at which such directories are searched: /home/ann,
-	// /srv/www/site. Only the home and the working directory may lie deeper.
+	// overlayDepth is the depth to which the launcher searches for such directories: /home/ann has two components, and
+	// /srv/www/site has three. Only the home and the working directory may lie deeper.
 	overlayDepth = 3
 )
 
@@ -190,10 +191,10 @@ func (c *Compilation) overlayHost(from plan.From) error {
 	return nil
 }
 
-// layerName returns the name under which the changes of a directory are stored: its path, with % and two hexadecimal
-// digits for each byte that is not a letter, a digit, or one of "._+-", because overlayfs gives some characters a
-// special meaning. % itself is replaced too, so two directories never get the same name. dir must be absolute. For
-// example, /home/ann becomes home%2Fann.
+// layerName returns the name under which the changes of a directory are stored. The name is the directory's path, in
+// which each byte that is not a letter, a digit, or one of "._+-" is replaced by % and two hexadecimal digits, because
+// overlayfs gives some characters a special meaning. % itself is replaced too, so two directories never get the same
+// name. dir must be absolute. For example, /home/ann becomes home%2Fann.
 func layerName(dir string) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder
@@ -208,15 +209,15 @@ func layerName(dir string) string {
 	return b.String()
 }
 
-// overlayFinder finds the directories on which overlays are mounted. found has paths of the host, at first in the order
-// in which they were found.
+// overlayFinder finds the directories on which overlays are mounted. found lists their paths on the host, at first in
+// the order in which they were found.
 type overlayFinder struct {
 	c     *Compilation
 	table *proc.MountTable
 	found []string
 }
 
-// below examines the directories in dir. depth is the number of components in their paths.
+// below examines the directories in dir. depth is the number of components in the paths of these directories.
 func (f *overlayFinder) below(dir string, depth int) {
 	entries, err := f.c.Host.Files.ReadDir(dir)
 	if err != nil {
@@ -229,8 +230,8 @@ func (f *overlayFinder) below(dir string, depth int) {
 	}
 }
 
-// look adds a directory that the task may write to and that contains no mounts. It searches any other directory further
-// down. path is one of the host, without links.
+// look examines the directory at a path of the host, which must contain no link. If the task may write to the directory
+// and it contains no mounts, look adds it to the list. Otherwise look searches the directories in it.
 func (f *overlayFinder) look(path string, depth int) {
 	// A directory that the task cannot enter needs no overlay. The search also ends if it has found too many
 	// directories; overlayHost reports that.
@@ -248,11 +249,11 @@ func (f *overlayFinder) look(path string, depth int) {
 }
 
 // above adds the directories above path that need an overlay. overlayfs cannot copy a directory that belongs to
-// somebody else, so a directory of the task below such a one needs an overlay of its own. above must come after below,
-// because it uses what below has found.
+// somebody else, so if the task's directory lies below such a directory, it needs an overlay of its own. above must
+// come after below, because it uses what below has found.
 func (f *overlayFinder) above(path string) {
 	covered := false
-	// covered says that an overlay on a directory above takes the changes of the current one.
+	// covered says that the overlay on a directory above stores the changes of the current directory.
 	for i := 1; i <= len(path) && path != "/"; i++ {
 		if i < len(path) && path[i] != '/' {
 			continue
@@ -276,10 +277,10 @@ func (f *overlayFinder) above(path string) {
 	}
 }
 
-// mayDo reports whether the task may write to a directory (W_OK) or enter it (X_OK), by its id on the host. For a task
-// with another id than the launcher's, it sees no right by a group or an access control list.
+// mayDo reports whether the task may write to a directory (W_OK) or enter it (X_OK), by the task's id on the host. If
+// the task has another id than the launcher, mayDo finds no right that a group or an access control list gives.
 func (c *Compilation) mayDo(what uint32, path string, info fs.FileInfo) bool {
-	// access(2) also considers groups and access control lists. But it answers for the launcher, so its answer counts
+	// access(2) also considers groups and access control lists. But it answers for the launcher, so its answer is used
 	// only if the task has the launcher's id.
 	perm := uint32(info.Mode().Perm())
 	if perm&what != 0 || !c.Host.Privileged && c.IDs.OutUID == c.Host.UID && c.Host.Files.Access(path, what) == nil {
@@ -306,7 +307,7 @@ func (c *Compilation) hostMounts() (*proc.MountTable, error) {
 	if j := c.Joined(unix.CLONE_NEWNS); j != nil {
 		name = strings.TrimSuffix(j.Path, "/ns/mnt") + "/mountinfo"
 	}
-	// A read that fills the buffer may have been cut off. Then the table is read again with a larger one.
+	// If a read fills the buffer, the table may have been cut off. Then it is read again into a larger buffer.
 	for n := 64 << 10; ; n *= 16 {
 		text, err := c.launcherFiles().Read(name, n)
 		switch {
@@ -320,8 +321,9 @@ func (c *Compilation) hostMounts() (*proc.MountTable, error) {
 	}
 }
 
-// foreignLooks bounds how many entries of a lower directory are examined for files that no task can change. overlayfs
-// copies a file with its owner and group, and refuses (EOVERFLOW) if the user namespace does not map one of them.
+// foreignLooks bounds how many entries of a lower directory are examined in the search for files that no task can
+// change. overlayfs copies a file with its owner and group, and refuses the copy (EOVERFLOW) if the user namespace does
+// not map the owner or the group.
 const foreignLooks = 2000
 
 // noteForeign warns, before the start, if the lower directory contains a file of the caller whose group the sandbox
@@ -387,7 +389,7 @@ func (c *Compilation) notBundle(dir string) error {
 }
 
 // oneName reports whether a directory of the host has only one path, because its file system is mounted once. The path
-// must have no links.
+// that is passed must have no links.
 func (c *Compilation) oneName(dir string) bool {
 	t, err := c.mountsOfHost()
 	if err != nil {

@@ -1,8 +1,8 @@
 package compile
 
 // This file protects the files that decide what the next run may do: the profiles of this run, the directories in which
-// cordon looks for profiles, and the records of what sandboxes could write (package ledger). Whatever its profile
-// binds, a task can neither write nor replace them.
+// cordon looks for profiles, and the records of what sandboxes could write (package ledger). A task can neither write
+// nor replace these files, whatever its profile binds.
 
 import (
 	"slices"
@@ -18,8 +18,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// makeOwn creates those of these directories that do not exist and that the task could create, because nothing can be
-// mounted on a directory that does not exist. In a plan that is only printed nothing is made.
+// makeOwn creates each of these directories that does not exist and that the task could create, because nothing can be
+// mounted on a missing directory. If the plan is only printed, makeOwn makes nothing.
 func (c *Compilation) makeOwn() error {
 	if c.AsItIs() {
 		return nil
@@ -41,7 +41,7 @@ func (c *Compilation) makeOwn() error {
 	return nil
 }
 
-// makeMissing creates one such directory if the task could create it.
+// makeMissing creates a directory if it is missing and the task could create it.
 func (h *hider) makeMissing(dir, what string) error {
 	if !strings.HasPrefix(dir, "/") {
 		return nil
@@ -66,7 +66,7 @@ func (h *hider) makeMissing(dir, what string) error {
 		return &fail.Error{Op: "make the " + what + " " + dir, Err: fail.Bare(err),
 			Hint: "the program could make it, and so decide about later runs: make it yourself, or let the sandbox write less than " + above}
 	}
-	// The tree model has cached that these directories do not exist, so the entries are removed.
+	// The model of the tree remembers that these directories do not exist, so their entries are removed.
 	for at := missing; ; at = full[:len(at)+1+len(firstName(full[len(at)+1:]))] {
 		delete(h.c.Tree.Known, at)
 		if at == full {
@@ -83,8 +83,8 @@ func firstName(path string) string {
 	return name
 }
 
-// couldMake reports whether the task can create files in a directory of the host. Changes in an overlay do not count,
-// because they do not reach the host's directory.
+// couldMake reports whether the task can create files in a directory of the host. Changes that go to an overlay do not
+// matter, because they do not reach the host's directory.
 func (h *hider) couldMake(host string) (bool, error) {
 	// The task may write only what the launcher may write.
 	if h.c.Host.Files.Access(host, unix.W_OK) != nil {
@@ -162,7 +162,7 @@ func (h *hider) protect(path string) error {
 	return nil
 }
 
-// protectThing is protect for a path that contains no symbolic link.
+// protectThing does what protect does, for a path that contains no symbolic link.
 func (h *hider) protectThing(host string) error {
 	places, err := h.c.places(h.windows, host)
 	if err != nil {
@@ -183,12 +183,12 @@ func (c *Compilation) Writes() []string {
 		return nil // an audited program is not confined, so it is not recorded
 	}
 	var list []string
-	// Changes in an overlay end up in the directory that stores them.
+	// Changes in an overlay end up in the directory that stores the overlay's changes.
 	for _, l := range c.layers {
 		list = append(list, l.path)
 	}
-	// A hiding or protecting mount lies within another mount, which is listed if the task can write it. Nobody keeps a
-	// profile on the kernel's file systems.
+	// A hiding or protecting mount lies within another mount; if the task can write that other mount, it is in the
+	// list. The kernel's file systems are left out, because nobody keeps a profile there.
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
 		if p.Write && !p.Layer && p.Guard == 0 && p.Source != "" && !ofKernel(p.Source) {
@@ -199,8 +199,8 @@ func (c *Compilation) Writes() []string {
 	return slices.Compact(list)
 }
 
-// ofKernel reports whether a path is a device or lies on one of the kernel's own file systems. Nobody keeps a profile
-// there.
+// ofKernel reports whether a path is a device or lies on a file system of the kernel's own. Nobody keeps a profile at
+// such a path.
 func ofKernel(path string) bool {
 	for _, dir := range [...]string{"/proc", "/sys", "/dev"} {
 		if paths.Below(path, dir) {
@@ -211,10 +211,10 @@ func ofKernel(path string) bool {
 	return false
 }
 
-// Tools in the home, as version managers and installers of languages install them. The command of such a tool does not
-// work without the directory that it belongs to, and such a directory contains programs, not secrets. So if the program
-// is such a tool, cordon also shows the tool's own tree, read-only: from the command's real directory up to its
-// version.
+// The next part is about tools in the home, which version managers and installers of languages put there. The command
+// of such a tool does not work without the directory that it belongs to, and this directory contains programs, not
+// secrets. So if the program is such a tool, cordon also shows the tool's own tree, read-only: from the directory in
+// which the command really lies up to the directory of the tool's version.
 
 // toolTrees lists where tools are installed below a home. "*" stands for the name of a version, an environment or a
 // package. A tool with more than one directory needs all of them.
@@ -227,14 +227,14 @@ var toolTrees = [...][]string{
 	{".asdf"}, {".local/share/mise"}, {".local/share/rtx"},
 }
 
-// caches are directories below a home in which tools keep what they have fetched. Everybody can fetch the same, so they
-// hold no secret.
+// caches lists directories below a home in which tools keep what they have downloaded. Everybody can download the same,
+// so these directories hold no secret.
 var caches = [...]string{"go/pkg/mod", ".cache/go-build", ".cargo/registry", ".m2/repository", ".gradle/caches", ".nuget/packages",
 	".npm/_cacache", ".cache/yarn", ".cache/pnpm", ".cache/pip", ".cache/uv", ".nvm", ".pyenv", ".rustup", ".cargo/bin"}
 
-// cacheOfTool reports whether a mount shows a tool's cache, and a rule for names at any depth need
-// not look through it: it is below the home and read-only, and a profile names it. What a flag names, and what contains
-// the working directory, is what the user works on.
+// cacheOfTool reports whether a mount shows a tool's cache, so that a rule for names at any depth need not look through
+// it. The cache must be below the home and read-only, and a profile must name it. A directory that a flag names, or
+// that contains the working directory, is no cache in this sense, because the user works on it.
 func (c *Compilation) cacheOfTool(m *policy.Mount, target, source string) bool {
 	home := c.sourceHome()
 	if m.Pos.Flag != "" || home == "" || home == "/" || !paths.Below(source, home) || source == home ||
@@ -245,8 +245,8 @@ func (c *Compilation) cacheOfTool(m *policy.Mount, target, source string) bool {
 	return slices.ContainsFunc(caches[:], func(dir string) bool { return paths.Below(rest, dir) })
 }
 
-// treesOf lists the places, below a home, of the tool that a path below the home belongs to. The first place contains
-// the path. For example, .nvm/versions/node/v20/bin/npm belongs to .nvm/versions/node/v20.
+// treesOf lists the directories, below a home, of the tool that a path below the home belongs to. The first directory
+// contains the path. For example, .nvm/versions/node/v20/bin/npm belongs to .nvm/versions/node/v20.
 func treesOf(path string) (trees []string) {
 	for _, places := range toolTrees {
 		rest, names := path, 0
@@ -268,7 +268,7 @@ func treesOf(path string) (trees []string) {
 }
 
 // tools shows the tools in the home to which the program and its interpreters belong. It does nothing if the program
-// can lie neither below the home nor in a directory of PATH there.
+// cannot lie below the home, nor in a directory of PATH that is below the home.
 func (c *Compilation) tools() error {
 	c.Program.Env = c.Environment()
 	home := c.Host.Home
@@ -281,7 +281,7 @@ func (c *Compilation) tools() error {
 	return c.toolFor(c.Req.Args[0], 0)
 }
 
-// fromCwd makes a name that contains a slash an absolute path of the host. It returns any other name unchanged.
+// fromCwd makes a name that contains a slash an absolute path of the host. It returns a name without a slash unchanged.
 func (c *Compilation) fromCwd(name string) string {
 	if !strings.Contains(name, "/") || strings.HasPrefix(name, "/") {
 		return name
@@ -297,7 +297,7 @@ func (c *Compilation) toolFor(name string, depth int) error {
 	}
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {
-		return nil //nolint:nilerr // said where the program is looked up
+		return nil //nolint:nilerr // lookup reports the error
 	}
 	if _, there := c.Tree.Stat(inside); !there {
 		if shown, err := c.showTool(path); !shown || err != nil {
@@ -306,7 +306,7 @@ func (c *Compilation) toolFor(name string, depth int) error {
 		inside, err = c.Tree.Resolve(path)
 	}
 	if err != nil {
-		return nil //nolint:nilerr // said where the program is looked up
+		return nil //nolint:nilerr // lookup reports the error
 	}
 	head, err := c.Host.Files.Read(c.Tree.HostPath(inside), scriptHead)
 	if err != nil {
@@ -352,8 +352,9 @@ func (c *Compilation) candidate(name string) string {
 }
 
 // showTool shows the trees of the tools through which the links in a program's path lead. It reports whether the
-// program then exists inside. If a task has made one of these links, that does no harm, because showTool shows only
-// trees of known tools. The program's file alone would not run, because it finds its libraries by its own path.
+// program exists inside after that. If a task has made one of these links, that does no harm, because showTool shows
+// only trees of known tools. It does not suffice to show only the program's file, because the program finds its
+// libraries by its own path.
 func (c *Compilation) showTool(path string) (bool, error) {
 	if c.Host.Home == "" || !paths.Below(path, c.Host.Home) && !paths.Below(path, c.sourceHome()) {
 		return false, nil
@@ -361,7 +362,7 @@ func (c *Compilation) showTool(path string) (bool, error) {
 	var trees []string
 	end, passed, err := (&picture.Walker{Tree: c.hostTree()}).Through(path)
 	if err != nil {
-		return false, nil //nolint:nilerr // it is said where the program is looked for
+		return false, nil //nolint:nilerr // lookup reports the error
 	}
 	home := c.sourceHome()
 	// Each link on the way can belong to another tool, as a shim of a version manager does.
@@ -392,11 +393,12 @@ func (c *Compilation) showTool(path string) (bool, error) {
 // toolTree is the What of a mount that shows a tool's tree.
 const toolTree = "a tool's own directory"
 
-// showTree binds one tree read-only at its own path, unless the sandbox shows it already or a rule hides it.
+// showTree binds a tree of a tool read-only at its own path, unless the sandbox shows the tree already or a rule hides
+// it.
 func (c *Compilation) showTree(tree string) error {
 	info, err := c.Tree.Lstat(tree)
 	if err != nil || !info.IsDir() || c.hiding(tree) != "" || c.Tree.HostPath(tree) == tree {
-		return nil //nolint:nilerr // what is not there is missed by who needs it
+		return nil //nolint:nilerr // if a program needs the missing tree, the program reports that
 	}
 	if follower, ok := c.Host.Files.(follower); ok {
 		if end, err := follower.Follow(tree, c.Host.Records, false); err != nil || end != tree {
@@ -406,7 +408,7 @@ func (c *Compilation) showTree(tree string) error {
 	from := own("tool")
 	target, err := c.place(from, tree, true)
 	if err != nil {
-		return nil //nolint:nilerr // the program is looked for without it
+		return nil //nolint:nilerr // lookup searches for the program without the tree
 	}
 	mnt := c.openSource(from, plan.Tree, tree, picture.AttrRO|picture.AttrBase, "tool")
 	c.attach(from, mnt, target, false)
@@ -415,8 +417,8 @@ func (c *Compilation) showTree(tree string) error {
 	return nil
 }
 
-// linkProgram creates a link from a program's name to its file, if the name lies outside of the tool's tree. A link in
-// a bin directory of the home is such a name.
+// linkProgram creates a link from a program's name to its file, if the name lies outside of the tool's tree. For
+// example, the name may be a link in a bin directory of the home.
 func (c *Compilation) linkProgram(path, end string) error {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/host"
 )
 
-// TestPlaceProgram compares the program that is written by hand with what the rules compile to, for calls and values
-// around those that they name.
+// TestPlaceProgram compares the program that is written by hand with the program that the rules compile to. It tries
+// the calls and values that the rules name, and those next to them.
 func TestPlaceProgram(t *testing.T) {
 	values := []uint64{0, 1, 2, 3, 10, 16, 1 << 31, 1<<32 - 1}
 	for _, network := range []policy.NetworkMode{policy.NetworkNone, policy.NetworkHost} {

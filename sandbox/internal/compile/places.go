@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Where the sandbox shows a file of the host. A file has one path on the host for each mount that shows it
-// (proc_pid_mountinfo(5)). Each bind that contains such a path gives the file one path in the sandbox.
+// This file finds the paths at which the sandbox shows a file of the host. A file has a path on the host for each mount
+// that shows it (proc_pid_mountinfo(5)). Each bind that contains such a path gives the file a path in the sandbox.
 
 // A window is a mount of the sandbox that shows a directory or file of the host.
 type window struct {
@@ -25,7 +25,7 @@ type window struct {
 	write          bool
 }
 
-// windows lists the mounts that show directories or files of the host, without the kernel's own file systems.
+// windows lists the mounts that show directories or files of the host. It leaves out the kernel's own file systems.
 func (c *Compilation) windows() []window {
 	var list []window
 	for i := range c.Tree.Parts {
@@ -86,8 +86,8 @@ type hostMounts struct {
 	devices map[string]int // number of mounts that show a file system
 }
 
-// hostNames lists the paths of the host that lead to a file or directory, or to a part of it: first host itself, then
-// one for each further mount of the same file system.
+// hostNames lists the paths of the host that lead to a file or directory, or to a part of it: first host itself, and
+// then a path for each further mount of the same file system.
 func (c *Compilation) hostNames(host string) ([]string, error) {
 	t, err := c.mountsOfHost()
 	if err != nil {
@@ -117,7 +117,7 @@ func (c *Compilation) hostNames(host string) ([]string, error) {
 	return names, nil
 }
 
-// sameThing reports whether two paths of the host lead to the same inode. It is also true if one cannot be examined.
+// sameThing reports whether two paths of the host lead to the same inode, or one of them cannot be examined.
 func (c *Compilation) sameThing(a, b string) bool {
 	one, err := c.Tree.Lstat(a)
 	other, err2 := c.Tree.Lstat(b)
@@ -141,7 +141,7 @@ func (t *hostMounts) find(path string) *proc.MountEntry {
 	}
 }
 
-// mountsOfHost reads the host's mount table, only once.
+// mountsOfHost reads the host's mount table. It reads the table only once.
 func (c *Compilation) mountsOfHost() (*hostMounts, error) {
 	if c.table != nil {
 		return c.table, nil
@@ -164,8 +164,7 @@ func (c *Compilation) mountsOfHost() (*hostMounts, error) {
 }
 
 // homes lists the directories that "~" means in a hide rule: HOME, and the home in the password database, so that a
-// false HOME uncovers nothing. The database also gives directories such as /usr/sbin as homes of services: these count
-// only if they belong to the caller.
+// false HOME uncovers nothing. A service's home, such as /usr/sbin, is in the list only if it belongs to the caller.
 func (c *Compilation) homes() []string {
 	if c.homeList != nil {
 		return c.homeList
@@ -184,7 +183,7 @@ func (c *Compilation) homes() []string {
 	return c.homeList
 }
 
-// meanings lists the absolute paths that a path in the profile means: one for each home if it begins with "~".
+// meanings lists the absolute paths that a path in the profile means; a path with "~" means one for each home.
 func (c *Compilation) meanings(path string) []string {
 	switch {
 	case path == "~" || len(path) > 1 && path[:2] == "~/":
@@ -199,8 +198,8 @@ func (c *Compilation) meanings(path string) []string {
 	return []string{paths.Clean(paths.Join(c.Host.Cwd, path))}
 }
 
-// sourceHome returns the home from which binds start: HOME with its symbolic links resolved. The caller chose a link in
-// HOME itself, whereas a task may have made a link below it.
+// sourceHome returns the home from which binds start: HOME with its symbolic links resolved. Links in HOME itself are
+// resolved because the caller chose them, whereas a task may have made a link below HOME.
 func (c *Compilation) sourceHome() string {
 	w := picture.Walker{Tree: c.hostTree()}
 	if home, err := w.Walk(c.Host.Home); err == nil {
@@ -209,11 +208,11 @@ func (c *Compilation) sourceHome() string {
 	return c.Host.Home
 }
 
-// Directories in which no sandbox should work. What a program writes in a home may run outside later (shell start-up
+// No sandbox should work in some directories. What a program writes in a home may run outside later (shell start-up
 // files, programs in PATH), and a home contains secrets. For root the directories of the system are unfit too.
 
 // elsewhere reports whether a bind can be left out: its directory is unfit to work in and the bind may be missing, or
-// another bind of the profile shows the same. It returns an error if it is unfit and the bind may not be missing.
+// another bind shows the same. It returns an error if the directory is unfit and the bind may not be missing.
 func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error) {
 	if m.Unfit == "" {
 		return slices.ContainsFunc(c.Profile.Mounts[:i], func(o policy.Mount) bool {
@@ -285,7 +284,8 @@ func (c *Compilation) unfit(dir string) (string, error) {
 	return "", nil
 }
 
-// atHome says that a directory is a home or lies above one, whatever path leads to it; otherwise it returns "".
+// atHome returns a text that says that a directory is a home or lies above a home, whatever path leads to the
+// directory. Otherwise it returns "".
 func (c *Compilation) atHome(dir, home string) string {
 	end, err := c.hostTree().Resolve(home)
 	if err != nil {
@@ -309,13 +309,13 @@ func (c *Compilation) atHome(dir, home string) string {
 	return ""
 }
 
-// numbered reports whether a file has an inode number, by which it can be recognized under another name.
+// numbered reports whether a file has an inode number, by which the file can be recognized under another name.
 func numbered(info fs.FileInfo) bool {
 	st, ok := host.StatOf(info)
 	return ok && st.Ino != 0
 }
 
-// peoplesHomes lists the homes of users who log in. Homes of services do not count, because services work in them.
+// peoplesHomes lists the homes of users who log in, without those of services, because services work in their homes.
 func (c *Compilation) peoplesHomes() (list []string) {
 	text := c.Host.Passwd
 	if _, own := c.Host.Files.(host.OSFiles); text == nil || !own {
@@ -334,7 +334,7 @@ func (c *Compilation) peoplesHomes() (list []string) {
 	return list
 }
 
-// Directories of the system, and directories below them in which users and services work.
+// These are directories of the system, and directories below them in which users and services work.
 var (
 	dirsOfSystem = []string{"/bin", "/boot", "/dev", "/efi", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/snap", "/sys", "/usr",
 		"/var/adm", "/var/backups", "/var/cache", "/var/db", "/var/lib", "/var/lock", "/var/log", "/var/mail", "/var/run", "/var/snap", "/var/spool"}
@@ -351,9 +351,9 @@ func ofSystem(dir string) bool {
 	return slices.Contains(dirsOfOthers, dir) || holds(dirsOfSystem) && !holds(dirsOfWork)
 }
 
-// Binds whose source is, or leads through, a symbolic link. A task may have made the link so that the next sandbox
-// shows its target (CVE-2024-42472). So a link is an error. But an optional bind in the caller's home is only a guess
-// of the profile, and users move such directories and leave a link: such a link is followed if no task can have made it.
+// A bind's source may be a symbolic link, or lead through one. A task may have made the link so that the next sandbox
+// shows the link's target (CVE-2024-42472). So a link is an error. An optional bind in the caller's home is an
+// exception, because users move such directories and leave a link: cordon follows the link if no task can have made it.
 
 // bindSource returns the path that a bind shows, without symbolic links. It returns "" if the bind is left out.
 func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
@@ -388,7 +388,7 @@ func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 		Hint: "if you want that, bind the link's target: " + end}
 }
 
-// cwdGone leaves out a bind of the working directory if that has been removed, unless the profile requires the bind.
+// cwdGone leaves out a bind of the working directory if that was removed, unless the profile requires the bind.
 func (c *Compilation) cwdGone(m *policy.Mount) error {
 	dir := strings.TrimSuffix(c.Host.Cwd, host.CwdGone)
 	what := "the working directory " + dir + " has been removed"
@@ -403,9 +403,9 @@ func (c *Compilation) cwdGone(m *policy.Mount) error {
 	return nil
 }
 
-// keepLink handles an optional bind that protects a name in the working directory, if that name is a symbolic link,
-// which an earlier task may have left. Nothing is bound. The link stays in its place, and its target is read-only if
-// the task could write it.
+// keepLink handles an optional bind that protects a name in the working directory, if the name is a symbolic link,
+// perhaps by a task. It binds nothing. The link keeps its place, and its target is read-only if the task could write
+// the target.
 func (c *Compilation) keepLink(m *policy.Mount, link string) {
 	from, why := own("link"), "it is a symbolic link, which keeps its place"
 	n, err := c.Tree.Entry(link)

@@ -1,8 +1,9 @@
 package compile
 
-// This file adds the steps to the plan that set up /proc (see proc(5)) and /dev, and the contents of the files in /etc
-// that cordon makes for the sandbox, such as /etc/passwd. By default it hides and protects the paths of the OCI runtime
-// specification (runtime-spec, config-linux.md; Docker and runc use the same lists). hidepid by name needs Linux 5.8.
+// This file adds the steps to the plan that set up /proc (see proc(5)) and /dev. It also makes the contents of the
+// files in /etc that cordon makes for the sandbox, such as /etc/passwd. By default it hides and protects the paths of
+// the OCI runtime specification (runtime-spec, config-linux.md; Docker and runc use the same lists). The mount option
+// hidepid by name needs Linux 5.8.
 
 import (
 	"bytes"
@@ -27,10 +28,10 @@ import (
 var maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
 
 // proc mounts a proc file system that shows the task's pid namespace. No step writes through it, and no step names a
-// path of the host. A profile with pid: host gets a read-only bind of the caller's /proc.
+// path of the host. If the profile says pid: host, proc binds the caller's /proc read-only instead.
 func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error {
-	// A proc file system shows the pid namespace of the process that mounts it. The kernel allows that only if the
-	// process's user namespace owns that pid namespace.
+	// A proc file system shows the pid namespace of the process that mounts the file system. The kernel allows the
+	// mount only if the process's user namespace owns that pid namespace.
 	callers := c.Profile.Namespaces.PID.Mode == policy.NSHost
 	switch {
 	case c.made&unix.CLONE_NEWPID == 0 && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWPID) && (!callers || c.Joined(unix.CLONE_NEWNS) != nil):
@@ -44,8 +45,8 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	default:
 		c.newProc(from, target, m)
 	}
-	// The descriptor of proc stays open: the mounts that hide parts of it name these parts relative to the descriptor,
-	// not by a path.
+	// The descriptor of proc stays open, because the mounts that hide parts of proc name these parts relative to the
+	// descriptor, and not by a path.
 	masked, readOnly := m.ProcParts(c.Profile.BareProc())
 	if c.Profile.BareProc() && !callers {
 		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerMount,
@@ -89,9 +90,10 @@ func (c *Compilation) procOfCaller(from plan.From, target string, rule policy.Po
 	c.way(policy.LayerMount, "a new proc of the caller's pid namespace cannot be mounted", "the caller's /proc is bound read-only, with what masks parts of it")
 }
 
-// present returns those names of a list that exist below the mount; a trailing / marks a directory. It checks the
-// host's proc, which comes from the same kernel. Checking the whole list costs less than a single needless mount,
-// because the kernel waits for all processors before it frees a mount. An entry that a module adds later stays visible.
+// present returns the names of a list that exist below the mount; a trailing / marks a directory. It looks at the
+// host's proc, which comes from the same kernel. Checking the whole list takes less time than a single needless mount,
+// because the kernel waits for all processors before it frees a mount. If a module adds an entry later, the entry stays
+// visible.
 func (c *Compilation) present(target string, list []string) (names []string) {
 	names = make([]string, 0, len(list))
 	for _, name := range list {
@@ -110,11 +112,12 @@ func (c *Compilation) present(target string, list []string) (names []string) {
 	return names
 }
 
-// sometimes lists names below /proc that a profile may hide although this kernel lacks them: other kernels have them.
+// sometimes lists names below /proc that a profile may hide even if this kernel lacks them, because other kernels have
+// them.
 var sometimes = [...]string{"thermal", "kallsyms", "kmsg", "config.gz", "vmcore", "kpagecount", "kpageflags", "kpagecgroup", "mem", "slabinfo", "pagetypeinfo",
 	"vmallocinfo", "modules", "mtrr", "swaps", "tty", "driver", "sysvipc", "pressure"}
 
-// unknownMasks refuses to hide a path of /proc that no known kernel has: the name is probably mistyped.
+// unknownMasks refuses to hide a path of /proc that no known kernel has, because the name is probably mistyped.
 func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 	for _, path := range append(m.Mask.V[:len(m.Mask.V):len(m.Mask.V)], m.ReadOnly.V...) {
 		name := strings.TrimPrefix(path, target+"/")
@@ -129,8 +132,8 @@ func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 // procReadOnly makes one entry of /proc read-only. It copies the entry, named relative to the descriptor of proc, and
 // mounts the copy on the entry itself.
 func (c *Compilation) procReadOnly(from plan.From, target, name string, rule policy.Pos) {
-	// Each step tolerates that the name is gone, because an entry of /proc can vanish with its module between the check
-	// and the mount.
+	// Each step tolerates that the entry does not exist, because an entry of /proc can vanish with its module between
+	// the check and the mount.
 	tree := plan.R(plan.Tree)
 	c.copyMounts(from, plan.Tree, plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW, picture.AttrRO, 0, plan.ENOENT)
 	c.do(from, plan.Move(tree, plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT).OrElse(plan.EBADF))
@@ -138,9 +141,10 @@ func (c *Compilation) procReadOnly(from plan.From, target, name string, rule pol
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: "/proc/" + name, Absent: true, What: "read-only part of proc", Rule: rule})
 }
 
-// mask hides a directory of /proc by an empty directory, and a file by the host's /dev/null, which is opened without
-// following a link. It does not use the sandbox's /dev/null, because that could be any file (CVE-2025-31133). A
-// trailing slash in name marks a directory. The mount is read-only, so that nothing can be put in the empty directory.
+// mask mounts an empty directory over a directory of /proc, and the host's /dev/null over a file. It opens the host's
+// /dev/null without following a link. It does not use the sandbox's /dev/null, because that could be any file
+// (CVE-2025-31133). A trailing slash in name marks a directory. The mount is read-only, so that nothing can be put in
+// the empty directory.
 func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos) {
 	const attrs = picture.AttrRO | picture.AttrNoExec | uint64(unix.MOUNT_ATTR_NOSUID)
 	name, dir := strings.CutSuffix(name, "/")
@@ -155,13 +159,13 @@ func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos)
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: !dir, Opaque: true, Absent: true, What: "masked", Rule: rule})
 }
 
-// A minimal /dev on a tmpfs. Its nodes are binds of the host's devices, because mknod(2) in a user namespace makes no
-// devices. Its devpts instance is the sandbox's own (Linux 4.7).
+// The next part makes a minimal /dev on a tmpfs. The nodes in it are binds of the host's devices, because mknod(2) in a
+// user namespace makes no devices. The devpts instance in it is the sandbox's own (Linux 4.7).
 
-// devNodes are the devices that every program may expect, with their numbers (Documentation/admin-guide/devices.txt).
+// devNodes lists the devices that every program may expect, with their numbers (Documentation/admin-guide/devices.txt).
 var devNodes = [...]devNodeOf{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}}
 
-// devNodeOf is a device by its name in /dev and its numbers.
+// devNodeOf describes a device by its name in /dev and its numbers.
 type devNodeOf struct {
 	name         string
 	major, minor uint32
@@ -187,7 +191,7 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	p := picture.Part{Target: target, Made: map[string]picture.Node{}, What: ownDev, Rule: m.Pos}
 	outputs := [3]bool{}
 	for _, l := range devLinks {
-		// For /dev/stdout and /dev/stderr a bind of the output file may take the place of the link: see bindsOutput.
+		// In place of the link /dev/stdout or /dev/stderr there may be a bind of the output file: see bindsOutput.
 		if n, ok := c.bindsOutput(l.name); ok {
 			outputs[n] = true
 			continue
@@ -223,9 +227,9 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	return nil
 }
 
-// devNode binds one device of the host, after a check that it has the expected number. major 0 accepts any number. The
-// child does not follow a link at that name (AT_SYMLINK_NOFOLLOW), and the mount lacks nodev, because programs open the
-// device through it.
+// devNode binds a device of the host, after a check that the device has the expected number. If major is 0, any number
+// is accepted. The child does not follow a link at that name (AT_SYMLINK_NOFOLLOW). The mount lacks nodev, because
+// programs open the device through it.
 func (c *Compilation) devNode(from plan.From, target, name, source string, major, minor uint32, rule policy.Pos) error {
 	info, err := c.Host.Files.Lstat(source)
 	if err != nil {
@@ -243,16 +247,17 @@ func (c *Compilation) devNode(from plan.From, target, name, source string, major
 	return nil
 }
 
-// aDevice is the What of a part whose devices can be opened: one device, or a directory of devices.
+// aDevice is the What of a part through which devices can be opened. The part shows one device, or a directory of
+// devices.
 const aDevice = "a device"
 
-// asksForDevices reports whether a bind of a path of the host asks for devices: the path is one, or a directory in
-// /dev, such as /dev/dri. The whole of /dev names no device in particular.
+// asksForDevices reports whether a bind of a path of the host asks for devices: the path is a device, or a directory in
+// /dev, such as /dev/dri. A bind of the whole /dev asks for no device in particular, so the result is false.
 func asksForDevices(src string, info fs.FileInfo) bool {
 	return info.Mode()&fs.ModeDevice != 0 || info.IsDir() && src != "/dev" && paths.Below(src, "/dev") && !paths.Below(src, "/dev/shm")
 }
 
-// isDevices is asksForDevices for an entry of the profile.
+// isDevices does what asksForDevices does, for a mount of the profile.
 func (c *Compilation) isDevices(m *policy.Mount) bool {
 	src, err := c.hostSource(m.Source)
 	if err != nil {
@@ -262,14 +267,14 @@ func (c *Compilation) isDevices(m *policy.Mount) bool {
 	return err == nil && asksForDevices(src, info)
 }
 
-// bindDevices binds a device, or a directory of devices, without nodev. The mount is read-only in any case, which
-// keeps nobody from writing to a device: Landlock decides about that, and about ioctl(2).
+// bindDevices binds a device, or a directory of devices, without nodev. The mount is always read-only. A read-only
+// mount does not keep the task from writing to a device; Landlock decides about that, and about ioctl(2).
 func (c *Compilation) bindDevices(from plan.From, m *policy.Mount, src string, info fs.FileInfo) error {
 	target, err := c.bindTarget(m)
 	if err != nil {
 		return err
 	}
-	// Null, zero and the like may always be written.
+	// The task may always write to null, zero and the other devices of devNodes.
 	single := !info.IsDir()
 	write := m.Write || single && c.isDevNode(info)
 	if p := c.Tree.At(target); p != nil && p.Target == target && p.What == aDevice && p.Source == src && (p.Write || !write) {
@@ -294,7 +299,8 @@ func (c *Compilation) bindDevices(from plan.From, m *policy.Mount, src string, i
 	return nil
 }
 
-// isDevNode reports whether a device is one of devNodes: these hold nothing, so writing to them changes nothing.
+// isDevNode reports whether a device is one of devNodes. These devices hold nothing, so writing to them changes
+// nothing.
 func (c *Compilation) isDevNode(info fs.FileInfo) bool {
 	return info.Mode()&fs.ModeCharDevice != 0 && slices.ContainsFunc(devNodes[:], func(n devNodeOf) bool {
 		return deviceOf(info) == unix.Mkdev(n.major, n.minor)
@@ -309,8 +315,8 @@ func (c *Compilation) noDevice(why string, rule policy.Pos) error {
 
 // devpts mounts the devpts instance of the task's terminal, or a new one.
 func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
-	// The instance of the task's own terminal is made before the mounts and can be shown once. A profile with a second
-	// /dev gets a new instance there.
+	// The devpts instance of the task's own terminal is made before the mounts and can be shown only once. If the
+	// profile has a second /dev, that one gets a new instance.
 	p := picture.Part{Target: paths.Join(dev, "pts"), Write: true, What: "devpts", Rule: rule}
 	pts, first := plan.Pts, c.OwnPts && !c.shownPts
 	if first {
@@ -332,8 +338,8 @@ func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
 }
 
 // newDevpts makes a devpts instance. If the task changes its ids later, without a user namespace, the mount options
-// make it the owner of its terminal. Since Linux 4.7 every mount of devpts is a new instance, and the kernel ignores
-// newinstance.
+// make the task the owner of its terminal. Since Linux 4.7 every mount of devpts is a new instance, and the kernel
+// ignores the option newinstance.
 func (c *Compilation) newDevpts(from plan.From, to plan.Reg) {
 	fsfd := plan.R(plan.FS)
 	// ptmxmode is set because its default is 0000: nobody could open a terminal through this instance's own ptmx.
@@ -353,9 +359,9 @@ func deviceOf(info fs.FileInfo) uint64 {
 	return 0
 }
 
-// Files that programs expect in /etc, generated for the sandbox's own ids, host name and network.
+// The next part generates files that programs expect in /etc, for the sandbox's own ids, host name and network.
 
-// generate returns the generated text for a file of that name.
+// generate returns the generated text for the file with the path target.
 func (c *Compilation) generate(target string) (string, error) {
 	_, name := paths.Split(target)
 	switch name {
@@ -386,7 +392,8 @@ func (c *Compilation) passwd() string {
 	if home == "" {
 		home = "/"
 	}
-	// A colon or a newline in the home's path would begin another field, or another user, so it is replaced.
+	// A colon in the home's path would begin another field, and a newline another user, so such a character is
+	// replaced.
 	text := ""
 	if c.IDs.InUID != 0 {
 		text = "root:x:0:0:root:/:/bin/sh\n"
@@ -395,7 +402,7 @@ func (c *Compilation) passwd() string {
 	return text + "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
 }
 
-// userName returns the caller's name if it has the usual form of useradd(8), and otherwise "user".
+// userName returns the caller's name if the name has the usual form of useradd(8), and otherwise "user".
 func (c *Compilation) userName() string {
 	name := c.Host.Name
 	switch {
@@ -407,14 +414,14 @@ func (c *Compilation) userName() string {
 	return name
 }
 
-// resolvFile names the servers of a network: resolv.conf(5).
+// resolvFile is the file that names the name servers of a network: resolv.conf(5).
 const resolvFile = "/etc/resolv.conf"
 
 // maxResolv bounds, in bytes, how much of the host's resolv.conf is copied.
 const maxResolv = 64 << 10
 
-// resolvConf returns the host's resolv.conf, or a text that names no server if the sandbox has a network of its own.
-// The text is copied, because the host's file is often a link into /run, which the sandbox does not show.
+// resolvConf returns the host's resolv.conf. If the sandbox has a network of its own, it returns a text that names no
+// server. The text is copied, because the host's file is often a link into /run, which the sandbox does not show.
 func (c *Compilation) resolvConf() (string, error) {
 	if c.OwnNet {
 		return "# no network\n", nil

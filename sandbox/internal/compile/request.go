@@ -1,9 +1,10 @@
-// Package compile turns a profile, a host and a request into a plan. It decides, and touches nothing: it imports
-// neither os nor syscall, it takes only numbers from package unix, and it sees the host through host.Files alone.
+// Package compile turns a profile, a host and a request into a plan: the list of system calls that make a sandbox. It
+// decides, and touches nothing: it imports neither os nor syscall, it takes only numbers from package unix, and it sees
+// the host through host.Files alone.
 //
 // # The order
 //
-// The table order in compile.go holds it, with the reason for each place. In short:
+// The table order in compile.go holds the order of a plan's phases, with the reason for each place. In short:
 //
 //   - Steps that open the child's own files in the host's /proc come before the ids, because a change of credentials
 //     gives these files to root.
@@ -13,26 +14,26 @@
 //     byte, gets none, and that is an error (plan.RecvByte).
 //   - The child drops the bounding set while it has CAP_SETPCAP, and before the fork. no_new_privs comes before
 //     Landlock and seccomp, because an unprivileged process may not use these two without it.
-//   - The network namespace takes a quarter of a launch. The child makes it before the fork, while the launcher
-//     compiles the mounts.
-//   - The mounts come in the profile's order, hide rules after all of them, the program's own file after both. Then
-//     the launcher's own mounts become read-only.
-//   - The child mounts nothing after it has entered the root. From then on the launcher reads the mount table back,
-//     and meanwhile the task makes Landlock's rules.
+//   - The network namespace takes a quarter of the time of a launch. The child makes it before the fork, while the
+//     launcher compiles the mounts.
+//   - The mounts come in the profile's order, the hide rules after all mounts, and the program's own file after both.
+//     Then the launcher's own mounts become read-only.
+//   - The child mounts nothing after it has entered the root. From then on the launcher reads the mount table back.
+//     Meanwhile the task makes Landlock's rules.
 //   - Landlock is enforced after the last mount, because it forbids mounting.
 //   - rlimits come after the last descriptor is opened, because the launcher may hold more descriptors than the task
-//     is allowed.
-//   - The barrier ("T") comes after all that and before the filter. By then the launcher has read the mounts back, or
-//     it refuses to go on.
+//     may.
+//   - The barrier, at which the task waits for the launcher (message "T"), comes after all that and before the filter.
+//     By then the launcher has read the mounts back, or it refuses to go on.
 //   - seccomp is last. execve is the only call under the filter, so that a profile describes the program and not the
 //     launcher.
 //
-// A program that joins a sandbox (exec.go) has execOrder. It has the same phases if they need not differ. Its child
-// enters everything from outside, waits until the launcher has checked where the child is, conceals itself, and is
-// born again inside.
+// The plan of a program that joins a sandbox (exec.go) follows the table execOrder. It has the same phases, except for
+// those that must differ. Its child enters everything from outside, waits until the launcher has checked where the
+// child is, conceals itself, and is born again inside.
 //
-// A program that runs in place (inplace.go) has placeOrder. Its mounts are not made, but compiled into the model of
-// the tree (picture.Tree), from which internal/grant derives Landlock rules.
+// The plan of a program that runs in place (inplace.go) follows the table placeOrder. Its mounts are not made. They
+// only go into the model of the tree (picture.Tree), from which internal/grant derives Landlock rules.
 //
 // # Paths
 //
@@ -65,8 +66,8 @@
 //	hints.go        advice from what the command names
 package compile
 
-// This file describes the input of a compilation: the command as data. It reads nothing from the caller's process:
-// whoever makes a Request has already read the environment and examined the files.
+// This file describes the input of a compilation: the command as data. It reads nothing from the caller's process.
+// Whoever makes a Request has already read the environment and examined the files.
 
 import (
 	"cmp"
@@ -119,10 +120,10 @@ type Request struct {
 	MakeDir func(path string) error // makes a directory that the task could make; nil if nothing will be run
 	// MakeCaches makes the directories of caches, and returns lines for the caller. It is nil if nothing will be run.
 	MakeCaches func(*cache.Set) ([]string, error)
-	// Searching, unless nil, is called during the search of what is bound, with the number of names so far. Its error
-	// ends the search.
+	// Searching is called during the search of what is bound, with the number of names so far, unless it is nil. If it
+	// returns an error, the search ends.
 	Searching func(names int) error
-	// Recall, unless nil, returns what searches with the same key have found: search.Search.
+	// Recall returns what earlier searches with the same key have found: search.Search. It may be nil.
 	Recall  func(key string, keep func(name []byte, kind uint8) bool) *walk.Memory
 	Two     bool // the search may take a second thread: walk.Tree
 	Exposed bool // for tests: do not conceal a joining program from the processes inside
@@ -137,9 +138,9 @@ func StdinOwner(p *policy.Profile, h *host.Host) int {
 	return h.UID
 }
 
-// What the caller passes to a sandbox: arguments, variables and descriptors. The kernel ends a string at a NUL, so a
-// variable with a NUL could smuggle in another one that the profile does not keep. A descriptor bypasses every mount,
-// so only descriptors that lead to a single file are passed.
+// The next part checks what the caller passes to a sandbox: arguments, variables and descriptors. The kernel ends a
+// string at a NUL, so a variable with a NUL could contain a second variable that the profile does not keep. A
+// descriptor bypasses every mount, so only descriptors that lead to a single file are passed.
 
 // check refuses a request with a NUL in it, or with descriptors that the task may not have.
 func (r *Request) check(p *policy.Profile) error {
@@ -205,8 +206,8 @@ func quoted(name string) string {
 	return name
 }
 
-// checkEnv refuses a NUL. An entry without a name is no error, and is only left out, because a caller inherits what
-// other programs made.
+// checkEnv refuses a variable with a NUL. An entry without a name is no error, and is only left out, because the caller
+// may have inherited the entry from another program.
 func checkEnv(env []string) error {
 	for _, v := range env {
 		if strings.IndexByte(v, 0) >= 0 {
@@ -222,14 +223,14 @@ func checkEnv(env []string) error {
 var networkVars = [...]string{"http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"}
 
-// ofNetwork reports whether a variable is kept because the sandbox uses the host's network. It is, if it is one of
-// networkVars and its value contains no user or password for a proxy.
+// ofNetwork reports whether a variable is kept because the sandbox uses the host's network. The variable must be one of
+// networkVars, and its value must not contain the user or password for a proxy.
 func (c *Compilation) ofNetwork(name, entry string) bool {
 	if c.Profile.Network.Mode != policy.NetworkHost || !slices.Contains(networkVars[:], name) {
 		return false
 	}
-	// In an address, "@" ends the user and the password (RFC 3986, 3.2.1). The names of certificates, and the hosts that
-	// need no proxy, hold neither.
+	// In an address, "@" ends the user and the password (RFC 3986, 3.2.1). Variables with names of certificates, or
+	// with hosts that need no proxy, contain neither.
 	lower := strings.ToLower(name)
 	if strings.HasSuffix(lower, "_proxy") && lower != "no_proxy" && strings.Contains(entry, "@") {
 		c.Left = append(c.Left, report.Added{Path: "$" + name, Why: "it holds a user or a password; a profile that keeps it names it"})
@@ -271,10 +272,10 @@ func fileError(name, kind string) error {
 	return e
 }
 
-// A recorder's run, which is watched and not confined by seccomp: seccomp_unotify(2). After the answer "continue", the
-// kernel executes the call, and reads the task's memory a second time. Meanwhile another thread of the task may have
-// changed what a pointer points to. So a recorder's observations are evidence and decide nothing, and such a run
-// reports no seccomp layer.
+// The next part is about a recorder's run, which is watched and not confined by seccomp: seccomp_unotify(2). After the
+// answer "continue", the kernel executes the call, and reads the task's memory a second time. Meanwhile another thread
+// of the task may have changed the memory to which an argument points. So a recorder's observations are evidence and
+// decide nothing, and the report of such a run does not list seccomp.
 
 // watched reports whether the task gets a recorder's filter.
 func (c *Compilation) watched() bool { return c.Req.Watch != nil }
@@ -288,8 +289,9 @@ func (c *Compilation) AsItIs() bool {
 	return c.Observed() && c.Profile.Root.Kind == policy.RootHost && c.Profile.Root.Write
 }
 
-// watch installs the recorder's filter. The launcher's own execveat carries a number that nobody else knows, so the
-// filter can notify the recorder of every other exec. If the recorder asks for no filter, the task runs without one.
+// watch installs the recorder's filter. The execveat by which the launcher starts the program carries a number that
+// nobody else knows, so the filter can notify the recorder of every exec but this one. If the recorder asks for no
+// filter, the task runs without one.
 func (c *Compilation) watch() error {
 	spec := c.Req.Watch
 	if spec == nil {
@@ -307,8 +309,8 @@ func (c *Compilation) watch() error {
 	return nil
 }
 
-// planObserver requests the listener of a recorder's filter. Without a listener the recorder would see nothing, so that
-// is an error.
+// planObserver requests the listener of a recorder's filter. If there can be no listener, the recorder would see
+// nothing, so planObserver returns an error.
 func (c *Compilation) planObserver() error {
 	if !c.watched() {
 		return nil
@@ -331,9 +333,9 @@ func (c *Compilation) keepRuleset() {
 // Forget drops what nobody needs after the plan has been executed.
 func (c *Compilation) Forget() { c.Plan.Steps, c.Plan.Init, c.Tree.Known = nil, nil, nil }
 
-// PlainFilter returns the profile's filter without what differs at each launch: the listener for reports, and the
-// random number. The launcher keeps it with the sandbox. A program that joins the sandbox must have the same filter,
-// byte for byte: see checkJoin.
+// PlainFilter returns the profile's filter without the parts that differ at each launch: the listener for reports, and
+// the random number. The launcher keeps this filter with the sandbox. A program that joins the sandbox must have the
+// same filter, byte for byte: see checkJoin.
 func (c *Compilation) PlainFilter() ([]byte, error) {
 	spec, err := c.Profile.FilterOnce(0)
 	if err != nil {
@@ -346,11 +348,12 @@ func (c *Compilation) PlainFilter() ([]byte, error) {
 	return []byte(filter.Encode(prog.Insns)), nil
 }
 
-// letExec adds to a filter a rule that allows the launcher's own execveat. Even a profile that allows only execve does
-// not mean to prevent other programs from joining. The task gains nothing, because the call needs a number that the
-// task does not know.
+// letExec adds to a filter a rule that allows the launcher's own execveat. Such a rule is needed even if the profile
+// allows only execve, because such a profile does not mean to prevent other programs from joining. The task gains
+// nothing, because the call needs a number that the task does not know.
 func (c *Compilation) letExec(spec filter.Spec) (filter.Spec, error) {
-	// The rule for the launcher's call is added once. If the call is still denied then, the profile itself denies it.
+	// The rule for the launcher's call is added only once. If the call is still denied after that, the profile itself
+	// denies it.
 	for {
 		prog, err := filter.Compile(spec, c.Arch)
 		if err != nil {
@@ -371,8 +374,8 @@ func (c *Compilation) letExec(spec filter.Spec) (filter.Spec, error) {
 	}
 }
 
-// wholeDisk returns the disk that a partition is a part of, or the device itself: sysfs(5). The kernel limits disks
-// only.
+// wholeDisk returns the disk that a partition belongs to, or the device itself if it is no partition: sysfs(5). The
+// kernel has limits only for whole disks.
 func (c *Compilation) wholeDisk(dev uint64) uint64 {
 	dir := "/sys/dev/block/" + strconv.FormatUint(uint64(unix.Major(dev)), 10) + ":" + strconv.FormatUint(uint64(unix.Minor(dev)), 10)
 	if _, err := c.Host.Files.Stat(dir + "/partition"); err != nil {
@@ -388,7 +391,7 @@ func (c *Compilation) wholeDisk(dev uint64) uint64 {
 	return unix.Mkdev(uint32(a), uint32(b))
 }
 
-// inProcessors reports whether a list such as "0-3,6" contains a number.
+// inProcessors reports whether a number is in a list such as "0-3,6".
 func inProcessors(number, list string) bool {
 	n, err := strconv.Atoi(number)
 	if err != nil {

@@ -1,7 +1,7 @@
 package compile
 
-// This file plans resource limits: getrlimit(2). If the launcher's hard limit is already lower than the profile's, it
-// stays, and the report says so.
+// This file plans resource limits: getrlimit(2). If the launcher's hard limit is already lower than the profile's, the
+// lower limit stays, and the report says so.
 
 import (
 	"errors"
@@ -31,15 +31,15 @@ var rlimitNumbers = [...]struct {
 }
 
 // defaultNofile is the soft limit of open descriptors that the task gets unless the profile sets one. It is the
-// kernel's own initial limit (INR_OPEN_CUR). Otherwise the task would inherit the launcher's, which the Go runtime has
-// raised. It equals FD_SETSIZE: select(2) cannot wait for a descriptor with a higher number.
+// kernel's own initial limit (INR_OPEN_CUR). Otherwise the task would inherit the launcher's limit, which the Go
+// runtime has raised. defaultNofile equals FD_SETSIZE: select(2) cannot wait for a descriptor with a higher number.
 const defaultNofile = 1024
 
-// rlimits sets three kinds of limits: those that stand in for missing cgroup limits, those of the profile, and the
-// limit of descriptors.
+// rlimits sets three groups of limits: those that replace missing cgroup limits, those of the profile, and the limit of
+// descriptors.
 func (c *Compilation) rlimits() error {
-	// If a stand-in and the profile limit the same resource, the lower limit holds, because a hard limit cannot be
-	// raised without CAP_SYS_RESOURCE.
+	// If an rlimit that replaces a cgroup limit and an rlimit of the profile are about the same resource, the lower one
+	// holds, because a hard limit cannot be raised without CAP_SYS_RESOURCE.
 	c.standIns()
 	nofile := false
 	for i := range c.Profile.Limits.Rlimits {
@@ -50,7 +50,7 @@ func (c *Compilation) rlimits() error {
 		}
 		nofile = nofile || r.Name == "nofile"
 		value := r.Value
-		// For the profile's 0 the limit is noCore, because 0 does not prevent every dump.
+		// If the profile says 0, the limit is noCore, because 0 does not prevent every dump.
 		if r.Name == "core" && value == 0 {
 			value = noCore
 			c.checkCore()
@@ -64,12 +64,13 @@ func (c *Compilation) rlimits() error {
 	return nil
 }
 
-// noCore is the limit that prevents every core dump. A limit of 0 prevents only files: if core_pattern names a
-// program, the kernel starts it on the host, as root, unless the limit is 1 (core(5); fs/coredump.c). No file is as
-// small as 1 byte either.
+// noCore is the limit that prevents every core dump. A limit of 0 prevents only dumps into files: if core_pattern names
+// a program, the kernel starts that program on the host, as root, unless the limit is 1 (core(5); fs/coredump.c). A
+// limit of 1 byte also prevents files, because no dump is that small.
 const noCore = 1
 
-// checkCore reports core as missing if the caller's hard limit is 0, because raising that to 1 needs CAP_SYS_RESOURCE.
+// checkCore reports the limit core as missing if the caller's hard limit is 0, because raising a limit of 0 to 1 needs
+// CAP_SYS_RESOURCE.
 func (c *Compilation) checkCore() {
 	if !c.Host.CoreZero {
 		return
@@ -99,8 +100,8 @@ func RlimitNumber(name string) (uint64, bool) {
 }
 
 // lacking records a missing layer if the profile permits that it is missing. Otherwise it returns an error. why says
-// what this host lacks, instead what restricts the program all the same ("" for nothing), where the line of the profile
-// that asks for the layer, and remedy what the user can do.
+// what this host lacks. instead says what restricts the program all the same, and is "" if nothing does. where is the
+// line of the profile that asks for the layer. remedy says what the user can do.
 func (c *Compilation) lacking(layer policy.Layer, why, instead, where, remedy string) error {
 	missing, err := c.Without(layer, why, instead, where, remedy)
 	c.Missing = append(c.Missing, missing...)
@@ -118,9 +119,9 @@ func (c *Compilation) Without(layer policy.Layer, why, instead, where, remedy st
 	return nil, &fail.UnsupportedError{Layer: layer, Why: why, From: where, Remedy: remedy}
 }
 
-// standIns sets the rlimits that replace cgroup limits. Each is weaker than the cgroup's: RLIMIT_DATA and RLIMIT_CPU
-// apply to each process on its own. RLIMIT_NPROC counts all processes of the task's real user id, and does not apply to
-// a process with CAP_SYS_ADMIN or CAP_SYS_RESOURCE (getrlimit(2)).
+// standIns sets the rlimits that replace cgroup limits. Each rlimit is weaker than the cgroup limit that it replaces:
+// RLIMIT_DATA and RLIMIT_CPU apply to each process separately. RLIMIT_NPROC counts all processes of the task's real
+// user id, and does not apply to a process with CAP_SYS_ADMIN or CAP_SYS_RESOURCE (getrlimit(2)).
 func (c *Compilation) standIns() {
 	l := &c.Profile.Limits
 	if l.Memory.Set && c.groups.lacks["memory"] {
@@ -133,28 +134,30 @@ func (c *Compilation) standIns() {
 	if l.CPUTime.Set && c.groups.lacks["cpu-time"] {
 		// RLIMIT_CPU is in whole seconds, so the value is rounded up.
 		seconds := uint64((l.CPUTime.V + time.Second - 1) / time.Second)
-		// At the soft limit the kernel sends SIGXCPU, by which the launcher recognizes that this limit ended the run. A
-		// second later it sends SIGKILL.
+		// At the soft limit the kernel sends SIGXCPU. By this signal the launcher recognizes that this limit ended the
+		// run. A second later the kernel sends SIGKILL.
 		c.do(c.scalar("limits.cpu-time"), plan.SetRlimit(unix.RLIMIT_CPU, seconds, seconds+1).OrElse(plan.EPERM))
 	}
 }
 
-// Limits per user that the task shares with its caller: namespaces(7) (/proc/sys/user, Linux 4.9), inotify(7).
+// The next part is about limits per user, which the task shares with its caller: namespaces(7) (/proc/sys/user, Linux
+// 4.9), inotify(7).
 //
-// The kernel counts what a task uses for the user who made its user namespace, whatever id the task has; root's
-// sandboxes all count for root. A user has 128 inotify instances by default. A task that takes all of them leaves none
-// to the caller's desktop or to root's services. So the sandbox's own user namespace gets a lower limit.
+// The kernel counts what a task uses for the user who made its user namespace, whatever id the task has. So all of
+// root's sandboxes together use root's limits. A user has 128 inotify instances by default. A task that uses all of
+// them leaves none to the caller's desktop or to root's services. So the sandbox's own user namespace gets a lower
+// limit.
 
 // shareOfUser is the divisor of the caller's limit: a sandbox gets a quarter of that limit.
 const shareOfUser = 4
 
-// sharedLimits are the files of /proc/sys/user whose limits are lowered. A task needs no capability to use up these
+// sharedLimits lists the files of /proc/sys/user whose limits are lowered. A task needs no capability to use up these
 // resources, and the filters of the shipped profiles allow the calls.
 var sharedLimits = [...]string{"max_inotify_instances", "max_inotify_watches"}
 
 // userLimits lowers these limits while the child has all capabilities in its user namespace. In a container /proc/sys
 // may be read-only; then only the caller's own limit holds. A task cannot evade the lower limit by a user namespace of
-// its own, because the kernel also counts for every user namespace above it (namespaces(7)).
+// its own, because the kernel also counts each use in every user namespace above (namespaces(7)).
 func (c *Compilation) userLimits() error {
 	if c.made&unix.CLONE_NEWUSER == 0 {
 		return nil
@@ -165,11 +168,11 @@ func (c *Compilation) userLimits() error {
 			continue // this kernel has no such limit
 		}
 		limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		// A quarter of such a low limit would be 0, and the task could not use inotify at all.
+		// A quarter of a limit below shareOfUser would be 0, and the task could not use inotify at all.
 		if err != nil || limit < shareOfUser {
 			continue
 		}
-		// If the open fails, there is no descriptor, and the next two steps fail with EBADF, which they tolerate.
+		// If the open fails, there is no descriptor. Then the next two steps fail with EBADF, which the plan tolerates.
 		dir, path := c.ownProc("sys/user/" + name)
 		c.do(own("user limits"),
 			plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EROFS),
@@ -189,10 +192,10 @@ var Endings = [...]struct{ Limit, key, flag string }{
 	{report.LimitFileSize, "limits.rlimits.fsize", "--rlimit fsize=SIZE"},
 }
 
-// CPURlimit returns the lower of the profile's two limits of processor time: the rlimit cpu, and limits.cpu-time. ok is
-// false if the profile sets neither.
+// CPURlimit returns the lower of the profile's two limits of processor time for a process: the rlimit cpu, and
+// limits.cpu-time. ok is false if the profile sets neither.
 func (c *Compilation) CPURlimit() (limit time.Duration, ok bool) {
-	// A time.Duration cannot hold every rlimit. A longer time counts as no limit.
+	// A time.Duration cannot hold every rlimit. An rlimit that is too long for it is treated as no limit.
 	if r := c.Rlimit("cpu"); r != nil && r.Value < uint64(time.Duration(1<<62)/time.Second) {
 		limit, ok = time.Duration(r.Value)*time.Second, true
 	}
@@ -202,7 +205,7 @@ func (c *Compilation) CPURlimit() (limit time.Duration, ok bool) {
 	return limit, ok
 }
 
-// Rlimit returns the profile's limit for a resource, or nil if it has none.
+// Rlimit returns the profile's rlimit for a resource, or nil if the profile sets none.
 func (c *Compilation) Rlimit(name string) *policy.Rlimit {
 	for i := range c.Profile.Limits.Rlimits {
 		if r := &c.Profile.Limits.Rlimits[i]; r.Name == name && r.Value != policy.Unlimited {
@@ -212,8 +215,8 @@ func (c *Compilation) Rlimit(name string) *policy.Rlimit {
 	return nil
 }
 
-// LimitRule returns the line of the profile that sets a limit, and the flag for it. It returns "" if the profile does
-// not set the limit: then the limit comes from the launcher, or from cgroups around the launcher's own.
+// LimitRule returns the line of the profile that sets a limit, and the flag for the limit. It returns "" if the profile
+// does not set the limit. In that case the limit comes from the launcher, or from the cgroups around the launcher.
 func (c *Compilation) LimitRule(limit string) (rule, flag string) {
 	l := &c.Profile.Limits
 	for _, k := range Endings {
@@ -238,8 +241,8 @@ func (c *Compilation) LimitRule(limit string) (rule, flag string) {
 	return rule, flag
 }
 
-// limitValue returns a limit as the profile may write it, or "" if the profile does not set it. limit is one of the
-// names of package report, such as report.LimitOOM.
+// limitValue returns a limit in the form that a profile has, or "" if the profile does not set it. limit is a name of
+// package report, such as report.LimitOOM.
 func limitValue(l *policy.Limits, limit string) string {
 	switch {
 	case limit == report.LimitOOM && l.Memory.Set:
@@ -259,27 +262,26 @@ func limitValue(l *policy.Limits, limit string) string {
 // DefaultGrace is the time between SIGTERM and SIGKILL, unless Cmd.KillAfter sets another.
 const DefaultGrace = 2 * time.Second
 
-// CrowdStep is the interval at which the launcher counts the sandbox's processes, if RLIMIT_NPROC stands in for the
-// cgroup's limit.
+// CrowdStep is the interval at which the launcher counts the sandbox's processes, if RLIMIT_NPROC replaces the cgroup's
+// limit.
 const CrowdStep = 500 * time.Millisecond
 
 // CPUStep is the shortest interval at which the launcher reads the used processor time. So a run exceeds its limit by
 // at most CPUStep times the number of processors.
 const CPUStep = 10 * time.Millisecond
 
-// LookStep is the interval at which the launcher reads a v1 group's pids events. Since Linux 6.10 such a group notifies
-// nobody.
+// LookStep is the interval at which the launcher reads the pids events of a v1 group. The launcher must read them
+// repeatedly, because since Linux 6.10 such a group notifies nobody.
 const LookStep = 250 * time.Millisecond
 
-// OomTries bounds how often the launcher checks, after the kernel has reported that memory ran out, whether the kernel
-// has killed a process.
+// OomTries bounds how often the launcher checks whether the kernel has killed a process. It makes these checks after
+// the kernel has reported that memory ran out.
 const OomTries = 50
 
 // Positive reports whether a counter is known and above 0.
 func Positive(n *uint64) bool { return n != nil && *n > 0 }
 
-// adjust sets the nice value and the OOM score. The score is written through one of the child's own files in the
-// host's /proc.
+// adjust sets the nice value and the OOM score. The child writes the score to one of its own files in the host's /proc.
 func (c *Compilation) adjust() error {
 	p := &c.Profile.Process
 	if p.Nice.Set {
@@ -301,9 +303,9 @@ func (c *Compilation) writeFile(from plan.From, name, text string) {
 		plan.CloseStep(plan.R(plan.File)))
 }
 
-// lackLandlock says what this kernel's Landlock lacks, if the profile allows that. Otherwise it returns an error. It
-// takes the scopes from the ruleset if the kernel does not know them. With nest only the scopes can be lost, because
-// the ruleset has no rights over files.
+// lackLandlock reports what this kernel's Landlock lacks, if the profile allows that. Otherwise it returns an error. If
+// the kernel does not know scopes, lackLandlock removes them from the ruleset. With nest only the scopes can be
+// missing, because the ruleset has no rights over files.
 func (c *Compilation) lackLandlock() error {
 	if c.Host.LandlockABI < scopeABI {
 		defer func() { c.Land.Scoped = 0 }()
@@ -343,7 +345,7 @@ func (c *Compilation) lackLandlock() error {
 		m.Why += "; nothing restricts " + x
 	}
 	m.Instead = series(by)
-	// If the same is restricted by other means, that is a fact about the host, and not about this run.
+	// If other means restrict the same, the loss is a fact about the host, and not about this run.
 	m.Usual = c.Land.On && open == nil
 	if c.mayLack(policy.LayerLandlock) || m.Usual && c.mayLack(policy.MissingLandlockRights) {
 		c.Missing = append(c.Missing, m)
@@ -358,8 +360,8 @@ func (c *Compilation) lackLandlock() error {
 	return &fail.UnsupportedError{Layer: policy.LayerLandlock, Why: m.Why, From: c.Where("landlock"), Remedy: remedy}
 }
 
-// lostLists names the lists of the profile that allow less than the mounts do. Without Landlock nothing stands in for
-// them.
+// lostLists names the lists of the profile that allow less than the mounts do. Without Landlock nothing else enforces
+// these lists.
 func (c *Compilation) lostLists() (open []string) {
 	l := &c.Profile.Landlock
 	for _, x := range [...]struct {
@@ -373,7 +375,7 @@ func (c *Compilation) lostLists() (open []string) {
 	return open
 }
 
-// mayLack reports whether the profile lists a word under missing.
+// mayLack reports whether the profile lists a layer under missing.
 func (c *Compilation) mayLack(layer policy.Layer) bool {
 	return slices.ContainsFunc(c.Profile.Missing, func(m policy.MissingLayer) bool { return m.Layer == layer })
 }

@@ -1,10 +1,11 @@
 package compile
 
-// The root of the sandbox: open_tree(2) (Linux 5.2), mount_setattr(2) (5.12), openat2(2) (5.6), move_mount(2) (5.2).
+// This file plans the root of the sandbox: open_tree(2) (Linux 5.2), mount_setattr(2) (5.12), openat2(2) (5.6),
+// move_mount(2) (5.2).
 //
-// The new root is mounted on "/" of the child's mount namespace. A process continues to see the mount that its root is
-// on. So until the child enters the new root, absolute paths mean the host, and descriptors below the new root mean the
-// sandbox.
+// The new root is mounted on "/" of the child's mount namespace. But a process goes on to see the mount that its own
+// root directory lies on. So until the child enters the new root, absolute paths mean the host, and descriptors below
+// the new root mean the sandbox.
 
 import (
 	"errors"
@@ -32,8 +33,9 @@ const (
 	ontoFD     = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
 )
 
-// Source is a detached mount that the launcher makes for the child. The child has an unprivileged id on the host and
-// could not open every path, and an idmapped mount needs CAP_SYS_ADMIN over the file system.
+// Source is a detached mount that the launcher makes for the child. There are two reasons for that: the child has an
+// unprivileged id on the host and could not open every path, and an idmapped mount needs CAP_SYS_ADMIN over the file
+// system.
 type Source struct {
 	Path  string
 	Attrs uint64
@@ -41,19 +43,20 @@ type Source struct {
 	Whole bool // idmapped for all of the sandbox's ids, not only the caller's
 	Plain bool // not idmapped: the task has here only the rights of its id on the host
 
-	// Devices says that Path is a device, or a directory of devices, which the task is to open with the rights of the
-	// caller.
+	// Devices says that Path is a device, or a directory of devices, and that the task is to open them with the rights
+	// of the caller.
 	Devices bool
 
-	// Output is 0 for what Path leads to. Otherwise it is the number of the caller's output file that is shown,
-	// idmapped if its file system permits that.
+	// Output is 0 if the source is what Path leads to. Otherwise the source is the caller's output file with this
+	// number, idmapped if the file's file system permits that.
 	Output int
 }
 
 // Root mounts the directory in which everything else is mounted.
 func (c *Compilation) Root() error {
 	// All mounts become private before the first mount. A new mount namespace starts with copies of shared mounts.
-	// Without this step, the child's mounts would appear on the host, and later mounts of the host in the sandbox.
+	// Without this step, the child's mounts would appear on the host, and later mounts of the host would appear in the
+	// sandbox.
 	c.do(own("mounts"), plan.Setattr(plan.CWD, "/", unix.AT_RECURSIVE, 0, 0, unix.MS_PRIVATE))
 	c.openStdinAgain()
 	r := &c.Profile.Root
@@ -144,7 +147,7 @@ func (c *Compilation) openSource(from plan.From, to plan.Reg, path string, attrs
 	return c.clonePath(from, to, path, attrs)
 }
 
-// clonePath is openSource, but the child makes the copy with its own rights.
+// clonePath does what openSource does, but here the child makes the copy with its own rights.
 func (c *Compilation) clonePath(from plan.From, to plan.Reg, path string, attrs uint64) plan.Arg {
 	c.openOutside(from, path, walk.OpenAny, plan.Source)
 	c.copyMounts(from, to, plan.R(plan.Source), "", CloneTree|unix.AT_EMPTY_PATH, attrs, unix.MS_PRIVATE, 0)
@@ -152,8 +155,8 @@ func (c *Compilation) clonePath(from plan.From, to plan.Reg, path string, attrs 
 	return plan.R(to)
 }
 
-// copyMounts makes a detached copy of a mount, or of it and the mounts below, with further attributes. gone is the
-// error to tolerate if the mount may be missing; the plan then continues without a descriptor.
+// copyMounts makes a detached copy of a mount, or of the mount and all mounts below it, with further attributes. gone
+// is the error to tolerate if the mount may be missing; the plan then continues without a descriptor.
 func (c *Compilation) copyMounts(from plan.From, to plan.Reg, dir plan.Arg, path string, flags, attrs, propagation uint64, gone plan.Errno) {
 	if c.Host.Since(6, 15) && !c.Host.NoTreeAttr {
 		c.do(from, plan.CloneWith(dir, path, flags, attrs, propagation).Into(to).OrElse(gone))
@@ -166,16 +169,16 @@ func (c *Compilation) copyMounts(from plan.From, to plan.Reg, dir plan.Arg, path
 	c.do(from, plan.Clone(dir, path, flags).Into(to).OrElse(gone), set)
 }
 
-// tmpfs makes a detached tmpfs. size 0 means the kernel's default, which is half of the memory. mode is octal digits,
-// and size is in bytes.
+// tmpfs makes a detached tmpfs. mode consists of octal digits. size is in bytes, and 0 means the kernel's default,
+// which is half of the memory.
 func (c *Compilation) tmpfs(from plan.From, to plan.Reg, mode string, size int64, attrs uint64) {
 	fsfd := plan.R(plan.FS)
 	c.do(from, plan.FsopenStep("tmpfs").Into(plan.FS), plan.FsString(fsfd, "mode", mode))
 	if size != 0 {
 		c.do(from, plan.FsString(fsfd, "size", strconv.FormatInt(size, 10)))
 	}
-	// The root directory of a tmpfs belongs to the process that mounts it. Without a user namespace that is the
-	// launcher's user, because the child takes the task's ids after the mounts.
+	// The root directory of a tmpfs belongs to the process that mounts the tmpfs. Without a user namespace the owner is
+	// the launcher's user, because the child takes the task's ids after the mounts.
 	if !c.IDs.NewUser && c.IDs.InUID != c.Host.UID {
 		c.do(from, plan.FsString(fsfd, "uid", strconv.Itoa(c.IDs.InUID)), plan.FsString(fsfd, "gid", strconv.Itoa(c.IDs.InGID)))
 	}
@@ -189,9 +192,10 @@ func (c *Compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
 	c.leave(from, fsfd, 0)
 }
 
-// attach mounts a detached mount on a target inside the new root. The kernel resolves the target to a descriptor once,
-// below that root (CVE-2026-87766). A directory right below the root is named instead, because move_mount(2) follows no
-// link at the end of a path and mounts no directory on a link. If keep is true, the descriptor mount stays open.
+// attach mounts a detached mount on a target inside the new root. The kernel resolves the target to a descriptor only
+// once, below that root (CVE-2026-87766). A directory right below the root is an exception: it is given by its name,
+// because move_mount(2) follows no link at the end of a path and mounts no directory on a link. If keep is true, the
+// descriptor mount stays open.
 func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep bool) {
 	n, _ := c.Tree.Entry(target)
 	if n.Dir && strings.LastIndexByte(target, '/') == 0 && target != "/" {
@@ -213,8 +217,8 @@ func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep
 
 // place makes sure that a target exists as a directory or a file, and returns its path without links. It makes a
 // missing target only on the launcher's own file systems; on the host's tree a missing target is an error. If the
-// target of a file is a link that leads nowhere, place returns the link's path: a lookup reaches what is mounted on it
-// before it follows the link.
+// target of a file is a link that leads nowhere, place returns the path of the link. A file can be mounted on the link
+// itself: a lookup of the path reaches the mounted file before it would follow the link.
 func (c *Compilation) place(from plan.From, asked string, dir bool) (string, error) {
 	target, err := c.Tree.Resolve(asked)
 	if err != nil {
@@ -262,7 +266,7 @@ func (c *Compilation) make(from plan.From, p *picture.Part, target string, dir b
 	return nil
 }
 
-// kindOf names what a target is, for an error.
+// kindOf returns "a directory" or "a file", as the words for a target in an error.
 func kindOf(dir bool) string {
 	if dir {
 		return "a directory"
@@ -286,8 +290,8 @@ func (c *Compilation) seal() error {
 	return nil
 }
 
-// enterRoot makes the new root the child's root. pivot_root makes the old root unreachable. Until then its mounts are
-// locked together (mount_namespaces(7)).
+// enterRoot makes the new root the child's root. pivot_root makes the old root unreachable. Until then the mounts of
+// the old root are locked together (mount_namespaces(7)).
 func (c *Compilation) enterRoot() error {
 	from := own("root")
 	if c.Profile.Root.Enter == policy.EnterChroot {
@@ -302,7 +306,8 @@ func (c *Compilation) enterRoot() error {
 			c.do(from, plan.Umount(".", unix.MNT_DETACH))
 		}
 		// The message is sent before the old root is unmounted, because the kernel waits for all processors before it
-		// frees the mounts. Meanwhile the launcher reads the mount table until the old mounts are gone from it.
+		// frees the mounts. Meanwhile the launcher reads the mount table again and again, until the old mounts are gone
+		// from it.
 		c.do(from, Say(MsgRoot), plan.Umount(".", unix.MNT_DETACH), plan.ChdirStep("/"))
 		return nil
 	}
@@ -310,8 +315,8 @@ func (c *Compilation) enterRoot() error {
 	return nil
 }
 
-// expand makes a path of a profile or a flag absolute: "." and relative paths start at the caller's working directory,
-// "~" at the home.
+// expand makes a path of a profile or a flag absolute. "." and relative paths begin at the caller's working directory,
+// and "~" is the home.
 func (c *Compilation) expand(p string) (string, error) {
 	switch {
 	case p == "~" || strings.HasPrefix(p, "~/"):
@@ -328,8 +333,8 @@ func (c *Compilation) expand(p string) (string, error) {
 // errNoHome is the cause of an error about a path that begins with "~".
 var errNoHome = errors.New("no home: HOME is not set, not absolute, or /, and the password database has none")
 
-// hostSource is expand for a path that is opened on the host. It follows a symbolic link right below "/", such as /bin,
-// /lib64 or /home in many distributions, because only root can make one there.
+// hostSource does what expand does, for a path that is opened on the host. It follows a symbolic link right below "/",
+// because only root can make a link there. Many distributions have such links: /bin, /lib64 or /home.
 func (c *Compilation) hostSource(p string) (string, error) {
 	ofHome := strings.HasPrefix(p, "~")
 	p, err := c.expand(p)
@@ -342,7 +347,7 @@ func (c *Compilation) hostSource(p string) (string, error) {
 	first, rest, _ := strings.Cut(p[1:], "/")
 	info, err := c.Tree.Lstat("/" + first)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		return p, nil //nolint:nilerr // what is missing is said where it is used
+		return p, nil //nolint:nilerr // whoever uses the path reports that it is missing
 	}
 	text, err := c.Host.Files.Readlink("/" + first)
 	if err != nil {
@@ -354,13 +359,14 @@ func (c *Compilation) hostSource(p string) (string, error) {
 // Where returns the position of a value in the profile, for errors.
 func (c *Compilation) Where(path string) string { return c.Profile.Source(path).Short() }
 
-// How a plan opens a path: by openat2(2), Linux 5.6. A host may refuse that call (Host.NoOpenat2): a filter cannot
-// check the mode behind the call's pointer, so the filter of a container, or of a sandbox around this one, denies the
-// call as a whole. Then the plan opens each component of the path in turn, with openat(2), O_PATH and O_NOFOLLOW.
+// The next part is about how a plan opens a path: by openat2(2), Linux 5.6. A host may refuse that call
+// (Host.NoOpenat2). A filter cannot check the mode behind the call's pointer, so the filter of a container, or of a
+// sandbox around this one, denies the whole call. Then the plan opens each component of the path in turn, with
+// openat(2), O_PATH and O_NOFOLLOW.
 
-// openInside opens a path below the new root. openat2(2) follows links inside that root. If the path is opened
-// component by component, links are not followed: the launcher has resolved them before, and a link that appears later
-// is an error.
+// openInside opens a path below the new root. openat2(2) follows links, but stays inside that root. If the path is
+// opened component by component, links are not followed, because the launcher has resolved them before. A link that
+// appears later is an error.
 func (c *Compilation) openInside(from plan.From, path string, flags uint64, to plan.Reg) {
 	if !c.Host.NoOpenat2 {
 		c.do(from, plan.Open2(c.rootFD, path, flags, walk.ResolveInRoot).Into(to))
@@ -369,8 +375,8 @@ func (c *Compilation) openInside(from plan.From, path string, flags uint64, to p
 	c.openSteps(from, c.rootFD, c.resolved(path), flags, to, 0, false)
 }
 
-// resolved returns the target of a path in the sandbox, by the launcher's model of the tree (c.Tree). If that cannot
-// resolve the path, the path is returned unchanged, and opening it fails at the link.
+// resolved returns the target of a path in the sandbox, by the launcher's model of the tree (c.Tree). If the model
+// cannot resolve the path, resolved returns the path unchanged, and opening the path fails at the link.
 func (c *Compilation) resolved(path string) string {
 	if r, err := c.Tree.Resolve(path); err == nil {
 		return r
@@ -387,7 +393,8 @@ func (c *Compilation) openOutside(from plan.From, path string, flags uint64, to 
 	c.openFromTop(from, path, flags, to)
 }
 
-// openWithLinks opens a path below the child's own root, which is the sandbox's. It follows links, except magic links in /proc.
+// openWithLinks opens a path below the child's own root, which is the sandbox's. It follows links, except magic links
+// in /proc.
 func (c *Compilation) openWithLinks(from plan.From, path string, flags uint64, to plan.Reg) {
 	if !c.Host.NoOpenat2 {
 		c.do(from, plan.Open2(plan.CWD, path, flags, unix.RESOLVE_NO_MAGICLINKS).Into(to))
@@ -403,10 +410,10 @@ func (c *Compilation) openFromTop(from plan.From, path string, flags uint64, to 
 	c.do(from, plan.CloseStep(plan.R(plan.Top)))
 }
 
-// openSteps opens a path below dir component by component. Two descriptor slots (plan.Reg) alternate, so that the last
-// descriptor is in to. If closed is not 0, the component with that number, from 1, may lie in a directory that the
-// child may not search; this and the following opens may then fail. fleeting means that the path may have vanished by
-// then.
+// openSteps opens a path below dir component by component. It uses two registers for descriptors (plan.Reg) in turn, so
+// that the last descriptor is in to. If closed is not 0, the component with that number, counted from 1, may lie in a
+// directory that the child may not search; then this open and the following opens may fail. fleeting means that the
+// path may have vanished by then.
 func (c *Compilation) openSteps(from plan.From, dir plan.Arg, path string, flags uint64, to plan.Reg, closed int, fleeting bool) {
 	if path == "/" {
 		c.do(from, plan.OpenStep(dir, ".", flags, 0).Into(to))

@@ -9,7 +9,7 @@ import (
 	"cordon/sandbox/host"
 )
 
-// The remedies for a map that is refused never name what the launcher cannot do.
+// The remedies for a refused id map never name something that the launcher cannot do.
 func TestMapHint(t *testing.T) {
 	const all = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETFCAP
 	for _, tt := range []struct {

@@ -1,6 +1,6 @@
 package compile
 
-// This file plans filters: seccomp(2), since Linux 3.5, SECCOMP_RET_KILL_PROCESS since 4.14.
+// This file plans filters: seccomp(2), since Linux 3.5. SECCOMP_RET_KILL_PROCESS exists since 4.14.
 
 import (
 	"cmp"
@@ -18,8 +18,9 @@ import (
 	"cordon/sandbox/report"
 )
 
-// seccomp installs the profile's filter, or the recorder's. The filter is compiled for the launcher's architecture. It
-// comes directly before the call that starts the program, so it need allow no other call of the launcher's own.
+// seccomp installs the profile's filter, or the recorder's. The filter is compiled for the launcher's architecture. The
+// step comes directly before the call that starts the program, so the filter need allow no other call of the launcher's
+// own code.
 func (c *Compilation) seccomp() error {
 	if c.Observed() {
 		return c.watch()
@@ -37,9 +38,9 @@ func (c *Compilation) seccomp() error {
 	return nil
 }
 
-// taskFilter returns the task's encoded filter. If the launcher contains a prebuilt one for this profile, it returns
-// that; otherwise it compiles one. The text has eight bytes for each instruction, as SECCOMP_SET_MODE_FILTER reads
-// them: see filter.Encode.
+// taskFilter returns the task's encoded filter. If the launcher contains a filter that was built for this profile, it
+// returns that filter; otherwise it compiles one. The text has eight bytes for each instruction, as
+// SECCOMP_SET_MODE_FILTER reads them: see filter.Encode.
 func (c *Compilation) taskFilter() (string, error) {
 	own := c.execCall()
 	if own == plan.Execve { // otherwise the filter contains a random number that is used once
@@ -68,10 +69,10 @@ func (c *Compilation) Spec() (filter.Spec, error) {
 	return spec, err
 }
 
-// listenWith installs a filter that has a listener. The listener gets the descriptor number that reserveListener has
-// taken.
+// listenWith installs a filter that has a listener. The listener's descriptor gets the number that reserveListener has
+// kept free.
 func (c *Compilation) listenWith(why, from plan.From, insns string) {
-	// No step may come between these two, because a descriptor that it opens would take the number.
+	// No step may come between these two steps, because a descriptor that it opens would get the number.
 	c.do(why, plan.CloseStep(plan.Number(c.FirstFD()))) // this is now the lowest free number, so the listener gets it
 	c.do(from, plan.SetFilter(uint64(c.Host.NotifyFlags), insns))
 }
@@ -86,19 +87,20 @@ func (c *Compilation) FindArch() error {
 	return nil
 }
 
-// callsOfInit are the calls of Plan.Init after its filter, and of init's loop.
+// callsOfInit lists the calls that init makes in Plan.Init after its filter, and in its loop.
 var callsOfInit = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN}
 
-// initCallsBefore are callsOfInit, and what init calls after it has said that it is confined and before its loop: see
-// sendListener. futex(2) waits until the task's memory is gone, and sendmsg(2) sends the listener.
+// initCallsBefore lists callsOfInit, and the calls that init makes between its message that it is confined and its
+// loop: see sendListener. With futex(2) init waits until the task's memory is gone, and with sendmsg(2) it sends the
+// listener.
 var initCallsBefore = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN,
 	unix.SYS_FUTEX, unix.SYS_SENDMSG, unix.SYS_DUP3, unix.SYS_CLOSE_RANGE, unix.SYS_SECCOMP}
 
-// initFilter returns a filter that kills init at any call but these. It is written by hand because only init uses it
-// and it never changes. A jump offset has only 8 bits, so calls may have at most 255 entries.
+// initFilter returns a filter that kills init at any call that is not in calls. The filter is written by hand because
+// only init uses it and it never changes. A jump offset has only 8 bits, so calls may have at most 255 entries.
 func initFilter(arch filter.Arch, calls []uint32) string {
-	// Opcodes of classic BPF. In struct seccomp_data the call's number is at offset 0, and the architecture at offset
-	// 4.
+	// These are opcodes of classic BPF. In struct seccomp_data the call's number is at offset 0, and the architecture
+	// at offset 4.
 	const (
 		load  = 0x20 // BPF_LD | BPF_W | BPF_ABS
 		equal = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
@@ -106,23 +108,25 @@ func initFilter(arch filter.Arch, calls []uint32) string {
 	)
 	kill, allow := filter.Insn{Code: ret, K: unix.SECCOMP_RET_KILL_PROCESS}, filter.Insn{Code: ret, K: unix.SECCOMP_RET_ALLOW}
 	insns := make([]filter.Insn, 0, 6+len(calls))
-	// The architecture is compared before the number, because a number means another call on another architecture, and
-	// a process can make calls of both (int 0x80 on amd64).
+	// The architecture is compared before the number, because one number means different calls on different
+	// architectures, and a process can make calls of both (int 0x80 on amd64).
 	insns = append(insns, filter.Insn{Code: load, K: 4}, filter.Insn{Code: equal, Jt: 1, K: arch.Audit()}, kill, filter.Insn{Code: load, K: 0})
 	// A match jumps over the remaining numbers and the kill, to the allow. An x32 call on amd64 has the architecture of
-	// amd64, but bit 30 is set in its number (seccomp(2)). So it equals none of these numbers, and is killed too.
+	// amd64, but bit 30 is set in its number (seccomp(2)). So it matches none of the numbers, and init is killed for it
+	// too.
 	for i, nr := range calls {
 		insns = append(insns, filter.Insn{Code: equal, Jt: uint8(len(calls) - i), K: nr})
 	}
 	return filter.Encode(append(insns, kill, allow))
 }
 
-// The listener of the task's filter: seccomp_unotify(2), Linux 5.0; SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV 5.19.
+// The next part plans the listener of the task's filter: seccomp_unotify(2), Linux 5.0;
+// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV 5.19.
 //
 // If the profile denies a call with an errno, the call waits in the kernel until the launcher has read the notification
 // and has answered with that errno. The answer depends only on the number and the arguments, of which the notification
-// holds a copy. The launcher reads the memory that the arguments point to only to show it. It never lets a call
-// through, and without a launcher the kernel answers ENOSYS.
+// holds a copy. The launcher reads the memory to which the arguments point only to show its content. The launcher never
+// lets a call through, and without a launcher the kernel answers ENOSYS.
 //
 // The launcher gets the listener although execve is the only call that the task makes under the filter. Task and init
 // share their descriptor table until execve gives the task a table of its own, and closes the listener in it. The
@@ -130,8 +134,8 @@ func initFilter(arch filter.Arch, calls []uint32) string {
 // lowest free number. init waits until the task's memory is gone, sends the descriptor at that number, and closes it.
 // (vfork(2) could block init as well, but then init could not be confined before the program is.)
 
-// PlanReports decides whether the filter has a listener. If none is available, denied calls fail just the same, and the
-// report says that they are not listed. That is no error, because reporting gives no protection.
+// PlanReports decides whether the filter has a listener. If the filter can have none, denied calls fail just the same,
+// and the report says that they are not listed. That is no error, because reporting gives no protection.
 func (c *Compilation) PlanReports() error {
 	if c.Observed() {
 		return c.planObserver()
@@ -147,7 +151,8 @@ func (c *Compilation) PlanReports() error {
 	return nil
 }
 
-// reserveListener takes the listener's number before any other descriptor is opened, so that no other gets it.
+// reserveListener takes the number for the listener before any other descriptor is opened, so that no other descriptor
+// gets the number.
 func (c *Compilation) reserveListener(from plan.From) {
 	c.Reports = true
 	// This copy of the gate only holds the number; listenWith closes it.
@@ -162,7 +167,7 @@ func (c *Compilation) noListener() string {
 	}
 	// A program that may open no further descriptor still starts; only its denied calls are not listed.
 	for _, r := range c.Profile.Limits.Rlimits {
-		// The limit is one more than the highest number of a descriptor (getrlimit(2)).
+		// The rlimit is one more than the highest possible number of a descriptor (getrlimit(2)).
 		if r.Name == "nofile" && r.Value <= c.FirstFD() {
 			return fail.Said("limits.rlimits.nofile "+strconv.Itoa(int(r.Value)), r.Pos.Short()) + " leaves no descriptor for the listener"
 		}
@@ -189,14 +194,15 @@ const firstTask = 2
 // filter of its loop follows once the listener is sent.
 func (c *Compilation) sendListener() {
 	c.doInit(own("init"),
-		// A filter can be followed by another, but never removed (seccomp(2)). So this one allows seccomp(2) itself,
-		// and the second filter, for the loop, does not.
+		// A filter can be followed by another, but never removed (seccomp(2)). So this first filter allows seccomp(2)
+		// itself, and the second filter, for the loop, does not.
 		plan.SetFilter(0, initFilter(c.Arch, append(c.guardCalls(), initCallsBefore[:]...))),
 		plan.SendByte(plan.F(FileSync), string(rune(MsgInit))))
 	switch from := c.scalar("on-denial"); {
 	case c.First():
-		// AwaitOwner would look for the task under the pid that the word holds, and init is pid 1 itself. The time of
-		// AwaitMark only passes if the task has ended before HoldOwner.
+		// This waits without AwaitOwner. AwaitOwner would look for the task under the pid that the word holds, and that
+		// would be init itself, which is pid 1. AwaitMark waits its whole time only if the task has ended before
+		// HoldOwner.
 		c.doInit(from,
 			plan.AwaitMark(1).OrElse(plan.EAGAIN).OrElse(plan.ETIMEDOUT),
 			plan.SleepForOwner(1).OrElse(plan.EAGAIN))
@@ -210,8 +216,9 @@ func (c *Compilation) sendListener() {
 		plan.SendFile(plan.F(FileSync), string(rune(MsgReady)), c.FirstFD()).OrElse(plan.EBADF)) // or before it had a listener
 }
 
-// KillHints returns hints for a program that SIGSYS has ended. The kernel does not say which call the filter killed.
-// But a call of an architecture that the profile does not list is always killed, and often nothing else is.
+// KillHints returns hints for a program that SIGSYS has ended. The kernel does not say which call the filter killed the
+// program for. But a call of an architecture that the profile does not list always ends the program, and often nothing
+// else does.
 func (c *Compilation) KillHints() []report.Hint {
 	foreign := report.Hint{Text: "it made a call of an architecture that the profile does not list: a 32-bit program, int 0x80, or x32 (--arch x32)",
 		Rule: c.Profile.Source("syscalls.arches"), Flag: "--arch " + foreignArch(c.Arch)}
@@ -219,7 +226,7 @@ func (c *Compilation) KillHints() []report.Hint {
 	if err != nil {
 		return []report.Hint{foreign}
 	}
-	// Without a rule and a default that kill, only the architecture can be the reason.
+	// If neither a rule nor the default kills, only the architecture can be the reason.
 	calls, rule := c.Killers()
 	byDefault := kills(spec.Default) || kills(spec.Unknown)
 	if len(calls) == 0 && !byDefault {
@@ -242,8 +249,8 @@ func kills(a filter.Action) bool {
 	return a.Kind == filter.Kill || a.Kind == filter.KillThread || a.Kind == filter.Trap
 }
 
-// Killers lists the calls that a rule of the profile kills at, always or for some arguments, and returns the place of
-// the first of these rules.
+// Killers lists the calls for which a rule of the profile kills the program, always or for some arguments. It also
+// returns the place of the first of these rules.
 func (c *Compilation) Killers() (calls []string, rule policy.Pos) {
 	for i := range c.Profile.Syscalls.Rules {
 		r := &c.Profile.Syscalls.Rules[i]
@@ -258,13 +265,13 @@ func (c *Compilation) Killers() (calls []string, rule policy.Pos) {
 	return calls, rule
 }
 
-// killing reports whether the text of a rule is an action that ends the program.
+// killing reports whether the text of a rule contains an action that ends the program.
 func killing(text string) bool { return strings.HasPrefix(text, "kill") || text == "trap" }
 
-// initCalls returns the calls of Plan.Init after its filter, and of init's loop.
+// initCalls returns the calls that init makes in Plan.Init after its filter, and in its loop.
 func (c *Compilation) initCalls() []uint32 { return append(c.guardCalls(), callsOfInit[:]...) }
 
-// guardCalls returns the calls that init makes in addition if it is the guard of a program that runs in place.
+// guardCalls returns the additional calls that init makes if it guards the processes of a program that runs in place.
 func (c *Compilation) guardCalls() []uint32 {
 	if !c.InPlace() {
 		return nil
@@ -272,8 +279,9 @@ func (c *Compilation) guardCalls() []uint32 {
 	return []uint32{unix.SYS_RT_SIGTIMEDWAIT, unix.SYS_PREAD64, unix.SYS_PRLIMIT64, unix.SYS_KILL}
 }
 
-// guardSteps make init the guard of the task's processes. It takes the task's ids, which clears the parent-death
-// signal. The launcher's death wakes the guard: see child.
+// guardSteps make init the guard of the task's processes, which ends them when the task or the launcher ends. init
+// takes the task's ids, and that clears the parent-death signal. But the launcher's death wakes the guard: see package
+// child.
 func (c *Compilation) guardSteps() {
 	from := own("guard")
 	c.doInit(from,
@@ -285,8 +293,8 @@ func (c *Compilation) guardSteps() {
 	c.doInit(from, plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGTERM)))
 }
 
-// placeCall is a call that the filter of a program in place denies, unless its arguments have these values. The kernel
-// takes each as 32 bits.
+// placeCall is a call that the filter of a program in place denies, unless the call's arguments have the given values.
+// The kernel takes each of these arguments as 32 bits.
 type placeCall struct {
 	name  string
 	nr    uint32
@@ -297,9 +305,9 @@ type placeCall struct {
 	errno unix.Errno
 }
 
-// placeCalls are these calls but socket(2): System V IPC and message queues, io_uring, which opens sockets too, and
-// what acts on any process of the same user by its number, which no rule of Landlock asks about. In other sandboxes
-// namespaces keep these calls inside.
+// placeCalls returns these calls, except socket(2). They are the calls of System V IPC and of message queues, of
+// io_uring, which opens sockets too, and the calls that act on any process of the same user by its number. No rule of
+// Landlock restricts these. In a sandbox with namespaces such calls reach only what is inside.
 func (c *Compilation) placeCalls() []placeCall {
 	one := func(name string, nr, arg uint32, expr string) placeCall {
 		return placeCall{name: name, nr: nr, expr: expr, args: [2]uint32{arg}, count: 1, errno: unix.EPERM}
@@ -322,8 +330,8 @@ func (c *Compilation) placeCalls() []placeCall {
 		{"mq_open", unix.SYS_MQ_OPEN}, {"mq_unlink", unix.SYS_MQ_UNLINK}} {
 		list = append(list, placeCall{name: x.name, nr: x.nr, errno: unix.ENOSYS})
 	}
-	// A socket is checked by two things: may the program use a network, and does Landlock know named sockets? If both
-	// hold, every family is allowed.
+	// Two questions decide which sockets are allowed: may the program use a network, and does Landlock know named
+	// sockets? If the answer to both is yes, every family is allowed.
 	socket := placeCall{name: "socket", nr: unix.SYS_SOCKET, errno: unix.EAFNOSUPPORT}
 	switch none := c.Profile.Network.Mode == policy.NetworkNone; {
 	case none && c.LandlockResolves():
@@ -336,9 +344,10 @@ func (c *Compilation) placeCalls() []placeCall {
 	return append(list, socket)
 }
 
-// placeFilter denies what no namespace holds. It is a filter of its own, before the profile's: of two filters the
-// stricter answer counts, and the profile's may be prebuilt. For calls of the machine's own architecture it is written
-// by hand, because compiling it would take a good part of a launch.
+// placeFilter denies the calls that no namespace restricts. It is a filter of its own, installed before the profile's
+// filter. That is possible because of two filters the stricter answer counts, and useful because the profile's filter
+// may be prebuilt. For calls of the machine's own architecture placeFilter is written by hand, because compiling it
+// would take a good part of the time of a launch.
 func (c *Compilation) placeFilter() error {
 	if c.Observed() {
 		return nil
@@ -360,9 +369,9 @@ func (c *Compilation) placeFilter() error {
 	return nil
 }
 
-// placeProgram is placeFilter's program. A call of another architecture, or of x32, passes to the profile's filter,
-// which kills it. The arguments begin at offset 16 of struct seccomp_data, and have 8 bytes each, of which the program
-// compares the low half.
+// placeProgram returns the instructions of placeFilter. They pass a call of another architecture, or of x32, to the
+// profile's filter, which kills the program for it. The arguments begin at offset 16 of struct seccomp_data, and have 8
+// bytes each. The instructions compare only the low half of an argument.
 func (c *Compilation) placeProgram() []filter.Insn {
 	const (
 		load  = 0x20 // BPF_LD | BPF_W | BPF_ABS
@@ -393,7 +402,7 @@ func (c *Compilation) placeProgram() []filter.Insn {
 	return append(insns, allow)
 }
 
-// PlaceCalls returns the rules of placeFilter, as a profile would say them.
+// PlaceCalls returns the rules of placeFilter in the form of a profile's rules.
 func (c *Compilation) PlaceCalls() (rules []filter.Rule) {
 	if !c.InPlace() {
 		return nil
@@ -409,7 +418,8 @@ func (c *Compilation) PlaceCalls() (rules []filter.Rule) {
 			add(p.name, p.expr, denied)
 		}
 	}
-	// No filter sees the arguments of a multiplexer, which are in memory.
+	// No filter can see the arguments of the call that a multiplexer such as socketcall(2) makes, because they are in
+	// memory.
 	add("socketcall", "errno(ENOSYS)", filter.Action{})
 	add("ipc", "errno(ENOSYS)", filter.Action{})
 	return rules

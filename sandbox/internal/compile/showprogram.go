@@ -1,8 +1,8 @@
 package compile
 
-// This file binds a program's own file if the profile does not show its directory. An earlier task may have chosen the
-// name of that file, by a link in the working directory or by a script's first line. Whatever such a name leads to
-// would become readable inside. So the file is bound only if
+// This file binds a program's own file if the profile does not show the directory of the file. An earlier task may have
+// chosen the name of that file, by a link in the working directory or by a script's first line. Whatever such a name
+// leads to would become readable inside. So the file is bound only if
 //
 //   - no link leads to it except links in the system's own directories;
 //   - no hide rule matches it;
@@ -29,7 +29,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// namedBy tells who has chosen a program's name.
+// namedBy says who has chosen a program's name.
 type namedBy int
 
 const (
@@ -37,9 +37,10 @@ const (
 	byScript         // a script, in its first line
 )
 
-// bindProgram binds one file of the host that the profile's mounts do not show. It changes neither a root directory nor
-// a running sandbox: there the program must already exist. name is the program as it was typed, and path its absolute
-// path. The error is a LookupError, with the exit code of env(1).
+// bindProgram binds a file of the host that the profile's mounts do not show. If the sandbox has a root directory of
+// its own, or is already running, bindProgram binds nothing and returns an error, because there the program must
+// already exist. name is the program as it was typed, and path its absolute path. The error is a LookupError, with the
+// exit code of env(1).
 func (c *Compilation) bindProgram(name, path string, by namedBy) error {
 	notFound := &fail.LookupError{Name: name, Why: "no such file", Code: 127}
 	if c.Profile.Root.Kind == policy.RootDir {
@@ -64,8 +65,8 @@ func (c *Compilation) bindProgram(name, path string, by namedBy) error {
 	if err != nil {
 		return err
 	}
-	// The file appears under the name by which it was found, so that a program that looks at its own path finds what it
-	// expects.
+	// The file appears under the name by which it was found. So a program that looks at its own path finds the path
+	// that it expects.
 	from := own("command")
 	target, err := c.place(from, path, false)
 	if err != nil {
@@ -79,17 +80,17 @@ func (c *Compilation) bindProgram(name, path string, by namedBy) error {
 }
 
 // mayShow returns the path of a program on the host, without links, if the program may be bound. Otherwise the error
-// says which of the three conditions above is not met.
+// says which of the three conditions at the top of this file is not met.
 func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
 	real, err := c.withoutPlanted(name, path)
 	if err != nil {
 		return "", err
 	}
-	// The hide rules are asked about the path without links, because a rule means a file and not a name.
+	// The hide rules are compared with the path without links, because a rule means a file and not a name.
 	if rule := c.hiding(real); rule != "" {
 		return "", &fail.LookupError{Name: name, Why: "hidden by " + rule, Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
 	}
-	// A task may have written the first line of a script. It must not make a private text readable inside.
+	// A task may have written the first line of a script. Such a line must not make a private text readable inside.
 	if by == byScript {
 		if head, err := c.Host.Files.Read(real, 4); err != nil || string(head) != "\x7fELF" {
 			return "", &fail.LookupError{Name: name, Why: "the profile hides it, and it is not an ELF executable: a script could name any file", Code: 126,
@@ -100,7 +101,7 @@ func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
 }
 
 // withoutPlanted resolves a path on the host as the kernel does, but follows only links of the system. Any other link
-// is an error, because a task could have made it. path is absolute. The result is the path that no link remains in.
+// is an error, because a task could have made it. path must be absolute. The result is a path without links.
 func (c *Compilation) withoutPlanted(name, path string) (string, error) {
 	done, rest := "", path[1:]
 	for links := 0; rest != ""; {
@@ -157,19 +158,19 @@ func plantedError(name, path, link string) error {
 // of them writable on purpose.
 var systemDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/nix", "/gnu", "/opt"}
 
-// ofSystem reports whether only the system can make links in a directory: it is "/", /home or one of systemDirs, and
-// only root may write it and the directories above it.
+// ofSystem reports whether only the system can make links in a directory. That is so if the directory is "/", /home or
+// one of systemDirs, and only root may write the directory and the directories above it.
 func (c *Compilation) ofSystem(dir string) bool {
 	known := dir == "/" || dir == "/home"
 	for _, s := range systemDirs {
 		known = known || paths.Below(dir, s)
 	}
-	// A directory that the task may write in this sandbox does not count.
+	// If the task may write the directory in this sandbox, the answer is no.
 	if !known || c.writable(dir) {
 		return false
 	}
-	// A user who can write a directory above could replace this one, so each of them is checked. Their modes must not
-	// let the group or others write either.
+	// A user who can write a directory above could replace this directory, so the loop checks each of them. Their modes
+	// must not let the group or others write either.
 	for ; ; dir, _ = paths.Split(dir) {
 		info, err := c.Tree.Lstat(dir)
 		if err != nil || info.Mode().Perm()&0o022 != 0 || !c.belongsToSystem(dir, info) {
@@ -181,15 +182,15 @@ func (c *Compilation) ofSystem(dir string) bool {
 	}
 }
 
-// belongsToSystem reports whether a file belongs to root. In a user namespace that does not map root, it reports
-// whether the file belongs to another user and the caller cannot write it.
+// belongsToSystem reports whether a file belongs to root. In a user namespace that does not map root, it cannot tell,
+// and reports instead whether the file belongs to another user and the caller cannot write it.
 func (c *Compilation) belongsToSystem(hostPath string, info fs.FileInfo) bool {
 	st, ok := host.StatOf(info)
 	return ok && (st.Uid == 0 || int(st.Uid) != c.Host.UID && c.Host.Files.Access(hostPath, unix.W_OK) != nil)
 }
 
-// hiding returns the hide rule that matches a path of the host or a directory above it, or "" if there is none. The
-// sandbox need not show the path.
+// hiding returns the hide rule that matches a path of the host or a directory above the path, or "" if no rule does.
+// The sandbox need not show the path.
 func (c *Compilation) hiding(real string) string {
 	for _, dir := range c.Host.StateDirs() {
 		if paths.Below(real, dir) {
@@ -204,9 +205,9 @@ func (c *Compilation) hiding(real string) string {
 	return ""
 }
 
-// hides reports whether a pattern matches a path of the host or a directory above it. A pattern without wildcards is
-// resolved through links. Only a pattern for any depth may begin at every component of the path; any other begins at
-// the root.
+// hides reports whether a pattern matches a path of the host or a directory above the path. A pattern without wildcards
+// is resolved through links. A pattern for any depth may match beginning at every component of the path; any other
+// pattern begins at the root.
 func (c *Compilation) hides(pattern, real string) bool {
 	rest, anywhere := strings.CutPrefix(pattern, "**/")
 	if !anywhere {
@@ -277,9 +278,9 @@ func (c *Compilation) runByShell() error {
 // shell runs a script that has no "#!" line.
 const shell = "/bin/sh"
 
-// isPlainText reports whether a program is a text that the kernel cannot execute but a shell can. Its first bytes
-// contain no NUL, unlike binary formats that binfmt_misc may know. A file that cannot be read does not count: then
-// execve(2) decides.
+// isPlainText reports whether a program is a text that the kernel cannot execute but a shell can. The first bytes of
+// such a text contain no NUL, unlike binary formats that binfmt_misc may know. For a file that cannot be read the
+// answer is no; then execve(2) decides.
 func (c *Compilation) isPlainText(path string) bool {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {
@@ -293,16 +294,17 @@ func (c *Compilation) isPlainText(path string) bool {
 	return err == nil && !bytes.HasPrefix(head, []byte("#!")) && !bytes.HasPrefix(head, []byte("\x7fELF")) && bytes.IndexByte(head, 0) < 0
 }
 
-// Name resolution with the host's network. To look up example.org, a program reads a few files of /etc. These are often
-// links to files that a service keeps in /run or elsewhere, where a profile shows nothing: systemd-resolved,
-// NetworkManager, resolvconf, netconfig, connman, WSL (/mnt/wsl). So a sandbox with the host's network also shows those
-// files.
+// The next part is about name resolution with the host's network. To look up example.org, a program reads a few files
+// of /etc. These are often links to files that a service keeps in /run or at another place that a profile does not
+// show. Such services are systemd-resolved, NetworkManager, resolvconf, netconfig, connman, and WSL (/mnt/wsl). So a
+// sandbox with the host's network also shows the files to which the links lead.
 
-// nameFiles are what a resolver reads: resolv.conf(5), hosts(5), nsswitch.conf(5), host.conf(5), gai.conf(5).
+// nameFiles lists the files that a resolver reads: resolv.conf(5), hosts(5), nsswitch.conf(5), host.conf(5),
+// gai.conf(5).
 var nameFiles = [...]string{resolvFile, "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"}
 
-// Names shows the targets of those nameFiles that are links, each as a single read-only file, if the network is the
-// host's.
+// Names shows the targets of the nameFiles that are links, if the network is the host's. It shows each target as a
+// single read-only file.
 func (c *Compilation) Names() error {
 	if c.AsItIs() {
 		return nil
@@ -324,13 +326,13 @@ func (c *Compilation) Names() error {
 	return nil
 }
 
-// maxHosts bounds, in bytes, the size of the host's /etc/hosts that is copied at every launch.
+// maxHosts bounds, in bytes, the size of the host's /etc/hosts that cordon copies at every launch.
 const maxHosts = 64 << 10
 
 // ownName replaces the host's /etc/hosts by a copy that also contains the sandbox's host name, because some programs
-// look up the name that gethostname(2) returns (getLocalHost of Java). It leaves another file that the profile mounts
-// there, and a hidden one. If the host's file is larger than maxHosts, it stays with the host's network; otherwise the
-// replacement contains only the sandbox's name.
+// look up the name that gethostname(2) returns (getLocalHost of Java). It replaces neither a file that the profile
+// mounts at that path, nor a hidden file. If the host's file is larger than maxHosts, it depends on the network: with
+// the host's network the file stays, and otherwise the replacement contains only the sandbox's name.
 func (c *Compilation) ownName() error {
 	const hosts = "/etc/hosts"
 	if c.Profile.Root.Kind == policy.RootDir || c.AsItIs() || c.made&unix.CLONE_NEWUTS == 0 {
@@ -363,8 +365,9 @@ func (c *Compilation) ownName() error {
 	return nil
 }
 
-// showLinked shows the file to which a link of the system leads. It mounts the file at the first path on the link's way
-// that does not exist inside. It does nothing if a rule hides the file, or if a task may have made one of the links.
+// showLinked shows the file to which a link of the system leads. On the way from the link to the file, there is a first
+// path that does not exist inside; showLinked mounts the file at that path. It does nothing if a rule hides the file,
+// or if a task may have made one of the links.
 func (c *Compilation) showLinked(name string) error {
 	inside, err := c.Tree.Resolve(name)
 	if err != nil {
@@ -402,8 +405,9 @@ func (c *Compilation) showLinked(name string) error {
 	return nil
 }
 
-// systemLink returns the target of a path of the system. Every link on the way must belong to the system, and no task
-// may have made the target. The target's directory may belong to a service, such as systemd-resolved.
+// systemLink returns the target of a path of the system. Every link on the way must belong to the system, and the
+// target must not be a file that a task may have made. The target's directory may belong to a service, such as
+// systemd-resolved.
 func (c *Compilation) systemLink(name string) (string, error) {
 	foreign := ""
 	w := picture.Walker{Tree: c.hostTree(), Visit: func(p string) {

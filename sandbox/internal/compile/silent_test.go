@@ -11,7 +11,8 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// What takes the place of rights and scopes that the kernel lacks is said by the mounts and namespaces that there are.
+// The report names what replaces the rights and scopes that the kernel lacks. It must name only mounts and namespaces
+// that the sandbox has.
 func TestWhatHoldsOnOlderKernels(t *testing.T) {
 	lists := func(p *policy.Profile) {
 		p.Landlock.Write = policy.Opt[[]policy.PathItem]{Set: true, V: []policy.PathItem{{Path: "/srv"}}}
@@ -71,7 +72,7 @@ func TestWhatHoldsOnOlderKernels(t *testing.T) {
 	}
 }
 
-// The remedy names the word that is enough, and no other.
+// The remedy names the one word that suffices under missing, and no other.
 func refusedWithRemedy(t *testing.T, err error, why string, same bool) {
 	t.Helper()
 	var u *fail.UnsupportedError

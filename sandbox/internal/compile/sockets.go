@@ -1,12 +1,12 @@
 package compile
 
 // This file keeps the task from connecting to the host's sockets that have a path: unix(7), sock_diag(7), proc_net(5)
-// (/proc/net/unix). To connect to one, write permission on it suffices, even on a read-only mount, and the server sees
-// the caller's id.
+// (/proc/net/unix). A program needs only write permission on such a socket to connect to it, even on a read-only mount,
+// and the server sees the caller's id.
 //
 // Since ABI 9 (Linux 7.1, LANDLOCK_ACCESS_FS_RESOLVE_UNIX), Landlock refuses every connection that no rule allows. On
 // older kernels the launcher mounts an empty file over each socket that it finds at the start. If a bind names the
-// socket itself, that is on purpose, and the socket stays.
+// socket itself, that is on purpose, and the socket stays reachable.
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// Limits of the search for sockets. Sockets beyond them stay reachable.
+// These constants bound the search for sockets. Sockets that the search does not reach because of them stay reachable.
 const (
 	maxSocketTable = 4 << 20 // number of bytes that are read of /proc/net/unix
 	maxSearched    = 10_000  // number of files that are examined to find sockets that were renamed
@@ -35,8 +35,8 @@ const (
 const CoveredSocket = "a socket of the host that no bind names, and covered"
 
 // CoverSockets hides the host's sockets that the sandbox would show, by mounts over them. It must come after all
-// mounts, because it covers what these show. If the host's sockets cannot be listed, that is a note and no error: the
-// walk below still finds the sockets in writable directories.
+// mounts, because it hides the sockets that the mounts show. If the host's sockets cannot be listed, that is a note and
+// no error: the walk below still finds the sockets in writable directories.
 func (c *Compilation) CoverSockets() error {
 	if c.AsItIs() || c.LandlockResolves() || !c.Tree.ShowsHost() {
 		return nil
@@ -45,7 +45,7 @@ func (c *Compilation) CoverSockets() error {
 	if err != nil { // a proc file system without this file: subset=pid
 		c.note("the host's sockets cannot be listed, and are not covered unless they lie in a writable directory: /proc/net/unix: " + fail.Bare(err).Error())
 	}
-	// A socket that only the walk finds is covered if somebody may listen at it.
+	// The walk may find a socket that is not in the list. Such a socket is hidden if somebody may listen at it.
 	for _, name := range c.walkForSockets() {
 		if slices.Contains(names, name) || c.listens(name) {
 			names = append(names, name)
@@ -61,23 +61,23 @@ func (c *Compilation) CoverSockets() error {
 	return nil
 }
 
-// LandlockResolves reports whether Landlock restricts to which named sockets the task may connect. Then no socket needs
-// a cover, and a socket that appears later is out of reach too.
+// LandlockResolves reports whether Landlock restricts to which named sockets the task may connect. In that case no
+// socket needs a mount over it, and a socket that appears later is out of reach too.
 func (c *Compilation) LandlockResolves() bool {
 	return !c.Profile.Landlock.Off && !c.Profile.Nest && c.Host.LandlockABI >= resolveUnixABI
 }
 
-// listens reports whether a program may listen at a socket that /proc/net/unix does not name. A socket that an earlier
-// run left and nobody listens at is not hidden, because a program that uses the name again could not remove the mount
-// over it.
+// listens reports whether a program may listen at a socket that /proc/net/unix does not name. If an earlier run has
+// left a socket and nobody listens at it, the socket is not hidden: a program that uses the name again could not remove
+// the mount over it.
 func (c *Compilation) listens(path string) bool {
 	l, ok := c.Host.Files.(interface{ Listens(path string) bool })
 	return !ok || l.Listens(path)
 }
 
 // coverSocket hides a socket of the host at every path at which the sandbox shows it. host is the socket's path on the
-// host, without links. A socket that has disappeared meanwhile is no error, and neither is a path that no longer leads
-// to a socket.
+// host, without links. It is no error if the socket has disappeared meanwhile, or if the path no longer leads to a
+// socket.
 func (c *Compilation) coverSocket(windows []window, host string) error {
 	views, err := c.places(windows, host)
 	if err != nil || len(views) == 0 {
@@ -108,8 +108,8 @@ func (c *Compilation) SocketsBy() string {
 	return "sock_diag, /proc/net/unix"
 }
 
-// boundSockets lists the sockets of the launcher's network namespace that have a path. Sockets of other network
-// namespaces are not in the list, although a path may lead to them: walkForSockets finds some of these.
+// boundSockets lists the sockets of the launcher's network namespace that have a path. The list does not contain
+// sockets of other network namespaces, although a path may lead to them: walkForSockets finds some of these.
 func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 	if diag, ok := c.launcherFiles().(interface {
 		Sockets() ([]host.BoundSocket, error)
@@ -134,17 +134,17 @@ func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 	return list, nil
 }
 
-// namedSockets lists the paths of the sockets that the sandbox may show. It resolves links in the paths to which the
-// sockets were bound, as these links are now. If another file has a socket's path now, it searches for the socket's
-// inode.
+// namedSockets lists the paths of the sockets that the sandbox may show. The links in the paths to which the sockets
+// were bound are resolved as the links are now. If another file has a socket's path now, namedSockets searches for the
+// socket's inode.
 func (c *Compilation) namedSockets() ([]string, error) {
 	list, err := c.boundSockets()
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	// A socket's name is the path that its server passed to bind(2), as the server saw it: it can be relative, lie in
-	// another mount namespace, or be a name that the file no longer has.
+	// A socket's name is the path that its server passed to bind(2), as the server saw the path. The path can be
+	// relative, or be of another mount namespace, or no longer lead to the file because somebody has renamed it.
 	for _, s := range list {
 		if isControl(s) {
 			continue
@@ -155,7 +155,7 @@ func (c *Compilation) namedSockets() ([]string, error) {
 			if err == nil && c.Tree.ShowsBelow(name) { // otherwise the task cannot reach the socket either
 				names = append(names, name)
 			}
-			// By now the path may lead to another file. Then the socket's inode is searched for.
+			// By now the path may lead to another file. In that case the socket's inode is searched for.
 			if err == nil && (s.Ino == 0 || c.hasInode(name, s.Ino)) {
 				continue
 			}
@@ -175,7 +175,7 @@ func (c *Compilation) namedSockets() ([]string, error) {
 	return names, nil
 }
 
-// hasInode reports whether a path leads to an inode with this number. It compares only the low 32 bits, because
+// hasInode reports whether a path leads to an inode with the number ino. It compares only the low 32 bits, because
 // sock_diag(7) reports no more.
 func (c *Compilation) hasInode(path string, ino uint32) bool {
 	info, err := c.Tree.Lstat(path)
@@ -186,9 +186,9 @@ func (c *Compilation) hasInode(path string, ino uint32) bool {
 	return ok && uint32(st.Ino) == ino
 }
 
-// shownDevices lists the file systems that the sandbox shows in part: those of the sources of its mounts, and those
-// that the host has mounted below these. namedSockets ignores renamed sockets on other file systems, because the task
-// cannot reach them. The keys have the form of deviceText.
+// shownDevices lists the file systems that the sandbox shows in part: the file systems of the sources of its mounts,
+// and those that the host has mounted below these sources. namedSockets ignores renamed sockets on other file systems,
+// because the task cannot reach them. The keys have the form of deviceText.
 func (c *Compilation) shownDevices() (map[string]bool, error) {
 	table, err := c.mountsOfHost()
 	if err != nil {
@@ -209,20 +209,21 @@ func (c *Compilation) shownDevices() (map[string]bool, error) {
 	return shown, nil
 }
 
-// deviceText formats a device number as in a mount table. sock_diag(7) returns the kernel's own form, in which the
-// minor number has the low 20 bits. stat(2) uses another form, so unix.Major and unix.Minor would give wrong numbers.
+// deviceText formats a device number as in a mount table. sock_diag(7) returns the number in the kernel's own form, in
+// which the low 20 bits are the minor number. stat(2) uses another form, so unix.Major and unix.Minor would give wrong
+// numbers.
 func deviceText(dev uint32) string {
 	return strconv.FormatUint(uint64(dev>>20), 10) + ":" + strconv.FormatUint(uint64(dev&(1<<20-1)), 10)
 }
 
 // isControl reports whether a socket belongs to the launcher of a sandbox. Such a socket answers nobody inside a
-// sandbox, so it need not be found. Its file is in a state directory, often of another user, which the launcher cannot
-// search.
+// sandbox, so the search can leave it out. Its file is in a state directory, often another user's, which the launcher
+// cannot search.
 func isControl(s host.BoundSocket) bool {
 	return strings.HasPrefix(s.Name, "/proc/self/fd/") && strings.HasSuffix(s.Name, "/"+host.ControlFile)
 }
 
-// searchSockets searches the host's directories that the sandbox shows for sockets that are not at their paths. It
+// searchSockets looks for sockets that are not at their paths, in the host's directories that the sandbox shows. It
 // stops after maxSearched names. The sockets that it has not found stay in c.lost. The result has paths of the host.
 func (c *Compilation) searchSockets() (found []string) {
 	var dirs []string // paths in the sandbox
@@ -253,18 +254,18 @@ func (c *Compilation) searchSockets() (found []string) {
 }
 
 // isLost reports whether a file is a socket in c.lost, and removes that socket from c.lost. It compares only inode
-// numbers, so a file with the same number on another file system counts too. A wrong match does no harm: it only ends
-// the search for one socket too early, and the file that is covered is a socket as well.
+// numbers, so a file with the same number on another file system is taken for the socket too. That does no harm: it
+// only ends the search for one socket too early, and the file that is hidden is a socket as well.
 func (c *Compilation) isLost(path string) bool {
 	n := len(c.lost)
 	c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return c.hasInode(path, s.Ino) })
 	return len(c.lost) < n
 }
 
-// walkForSockets looks for sockets in the writable binds that /proc/net/unix does not name, because they belong to
-// another network namespace, or were bound by a relative name, or renamed. It stops after socketLooks entries of each
-// bind, unless the search for the hide rules or for repositories has been through the bind and has seen them all. The
-// paths are those of the host.
+// walkForSockets looks in the writable binds for sockets that /proc/net/unix does not name, because they belong to
+// another network namespace, or were bound by a relative name, or were renamed. It stops after socketLooks entries of
+// each bind. For a bind in which the search for the hide rules or for repositories has already seen all sockets, it
+// uses what that search has found. The paths are those of the host.
 func (c *Compilation) walkForSockets() (found []string) {
 	whole := map[string]bool{}
 	if c.searched != nil {
@@ -275,7 +276,7 @@ func (c *Compilation) walkForSockets() (found []string) {
 		if !p.HostsWrites() || c.Tree.At(p.Target) != p || whole[p.Target] {
 			continue
 		}
-		// Breadth first: a socket is more likely near the top of a directory.
+		// The search is breadth first, because a socket is more likely near the top of a directory.
 		looks, dirs := 0, []string{p.Source}
 		for len(dirs) > 0 && looks < socketLooks {
 			dir := dirs[0]
@@ -298,7 +299,7 @@ func (c *Compilation) walkForSockets() (found []string) {
 	return found
 }
 
-// SocketsText returns the report's text about the host's sockets, or "" if cordon did nothing about them.
+// SocketsText returns the text of the report about the host's sockets, or "" if cordon has done nothing about them.
 func (c *Compilation) SocketsText() string {
 	if c.AsItIs() || c.LandlockResolves() || !c.Tree.ShowsHost() {
 		return ""
@@ -325,9 +326,9 @@ func (c *Compilation) SocketsText() string {
 	return text
 }
 
-// undone reports that a bind of the working directory replaces an empty directory of the profile by the host's. If that
-// directory is /run, which contains the sockets of the whole session, undone refuses. A profile that makes /tmp empty
-// is undone by a working directory of /tmp, for example.
+// undone reports that a bind of the working directory replaces an empty directory of the profile by the host's
+// directory. For example, a profile makes /tmp empty, and the working directory is /tmp. If the directory is /run,
+// which contains the sockets of the whole session, undone refuses.
 func (c *Compilation) undone() error {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
@@ -346,8 +347,8 @@ func (c *Compilation) undone() error {
 	return nil
 }
 
-// uncovers lists the empty directories of the profile that a later mount replaces by the host's. later is the index of
-// that mount among the parts of the tree.
+// uncovers lists the empty directories of the profile that a later mount replaces by the host's directories. later is
+// the index of that mount among the parts of the tree.
 func (c *Compilation) uncovers(later int) (list []string) {
 	p := &c.Tree.Parts[later]
 	for i := range later {
@@ -360,7 +361,7 @@ func (c *Compilation) uncovers(later int) (list []string) {
 	return list
 }
 
-// runtimeDir reports whether a directory is /run, or the session directory of a user in it, or lies between the two.
+// runtimeDir reports whether a directory is /run, or the session directory of a user in /run, or lies between the two.
 func runtimeDir(dir string) bool {
 	// /var/run is another name of /run. A directory further down, such as /run/user/1000/app, is not refused, because
 	// it does not contain the sockets of the whole session. The number of slashes tells /run/user/1000 from a directory
@@ -376,8 +377,8 @@ func runtimeDir(dir string) bool {
 
 // landSockets lets the task connect to the sockets that a bind names, and to sockets on the sandbox's own file systems.
 // A program that joins the sandbox needs these rules, because other processes have made the sockets. A Landlock rule
-// also covers the mounts below its path, so a file system with a directory of the host below it gets no rule. A kernel
-// without that right gets the covers of CoverSockets instead.
+// also applies to the mounts below its path, so a file system with a directory of the host below it gets no rule. If
+// the kernel does not know that right, CoverSockets mounts over the sockets instead.
 func (c *Compilation) landSockets(from plan.From) {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]

@@ -1,7 +1,7 @@
 package compile
 
-// This file plans descriptors: the task gets 0, 1 and 2 and the extra files that the caller names, and no others
-// (CVE-2024-21626).
+// This file plans descriptors: the task gets the descriptors 0, 1 and 2 and the extra files that the caller names, and
+// no others (CVE-2024-21626).
 
 import (
 	"errors"
@@ -23,7 +23,7 @@ import (
 // StdioNames are the names of the standard files in a plan.
 var StdioNames = [...]string{"stdin", "stdout", "stderr"}
 
-// descriptors gives the task's descriptors their numbers, and marks every other one to be closed by execve:
+// descriptors gives the task's descriptors their numbers, and marks every other descriptor, so that execve closes it:
 // close_range(2), CLOSE_RANGE_CLOEXEC since Linux 5.11.
 func (c *Compilation) descriptors() error {
 	from := own("stdio")
@@ -32,7 +32,8 @@ func (c *Compilation) descriptors() error {
 			c.takeStdin()
 			continue
 		}
-		// The phase terminal has already put the task's terminal here, and a file that passes already has its number.
+		// The phase terminal has already put the task's terminal at this number. A file that passes has its number from
+		// the start.
 		if c.Brokered(i) || c.Passes(i) {
 			continue
 		}
@@ -44,7 +45,7 @@ func (c *Compilation) descriptors() error {
 		c.Plan.Files = append(c.Plan.Files, name)
 		c.do(from, plan.Dup(plan.F(name), plan.Number(uint64(3+i)), 0))
 	}
-	// The child still needs its other descriptors, so only execve closes them.
+	// The child still needs its other descriptors, so they are closed only by execve.
 	c.do(from, plan.CloseFrom(c.FirstFD(), unix.CLOSE_RANGE_CLOEXEC))
 	return nil
 }
@@ -55,7 +56,7 @@ func ExtraName(i int) string { return "extra" + strconv.Itoa(i) }
 // FirstFD returns the lowest descriptor number that the task does not get.
 func (c *Compilation) FirstFD() uint64 { return uint64(3 + len(c.Req.Extra)) }
 
-// Passes reports whether a standard file of the launcher becomes the task's without a change.
+// Passes reports whether the task gets a standard file of the launcher without a change.
 func (c *Compilation) Passes(number int) bool {
 	f := &c.Req.Stdio[number]
 	return f.Given && f.Number == number && !c.Withheld(number) && !c.Copied(number) && !c.Lent(number)
@@ -66,8 +67,8 @@ func (c *Compilation) Withheld(number int) bool {
 	return c.Profile.TTY == policy.TTYNone && c.Req.Stdio[number].Terminal
 }
 
-// consolePath returns the host's device of a terminal that the task gets as standard input, or "". The device is bound
-// to /dev/console, so that ttyname(3) finds it.
+// consolePath returns the path of the host's device of a terminal, if the task gets the terminal as standard input.
+// Otherwise it returns "". The device is bound to /dev/console, so that ttyname(3) finds it.
 func (c *Compilation) consolePath() string {
 	in := &c.Req.Stdio[0]
 	if c.Profile.TTY != policy.TTYInherit || !in.Terminal || in.TTY == "" || !paths.Below(in.TTY, "/dev") {
@@ -81,17 +82,17 @@ func (c *Compilation) GivesPipes() bool {
 	return c.IDs.Own || c.Host.Privileged && c.IDs.OutUID >= 0 && (c.Into != nil || c.Joined(unix.CLONE_NEWUSER) != nil)
 }
 
-// Lent reports whether the task reads from a pipe of its own in place of a standard file that is a pipe. The owner of a
-// pipe can open both ends of it: see Copied. The launcher then passes on only what the task reads: see stdin.go of
-// internal/launch.
+// Lent reports whether the task reads from a pipe of its own in place of a standard file that is a pipe. It does so
+// because the owner of a pipe can open both ends of the pipe: see Copied. The launcher then passes on only what the
+// task reads: see stdin.go of internal/launch.
 func (c *Compilation) Lent(number int) bool {
 	return number == 0 && c.Req.Stdio[0].Pipe && !c.Brokered(0) && !c.AsItIs()
 }
 
-// Copied reports whether the task writes to a pipe of its own in place of a standard file. It does so for
-// limits.output, and if the caller's file is a pipe: the owner of a pipe can also read it, through /proc/PID/fd, and
-// could take what others have written. And a task with another id could not open /dev/stdout. The terminal broker
-// counts the output of a terminal itself.
+// Copied reports whether the task writes to a pipe of its own in place of a standard file. There are two cases. The
+// first is limits.output, for which the launcher counts the output. In the second, the caller's file is a pipe: the
+// owner of a pipe can also read it, through /proc/PID/fd, and could take what others have written, and a task with
+// another id could not open /dev/stdout. For a terminal the terminal broker counts the output itself.
 func (c *Compilation) Copied(number int) bool {
 	f := &c.Req.Stdio[number]
 	if number == 0 || !f.Given || c.Brokered(number) {
@@ -100,17 +101,19 @@ func (c *Compilation) Copied(number int) bool {
 	return c.Profile.Limits.Output.Set || f.Pipe && !c.AsItIs()
 }
 
-// A regular file on standard input. Mounts keep a task from changing files of the host, but not if it has a descriptor
-// of a file that belongs to its user: by the descriptor it can change the file's mode, times and attributes. So the
-// task opens the file again, through a detached read-only mount: open_tree(2), mount_setattr(2). The launcher gets this
-// descriptor too. With it, the launcher sets the position at which the task begins to read. At the end the launcher
-// moves the caller's own descriptor to the position at which the task stopped, as if both had shared one descriptor.
+// The next part is about a regular file on standard input. Mounts keep a task from changing files of the host, but not
+// if the task has a descriptor of a file that belongs to the task's user: by the descriptor the task can change the
+// file's mode, times and attributes. So the task opens the file again, through a detached read-only mount:
+// open_tree(2), mount_setattr(2). The launcher gets this descriptor too. By it, the launcher sets the position at which
+// the task begins to read. At the end the launcher moves the caller's own descriptor to the position at which the task
+// stopped, as if caller and task had shared one descriptor.
 
-// MsgStdin carries the descriptor of the task's standard input to the launcher.
+// MsgStdin marks the message that carries the descriptor of the task's standard input to the launcher.
 const MsgStdin = 'S'
 
-// settleStdin decides whether the task opens its standard input again. A program that joins, or is observed, keeps the
-// caller's descriptor. So does a task in another mount namespace, where the path may mean another file.
+// settleStdin decides whether the task opens its standard input again. A program that joins a sandbox, or that is
+// observed, keeps the caller's descriptor. So does a task in another mount namespace, where the path may mean another
+// file.
 func (c *Compilation) settleStdin() error {
 	f := c.Req.Stdio[0].Regular
 	if f == nil || c.Into != nil || c.Observed() || c.Joined(unix.CLONE_NEWNS) != nil {
@@ -151,13 +154,13 @@ func (c *Compilation) allowStdin() {
 	c.do(own("stdin"), plan.AllowBeneath(plan.R(plan.Ruleset), plan.Input, landRead&landOfFile&c.Land.Handled))
 }
 
-// A file on standard output or standard error that a program opens again by name: /dev/stdout, or `error_log
-// /dev/stderr` of nginx. The name is a link of /proc to the caller's file, which no mount of the sandbox shows. So
-// Landlock needs a rule of its own for it. A task with another id than the caller's could not open the file, so an
-// idmapped bind of the file is mounted on that name.
+// The next part is about a file on standard output or standard error that a program opens again by name: /dev/stdout,
+// or `error_log /dev/stderr` of nginx. The name is a link of /proc to the caller's file, which no mount of the sandbox
+// shows. So the file needs a Landlock rule of its own. A task with another id than the caller's could not open the
+// file, so an idmapped bind of the file is mounted on that name.
 
 // OutputFile reports whether a standard file is a named file that the task writes, and that the task gets unchanged.
-// number is 1 or 2; standard input is never one.
+// number is 1 or 2; for standard input the result is always false.
 func (c *Compilation) OutputFile(number int) bool {
 	return number > 0 && c.Req.Stdio[number].Written && !c.Copied(number) && !c.Brokered(number) && !c.Withheld(number)
 }
@@ -188,7 +191,7 @@ func (c *Compilation) allowOutput() {
 		if c.InPlace() && c.Passes(i) { // a container's filter may deny open_tree(2)
 			open = plan.OpenStep(plan.CWD, "/proc/self/fd/"+strconv.Itoa(i), unix.O_PATH|unix.O_CLOEXEC, 0)
 		} else if c.InPlace() {
-			continue // the launcher opened the file elsewhere: the task has its descriptor, and no name
+			continue // the launcher opened the file in another mount namespace: the task has the descriptor, and no name
 		}
 		c.do(own("stdio"),
 			open.Into(plan.Target),
@@ -198,8 +201,8 @@ func (c *Compilation) allowOutput() {
 }
 
 // bindsOutput reports whether a standard file is bound to its name in the sandbox's /dev, and returns its number. The
-// kernel cannot copy a mount of another mount namespace. A file there is not bound, so the task has its descriptor but
-// cannot open its name.
+// kernel cannot copy a mount of another mount namespace. So a file in such a mount is not bound: the task has its
+// descriptor but cannot open its name.
 func (c *Compilation) bindsOutput(name string) (number int, ok bool) {
 	number = slices.Index(StdioNames[:], name)
 	if number <= 0 || !c.IDs.Idmapped || !c.GivesPipes() || !c.OutputFile(number) {
@@ -215,26 +218,26 @@ func (c *Compilation) bindOutput(from plan.From, target, name string, number int
 	c.do(from,
 		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
 		plan.RecvFD(plan.F(FileSync)).Into(plan.Tree),
-		// Somebody may remove the file meanwhile.
+		// The mount tolerates ENOENT, because somebody may have removed the file meanwhile.
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD).OrElse(plan.ENOENT),
 		plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: true, Write: true, Noexec: true, Absent: true, What: "the caller's " + name})
 }
 
-// takeStdin makes the file descriptor 0, and sends it to the launcher.
+// takeStdin makes the opened file descriptor 0, and sends it to the launcher.
 func (c *Compilation) takeStdin() {
 	c.do(own("stdin"),
 		plan.Dup(plan.R(plan.Input), plan.Number(0), 0),
 		plan.SendFile(plan.F(FileSync), string(rune(MsgStdin)), 0))
 }
 
-// Reopened reports whether the task opens a standard file again itself.
+// Reopened reports whether the task itself opens a standard file again.
 func (c *Compilation) Reopened(number int) bool { return number == 0 && c.Stdin != "" }
 
-// withoutJobserver removes from a variable such as MAKEFLAGS the jobserver of a make outside, which the task cannot
-// use: descriptors that the task does not get, or a named pipe that it does not see. The number of jobs stays, so a
-// make inside has a jobserver of its own. Variables of the makefile follow after "--", and stay. name is the variable's
-// name, and entry its value. The result is entry if nothing has to be removed.
+// withoutJobserver removes from a variable such as MAKEFLAGS the jobserver of a make that runs outside. The task cannot
+// use that jobserver, because it does not get the jobserver's descriptors, or does not see its named pipe. The number
+// of jobs stays, so a make inside has a jobserver of its own. Variables of the makefile follow after "--", and stay
+// too. name is the variable's name, and entry its value. The result is entry if nothing has to be removed.
 func (c *Compilation) withoutJobserver(name, entry string) string {
 	flags, vars, _ := strings.Cut(entry, " -- ")
 	cut := false
@@ -253,7 +256,7 @@ func (c *Compilation) withoutJobserver(name, entry string) string {
 	if !cut {
 		return entry
 	}
-	// Before 4.2, make passed -j without a number. Without a jobserver that means any number of jobs.
+	// Before 4.2, make passed -j without a number. Without a jobserver, such a -j means any number of jobs.
 	flags = strings.TrimSuffix(strings.ReplaceAll(flags+" ", " -j ", " "), " ")
 	c.Left = append(c.Left, report.Added{Path: "$" + name, Why: "the jobserver of the make outside is not the sandbox's; a make inside has one of its own"})
 	if vars != "" {
@@ -262,8 +265,8 @@ func (c *Compilation) withoutJobserver(name, entry string) string {
 	return flags
 }
 
-// hasJobserver reports whether the task gets the descriptors or the named pipe of a jobserver. value is what follows
-// --jobserver-auth=: "R,W" for two descriptors, or "fifo:PATH" for a pipe, as make(1) writes it.
+// hasJobserver reports whether the task gets the descriptors or the named pipe of a jobserver. value is the text after
+// --jobserver-auth=, as make(1) writes it: "R,W" for two descriptors, or "fifo:PATH" for a pipe.
 func (c *Compilation) hasJobserver(value string) bool {
 	if file, ok := strings.CutPrefix(value, "fifo:"); ok {
 		inside, err := c.Tree.Resolve(paths.Clean(file))
@@ -271,7 +274,7 @@ func (c *Compilation) hasJobserver(value string) bool {
 			return false
 		}
 		_, there := c.Tree.Stat(inside)
-		// A job reads a token from the pipe and writes it back at its end, so the pipe must be writable.
+		// A job reads a token from the pipe, and writes the token back when the job ends, so the pipe must be writable.
 		return there && c.Tree.At(inside).Write
 	}
 	// Both descriptors must be among the extra files.
@@ -281,19 +284,22 @@ func (c *Compilation) hasJobserver(value string) bool {
 	return ok && err == nil && err2 == nil && min(from, to) > 2 && max(from, to) < 3+len(c.Req.Extra)
 }
 
-// A terminal of the task's own, in place of the caller's: pts(4), ioctl_tty(2), TIOCGPTPEER since Linux 4.13.
+// The next part plans a terminal of the task's own, in place of the caller's: pts(4), ioctl_tty(2), TIOCGPTPEER since
+// Linux 4.13.
 //
-// The task does not have the caller's terminal. So it cannot type into it (TIOCSTI, TIOCLINUX: CVE-2017-5226,
-// CVE-2023-28100), read what is typed for other programs, or change its mode. The task has a pseudo-terminal of the
-// sandbox's devpts, and the launcher copies between the two: internal/terminal.
+// The task does not have the caller's terminal. So it cannot put characters into that terminal's input (TIOCSTI,
+// TIOCLINUX: CVE-2017-5226, CVE-2023-28100), read what is typed for other programs, or change the terminal's mode. The
+// task has a pseudo-terminal of the sandbox's devpts, and the launcher copies between the two terminals:
+// internal/terminal.
 //
-// init leads the task's session, and the task has a process group of its own in it. If the task led the session, its
-// group would be an orphaned one, whose processes SIGTSTP does not stop: Ctrl-Z would do nothing to an editor.
+// init leads the task's session, and the task has a process group of its own in that session. If the task led the
+// session, its group would be an orphaned one, whose processes SIGTSTP does not stop: Ctrl-Z would have no effect on an
+// editor.
 
 // FileSlave is the task's terminal on the host's devpts, which is used if the sandbox shows no devpts of its own.
 const FileSlave = "terminal"
 
-// MsgTerminal carries the master of the task's terminal to the launcher.
+// MsgTerminal marks the message that carries the master of the task's terminal to the launcher.
 const MsgTerminal = 'Y'
 
 // Brokered reports whether the task gets a terminal of its own in place of a standard file.
@@ -301,8 +307,9 @@ func (c *Compilation) Brokered(number int) bool {
 	return c.Req.Terminal || c.Profile.TTY == policy.TTYBroker && c.Req.Stdio[number].Terminal
 }
 
-// findTerminal decides whether the task gets a terminal, and from which devpts. In place that is the host's, because
-// nothing can be mounted. It is an error to record a terminal that the task does not have.
+// findTerminal decides whether the task gets a terminal, and from which devpts. In place the terminal comes from the
+// host's devpts, because nothing can be mounted. It is an error if a terminal is to be recorded that the task does not
+// have.
 func (c *Compilation) findTerminal() error {
 	for i := range c.Req.Stdio {
 		c.OwnTTY = c.OwnTTY || c.Brokered(i)
@@ -319,8 +326,8 @@ func (c *Compilation) findTerminal() error {
 	return nil
 }
 
-// terminal makes the task's terminal. It comes before the fork, because init leads the terminal's session. After it the
-// child leads a session, and the terminal is its controlling one.
+// terminal makes the task's terminal. It comes before the fork, because init leads the terminal's session. After this
+// phase the child leads a session, and the terminal is the controlling terminal of that session.
 func (c *Compilation) terminal() error {
 	if !c.OwnTTY {
 		return nil
@@ -345,10 +352,10 @@ func (c *Compilation) terminal() error {
 	return nil
 }
 
-// openTerminal opens a terminal, and sends its master to the launcher. The terminal belongs to a new devpts, which
-// stays detached until /dev is made, or to the devpts of the sandbox that is joined. A descriptor can be sent only by a
-// known number, so the master briefly takes one of the numbers that the terminal gets later. from is the line of the
-// profile that asks for the terminal.
+// openTerminal opens a terminal, and sends the terminal's master to the launcher. The terminal belongs to a new devpts,
+// which stays detached until /dev is made, or to the devpts of the sandbox that is joined. A descriptor can be sent
+// only by a known number, so the master briefly has a number that the terminal itself gets later. from is the line of
+// the profile that asks for the terminal.
 func (c *Compilation) openTerminal(from plan.From) {
 	master, number := plan.R(plan.Master), c.terminalFD()
 	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
@@ -361,8 +368,8 @@ func (c *Compilation) openTerminal(from plan.From) {
 	c.do(from,
 		// A new terminal is locked: its slave cannot be opened before this.
 		plan.UnlockPTY(master),
-		// TIOCGPTPEER opens the slave by its master and not by a path. So it works before the devpts is attached, and
-		// nobody can put another file in the slave's place.
+		// TIOCGPTPEER opens the slave by its master and not by a path. So the call works before the devpts is attached,
+		// and nobody can put another file in the slave's place.
 		plan.OpenSlave(master, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).Into(plan.Slave),
 		plan.Dup(master, plan.Number(number), 0),
 		plan.SendFile(plan.F(FileSync), string(rune(MsgTerminal)), number),
@@ -380,14 +387,14 @@ func (c *Compilation) terminalFD() uint64 {
 }
 
 // jobControl puts the task into a process group of its own, in the foreground of its terminal. The kernel sends SIGTTOU
-// to a background process that does this; that signal is blocked here, like every signal of the child. The task calls
-// it, and not init.
+// to a background process that does this. The child has every signal blocked, this one too. The task carries out the
+// step, and not init.
 func (c *Compilation) jobControl() {
 	c.do(c.scalar("tty"), plan.NewGroup(), plan.Foreground(plan.Number(c.terminalFD())))
 }
 
-// console binds the task's terminal to /dev/console. It is terminal 0 of its devpts, because a new instance counts from
-// 0, and openTerminal has opened it first.
+// console binds the task's terminal to /dev/console. The terminal has the number 0 in its devpts, because a new
+// instance counts from 0, and openTerminal has opened this terminal first.
 func (c *Compilation) console(from plan.From, target string, rule policy.Pos) {
 	c.do(from,
 		plan.MkfileStep(plan.R(plan.Dev), "console", 0o444),
@@ -397,17 +404,18 @@ func (c *Compilation) console(from plan.From, target string, rule policy.Pos) {
 	c.Tree.Add(picture.Part{Target: paths.Join(target, "console"), File: true, Write: true, What: aDevice, Rule: rule})
 }
 
-// leftOpen bounds how many descriptors the task leaves open for the close_range(2) before execve, which takes one call
-// for all. leastNofile is the hard limit of descriptors from which it does so.
+// leftOpen bounds how many descriptors the task leaves open until execve; a single close_range(2) before execve then
+// marks all of them. The task does so only if the hard limit of descriptors is at least leastNofile.
 const leftOpen, leastNofile = 128, 4096
 
-// leaves reports whether the task may leave one more descriptor open. All of them are close-on-exec, and init closes its
-// copies before it reaps. They lead to nothing but mounts that the task sees.
+// leaves reports whether the task may leave one more descriptor open. All of these descriptors are close-on-exec, and
+// init closes its copies before it reaps. They lead to nothing but mounts that the task sees.
 func (c *Compilation) leaves() bool {
 	return c.left < leftOpen && c.Host.NofileMax >= leastNofile && c.Into == nil && !c.InPlace()
 }
 
-// leave ends the use of a descriptor, which must be close-on-exec. gone is the error to tolerate if there may be none.
+// leave ends the use of a descriptor, which must be close-on-exec. gone is the error to tolerate if the descriptor may
+// not exist.
 func (c *Compilation) leave(from plan.From, fd plan.Arg, gone plan.Errno) {
 	if c.leaves() {
 		c.left++
@@ -416,8 +424,8 @@ func (c *Compilation) leave(from plan.From, fd plan.Arg, gone plan.Errno) {
 	c.do(from, plan.CloseStep(fd).OrElse(gone))
 }
 
-// keeper returns a register for a mount that the task may write, so that a Landlock rule can use its descriptor, or Tree
-// if none is left.
+// keeper returns a register for a mount that the task may write, so that a Landlock rule can use the mount's
+// descriptor. If no register is left, it returns Tree.
 func (c *Compilation) keeper() plan.Reg {
 	if c.kept == plan.KeptRegs || !c.leaves() || c.Profile.Landlock.Off || c.Profile.Nest || c.Host.LandlockABI == 0 {
 		return plan.Tree

@@ -8,7 +8,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// The tree of a tool reaches up to its version, its environment or its package.
+// The tree of a tool reaches up to the directory of its version, its environment or its package.
 func TestTreesOf(t *testing.T) {
 	for path, want := range map[string]string{
 		".nvm/versions/node/v20.1.0/bin/node":         ".nvm/versions/node/v20.1.0",
@@ -30,7 +30,7 @@ func TestTreesOf(t *testing.T) {
 	}
 }
 
-// A tool's own tree is shown with the program that belongs to it, and hide rules cover what lies in it.
+// If the program belongs to a tool, the tool's own tree is shown, and hide rules hide what lies in the tree.
 func TestTools(t *testing.T) {
 	const venv = "/home/ann/.local/share/pipx/venvs/black"
 	for _, x := range []struct {

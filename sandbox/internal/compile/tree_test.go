@@ -56,7 +56,8 @@ func TestMoved(t *testing.T) {
 	}
 }
 
-// TestAsksOnce does not ask the host for what cannot be there: a name below a directory that is missing, and no name.
+// TestAsksOnce checks that the host is not asked for names that cannot exist: an empty name, and a name below a
+// directory that is known to be missing.
 func TestAsksOnce(t *testing.T) {
 	dir := t.TempDir()
 	pic := picture.Tree{Files: host.OSFiles{}}
@@ -76,7 +77,7 @@ func TestAsksOnce(t *testing.T) {
 	}
 }
 
-// FuzzClean is path.Clean for absolute paths.
+// FuzzClean compares Clean with path.Clean, for absolute paths.
 func FuzzClean(f *testing.F) {
 	f.Add("a/./../b//")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -106,7 +107,7 @@ func TestBelow(t *testing.T) {
 	}
 }
 
-// mixedTree is a host's tree with a bind, a file system of the launcher's own, and something hidden.
+// mixedTree returns a host's tree with a bind, a file system of the launcher's own, and a hidden file.
 func mixedTree(files sandboxtest.FakeFiles) *picture.Tree {
 	t := &picture.Tree{Files: files}
 	t.Add(picture.Part{Target: "/", Source: "/"})
@@ -153,7 +154,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// FuzzResolve never leaves the root, never runs for ever, and gives a clean path that resolves to itself.
+// FuzzResolve checks that Resolve never leaves the root, always ends, and returns a clean path that resolves to itself.
 func FuzzResolve(f *testing.F) {
 	f.Add("/a/b", "../..", "/x/../y")
 	f.Add("/l", "/l/l", "l/l/l")

@@ -16,19 +16,19 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Bounds of one sandbox.
+// These constants bound what one sandbox may use.
 const (
 	MaxFlows    = 4096             // connections at once; fewer if the launcher may have fewer descriptors
 	maxLookups  = 64               // questions for names at once
 	maxPins     = 4096             // addresses that names have led to; must not exceed the size of a set
 	maxIdle     = 2 * time.Hour    // without a byte in either direction
-	maxHalfIdle = 10 * time.Minute // the same, once one side has said that it sends no more
+	maxHalfIdle = 10 * time.Minute // the same, after one side has said that it sends no more
 	dialTime    = 15 * time.Second
 	lookupTime  = 4500 * time.Millisecond // glibc asks again after 5 s
 	drainTime   = 3 * time.Second         // for what the program had sent before it ended
 )
 
-// Config says what a server needs. The server owns the descriptors.
+// Config says what a server needs. The descriptors in it belong to the server from then on.
 type Config struct {
 	Rules  *endpoint.Policy
 	Rule   func(allow bool, i int) string // a rule for a report: `network.allow "a:1" (build.yaml:3)`
@@ -45,17 +45,17 @@ type Config struct {
 	Disconnect func(fd int) error // makes a connected socket of TCP a fresh one
 }
 
-// Published is a published port, and its rule for a report.
+// Published is a published port, with the text of its rule for a report.
 type Published struct {
 	endpoint.Publish
 	Rule string
 }
 
-// relayPort is the port of the sandbox at which the relay's socket is.
+// relayPort is the port of the sandbox at which the relay's socket listens.
 const relayPort = 1
 
-// Set is a pair of sets in the sandbox's kernel: the addresses of names of which these ports are allowed. IPv6 may be
-// "".
+// Set is a pair of sets in the sandbox's kernel, for IPv4 and IPv6. They hold the addresses of the names for which the
+// profile allows these ports. IPv6 may be "".
 type Set struct {
 	Ports      endpoint.Ports
 	IPv4, IPv6 string
@@ -109,7 +109,8 @@ func Start(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// mostFlows bounds the connections by the descriptors that the launcher may have: two for each.
+// mostFlows bounds the number of connections by the number of descriptors that the launcher may have, because each
+// connection needs two.
 func mostFlows() int {
 	var lim unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &lim) != nil {
@@ -161,8 +162,8 @@ func (s *Server) close() {
 	s.minter.close()
 }
 
-// Stop ends the server and returns the log. The sandbox has ended, so nothing more comes from it; Stop waits a moment
-// until what it had sent has been passed on.
+// Stop ends the server and returns the log. The sandbox has ended, so it sends nothing more. Stop waits a moment until
+// the server has passed on what the sandbox had sent.
 func (s *Server) Stop() *report.Network {
 	s.mu.Lock()
 	s.ending = true
@@ -187,8 +188,8 @@ func (s *Server) Stop() *report.Network {
 	return s.log.report()
 }
 
-// awaitFlows waits until no flow is left, for a given time at most. Connections that have arrived and were not accepted
-// yet are accepted meanwhile.
+// awaitFlows waits until no flow is left, but at most for a given time. Meanwhile the server still accepts connections
+// that have already arrived.
 func (s *Server) awaitFlows(most time.Duration) {
 	for end := time.Now().Add(most); ; time.Sleep(time.Millisecond) {
 		s.mu.Lock()
@@ -200,7 +201,7 @@ func (s *Server) awaitFlows(most time.Duration) {
 	}
 }
 
-// acceptLoop takes connections. If there are too many, it refuses the next at once.
+// acceptLoop accepts connections. If there are too many, it refuses the next connection at once.
 func (s *Server) acceptLoop() {
 	defer s.serve.Done()
 	for {
@@ -211,7 +212,7 @@ func (s *Server) acceptLoop() {
 			}
 			return
 		}
-		if err != nil { // such as EMFILE: others may end
+		if err != nil { // for example EMFILE: other connections may end
 			select {
 			case <-s.ctx.Done():
 				return
@@ -276,7 +277,7 @@ func (s *Server) sweepLoop() {
 	}
 }
 
-// localOf returns the address that a program has asked for: with TPROXY it is the socket's own.
+// localOf returns the address for which a program has asked. With TPROXY the accepted socket itself has that address.
 func localOf(c *net.TCPConn) netip.AddrPort {
 	a, ok := c.LocalAddr().(*net.TCPAddr)
 	if !ok {
@@ -326,7 +327,7 @@ func (s *Server) relay(f *flow) {
 	s.log.add(x)
 }
 
-// cause returns the system's error of a dial.
+// cause returns the system's error inside the error of a failed connection attempt.
 func cause(err error) string {
 	var errno unix.Errno
 	if errors.As(err, &errno) {
@@ -338,8 +339,8 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// decide asks the rules about a connection, and returns its entry for the log, and whether a name has opened the
-// address.
+// decide asks the rules about a connection. It returns the connection's entry for the log, whether the connection is
+// allowed, and whether it is allowed because of a name that has led to the address.
 func (s *Server) decide(to netip.AddrPort) (x report.Flow, allowed, named bool) {
 	x = report.Flow{Proto: "tcp", Address: to.Addr().String(), Port: int(to.Port()), Verdict: report.FlowDenied}
 	names := s.pins.names(to.Addr())
@@ -373,7 +374,7 @@ func (s *Server) decide(to netip.AddrPort) (x report.Flow, allowed, named bool) 
 	return x, false, false
 }
 
-// joinPort writes a host and a port as a rule has them.
+// joinPort writes a host and a port in the form that a rule has.
 func joinPort(host string, port uint16) string {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return netip.AddrPortFrom(a, port).String()
@@ -381,7 +382,7 @@ func joinPort(host string, port uint16) string {
 	return host + ":" + portText(port)
 }
 
-// refusedByKernel adds to the log what the sandbox's kernel has refused.
+// refusedByKernel adds to the log the flows that the sandbox's kernel has refused.
 func (s *Server) refusedByKernel() {
 	for _, f := range s.kernel.refused() {
 		if f.UDP {
@@ -395,7 +396,8 @@ func (s *Server) refusedByKernel() {
 	}
 }
 
-// pin lets a name's address be reached, in the relay and in the sandbox's kernel.
+// pin allows connections to an address because an allowed name has led to it. It does so in the relay and in the
+// sandbox's kernel.
 func (s *Server) pin(name string, a netip.Addr) error {
 	if gone, full := s.pins.add(name, a); full {
 		for i := range s.Sets {
@@ -414,7 +416,7 @@ func (s *Server) pin(name string, a netip.Addr) error {
 	return nil
 }
 
-// allowsSet reports whether a rule allows the ports of a set of a name.
+// allowsSet reports whether a rule allows a name for the ports of a set.
 func (s *Server) allowsSet(name string, set *Set) bool {
 	return slices.ContainsFunc(s.Rules.Allow, func(r endpoint.Rule) bool {
 		return (r.Kind == endpoint.Name || r.Kind == endpoint.Wild) && r.Names(name) && slices.Contains(r.Ports, set.Ports)

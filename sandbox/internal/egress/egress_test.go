@@ -12,7 +12,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// server is a server without sockets, whose rules are given.
+// server returns a server without sockets, with the given rules.
 func server(t *testing.T, allow ...string) *Server {
 	t.Helper()
 	s := &Server{Config: Config{Rules: &endpoint.Policy{}, Rule: func(bool, int) string { return "rule" }}}
@@ -26,7 +26,7 @@ func server(t *testing.T, allow ...string) *Server {
 	return s
 }
 
-// ask packs a question.
+// ask returns the packet of a question.
 func ask(t *testing.T, name string, typ dnsmessage.Type) []byte {
 	t.Helper()
 	m := dnsmessage.Message{Header: dnsmessage.Header{ID: 7, RecursionDesired: true},
@@ -38,7 +38,8 @@ func ask(t *testing.T, name string, typ dnsmessage.Type) []byte {
 	return b
 }
 
-// What is answered at once, and with what; only an allowed name's addresses need the host's resolver.
+// This checks which questions are answered at once, and with what. Only for the addresses of an allowed name the host's
+// resolver must be asked.
 func TestNaming(t *testing.T) {
 	s := server(t, "*.example.org:443")
 	s.pins.add("a.example.org", netip.MustParseAddr("203.0.113.7"))
@@ -94,7 +95,7 @@ func TestNaming(t *testing.T) {
 	}
 }
 
-// A name may not lead to a private address, or to the host, unless a rule covers that.
+// A name may not lead to a private address, or to an address of the host, unless a rule allows that address.
 func TestUsable(t *testing.T) {
 	s := server(t, "*:80", "10.0.0.0/8:5432")
 	s.host.list, s.host.read = []netip.Addr{netip.MustParseAddr("198.51.100.2")}, time.Now().Add(time.Hour)
@@ -108,7 +109,7 @@ func TestUsable(t *testing.T) {
 	}
 }
 
-// The relay decides by itself, whatever the sandbox's kernel has let through.
+// The relay decides about a connection itself, whatever the sandbox's kernel has let through.
 func TestDecide(t *testing.T) {
 	s := server(t, "good.example:443", "0.0.0.0/0:80", "198.51.100.3:80")
 	s.host.list, s.host.read = []netip.Addr{netip.MustParseAddr("198.51.100.2"), netip.MustParseAddr("198.51.100.3")}, time.Now().Add(time.Hour)
@@ -122,7 +123,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// What a server remembers is bounded.
+// There is a bound on everything that a server remembers.
 func TestBounds(t *testing.T) {
 	var p pins
 	a := netip.MustParseAddr("203.0.113.0")

@@ -19,7 +19,7 @@ import (
 type flow struct {
 	client *net.TCPConn
 
-	published bool // the client is outside, and the server is the sandbox's program
+	published bool // the client is outside, and the sandbox's program is the server
 
 	began time.Time
 	last  atomic.Int64 // the time of the last byte, in nanoseconds
@@ -42,7 +42,7 @@ func (f *flow) idle(now time.Time) bool {
 	return now.Sub(time.Unix(0, f.last.Load())) > limit
 }
 
-// connect keeps the server's side. It returns false if the flow has ended meanwhile.
+// connect stores the server's side of the connection. It returns false if the flow has ended meanwhile.
 func (f *flow) connect(c *net.TCPConn) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -57,7 +57,7 @@ func (f *flow) connect(c *net.TCPConn) bool {
 	return true
 }
 
-// sandboxGone says that the sandbox has ended. What it has sent is still passed on.
+// sandboxGone tells the flow that the sandbox has ended. The flow still passes on what the sandbox has sent.
 func (f *flow) sandboxGone() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -72,14 +72,14 @@ func (f *flow) sandboxGone() {
 	}
 }
 
-// alive reports whether nobody has ended the flow.
+// alive reports whether the flow has not been ended yet.
 func (f *flow) alive() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.ended
 }
 
-// refuse ends the flow so that the program sees a reset, and not the end of an answer.
+// refuse ends the flow in such a way that the program sees a reset, and not the end of an answer.
 func (f *flow) refuse() { reset(f.client) }
 
 // abort ends the flow at once, on both sides.
@@ -89,7 +89,7 @@ func (f *flow) abort() {
 	f.end()
 }
 
-// end is abort. f.mu must be held.
+// end does what abort does. f.mu must be held.
 func (f *flow) end() {
 	if f.ended {
 		return
@@ -118,8 +118,8 @@ func reset(c *net.TCPConn) {
 	c.Close()
 }
 
-// copyBoth copies in both directions until both have ended. It returns the bytes that the client sent and received. A
-// gate that is not nil decides whether the client's first bytes may pass.
+// copyBoth copies in both directions until both have ended. It returns the numbers of bytes that the client has sent
+// and received. If g is not nil, g decides whether the client's first bytes may pass.
 func (f *flow) copyBoth(g *gate) (sent, received uint64) {
 	done := make(chan struct{})
 	go func() {
@@ -135,11 +135,12 @@ func (f *flow) copyBoth(g *gate) (sent, received uint64) {
 	return sent, received
 }
 
-// buffers are of the size of a pipe. A flow has one only while there is something to copy: a thousand idle flows hold
-// none, and no pipes, as splice(2) would.
+// buffers holds buffers of the size of a pipe. A flow has a buffer only while there is something to copy. So a thousand
+// idle flows hold no buffers, and no pipes either, which splice(2) would need.
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-// copy passes on what comes from one side until it ends, and then says so to the other side.
+// copy passes on what one side sends. When that side sends no more, copy ends the connection to the other side in this
+// direction.
 func (f *flow) copy(w io.Writer, to, from *net.TCPConn) (total uint64) {
 	raw, err := from.SyscallConn()
 	if err != nil {
@@ -165,7 +166,7 @@ func (f *flow) copy(w io.Writer, to, from *net.TCPConn) (total uint64) {
 	}
 }
 
-// pass waits until there is something to read, and writes it to the other side.
+// pass waits until there is something to read, and writes what it has read to the other side.
 func (f *flow) pass(to io.Writer, raw syscall.RawConn) (int, error) {
 	var buf *[64 << 10]byte
 	var n int

@@ -1,7 +1,8 @@
 package egress
 
-// This file reads the first message of TLS, which says which of a server's names the program wants: RFC 8446, 4.1.2,
-// and RFC 6066, 3. Several names share an address, so an allowed name's address alone does not say which one is asked.
+// This file reads the first message of TLS (ClientHello), in which a program names the server that it wants: RFC 8446,
+// 4.1.2, and RFC 6066, 3. Several names can share an address. So although a name that leads to an address is allowed, a
+// program may ask for another name at that address.
 
 import (
 	"encoding/binary"
@@ -16,7 +17,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// hello is what the first bytes of a connection are.
+// hello says what the first bytes of a connection are.
 type hello struct {
 	state     helloState
 	name      string // in lower case, without a dot at its end; "" if there is none
@@ -120,7 +121,8 @@ func (r *reader) number(bytes int) (n int) {
 // vector reads a field that begins with its length, in 1 or 2 bytes.
 func (r *reader) vector(bytes int) []byte { return r.take(r.number(bytes)) }
 
-// parseHello reads a whole ClientHello. A server could read two names in different ways, so they are refused.
+// parseHello reads a whole ClientHello. It refuses a ClientHello with two names, because servers could choose different
+// ones.
 func parseHello(b []byte) hello {
 	broken := hello{state: helloBroken}
 	r := reader{b: b}
@@ -163,8 +165,9 @@ func parseHello(b []byte) hello {
 	return h
 }
 
-// allowsHello decides by the name that a program asks for in TLS, if a name has opened the address: an address has many
-// names, and the list allows some. A refusal goes into the entry for the log.
+// allowsHello decides about a connection by the name for which the program asks in TLS. It does so if the address is
+// allowed because of a name: an address has many names, and the list allows only some of them. If allowsHello refuses,
+// it says so in the entry for the log.
 func (s *Server) allowsHello(h hello, to netip.AddrPort, x *report.Flow) bool {
 	why, remedy := "", ""
 	switch {
@@ -196,7 +199,7 @@ func (s *Server) allowsHello(h hello, to netip.AddrPort, x *report.Flow) bool {
 // errHello ends a connection whose ClientHello was refused.
 var errHello = errors.New("the ClientHello was refused")
 
-// gate holds back what a program sends until it is known what that is, and whether it may pass.
+// gate holds back the first bytes that a program sends, until it is known what they are, and whether they may pass.
 type gate struct {
 	to     io.Writer
 	flow   *flow
@@ -205,7 +208,8 @@ type gate struct {
 	open   bool
 }
 
-// Write passes bytes on, or keeps them. The server answers only a whole ClientHello.
+// Write passes bytes on to the server, or keeps them. Before the ClientHello is complete, the server would not answer
+// anyway.
 func (g *gate) Write(b []byte) (int, error) {
 	if g.open {
 		return g.to.Write(b)

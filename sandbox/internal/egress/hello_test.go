@@ -32,7 +32,7 @@ func clientHello(t *testing.T, name string) []byte {
 	return append(head, body...)
 }
 
-// split spreads a record over records of n bytes.
+// split distributes a record over records of n bytes.
 func split(record []byte, n int) (out []byte) {
 	for body := record[5:]; len(body) > 0; {
 		part := body[:min(n, len(body))]
@@ -42,7 +42,7 @@ func split(record []byte, n int) (out []byte) {
 	return out
 }
 
-// withExtensions is a small ClientHello that has these extensions.
+// withExtensions returns a small ClientHello that has these extensions.
 func withExtensions(extensions ...[]byte) []byte {
 	list := bytes.Join(extensions, nil)
 	body := append([]byte{3, 3}, make([]byte, 32)...)
@@ -52,7 +52,7 @@ func withExtensions(extensions ...[]byte) []byte {
 	return append([]byte{22, 3, 1, byte(len(message) >> 8), byte(len(message))}, message...)
 }
 
-// serverName is the extension with a name.
+// serverName returns the extension that holds a name.
 func serverName(name string) []byte {
 	n := byte(len(name))
 	return append([]byte{0, 0, 0, n + 5, 0, n + 3, 0, 0, n}, name...)

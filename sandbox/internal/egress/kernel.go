@@ -1,6 +1,6 @@
 package egress
 
-// This file talks to the sandbox's kernel about sets: netlink(7).
+// This file reads and changes the sets in the sandbox's kernel: netlink(7).
 
 import (
 	"net/netip"
@@ -47,7 +47,7 @@ func (k *kernel) send(message string) error {
 	return unix.Sendto(k.fd, []byte(message), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 }
 
-// receive takes what the kernel has answered. It never waits, because the kernel answers before a send returns.
+// receive reads what the kernel has answered. It never waits, because the kernel has answered before a send returns.
 func (k *kernel) receive() (all []byte, err error) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -65,7 +65,7 @@ func (k *kernel) receive() (all []byte, err error) {
 	}
 }
 
-// refused returns the flows that the kernel has refused. An error means that there are none to report.
+// refused returns the flows that the kernel has refused. If there is an error, it returns no flows.
 func (k *kernel) refused() (list []plan.Flow) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -1,8 +1,9 @@
 package egress
 
-// This file makes sockets in the sandbox's network, in which the launcher is not: tcp(7), connect(2). The child has
-// made one socket there, the seed. It connects to the relay's own port, and the socket that the relay accepts is
-// disconnected (AF_UNSPEC), which leaves a fresh socket of the sandbox's network. No process has to enter that network.
+// This file makes sockets in the sandbox's network: tcp(7), connect(2). The launcher is not in that network, but the
+// child has made one socket there, the seed. The seed connects to the relay's own port. Then the launcher disconnects
+// the socket that the relay has accepted (AF_UNSPEC). What is left is a fresh socket of the sandbox's network. So no
+// process has to enter that network.
 
 import (
 	"context"
@@ -17,10 +18,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mintTime bounds the wait for a socket, because the program can fill the relay's queue.
+// mintTime bounds how long the launcher waits for a socket. The program can fill the relay's queue, and then no socket
+// comes.
 const mintTime = 2 * time.Second
 
-// minter makes sockets of TCP in the sandbox's network. The zero minter makes none.
+// minter makes TCP sockets in the sandbox's network. The zero minter makes none.
 type minter struct {
 	seed       int // owned; below 1 if there is none
 	six        bool
@@ -33,7 +35,7 @@ type minter struct {
 // loopback returns the sandbox's own IPv4 loopback.
 func loopback() netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
 
-// sockaddr returns an IPv4 address in the form that the seed's family takes.
+// sockaddr returns an IPv4 address in the form that the address family of the seed needs.
 func (m *minter) sockaddr(a netip.Addr, port uint16) unix.Sockaddr {
 	switch {
 	case !m.six:
@@ -63,8 +65,8 @@ func (m *minter) close() {
 	}
 }
 
-// takes reports whether a connection to the relay's own port is the seed's, and takes it then. The port is the seed's
-// alone: nobody else can have it at the address of the loopback.
+// takes reports whether a connection to the relay's own port is the seed's. If so, it takes the connection. The seed's
+// port proves that: nobody else can have this port at the address of the loopback.
 func (m *minter) takes(c *net.TCPConn, to netip.AddrPort) bool {
 	from, ok := c.RemoteAddr().(*net.TCPAddr)
 	port := m.port.Load()
@@ -79,7 +81,7 @@ func (m *minter) takes(c *net.TCPConn, to netip.AddrPort) bool {
 	}
 }
 
-// socket returns a new socket, which does not block.
+// socket returns a new, non-blocking socket.
 func (m *minter) socket(ctx context.Context) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -109,7 +111,7 @@ func (m *minter) socket(ctx context.Context) (int, error) {
 	}
 }
 
-// fresh returns the disconnected socket of a connection, which it closes.
+// fresh disconnects a connection and returns its socket as a new descriptor. It closes c.
 func (m *minter) fresh(c *net.TCPConn) (fd int, err error) {
 	defer c.Close()
 	raw, err := c.SyscallConn()
@@ -162,7 +164,7 @@ func (m *minter) dial(ctx context.Context, port uint16) (*net.TCPConn, error) {
 	return tcp, nil
 }
 
-// connect waits in Go's poller, so that no thread waits for a program whose queue is full.
+// connect connects a socket and waits in Go's poller, so that no thread waits for a program whose queue is full.
 func (m *minter) connect(ctx context.Context, file *os.File, port uint16) error {
 	raw, err := file.SyscallConn()
 	if err != nil {
@@ -180,7 +182,7 @@ func (m *minter) connect(ctx context.Context, file *os.File, port uint16) error 
 			result = unix.Connect(int(fd), m.sockaddr(loopback(), port))
 			return result != unix.EINPROGRESS
 		}
-		// The poller may report what it knew of the socket before.
+		// The poller may report an event that belongs to the socket's earlier connection.
 		code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 		if err == nil && code != 0 {
 			err = unix.Errno(code)

@@ -1,7 +1,7 @@
 package egress
 
-// This file is the name server: RFC 1035. It answers questions about allowed names only, from what the host's own
-// resolver says. A question that is not allowed never leaves, because its labels could carry data.
+// This file is the name server: RFC 1035. It answers only questions about allowed names, with what the host's own
+// resolver says. A question that is not allowed never leaves the machine, because its labels could carry data.
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 // maxAnswers keeps an answer within the 512 bytes that every client takes.
 const maxAnswers = 12
 
-// namingLoop serves datagrams.
+// namingLoop answers questions that arrive as datagrams.
 func (s *Server) namingLoop() {
 	defer s.serve.Done()
 	buf, control := make([]byte, 4096), make([]byte, 128)
@@ -33,13 +33,13 @@ func (s *Server) namingLoop() {
 			return
 		}
 		if err != nil {
-			// The last answer found nobody: the error belongs to that.
+			// This error is about the last answer: its receiver no longer exists.
 			time.Sleep(time.Millisecond)
 			continue
 		}
 		q, ok := parse(buf[:n])
 		if !ok {
-			continue // what is no question gets no answer
+			continue // a packet that is no question gets no answer
 		}
 		source := answerFrom(control[:oobn])
 		reply := func(q *question) { _, _, _ = s.naming.WriteMsgUDPAddrPort(q.pack(), source, from) }
@@ -54,13 +54,14 @@ func (s *Server) namingLoop() {
 				s.lookUp(q)
 				reply(q)
 			}()
-		default: // too many at once: the client asks again
+		default: // too many questions at once: the client will ask again
 		}
 	}
 }
 
-// answerFrom returns the control message that makes an answer come from the address that was asked: ip(7), IP_PKTINFO,
-// and ipv6(7), IPV6_PKTINFO. What was received is that message, but for the number of the device.
+// answerFrom returns the control message that makes an answer come from the address to which the question was sent:
+// ip(7), IP_PKTINFO, and ipv6(7), IPV6_PKTINFO. The question came with the same message, except for the number of the
+// device.
 func answerFrom(control []byte) []byte {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil || len(messages) == 0 {
@@ -75,7 +76,7 @@ func answerFrom(control []byte) []byte {
 	return out
 }
 
-// namingStream serves questions over TCP, each with its length before it.
+// namingStream answers questions over TCP. Each question comes with its length before it.
 func (s *Server) namingStream(c *net.TCPConn) {
 	const most, patience = 64, 10 * time.Second
 	for range most {
@@ -138,12 +139,13 @@ func parse(b []byte) (*question, bool) {
 	return q, true
 }
 
-// pack writes the answer.
+// pack returns the answer in the form in which it is sent.
 func (q *question) pack() []byte {
 	b := dnsmessage.NewBuilder(make([]byte, 0, 512), dnsmessage.Header{ID: q.id, Response: true,
 		RecursionDesired: q.desired, RecursionAvailable: true, RCode: q.code})
 	b.EnableCompression()
-	// A builder refuses only what is too long or out of order, and the question was parsed.
+	// A builder refuses only a message that is too long or out of order. Neither is possible, because the question was
+	// parsed.
 	_ = b.StartQuestions()
 	_ = b.Question(q.q)
 	_ = b.StartAnswers()
@@ -162,7 +164,7 @@ func (q *question) pack() []byte {
 	return out
 }
 
-// needsLookup answers what can be answered at once. It returns true if the host's resolver must be asked.
+// needsLookup answers a question if that is possible at once. It returns true if the host's resolver must be asked.
 func (s *Server) needsLookup(q *question) bool {
 	switch {
 	case q.code != dnsmessage.RCodeSuccess:
@@ -192,7 +194,7 @@ func (s *Server) needsLookup(q *question) bool {
 	return true
 }
 
-// deniedName adds a name to the log that the program may not ask for.
+// deniedName adds to the log a name for which the program may not ask.
 func (s *Server) deniedName(name string, v endpoint.Verdict) {
 	x := report.Flow{Proto: "name", Name: name, Verdict: report.FlowDenied}
 	switch {
@@ -206,7 +208,7 @@ func (s *Server) deniedName(name string, v endpoint.Verdict) {
 	s.log.add(x)
 }
 
-// keep keeps the addresses of the family that was asked for.
+// keep puts those addresses into the answer that are of the family for which the program has asked.
 func (q *question) keep(addrs []netip.Addr) {
 	for _, a := range addrs {
 		if a.Is4() == (q.q.Type == dnsmessage.TypeA) && len(q.addrs) < maxAnswers {
@@ -215,7 +217,7 @@ func (q *question) keep(addrs []netip.Addr) {
 	}
 }
 
-// lookUp asks the host's resolver about both families, because a name without an address of one of them still exists.
+// lookUp asks the host's resolver about both families, because a name without an address of one family still exists.
 func (s *Server) lookUp(q *question) {
 	ctx, cancel := context.WithTimeout(s.ctx, lookupTime)
 	defer cancel()
@@ -252,7 +254,7 @@ func (s *Server) lookUp(q *question) {
 }
 
 // usable decides whether a name may lead to an address. An allowed name that leads to a private address, to the host
-// itself or to a cloud's metadata service is an attack (DNS rebinding), unless a rule allows that address by itself.
+// itself or to a cloud's metadata service is an attack (DNS rebinding), unless a rule allows the address itself.
 func (s *Server) usable(name string, a netip.Addr) bool {
 	what := endpoint.Special(a)
 	if what == "" && s.host.has(a) {
@@ -271,7 +273,7 @@ func (s *Server) usable(name string, a netip.Addr) bool {
 	return false
 }
 
-// routed reports whether the host has a route to an address of IPv6. Connecting a socket for datagrams sends nothing.
+// routed reports whether the host has a route to an IPv6 address. It connects a datagram socket, which sends nothing.
 func routed(a netip.Addr) bool {
 	c, err := net.DialUDP("udp6", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 53)))
 	if err != nil {
@@ -281,7 +283,8 @@ func routed(a netip.Addr) bool {
 	return true
 }
 
-// reversed returns the address of a name below in-addr.arpa or ip6.arpa, or an invalid one.
+// reversed returns the address that a name below in-addr.arpa or ip6.arpa means, or an invalid address if it means
+// none.
 func reversed(name string) (a netip.Addr) {
 	if four, ok := strings.CutSuffix(name, ".in-addr.arpa"); ok {
 		l := strings.Split(four, ".")

@@ -19,7 +19,7 @@ import (
 
 const (
 	// firstPatience is how long a connection waits for a program that does not listen yet. Once the program has
-	// listened, a connection that it refuses is refused at once.
+	// listened, a connection that the program refuses is refused at once.
 	firstPatience = 10 * time.Second
 	insideTime    = 5 * time.Second // for one attempt to connect
 	mostPause     = 100 * time.Millisecond
@@ -33,7 +33,7 @@ type port struct {
 	reached  atomic.Bool // a program has listened there
 }
 
-// PublishError reports a port of the host that cannot be published.
+// PublishError is the error for a port of the host that cannot be published.
 type PublishError struct {
 	Rule string
 	Err  error
@@ -44,7 +44,7 @@ func (e *PublishError) Error() string { return e.Rule + ": " + e.Err.Error() }
 // Unwrap returns the system's error.
 func (e *PublishError) Unwrap() error { return e.Err }
 
-// listen opens the published ports.
+// listen opens the published ports on the host.
 func (s *Server) listen() error {
 	for i := range s.Publish {
 		p := &port{Publish: s.Publish[i].Publish, rule: s.Publish[i].Rule}
@@ -69,7 +69,7 @@ func (s *Server) listen() error {
 	return nil
 }
 
-// listens reports whether an earlier item already publishes a port of the host.
+// listens reports whether an earlier item of the profile already publishes a port of the host.
 func (s *Server) listens(host netip.AddrPort) bool {
 	for _, p := range s.ports {
 		if p.Host == host {
@@ -79,7 +79,7 @@ func (s *Server) listens(host netip.AddrPort) bool {
 	return false
 }
 
-// publishLoop takes connections to a published port.
+// publishLoop accepts connections to a published port.
 func (s *Server) publishLoop(p *port) {
 	defer s.serve.Done()
 	for {
@@ -87,7 +87,7 @@ func (s *Server) publishLoop(p *port) {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
-		case err != nil: // such as EMFILE: others may end
+		case err != nil: // for example EMFILE: other connections may end
 			select {
 			case <-s.ctx.Done():
 				return
@@ -109,7 +109,8 @@ func (s *Server) publishLoop(p *port) {
 	}
 }
 
-// flow returns an entry of the log. Its address is the host's, because those of the peers are too many.
+// flow returns an entry of the log. The entry has the address of the host, because the addresses of the peers are too
+// many.
 func (p *port) flow(verdict report.FlowVerdict, why string) report.Flow {
 	return report.Flow{Proto: "published", Address: p.Host.Addr().String(), Port: int(p.Host.Port()), Rule: p.rule, Verdict: verdict, Why: why}
 }
@@ -132,7 +133,7 @@ func (s *Server) forward(f *flow, p *port) {
 	s.log.add(x)
 }
 
-// inside connects to the program. Until a program has listened for the first time, it waits for that.
+// inside connects to the program. If no program has listened at the port so far, inside waits until one does.
 func (s *Server) inside(f *flow, p *port) (*net.TCPConn, error) {
 	end, pause := time.Now().Add(firstPatience), time.Millisecond
 	for {

@@ -32,8 +32,8 @@ type pin struct {
 // maxNames bounds the names of one address.
 const maxNames = 32
 
-// add remembers that a name leads to an address. If there are too many addresses, it forgets the one that was answered
-// the longest time ago, and returns it.
+// add remembers that a name leads to an address. If there are too many addresses, add forgets the address that was in
+// an answer the longest time ago, and returns it.
 func (p *pins) add(name string, a netip.Addr) (gone netip.Addr, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -140,8 +140,8 @@ func (h *hostAddrs) has(a netip.Addr) bool {
 	return slices.Contains(h.list, a)
 }
 
-// gateways reads the gateways of a table of routes: proc_net(5). IPv4 addresses are in the machine's order, which on
-// every supported architecture is little-endian.
+// gateways returns the gateways in one of the kernel's tables of routes: proc_net(5). IPv4 addresses there are in the
+// machine's byte order, which is little-endian on every supported architecture.
 func gateways(path string, six bool) (list []netip.Addr) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -170,7 +170,7 @@ func gateways(path string, six bool) (list []netip.Addr) {
 	return list
 }
 
-// flowLog counts what has happened. Flows that differ only in time and bytes count as one kind.
+// flowLog counts what has happened. Flows that differ only in time and bytes are one kind of flow.
 type flowLog struct {
 	mu   sync.Mutex
 	list []report.Flow

@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// keep opens the descriptors through which other programs can join the sandbox later (cordon exec). It runs while the
-// task waits before its execve. Without Cmd.Keep it does nothing.
+// keep opens the descriptors through which other programs can join the sandbox later (cordon exec). It is called while
+// the task waits before its execve. If Cmd.Keep is not set, it does nothing.
 func (p *Process) keep() error {
 	if !p.Cmd.Keep {
 		return nil
@@ -27,7 +27,8 @@ func (p *Process) keep() error {
 		a = &attach.Attached{}
 		p.kept = a
 	}
-	// The task waits, so its namespaces and its root are final and can be opened. Later the task may have ended.
+	// The task waits, so its namespaces and its root are final, and the launcher can open them. Later the task may have
+	// ended.
 	if err := a.Open("/proc/" + strconv.Itoa(p.Task)); err != nil {
 		return &fail.Error{Op: "keep the sandbox for exec", Err: err}
 	}
@@ -66,8 +67,8 @@ func (p *Process) keepGroupFiles(a *attach.Attached) error {
 	return nil
 }
 
-// keepFile keeps a descriptor that the child has sent, for programs that join later. fd is negative if the child's
-// message had no descriptor, which ends the launch.
+// keepFile keeps a descriptor that the child has sent, for programs that join later. If the child's message had no
+// descriptor, fd is negative, and keepFile returns an error, which ends the launch.
 func (p *Process) keepFile(name string, fd int) error {
 	if fd < 0 {
 		return &fail.Error{Op: "keep the sandbox for exec", Err: errors.New("the " + name + " did not arrive")}
@@ -79,8 +80,8 @@ func (p *Process) keepFile(name string, fd int) error {
 	return nil
 }
 
-// Attach returns the data that a launcher needs to join this sandbox. It shares the descriptors of the sandbox's own
-// launcher. The error is ErrSandboxEnded if init has ended.
+// Attach returns the data that a launcher needs to join this sandbox. The data share the descriptors of the sandbox's
+// own launcher. The error is ErrSandboxEnded if init has ended.
 func (p *Process) Attach() (*attach.Attached, error) {
 	if p.kept == nil {
 		return nil, &fail.Error{Op: "attach", Err: errors.New("the sandbox was not started with a name"), Hint: "start it with cordon run --name NAME"}
@@ -98,8 +99,8 @@ func (p *Process) Attach() (*attach.Attached, error) {
 		a.Files = append(a.Files, name)
 	}
 	slices.Sort(a.Files)
-	// The program that joins must get this very filter. Its launcher compares the one that it compiles, and refuses if
-	// they differ: another version of cordon may compile another filter.
+	// The program that joins must get exactly this filter. The joining launcher compiles the filter too, and refuses if
+	// the two differ: another version of cordon may compile another filter.
 	prog, err := p.Comp.PlainFilter()
 	if err != nil {
 		return nil, err
@@ -117,7 +118,7 @@ func (p *Process) attachAsked(json.RawMessage) (any, []int, error) {
 	if p.exited() {
 		return nil, nil, attach.ErrSandboxEnded
 	}
-	// The file that contains the data is sealed, so that every client can get the same file.
+	// The file that contains the data is sealed, so nobody can change it, and every client can get the same file.
 	if p.answer != nil {
 		return nil, p.answer, nil
 	}

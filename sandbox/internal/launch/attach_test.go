@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFrozen tells a task that runs from one that is stopped, also if the task's name looks like the end of a name and a
-// state.
+// TestFrozen distinguishes a running task from a stopped one, also if the task's name looks like the end of a name and
+// a state.
 func TestFrozen(t *testing.T) {
 	sleep, err := exec.LookPath("sleep")
 	if err == nil {

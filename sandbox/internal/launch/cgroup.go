@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// makeGroups chooses the sandbox's control groups and makes them. It records a failure in its result. It comes before
-// the compilation, because the plan depends on the outcome: without a group rlimits stand in, if the profile permits
-// that.
+// makeGroups chooses the sandbox's control groups and makes them. If that fails, its result says why. makeGroups is
+// called before the compilation, because the plan depends on the outcome: if there is no group, rlimits replace its
+// limits, if the profile permits that.
 func (p *Process) makeGroups() *compile.Groups {
 	g := compile.ChooseGroups(p.Cmd.Profile, p.Cmd.Host)
 	if g.Choice == nil {
@@ -29,7 +29,7 @@ func (p *Process) makeGroups() *compile.Groups {
 	}
 	if made := p.Cgroup; err != nil {
 		p.Cgroup = nil
-		// No group at all, and not because a limit's file is missing: then every limit lacks its group.
+		// There is no group at all, for a reason other than a missing file for some limit. So no limit has a group.
 		if made == nil || len(made.Lacking) == 0 {
 			g.Fail(p.Cmd.Profile, err)
 			return g
@@ -41,8 +41,8 @@ func (p *Process) makeGroups() *compile.Groups {
 	return g
 }
 
-// openGroup opens the files through which the child enters its control groups: the group's directory in cgroup v2, a
-// file of each controller in v1.
+// openGroup opens the files through which the child enters its control groups. In cgroup v2 that is the group's
+// directory, in v1 a file for each controller.
 func (p *Process) openGroup() error {
 	ch := p.choice()
 	if ch == nil {
@@ -76,14 +76,15 @@ func (p *Process) openGroup() error {
 }
 
 // adoptChild asks systemd to put the child into its cgroup, and then lets the child go on. The child goes on even if
-// systemd refuses, because a later phase of the compilation decides whether rlimits can stand in for the group.
+// systemd refuses, because a later phase of the compilation decides whether rlimits can replace the group's limits.
 func (p *Process) adoptChild() error {
 	if ch := p.choice(); ch == nil || !ch.Unit() {
 		return nil
 	}
 	if err := p.Cgroup.Adopt(p.PID); err != nil {
 		p.groups.Fail(p.Cmd.Profile, err)
-		// If there are directories, a scope without its limits exists. It ends with the child.
+		// If the group has directories, systemd has made a scope, but without the limits. The scope ends with the
+		// child.
 		if len(p.Cgroup.Dirs) == 0 {
 			p.Cgroup = nil
 		}
@@ -145,8 +146,8 @@ func (p *Process) guardDevices() error {
 	return nil
 }
 
-// removeGroups kills the remaining processes in the sandbox's control groups, and removes the groups. It also removes
-// groups beside them that killed launchers have left.
+// removeGroups kills the remaining processes in the sandbox's control groups, and removes the groups. In the same place
+// it also removes groups that killed launchers have left.
 func (p *Process) removeGroups() {
 	g := p.Cgroup
 	if g == nil {
@@ -166,15 +167,15 @@ func (p *Process) removeGroups() {
 	g.Close()
 }
 
-// Devices that a profile binds, if root starts the sandbox: mknod(2), devtmpfs, open_tree(2).
+// The next part is about devices that a profile binds, if root starts the sandbox: mknod(2), devtmpfs, open_tree(2).
 //
-// The task has an id of its own on the host, so a device that belongs to root alone is closed to it. A bind of any other
-// file would be idmapped, but devtmpfs cannot be. So the launcher makes nodes of the same numbers on a tmpfs of its
-// own, and gives the task those that belong to the caller.
+// The task has an id of its own on the host, so it cannot open a device that belongs to root alone. For any other file
+// cordon would use an idmapped bind, but devtmpfs cannot be idmapped. So the launcher makes nodes with the same numbers
+// on a tmpfs of its own. Nodes that belong to the caller on the host belong to the task there.
 
-// openDevices makes a detached mount of a device, or of a directory of devices. A launcher that may make no nodes, or a
-// kernel before Linux 6.15, which clones no part of a detached mount, gets a plain bind: then the task has the rights
-// of its own id. It returns a descriptor of the mount, which the caller closes.
+// openDevices makes a detached mount of a device, or of a directory of devices. It makes a plain bind if the launcher
+// may make no nodes, or on a kernel before Linux 6.15, which clones no part of a detached mount. With a plain bind the
+// task has the rights of its own id. openDevices returns a descriptor of the mount, which the caller closes.
 func (p *Process) openDevices(s *compile.Source) (int, error) {
 	path, err := walk.NoLinks(s.Path, walk.OpenAny)
 	if err != nil {
@@ -218,7 +219,7 @@ func newTmpfs() (int, error) {
 		return -1, err
 	}
 	defer unix.Close(fs)
-	// Nodes take next to no space.
+	// The tmpfs may be small, because nodes need next to no space.
 	for _, option := range [...][2]string{{"mode", "755"}, {"size", "1m"}} {
 		if err := unix.FsconfigSetString(fs, option[0], option[1]); err != nil {
 			return -1, err
@@ -230,9 +231,9 @@ func newTmpfs() (int, error) {
 	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC)
 }
 
-// copyNode copies what has a name in a directory, or the directory itself if the name is "": a device, a symbolic
-// link, or a directory with all of these in it. It leaves out everything else. What belongs to the caller belongs to
-// the task in the copy.
+// copyNode copies the device, symbolic link or directory that has a name in a directory; if the name is "", it copies
+// the directory itself. A directory is copied with everything of these three kinds that is in it, and nothing else.
+// Files that belong to the caller belong to the task in the copy.
 func (p *Process) copyNode(from int, name string, to int, as string, budget *int) error {
 	if *budget--; *budget < 0 {
 		return unix.E2BIG
@@ -297,12 +298,13 @@ func (p *Process) copyNodes(from int, name string, to int, as string, st *unix.S
 	}
 }
 
-// ownLike gives a copy the owner and the mode of the original. The mode is set once more, because the umask has taken
-// bits away.
+// ownLike gives a copy the owner and the mode of the original. It sets the mode although the copy was made with it,
+// because the umask has taken bits away.
 func (p *Process) ownLike(dir int, name string, st *unix.Stat_t) error {
 	id, h := &p.Comp.IDs, p.Comp.Host
 	uid, gid := int(st.Uid), int(st.Gid)
-	// Other owners stay. To the task they appear as nobody, and their nodes open only if the mode lets everybody.
+	// Files of other owners keep their owners. To the task the owner appears as nobody, and the task can open such a
+	// node only if its mode lets everybody open it.
 	if uid == h.UID {
 		uid = id.OutUID
 	}

@@ -20,20 +20,20 @@ import (
 
 // Command describes a program to run in a sandbox, as the launcher needs it. The fields are those of sandbox.Cmd.
 type Command struct {
-	// Profile says what the sandbox is like, Host what this machine can do. Args[0] is the program's name or path. Env
-	// has NAME=VALUE; nil means the caller's environment, from which the profile then chooses.
+	// Profile says what the sandbox is like, and Host what this machine can do. Args[0] is the program's name or path.
+	// Env has entries NAME=VALUE. If Env is nil, it is the caller's environment. The profile then chooses from Env.
 	Profile *policy.Profile
 	Host    *host.Host
 	Args    []string
 	Env     []string
 
 	Stdio [3]*os.File // standard input, output and error; nil means /dev/null
-	// ExtraFiles become descriptors 3, 4 and so on of the task, as in exec.Cmd. The launcher duplicates all files, and
-	// never closes the caller's.
+	// ExtraFiles become descriptors 3, 4 and so on of the task, as in exec.Cmd. The launcher uses duplicates of all
+	// files, and never closes the caller's.
 	ExtraFiles []*os.File
 
-	// Terminal asks for a terminal of the task's own even if Stdio has none. RecordTTY, if not nil, gets what that
-	// terminal shows.
+	// Terminal asks for a terminal of the task's own even if no file of Stdio is a terminal. RecordTTY, if not nil,
+	// gets everything that the task's terminal shows.
 	Terminal  bool
 	RecordTTY io.Writer
 	// Keep and Into are the two sides of cordon exec: a sandbox that others may join, and the sandbox that this program
@@ -51,12 +51,13 @@ type Command struct {
 	// profiles. No task may change them, because they decide what the next run allows.
 	Profiles []ledger.Text
 	Search   []string
-	// Exclusive says that the process exists only for this run, as the command's does: it may stop itself with the
-	// task, take over signals, and leave its memory to the kernel at the end.
+	// Exclusive says that the process exists only for this run, as the process of the command cordon does. Such a
+	// process may stop itself with the task, take over signals, and leave its memory to the kernel at the end.
 	Exclusive bool
 	Brief     bool
-	// Note, Missing and Progress tell the caller of surprises, of missing layers, and of a search that takes long,
-	// before the program runs. Each may be nil. Observer records or audits the program instead of a filter that denies.
+	// The launcher calls Note, Missing and Progress before the program runs, to tell the caller of surprises, of
+	// missing layers, and of a search that takes long. Each may be nil. An Observer records or audits the program;
+	// there is then no filter that denies.
 	Note     func(text string)
 	Missing  func(report.Missing)
 	Progress func(names int)
@@ -74,8 +75,8 @@ type Command struct {
 // Request describes the command as data for the compiler. It examines the command's files now. The compiler never sees
 // a descriptor, so that the same request always gives the same plan.
 func (c *Command) Request() *compile.Request {
-	// Only stdin of the task's own user is opened again read-only: see host.DescribeStdin. A program that joins a
-	// sandbox, or is recorded, keeps the caller's descriptor.
+	// Standard input is opened again read-only only if the file belongs to the task's own user: see host.DescribeStdin.
+	// A program that joins a sandbox, or is recorded, keeps the caller's descriptor.
 	owner := -1
 	if c.Into == nil && c.Observer == nil {
 		owner = compile.StdinOwner(c.Profile, c.Host)
@@ -100,7 +101,7 @@ func (c *Command) nonce() (nonce uint64, err error) {
 	if c.Into == nil && c.Observer == nil && c.Profile.Syscalls.Exec != policy.ExecOnce {
 		return 0, nil
 	}
-	// 0 means "no nonce", so it is drawn again.
+	// 0 means that there is no nonce, so another number is drawn.
 	for nonce == 0 {
 		if nonce, err = child.Random(); err != nil {
 			return 0, &fail.Error{Op: "getrandom", Err: err}

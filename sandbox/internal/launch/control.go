@@ -1,8 +1,8 @@
 package launch
 
 // This file serves the launcher's control socket, at which other commands make requests while the sandbox lives. A
-// request and its reply are one packet each (unix(7), SOCK_SEQPACKET), in JSON. The launcher's loop never waits for a
-// client: it drops a client that cannot take a whole reply at once, and a client that says nothing for a while.
+// request is one packet in JSON, and so is its reply (unix(7), SOCK_SEQPACKET). The launcher's loop never waits for a
+// client: it drops a client that cannot take a whole reply at once, and a client that sends nothing for a while.
 
 import (
 	"encoding/json"
@@ -26,7 +26,7 @@ const (
 )
 
 // Operation is a request that a client can send to the launcher. do gets the request's arguments, and returns the
-// reply's value and descriptors. The launcher keeps these descriptors. do must not block.
+// reply's value and descriptors. The descriptors stay the launcher's own. do must not block.
 type Operation struct {
 	Op string
 	do func(p *Process, args json.RawMessage) (reply any, fds []int, err error)
@@ -161,7 +161,7 @@ func (p *Process) serveClient(c *controlClient) {
 }
 
 // Do runs the operation that a packet names. The packet comes from a process of the same user or of root, but may still
-// be malformed. An error becomes the reply.
+// be malformed. If there is an error, the error is the reply.
 func (p *Process) Do(packet []byte) (value any, fds []int, err error) {
 	var r state.Request
 	if err := json.Unmarshal(packet, &r); err != nil {
@@ -175,8 +175,8 @@ func (p *Process) Do(packet []byte) (value any, fds []int, err error) {
 	return nil, nil, &fail.Error{Op: "request " + r.Op, Err: errors.New("this launcher does not know the request"), Hint: "was the sandbox started by another version of cordon?"}
 }
 
-// Answer sends a whole reply at once. The descriptor proof comes before the reply's own descriptors. Answer returns
-// false if it cannot send.
+// Answer sends a whole reply at once. In the message the descriptor proof comes before the reply's own descriptors.
+// Answer returns false if it cannot send.
 func Answer(fd, proof int, value any, fds []int, err error) bool {
 	var r state.Reply
 	if err != nil {
@@ -198,8 +198,8 @@ func Answer(fd, proof int, value any, fds []int, err error) bool {
 	return unix.Sendmsg(fd, b, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) == nil
 }
 
-// signalAsked sends the task a signal for a client. If the signal is meant to end the task, it also ends the launcher's
-// wait for slow readers of the task's output.
+// signalAsked sends the task a signal for a client. If the signal is meant to end the task, the launcher also stops
+// waiting for slow readers of the task's output.
 func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 	var r state.SignalRequest
 	if err := json.Unmarshal(args, &r); err != nil || r.Signal < 0 || r.Signal > 64 {
@@ -215,7 +215,7 @@ func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 		return nil, nil, nil
 	}
 	err := p.Signal(sig)
-	// The task has already ended, as the signal wants. Only the wait for a slow reader had to be ended.
+	// The task has already ended, as the sender of the signal wants. Only the wait for a slow reader had to be ended.
 	if p.gone && ends(sig) {
 		return nil, nil, nil
 	}

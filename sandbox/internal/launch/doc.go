@@ -2,9 +2,9 @@
 //
 // # The talk
 //
-// Launcher and child share a socket pair, and a piece of memory in which the plan lies. A message of the child is one
-// letter. The launcher answers with one byte. If the child waits for a mount that it may not make, a descriptor comes
-// with the byte.
+// Launcher and child share a socket pair, and a piece of memory that holds the plan. A message of the child is one
+// letter. The launcher answers with one byte. If the child waits for a mount that it has no right to make, the launcher
+// sends a descriptor of the mount with the byte.
 //
 //	letter  from   says                                   the launcher
 //	        child  waits until its ids are mapped         maps them, if that takes rights over the parent namespace
@@ -21,19 +21,20 @@
 //	T       task   I wait                                 answers after I and T
 //	L       init   here is the filter's listener          takes it; only if denied calls are reported
 //
-// The launcher learns that the program runs when the last copy of the child's socket is closed: by execve in the
-// task, or by init after L. If a step fails, the child does not send a message but writes to the shared memory,
-// because even a filter that allows no call cannot prevent that. After execve init waits at an eventfd until the
-// launcher has read /proc/PID/status. So the launcher can read the status even if the program has ended already.
+// The launcher learns that the program runs when the last copy of the child's socket is closed. execve in the task
+// closes it, or init does so after L. If a step fails, the child does not send a message but writes to the shared
+// memory, because even a filter that allows no call cannot prevent that. After execve init waits at an eventfd until
+// the launcher has read /proc/PID/status. So the launcher can read the status even if the program has ended already.
 //
-// If the sandbox joins a user, mount or time namespace, the child enters it and makes the new namespaces there. Then
-// the child is born again, because a pid or time namespace counts only for the children of the process that enters
-// it. The second child goes on with the plan, and the first ends. The launcher is the parent of both.
+// If the sandbox joins a user, mount or time namespace, the child enters that namespace and makes the new namespaces
+// there. Then the child is born again: it forks, because a pid or time namespace is only for the later children of the
+// process that enters it. The second child goes on with the plan, and the first ends. The launcher is the parent of
+// both.
 //
 // # What is read back
 //
-// The report calls enforced what the kernel said, never what the launcher asked for. A mismatch is a fail.Error: the
-// program has not run, or the launcher kills it.
+// The report calls enforced what the kernel has confirmed, never what the launcher has asked for. A mismatch is a
+// fail.Error, and then the program has not run, or the launcher kills it.
 //
 //	mounts        /proc/PID/mountinfo, before the task is let go: every part of the tree is there. No mount that a
 //	              path can reach honours set-user-ID bits, and none is writable unless the profile asks for it
@@ -43,13 +44,14 @@
 //
 // # Denied calls
 //
-// With on-denial: report the filter has a listener. The launcher must get the listener, although execve is the only
-// call that the task makes under the filter. So init shares the task's table of descriptors until the task's old
-// memory is gone. The kernel tells init of that by a futex that the task holds (plan.HoldOwner, plan.SleepForOwner,
-// plan.AwaitOwner). By then execve has given the task a table of its own, without the listener. init sends the
-// listener, closes everything, and puts the filter of its loop on top. The launcher answers one call at a time, in
-// the loop that also passes on signals. It never lets a denied call through. A chmod with set-id bits is a call that
-// the launcher makes itself, with the task's ids: modecall.go.
+// If the profile says on-denial: report, the filter has a listener: a descriptor by which the launcher answers denied
+// calls. The launcher must get the listener, although execve is the only call that the task makes under the filter. So
+// init shares the task's table of descriptors until the task's old memory is gone. A futex that the task holds tells
+// init of that moment (plan.HoldOwner, plan.SleepForOwner, plan.AwaitOwner). By then execve has given the task a table
+// of its own, without the listener. init sends the listener, closes everything, and puts the filter of its loop on top.
+// The launcher answers one call at a time, in the loop that also passes on signals. It never lets a denied call
+// through. A chmod with set-id bits is an exception: the launcher makes that call itself, with the task's ids
+// (modecall.go).
 //
 // # The thread
 //

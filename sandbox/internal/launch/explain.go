@@ -15,30 +15,30 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// explain adds the cause to the error of a failed launch, if the host is the cause. Otherwise it returns err. The error
-// of a step of the child has its cause already: see because.
+// explain adds the cause to the error of a failed launch, if the host is the cause. Otherwise it returns err. If a step
+// of the child has failed, the error has its cause already: see because.
 func (p *Process) explain(err error) error {
 	var e *fail.Error
 	switch h := cause.This(); {
 	// These errors name their cause already.
 	case errors.As(err, new(*fail.UnsupportedError)), errors.As(err, new(*fail.SignalError)), err == ErrEnded:
 		return err
-	// A missing file below /proc is seldom the file's fault: /proc is not mounted, or shows another pid namespace.
+	// If a file below /proc is missing, the reason is mostly that /proc is not mounted, or shows another pid namespace.
 	case errors.Is(err, unix.ENOENT) && strings.Contains(err.Error(), "/proc/"):
 		if c, ok := h.Proc(); ok {
 			return unsupported(policy.LayerMount, err, "", c)
 		}
 	case !errors.As(err, &e):
-	// The launcher makes only calls that every supported kernel has. So ENOSYS comes from a filter, as of a container
-	// runtime, and so does EPERM for a call that checks no rights.
+	// The launcher makes only calls that every supported kernel has. So ENOSYS comes from a filter, for example of a
+	// container runtime. For a call that checks no rights, EPERM comes from a filter too.
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM) && (refusable(e.Op) || h.Filtered() && strings.HasPrefix(e.Op, "open_tree")):
 		return unsupported(policy.LayerSeccomp, err, "", h.Denied(fail.Errno(err)))
 	}
 	return err
 }
 
-// refusable reports whether the kernel itself can refuse the call op. If it cannot, and op was refused, a filter has
-// refused it.
+// refusable reports whether the kernel itself can refuse the call op. If the kernel cannot, and op was refused, a
+// filter has refused it.
 func refusable(op string) bool {
 	for _, call := range [...]string{"pidfd_open", "setsockopt", "socketpair", "eventfd"} {
 		if strings.HasPrefix(op, call) {
@@ -90,7 +90,8 @@ func (p *Process) CloneError(err error) error {
 	default:
 		return failed
 	}
-	// A limit of zero in /proc/sys/user is certain. The general cause is only likely, so it comes last.
+	// If a limit in /proc/sys/user is zero, that is the cause for sure. The general cause is only likely, so it comes
+	// last.
 	if c, k := h.ZeroLimit(flags); k != nil {
 		return unsupported(k.Layer, failed, "", c)
 	}
@@ -110,7 +111,8 @@ func (p *Process) because(s *plan.Step, e *fail.StepError) error {
 	if c, none := h.Proc(); none && e.Errno == unix.ENOENT && strings.Contains(e.Step, "/proc/") {
 		return lacking(policy.LayerMount, c)
 	}
-	// Any other errno is about the step's object, such as a missing path, and the step itself names that.
+	// Any other errno is about the file that the step uses, such as a missing path, and the error of the step names the
+	// file.
 	denied := e.Errno == unix.EPERM || e.Errno == unix.EACCES || e.Errno == unix.ENOSYS
 	switch {
 	case s.Call == plan.Unshare:
@@ -146,8 +148,8 @@ func mounts(call plan.Call) bool {
 	return false
 }
 
-// kindOf returns the kind of namespace that an unshare(2) makes, or nil if there is none. step is the call as the plan
-// prints it.
+// kindOf returns the kind of namespace that an unshare(2) makes, or nil if the step makes none. step is the call as the
+// plan prints it.
 func kindOf(step string) *host.Kind {
 	for i := range host.Kinds {
 		k := &host.Kinds[i]

@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// FileSet holds descriptors that the launcher has opened for the child, by name. Their numbers are larger than those of
-// the task's files, so the child overwrites none of them when it gives the task's files their numbers.
+// FileSet holds descriptors that the launcher has opened for the child, each with a name. Their numbers are larger than
+// the numbers of the task's files. So the child overwrites none of them when it gives the task's files their numbers.
 type FileSet struct {
 	Base     int
 	Fds      map[string]int
@@ -25,7 +25,7 @@ type FileSet struct {
 	closed   bool
 }
 
-// borrow starts the set with a descriptor that CloseAll does not close.
+// borrow puts the first descriptor into the set. CloseAll does not close this descriptor.
 func (s *FileSet) borrow(name string, fd int) {
 	s.Fds = map[string]int{name: fd}
 	s.borrowed = name
@@ -51,8 +51,8 @@ func (s *FileSet) Dup(name string, fd int) error {
 	return nil
 }
 
-// CloseAll closes the launcher's copies once the child has its own. The numbers stay recorded, because later steps of
-// the plan use them.
+// CloseAll closes the launcher's copies once the child has copies of its own. The set still knows the numbers, because
+// later steps of the plan use them.
 func (s *FileSet) CloseAll() {
 	for name, fd := range s.Fds {
 		if name != s.borrowed && !s.closed {
@@ -81,7 +81,7 @@ func (p *Process) openResources() error {
 		return err
 	}
 	for i, f := range p.Cmd.Stdio {
-		// The task gets its own terminal in place of this file.
+		// In place of this file the task gets a terminal of its own.
 		if p.Comp.Brokered(i) {
 			continue
 		}
@@ -103,9 +103,9 @@ func (p *Process) openResources() error {
 	return nil
 }
 
-// openStdio adds a standard file for the task: the caller's file, or /dev/null if it is nil. If the profile withholds a
-// terminal, the task gets /dev/null to read, or a pipe that the launcher copies from. Output with a limit also goes
-// through a pipe. i is 0, 1 or 2.
+// openStdio adds a standard file for the task: the caller's file, or /dev/null if f is nil. If the profile withholds a
+// terminal, the task gets /dev/null to read, or a pipe from which the launcher copies. If the output has a limit, it
+// goes through a pipe too. i is 0, 1 or 2.
 func (p *Process) openStdio(i int, f *os.File) error {
 	name := compile.StdioNames[i]
 	switch {
@@ -133,7 +133,7 @@ func (p *Process) sendSources() error {
 	if err != nil {
 		return err
 	}
-	// All sources of a phase share one mapping, because making it may cost a fork.
+	// All sources of a phase share one mapping of ids, because making it may need a fork.
 	defer release()
 	for ; p.sent < len(p.Comp.Sources); p.sent++ {
 		s := &p.Comp.Sources[p.sent]
@@ -156,8 +156,8 @@ func (p *Process) sendSources() error {
 	return nil
 }
 
-// openDetached makes a detached mount of a source. If it is idmapped, it uses the ids of the namespace userns, or, with
-// Whole, all ids of the sandbox's user namespace.
+// openDetached makes a detached mount of a source. If the mount is idmapped, it uses the ids of the namespace userns.
+// If s.Whole is set, it uses all ids of the sandbox's user namespace.
 func (p *Process) openDetached(s *compile.Source, userns int) (int, error) {
 	if s.Devices {
 		return p.openDevices(s)
@@ -173,8 +173,9 @@ func (p *Process) openDetached(s *compile.Source, userns int) (int, error) {
 	return openDetached(s, userns)
 }
 
-// detachOutput makes a mount of an output file, from the caller's descriptor. If the file system does not support
-// idmapped mounts, the task can use its descriptor but cannot open the file by name.
+// detachOutput makes a mount of an output file, from the caller's descriptor. If the file's file system does not
+// support idmapped mounts, it makes a plain mount. Then the task can use its descriptor but cannot open the file by
+// name.
 func detachOutput(s *compile.Source, file, userns int) (int, error) {
 	fd, err := detach(s, file, userns)
 	if err != nil {
@@ -228,9 +229,9 @@ func linkHint(err error) string {
 	return ""
 }
 
-// mapping returns a user namespace that maps the caller's ids on disk to the task's ids on the host. That is the
-// sandbox's own user namespace, with two exceptions: the task has another id inside, or the namespace also maps
-// subordinate ids, which would show other users' files as the task's own.
+// mapping returns a user namespace that maps the caller's ids on disk to the task's ids on the host. Usually that is
+// the sandbox's own user namespace. There are two exceptions: the task has another id inside, or the sandbox's
+// namespace also maps subordinate ids, which would show other users' files as the task's own.
 func (p *Process) mapping() (fd int, release func(), err error) {
 	id := &p.Comp.IDs
 	if id.InUID == p.Comp.Host.UID && id.InGID == p.Comp.Host.GID && !id.Ranges {
@@ -239,7 +240,7 @@ func (p *Process) mapping() (fd int, release func(), err error) {
 	return p.holderMapping()
 }
 
-// openOwnUserNS opens the child's user namespace, or returns the descriptor that holdUserNS has opened.
+// openOwnUserNS opens the child's user namespace. If holdUserNS has opened it already, it returns that descriptor.
 func (p *Process) openOwnUserNS() (fd int, release func(), err error) {
 	if p.userNS >= 0 {
 		return p.userNS, func() {}, nil
@@ -265,8 +266,8 @@ func openUserNS(dir string) (fd int, release func(), err error) {
 	return fd, func() { unix.Close(fd) }, nil
 }
 
-// holderMapping makes a user namespace that exists only for its id map. A child waits in it until the launcher has
-// written the map.
+// holderMapping makes a user namespace that is used only for its id map. A child waits in this namespace until the
+// launcher has written the map.
 func (p *Process) holderMapping() (fd int, release func(), err error) {
 	id := &p.Comp.IDs
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
@@ -296,7 +297,7 @@ func (p *Process) holderMapping() (fd int, release func(), err error) {
 		unix.Close(pidfd)
 	}()
 	dir := "/proc/" + strconv.Itoa(pid)
-	// In the map of an idmapped mount the inside id is the id on disk: mount_setattr(2).
+	// In the id map of an idmapped mount, the id inside is the id on disk: mount_setattr(2).
 	if err := p.writeMap(dir+"/uid_map", compile.IDMap(p.Comp.Host.UID, id.OutUID, 1)); err != nil {
 		return -1, nil, err
 	}
@@ -307,8 +308,8 @@ func (p *Process) holderMapping() (fd int, release func(), err error) {
 	return openUserNS(dir)
 }
 
-// writeMaps maps the child's ids from outside. It uses newuidmap(1) if the caller may not write the map itself. The
-// child waits meanwhile, because without a map it has no id.
+// writeMaps maps the child's ids from outside. If the caller may not write the map itself, writeMaps uses newuidmap(1).
+// The child waits meanwhile, because without a map it has no id.
 func (p *Process) writeMaps() error {
 	id := &p.Comp.IDs
 	dir := "/proc/" + strconv.Itoa(p.PID)
@@ -328,15 +329,15 @@ func (p *Process) writeMaps() error {
 			return helperMaps("newgidmap", p.PID, gids)
 		}
 	}
-	// All lines are written at once, because the kernel accepts a single write to a map: user_namespaces(7).
+	// All lines are written at once, because the kernel accepts only one write to a map: user_namespaces(7).
 	if err := p.writeMap(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
 		return err
 	}
 	return p.writeMap(dir+"/gid_map", strings.Join(gids, "\n"))
 }
 
-// helperMaps runs newuidmap(1) or newgidmap(1), which are setuid programs. An ordinary user may map only the own id.
-// These programs check the user's ranges and write the map with their privilege.
+// helperMaps runs newuidmap(1) or newgidmap(1), which are setuid programs. An ordinary user may map only the user's own
+// id. These programs check which ranges of ids the user has, and write the map with their privilege.
 func helperMaps(name string, pid int, maps []string) error {
 	out, err := helper.Run(name, append([]string{strconv.Itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...)
 	if err != nil {
@@ -355,8 +356,8 @@ func (p *Process) writeMap(path, text string) error {
 	return err
 }
 
-// writeText writes a text to a file of the kernel, in a single call. The kernel parses such a file by writes, so a text
-// in two writes would be two commands.
+// writeText writes a text to a file of the kernel, in a single call. The kernel parses what each call writes, so a text
+// in two calls would be two commands.
 func writeText(path, text string) error {
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

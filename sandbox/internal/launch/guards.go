@@ -1,18 +1,19 @@
 package launch
 
 // This file keeps the sandbox's guards in place. A guard is a mount that hides or protects a file or directory of the
-// host. The host can remove it.
+// host. Two things on the host can undo a guard.
 //
-// If somebody renames another file over a mount point, or removes the mount point, in any other mount namespace, the
-// kernel detaches the mount in every namespace (Linux 3.18 and newer). An editor that saves a file, git, passwd(1) and
-// a second sandbox all do this. The kernel reports it at /proc/PID/mountinfo (poll(2), POLLPRI). If somebody renames
-// the mount point itself, the mount moves along, and a new file under the old name is not covered. The kernel does not
-// report this, so the launcher watches the directories by inotify(7).
+// First, somebody may rename another file over the mount point, or remove the mount point, in any other mount
+// namespace. Then the kernel detaches the mount in every namespace (Linux 3.18 and newer). An editor that saves a file
+// does this, and so do git, passwd(1) and a second sandbox. The kernel reports the change at /proc/PID/mountinfo
+// (poll(2), POLLPRI). Second, somebody may rename the mount point itself. Then the mount moves along, and no guard is
+// on a new file under the old name. The kernel does not report this, so the launcher watches the directories by
+// inotify(7).
 //
-// The launcher checks each guard that an event is about. If another file has the guard's name, a helper process enters
-// the sandbox's user and mount namespaces and mounts the guard again. If that is impossible, the run ends. Between the
-// change and the new mount the task can open the file. That takes about a millisecond, and the launcher freezes the
-// task for most of it if the task has a cgroup.
+// After an event the launcher checks each guard that the event is about. If another file has the guard's name, a helper
+// process enters the sandbox's user and mount namespaces and mounts the guard again. If that is impossible, the run
+// ends. Between the change and the new mount the task can open the file. That takes about a millisecond. If the task
+// has a cgroup, the launcher freezes the task for most of this time.
 
 import (
 	"errors"
@@ -34,15 +35,15 @@ import (
 	"cordon/sandbox/report"
 )
 
-// watchedMount is a guard (a mount that hides or protects something), or a hidden name that does not exist yet.
+// watchedMount is a guard, or a hidden name at which no file exists yet.
 type watchedMount struct {
 	part  picture.Part
 	mount string // the mount's id, as in mountinfo; "" while no file has the name
-	isDir bool   // whether a directory has the name now
+	isDir bool   // a directory has the name now
 	count int    // how often the launcher has mounted it again
 }
 
-// guards holds what the launcher needs to notice that a hiding or protecting mount has vanished, and to mount it again.
+// guards holds what the launcher needs to notice that a guard has vanished, and to mount it again.
 type guards struct {
 	list  []watchedMount
 	table int            // a descriptor of the task's mountinfo; -1 for none
@@ -59,8 +60,8 @@ type guards struct {
 // so /proc shows the sandbox's namespaces and root.
 func (p *Process) openGuards() error {
 	g := &p.guards
-	// The mounts of a joined sandbox are watched by that sandbox's launcher. An audited program has no such mounts. And
-	// a task with CAP_SYS_ADMIN can unmount them itself.
+	// In three cases there is nothing to watch. A joined sandbox's own launcher watches that sandbox's mounts. An
+	// audited program has no such mounts. And a task with CAP_SYS_ADMIN can itself unmount them.
 	if p.Comp.Into != nil || p.Comp.AsItIs() || p.Comp.Keep&(1<<unix.CAP_SYS_ADMIN) != 0 {
 		return nil
 	}
@@ -95,8 +96,8 @@ func (p *Process) placeGuards(visible map[string]string) {
 	}
 }
 
-// namesDelay is how long the launcher waits before it watches the directories of hidden and protected files. So a short
-// program does not pay for the watches.
+// namesDelay is how long the launcher waits before it begins to watch the directories of hidden and protected files. So
+// the watches do not make the run of a short program longer.
 const namesDelay = 2 * time.Millisecond
 
 // guardMounts begins to watch the hiding and protecting mounts. A first check finds changes that happened before the
@@ -106,8 +107,8 @@ func (p *Process) guardMounts() {
 		return
 	}
 	p.Watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
-	// A caller of the library may count on every descriptor being open when Start returns, so the watches cannot come
-	// later.
+	// A caller of the library may rely on every descriptor being open when Start returns, so the watches cannot be
+	// opened later.
 	if !p.Cmd.Exclusive {
 		p.beginNames()
 		return
@@ -116,7 +117,7 @@ func (p *Process) guardMounts() {
 }
 
 // firstLook begins to watch the names of hidden and protected files. If the task has ended already, firstLook first
-// waits a moment for init to end too, because then the watches are not needed.
+// waits a moment, because if init ends too, the watches are not needed.
 func (p *Process) firstLook(ending bool) {
 	switch {
 	case p.gone || p.guards.ended() || p.exited():
@@ -201,8 +202,8 @@ func (p *Process) readTable() (*proc.MountTable, error) {
 	return proc.ParseMounts(text)
 }
 
-// look mounts those guards again that are not in place, and checks them once more. If they are still not in place after
-// several tries, it ends the run.
+// look mounts again those of the guards that are not in place, and checks them once more. If they are still not in
+// place after several tries, it ends the run.
 func (p *Process) look(suspects []int) {
 	for try := 0; len(suspects) > 0 && p.guardErr == nil && !p.gone && !p.guards.ended(); try++ {
 		var lost []int
@@ -214,13 +215,14 @@ func (p *Process) look(suspects []int) {
 		if len(lost) == 0 {
 			return
 		}
-		// A sandbox inside has copies of the mounts, in which nothing can be mounted again.
+		// If sandboxes may be nested in this one, they have copies of the mounts, in which nothing can be mounted
+		// again.
 		if p.Comp.Profile.Nest {
 			p.unguarded(&p.guards.list[lost[0]].part, errors.New("a sandbox inside may show what has its name now (nest)"))
 			return
 		}
-		// If a tracer outside stops the helper process, the run ends at once, because it could stop the next helper
-		// too.
+		// If a tracer outside stops the helper process, the run ends at once, because the tracer could stop the next
+		// helper too.
 		if err := p.restore(lost); err != nil && (try == maxRestores || err == child.ErrHeld) || try > maxRestores {
 			p.unguarded(&p.guards.list[lost[0]].part, err)
 		}
@@ -248,15 +250,15 @@ func (p *Process) unguarded(lost *picture.Part, err error) {
 	p.EndNow()
 }
 
-// holds reports whether a guard is mounted on the file that has its name now, or no file has the name. It records
-// whether there is one. If the path cannot be looked up, it returns false.
+// holds reports whether a guard is mounted on the file that has the guard's name now, or no file has the name. It
+// records whether there is such a file. If the path cannot be looked up, it returns false.
 func (p *Process) holds(g *watchedMount) bool {
 
 	fd, err := walk.InRootNoLinks(p.guards.fds[attach.FileRoot], g.part.Target, unix.O_PATH|unix.O_NOFOLLOW)
 	switch err {
 	case nil:
 	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP:
-		// A link in the path is no gap, because its target has a guard under its own name.
+		// A link in the path leaves nothing open, because the link's target has a guard under its own name.
 		g.mount = ""
 		return true
 	default:
@@ -281,12 +283,12 @@ func (p *Process) reportGuards() {
 }
 
 // endGuards closes the descriptors of the sandbox's mounts after the task's end, if no process is left in the sandbox.
-// Whoever closes the last reference to the mounts waits until the kernel has freed them. If init's end comes last, a
-// kernel thread waits instead of the launcher.
+// Whoever closes the last reference to the mounts waits until the kernel has freed them. If endGuards has closed the
+// launcher's references, init has the last one, and a kernel thread waits instead of the launcher.
 //
 // Every process of the sandbox descends from init, because the pid namespace is the sandbox's own and nobody can join
-// it. When the kernel reports the task's end, the task has handed its children to init. So no process is left if init
-// has no other child.
+// it. When the kernel reports the task's end, the task's children are init's already. So no process is left if init has
+// no other child.
 func (p *Process) endGuards() {
 	// With Keep other programs may join, and without a pid namespace processes may no longer descend from init.
 	if p.guards.ended() || p.Cmd.Keep || !p.Comp.OwnsPID() {
@@ -302,10 +304,10 @@ func (p *Process) endGuards() {
 	}
 }
 
-// ended reports whether the launcher is not watching the guards: not yet, or not any more.
+// ended reports whether the launcher is not watching the guards, because it has not begun to or has stopped.
 func (g *guards) ended() bool { return len(g.fds) == 0 }
 
-// closeGuards stops watching the guards and closes the descriptors for that.
+// closeGuards stops watching the guards and closes the descriptors that the watching needs.
 func (p *Process) closeGuards() {
 	g := &p.guards
 	for _, fd := range [...]*int{&g.table, &g.names} {
@@ -321,8 +323,8 @@ func (p *Process) closeGuards() {
 	}
 }
 
-// A helper process mounts a guard again, by a plan of its own: setns(2), open_tree(2), move_mount(2). The helper is
-// never in the sandbox's pid namespace, so no task can see, signal or trace it.
+// The next part mounts a guard again, by a helper process with a plan of its own: setns(2), open_tree(2),
+// move_mount(2). The helper is never in the sandbox's pid namespace, so no task can see, signal or trace it.
 
 // restore mounts lost guards again. If the task has a cgroup, the task is frozen meanwhile.
 func (p *Process) restore(lost []int) error {
@@ -396,7 +398,7 @@ func (p *Process) checkRestored(g *watchedMount) error {
 	}
 	for i := range table.List {
 		m := &table.List[i]
-		// A mount below another mount protects nothing: only the mount that a path reaches counts.
+		// A mount below another mount protects nothing, so the mount that a path reaches must be the guard.
 		if m.Point != g.part.Target || !table.Reachable(m) {
 			continue
 		}

@@ -1,12 +1,13 @@
 package launch
 
-// The launcher watches the names of guards by inotify(7), so that it can mount over a new file under a hidden name. It
-// watches the directories that contain guards, or in which a pattern hides files. It also watches the directories above
-// them, because another directory may take the place of a watched one.
+// The launcher watches the names of guards by inotify(7), so that it can mount over a new file under a hidden name. (A
+// guard is a mount that hides or protects something.) It watches the directories that contain guards, or in which a
+// pattern hides files. It also watches the directories above these, because another directory may take the place of a
+// watched one.
 //
 // The inodes of a read-only overlay do not report a change of the directory below it, so the launcher watches the
 // host's directory instead. After an event there, the overlay may still show no file under a name that it has looked up
-// before. So from then on the launcher checks at regular intervals.
+// before. So from then on the launcher checks the guards at regular intervals.
 
 import (
 	"encoding/binary"
@@ -62,8 +63,8 @@ func (p *Process) watchNames() {
 			n.globs = append(n.globs, i)
 		}
 	}
-	// The old watches are removed last, so that no directory is unwatched in between. For a directory that was already
-	// watched, inotify(7) has returned the old number.
+	// The old watches are removed last, so that each directory is watched all the time. If a directory was already
+	// watched, inotify(7) has returned the number of the old watch.
 	for wd := range before {
 		if g.at[wd] == nil {
 			_, _ = unix.InotifyRmWatch(g.names, uint32(wd)) // the kernel may have removed the watch with its directory
@@ -77,8 +78,8 @@ func (p *Process) watchNames() {
 	}
 }
 
-// dir watches a directory of the sandbox. It also tries to watch those above it on the same mount. If needed is true
-// and the directory exists but cannot be watched, the watches are marked as incomplete.
+// dir watches a directory of the sandbox. It also tries to watch the directories above it on the same mount. If needed
+// is true and the directory exists but cannot be watched, dir marks the watches as incomplete.
 func (w *nameWatcher) dir(dir string, needed bool) *nameWatch {
 	if n, ok := w.dirs[dir]; ok && (n != nil || !needed) {
 		return n
@@ -101,7 +102,8 @@ func (w *nameWatcher) dir(dir string, needed bool) *nameWatch {
 	}
 	wd, err := unix.InotifyAddWatch(w.p.guards.names, at, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
 	if err != nil {
-		// A directory that does not exist yet is no gap: the watch on its parent reports when it appears.
+		// A directory that does not exist yet leaves nothing unwatched: the watch on its parent reports when it
+		// appears.
 		w.complete = w.complete && (!needed || err == unix.ENOENT || err == unix.ENOTDIR)
 		w.dirs[dir] = nil
 		return nil
@@ -145,7 +147,7 @@ func (p *Process) namesChanged() {
 		p.look(suspects)
 	}
 	// After many events the launcher ignores the directories for a moment. No event is lost: it stays in the queue, or
-	// the queue overflows.
+	// the queue overflows, which the launcher notices.
 	if (all || n > len(buf)/2) && g.names >= 0 {
 		p.Unwatch(g.names)
 		p.At(time.Now().Add(namesRest), func() {
@@ -156,8 +158,8 @@ func (p *Process) namesChanged() {
 	}
 }
 
-// named returns the guards of a watched directory that have the given name. again is true if the name is that of a
-// subdirectory that leads to other watched directories.
+// named returns the guards of a watched directory that have the given name. again is true if a subdirectory with that
+// name leads to other watched directories.
 func (p *Process) named(wd int32, name string) (list []int, again bool) {
 	g := &p.guards
 	n := g.at[wd]
@@ -179,7 +181,7 @@ func (p *Process) named(wd int32, name string) (list []int, again bool) {
 	return list, again
 }
 
-// appeared adds a guard for a new file that a pattern hides, unless its name has one already.
+// appeared adds a guard for a new file that a pattern hides, unless a guard with that name exists.
 func (p *Process) appeared(glob int, name string) {
 	g := &p.guards
 	x := &g.globs[glob]

@@ -43,7 +43,7 @@ func (p *Process) hints() {
 		}
 		return
 	}
-	// A network with a list has its own report of what it refused.
+	// A network with an allow-list has its own report of the connections that it has refused.
 	if p.Comp.Egress == nil && p.unrouted() > 0 {
 		r.Hints = append(r.Hints, report.Hint{Text: "the program tried to reach a network, and the profile gives it none", Rule: p.Comp.Profile.Source("network"), Flag: "--net host"})
 	}
@@ -54,8 +54,8 @@ func (p *Process) hints() {
 	if h, ok := p.Comp.HintAbove(p.Cmd.Args); ok {
 		r.Hints = append(r.Hints, h)
 	}
-	// First the arguments: a path that the user typed is the most likely cause. Then the program's own messages, which
-	// name other paths.
+	// The arguments come first, because a path that the user typed is the most likely cause. Then come the program's
+	// own messages, which name other paths.
 	for i := range p.Cmd.Args[1:] {
 		if h, ok := p.Comp.HintFor(p.Cmd.Args, i+1); ok {
 			r.Hints = append(r.Hints, h)
@@ -71,9 +71,9 @@ func (p *Process) hints() {
 	}
 }
 
-// killedAt returns a hint that names the call at which the filter killed the program, if the launcher may read the
-// kernel's log and finds it there. The log has the task's pid, and the id on the host, which for root's task no other
-// process has.
+// killedAt returns a hint that names the call at which the filter killed the program. The launcher must be allowed to
+// read the kernel's log, and must find the call there. The log has the task's pid, and the id on the host, which for
+// root's task no other process has.
 func (p *Process) killedAt() (report.Hint, bool) {
 	const firstSpace = "pid:[4026531836]" // the machine's pid namespace: PROC_PID_INIT_INO of the kernel
 	own, _ := proc.Readlink("/proc/self/ns/pid")
@@ -125,8 +125,8 @@ var missed = [...]string{"No such file or directory", "no such file or directory
 	"not found", "Cannot open", "cannot open", "Can't open", "can't open", "Read-only file system", "read-only file system"}
 
 // complaints finds paths in the messages of a program. It searches the lines that contain one of missed, and splits
-// them at quotes, colons, blanks and the like. A program may write anything, so the launcher only looks these paths up
-// in its model of the sandbox's tree.
+// these lines at quotes, colons, blanks and the like. A program may write anything, so the launcher only looks these
+// paths up in its model of the sandbox's tree.
 func complaints(text string) (list []complaint) {
 	for line := range strings.Lines(text) {
 		if !slices.ContainsFunc(missed[:], func(m string) bool { return strings.Contains(line, m) }) {
@@ -138,8 +138,8 @@ func complaints(text string) (list []complaint) {
 			if len(list) == maxComplaints {
 				return list
 			}
-			// A word is taken for a path only if it has a slash or a dot. The lookup in the tree rejects everything
-			// else.
+			// A word is taken for a path only if it has a slash or a dot. If such a word is no path, the lookup in the
+			// tree rejects it.
 			c := complaint{strings.TrimRight(word, "."), write}
 			if strings.ContainsAny(c.path, "/.") {
 				list = append(list, c)
@@ -152,8 +152,8 @@ func complaints(text string) (list []complaint) {
 	return list
 }
 
-// wantsIDs reports whether a program complains that a user or a group does not exist for the kernel: chown(2), setgroups(2)
-// and setuid(2) fail with EINVAL for an id that the user namespace does not map.
+// wantsIDs reports whether a program complains that a user or a group does not exist for the kernel: chown(2),
+// setgroups(2) and setuid(2) fail with EINVAL for an id that the user namespace does not map.
 func wantsIDs(text string) bool {
 	for line := range strings.Lines(text) {
 		small := strings.ToLower(line)
@@ -169,9 +169,9 @@ func wantsIDs(text string) bool {
 	return false
 }
 
-// unrouted counts the packets and connections that had no route in the sandbox's network namespace:
-// ipIfStatsOutNoRoutes of RFC 4293, as /proc/net/snmp has it. It also counts datagrams to a closed port, because a
-// name lookup ends as one if there is no resolver.
+// unrouted counts the packets and connections for which there was no route in the sandbox's network namespace:
+// ipIfStatsOutNoRoutes of RFC 4293, in /proc/net/snmp. It also counts datagrams to a closed port, because that is how a
+// name lookup ends if there is no resolver.
 func (p *Process) unrouted() int {
 	if p.netstat < 0 {
 		return 0
@@ -207,8 +207,9 @@ func snmp(text []byte, proto, name string) int {
 	return 0
 }
 
-// stepHint returns advice for a step that failed, or "". call is the name of the system call. ELOOP, ENOSYS and EPERM
-// mean much the same for many calls; any other errno is explained only for a call where its cause is known.
+// stepHint returns advice for a step that failed, or "" if there is none. call is the name of the system call. ELOOP,
+// ENOSYS and EPERM mean much the same for many calls; any other errno is explained only for a call for which its cause
+// is known.
 func stepHint(call string, errno unix.Errno) string {
 	switch {
 	case errno == unix.ELOOP:

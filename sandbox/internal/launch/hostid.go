@@ -1,6 +1,6 @@
 package launch
 
-// This file handles ids: those of the launcher's threads, and the task's id on the host.
+// This file handles ids: the ids of the launcher's threads, and the task's id on the host.
 
 import (
 	"errors"
@@ -21,14 +21,14 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// taskIDs is a file in the state directory. For each task id in use, a launcher holds a lock on one byte of it. The
-// kernel releases the lock when the launcher ends, even if it was killed.
+// taskIDs is a file in the state directory. For each task id in use, a launcher holds a lock on one byte of this file.
+// The kernel releases the lock when the launcher ends, even if the launcher was killed.
 const taskIDs = "ids"
 
 // drawTaskID chooses a random id on the host for the task, or returns 0 if the task gets none. If two sandboxes had the
-// same id, they could trace and kill each other's processes and write each other's files. A pid would not do, because
-// launchers in different pid namespaces can have the same pid. Launchers that share a state directory also lock the id
-// there.
+// same id, they could trace and kill each other's processes and write each other's files. The launcher's pid cannot be
+// used in place of a random number, because launchers in different pid namespaces can have the same pid. Launchers that
+// share a state directory also lock the id there.
 func (p *Process) drawTaskID() (int, error) {
 	h := p.Cmd.Host
 	if p.Cmd.Into != nil || !h.HostRoot || !h.GivesIDs() {
@@ -52,9 +52,9 @@ func (p *Process) drawTaskID() (int, error) {
 		Hint: "--host-user caller runs the task as root"}
 }
 
-// openTaskIDs opens the file of locks in the state directory state, and makes it if it does not exist. It does not
-// follow a link, and does not wait for a fifo. It returns -1 if it cannot; then only chance keeps the ids of two
-// sandboxes apart.
+// openTaskIDs opens the file of locks in the state directory state, and makes the file if it does not exist. It does
+// not follow a link, and does not wait for a fifo. It returns -1 if it cannot open the file. In that case only chance
+// keeps the ids of two sandboxes apart.
 func openTaskIDs(state string) int {
 	if state == "" {
 		return -1
@@ -80,7 +80,7 @@ func randomTaskID() (int, error) {
 	}
 }
 
-// checkIDs compares the task's ids on the host with the profile: proc_pid_status(5).
+// checkIDs compares the task's ids on the host with those that the profile asks for: proc_pid_status(5).
 func (p *Process) checkIDs() error {
 	text, err := p.taskStatus()
 	if err != nil {
@@ -108,8 +108,8 @@ func threadCredentials() (c credentials) {
 	return c
 }
 
-// mixed says which of a thread's ids differ, or returns "" if none do. If they differ, it depends on the call which id
-// the kernel uses.
+// mixed says which of a thread's ids differ from each other, or returns "" if none do. If they differ, the kernel uses
+// a different id for different calls.
 func (c *credentials) mixed() string {
 	for _, x := range [...]struct {
 		key string
@@ -124,7 +124,7 @@ func (c *credentials) mixed() string {
 }
 
 // checkThread refuses to start if the current thread has other ids than the caller, or than the ids for which the host
-// was probed: the child gets the ids of the thread that clones it.
+// was examined. It must do so because the child gets the ids of the thread that clones it.
 func (p *Process) checkThread() error {
 	own, caller := threadCredentials(), p.caller
 	why := own.mixed()
@@ -140,13 +140,13 @@ func (p *Process) checkThread() error {
 	return &fail.Error{Op: "start", Err: errors.New(why), Hint: "change the ids of the whole process (syscall.Setresuid, setpriv --reuid), not of one thread"}
 }
 
-// The subordinate ids of the caller: subuid(5), subgid(5).
+// The next part is about the subordinate ids of the caller: subuid(5), subgid(5).
 
-// maxRangeID is the last id inside that subordinate ids fill. A usual root file system has no larger ids.
+// maxRangeID is the highest id inside that is mapped to a subordinate id. A usual root file system has no larger ids.
 const maxRangeID = 65535
 
-// withRanges adds the caller's subordinate ids to maps. They fill the ids inside from 0 on, in order, except for the
-// task's own id.
+// withRanges adds the caller's subordinate ids to maps. It gives them the ids inside from 0 on, in order, and leaves
+// out the task's own id.
 func (p *Process) withRanges(maps []string, file string, own int) ([]string, error) {
 	text, err := proc.ReadAll(file)
 	if err != nil {
@@ -193,10 +193,10 @@ func subordinate(text, name string, uid int) (ranges [][2]int) {
 	return ranges
 }
 
-// The launcher checks again, from outside, that directories are private.
+// The next part checks again, from outside of the sandbox, that directories are private.
 
-// checkPrivate checks each mounted directory in which the task may make files with set-id bits. It must be the
-// directory that the launcher examined before, and must still be private.
+// checkPrivate checks each mounted directory in which the task may make files with set-id bits. The directory must be
+// the one that the launcher examined before, and must still be private.
 func (p *Process) checkPrivate() error {
 	if p.Comp.Private == nil {
 		return nil
@@ -212,7 +212,7 @@ func (p *Process) checkPrivate() error {
 		if !part.Write || part.Layer || part.Opaque || !slices.ContainsFunc(p.Comp.Private, in) || p.Comp.Tree.At(part.Target) != part {
 			continue
 		}
-		// No other mount hides this one, so the task can reach it.
+		// No other mount lies over this mount, so the task can reach it.
 		if err := samePrivate(root, part); err != nil {
 			return &fail.Error{Op: part.Source, Err: err, From: part.Rule.Short(),
 				Hint: compile.PrivateHint}

@@ -1,8 +1,8 @@
 package launch
 
-// What the launcher does for a program that runs in place, without namespaces. It makes the directory that replaces a
-// tmpfs, and tells the sandbox's init to end. There init is the guard that kills what the program leaves behind: see
-// child.Guard.
+// This file does what the launcher must do for a program that runs in place, without namespaces. It makes the directory
+// that replaces a tmpfs, and tells the sandbox's init to end. Without namespaces init is the guard that kills what the
+// program leaves behind: see child.Guard.
 
 import (
 	"errors"
@@ -20,9 +20,10 @@ import (
 	"cordon/sandbox/internal/loop"
 )
 
-// openGate makes the descriptor from which init reads, and so waits, before it reaps. It is a semaphore: init may wait
-// twice, and one read must not take the values for both. For a program in place it is a socket pair instead, because
-// init survives the launcher for a moment, and its read must end when the launcher ends.
+// openGate makes the descriptor from which init reads before it reaps. init waits until there is something to read. The
+// descriptor is a semaphore: init may wait twice, and a single read must not take the values for both. For a program in
+// place it is a socket pair instead, because there init lives on for a moment after the launcher, and its read must end
+// when the launcher ends.
 func (p *Process) openGate() (err error) {
 	if p.Comp.InPlace() {
 		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -38,17 +39,18 @@ func (p *Process) openGate() (err error) {
 	return p.files.Dup(compile.FileGate, p.gate)
 }
 
-// guardTime is how long the init of a program in place may take to kill the processes that are left.
+// guardTime is how long the init of a program in place may take to kill the remaining processes.
 const guardTime = 5 * time.Second
 
-// killSignal returns the signal that ends the sandbox. If there is no pid namespace, which would end with init, it
-// is a signal that tells init to kill the other processes and to end, as soon as the task may run. Before that signal,
-// the gate must have its first value, or init would wait for it. p.Mu must be held.
+// killSignal returns the signal that ends the sandbox. Usually that is SIGKILL, because a pid namespace ends with init.
+// If there is no namespace, it is SIGTERM as soon as the task may run: this signal tells init to kill the other
+// processes and to end. Before init gets that signal, the gate must have its first value, because otherwise init would
+// wait for that value. p.Mu must be held.
 func (p *Process) killSignal() unix.Signal {
 	if p.Image == nil || p.Comp == nil || !p.Comp.InPlace() || !p.reached() {
 		return unix.SIGKILL
 	}
-	if !p.guardTold.IsZero() && time.Since(p.guardTold) > guardTime { // it did not end by that
+	if !p.guardTold.IsZero() && time.Since(p.guardTold) > guardTime { // init did not end by the earlier signal
 		return unix.SIGKILL
 	}
 	if p.guardTold.IsZero() {
@@ -58,19 +60,19 @@ func (p *Process) killSignal() unix.Signal {
 	return unix.SIGTERM
 }
 
-// namespaceLayers are the layers that namespaces are for.
+// namespaceLayers are the layers that need namespaces.
 var namespaceLayers = [...]policy.Layer{policy.LayerUser, policy.LayerMount, policy.LayerPID, policy.LayerIPC, policy.LayerUTS, policy.LayerNet,
 	policy.LayerCgroupNS, policy.LayerSeccomp}
 
-// lacksNamespaces reports whether a launch has failed because the host makes no namespaces: a call was tried and
-// refused.
+// lacksNamespaces reports whether a launch has failed because the host makes no namespaces: the launcher has tried a
+// call, and the host has refused it.
 func lacksNamespaces(err error) bool {
 	var x *fail.UnsupportedError
 	return errors.As(err, &x) && x.Err != nil && slices.Contains(namespaceLayers[:], x.Layer)
 }
 
-// WithoutNamespaces returns the profile with namespaces: none, if a launch has failed because the host makes none and
-// the profile lists them under missing. Otherwise it returns nil.
+// WithoutNamespaces returns the profile with namespaces: none, if a launch has failed because the host makes no
+// namespaces and the profile lists them under missing. Otherwise it returns nil.
 func WithoutNamespaces(p *policy.Profile, err error) *policy.Profile {
 	listed := slices.ContainsFunc(p.Missing, func(m policy.MissingLayer) bool { return m.Layer == policy.LayerInPlace })
 	if !listed || p.Namespaces.None || !lacksNamespaces(err) {
@@ -84,20 +86,20 @@ func WithoutNamespaces(p *policy.Profile, err error) *policy.Profile {
 // privatePrefix begins the names of private directories. Digits follow it.
 const privatePrefix = "cordon-in-place-"
 
-// isPrivate reports whether a private directory may have that name.
+// isPrivate reports whether a name has the form that the names of private directories have.
 func isPrivate(name string) bool {
 	digits, ok := strings.CutPrefix(name, privatePrefix)
 	return ok && digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
-// privateDir is the directory that stands in for the tmpfs mounts of the profile.
+// privateDir is the directory that replaces the tmpfs mounts of the profile.
 type privateDir struct {
 	path string
 	lock int // the directory, locked as long as the launcher lives: flock(2)
 }
 
-// makePrivate makes a directory that only the task's id may enter, and returns its path. It also removes those that
-// killed launchers of the same user have left.
+// makePrivate makes a directory that only the task's id may enter, and returns its path. It also removes private
+// directories that killed launchers of the same user have left.
 func (p *Process) makePrivate(id int) (string, error) {
 	top := os.TempDir()
 	failed := func(err error) (string, error) {
@@ -130,23 +132,24 @@ func (p *Process) makePrivate(id int) (string, error) {
 	return dir, nil
 }
 
-// removePrivate removes the directory. Every process of the task has ended.
+// removePrivate removes the private directory. By then every process of the task has ended.
 func (p *Process) removePrivate() {
 	if p.private == nil {
 		return
 	}
-	_ = caches.RemoveAll(p.private.path) // what cannot be removed is swept away later
+	_ = caches.RemoveAll(p.private.path) // a later sweep removes what is left
 	if p.private.lock >= 0 {
 		unix.Close(p.private.lock)
 	}
 	p.private = nil
 }
 
-// settled is how old a directory must be to be removed, because a launcher locks it a moment after it has made it.
+// settled is how old a private directory must be before it may be removed: a launcher makes the directory first, and
+// locks it a moment later.
 const settled = 10 * time.Second
 
-// sweep removes the private directories in top whose launcher was killed: nobody holds their lock, and they are older
-// than age.
+// sweep removes the private directories in top that are older than age and whose launcher was killed, so that nobody
+// holds their lock.
 func sweep(top string, age time.Duration) {
 	list, _ := os.ReadDir(top)
 	for _, e := range list {
@@ -160,14 +163,14 @@ func sweep(top string, age time.Duration) {
 		}
 		var st unix.Stat_t
 		if unix.Fstat(fd, &st) == nil && ownPrivate(st.Uid) && time.Since(time.Unix(st.Ctim.Unix())) > age && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
-			_ = caches.RemoveAll(dir) // it is tried again by the next launch
+			_ = caches.RemoveAll(dir) // the next launch tries again
 		}
 		unix.Close(fd)
 	}
 }
 
-// ownPrivate reports whether a directory of that owner can be one of this user's: the user's own, or one of a task
-// that root has started.
+// ownPrivate reports whether a directory of the given owner can be one of this user's private directories: the owner is
+// the user, or a task that root has started.
 func ownPrivate(uid uint32) bool {
 	own := uint32(os.Getuid())
 	return uid == own || own == 0 && uid >= compile.FirstTaskID && uid <= compile.LastTaskID

@@ -57,8 +57,8 @@ func (p *Process) enterJoined() error {
 	return nil
 }
 
-// adopt finds the process that the first child has forked in its place. That process is init from here on. It does
-// nothing if no second fork has happened.
+// adopt finds the process that the first child has forked, and that goes on in the first child's place. That process is
+// init from here on. If there was no second fork, adopt does nothing.
 func (p *Process) adopt() error {
 	next := int(p.Image.Page().Next)
 	if next == 0 || next == p.PID {
@@ -119,8 +119,8 @@ func (p *Process) word() (byte, error) {
 	return m.Byte, nil
 }
 
-// awaitWord waits for a message. If init is not pid 1 of the sandbox, the task survives init's end and keeps the socket
-// open. So awaitWord watches init as well.
+// awaitWord waits for a message. It watches init as well, because if init is not pid 1 of the sandbox, the task
+// survives init's end and keeps the socket open.
 func (p *Process) awaitWord() error {
 	if p.Comp.OwnsPID() {
 		return p.await(p.Link, -1)
@@ -134,14 +134,14 @@ func (p *Process) awaitWord() error {
 	return nil
 }
 
-// The part below joins a running sandbox: see exec.go of internal/compile.
+// The rest of this file joins a running sandbox: see exec.go of internal/compile.
 
 // openAttached duplicates the descriptors of the sandbox that the child joins, and watches for the sandbox's end.
 func (p *Process) openAttached() (err error) {
 	if p.Comp.Into == nil {
 		return nil
 	}
-	// The launcher needs duplicates, because the caller may close its own descriptors when Start has returned.
+	// The launcher needs duplicates, because the caller may close its own descriptors after Start has returned.
 	for name, fd := range p.Comp.Into.Descriptors() {
 		if err := p.files.Dup(name, fd); err != nil {
 			return err
@@ -157,12 +157,12 @@ func (p *Process) openAttached() (err error) {
 	return nil
 }
 
-// joined is called when a program that has joined a sandbox runs. The sandbox's own launcher enforces the limit on
-// time. Only this launcher can count the output that it copies.
+// joined is called when a program that has joined a sandbox runs. It begins to count the output, because only this
+// launcher can count the output that it copies. The limit on time is left to the sandbox's own launcher.
 //
-// The end of the sandbox's init waits until every process in its pid namespace is reaped. The process that joined is a
-// child of this launcher. If the launcher is stopped, as by Ctrl-Z, it reaps nothing, and the sandbox could not end. So
-// the kernel reaps the child.
+// When the sandbox's init ends, the kernel waits until every process in its pid namespace is reaped. The process that
+// has joined is a child of this launcher. If this launcher is stopped, as by Ctrl-Z, it reaps nothing, and the sandbox
+// could not end. So joined makes the kernel reap the child.
 func (p *Process) joined() {
 	p.watchOutput()
 	if p.Cmd.Exclusive {
@@ -170,8 +170,8 @@ func (p *Process) joined() {
 	}
 }
 
-// sandboxEnds reports whether the joined sandbox has ended or is about to. Its init ends after its other processes. It
-// is false for a sandbox of its own.
+// sandboxEnds reports whether the joined sandbox has ended or is about to end: its init ends after all its other
+// processes. If the program has not joined a sandbox, it returns false.
 func (p *Process) sandboxEnds() bool {
 	if p.sandbox < 0 {
 		return false
@@ -179,9 +179,9 @@ func (p *Process) sandboxEnds() bool {
 	return state.EndsWithin(100*time.Millisecond, p.sandbox)
 }
 
-// killedWithin reports whether the sandbox's end killed a program that was joining it. It waits up to a second for each
-// process, and reaps init. If SIGKILL hits an execve, nobody can tell whether the program has run. It may have written
-// something, so the launch is not reported as failed.
+// killedWithin reports whether the end of the sandbox killed a program that was joining the sandbox. It waits up to a
+// second for each process, and reaps init. If SIGKILL arrives during an execve, nobody can tell whether the program has
+// run. The program may have written something, so the launch is not reported as failed.
 func (p *Process) killedWithin() bool {
 	if p.Comp.Into == nil || !p.atProgram() || !state.EndsWithin(time.Second, p.pidfd) {
 		return false
@@ -189,15 +189,15 @@ func (p *Process) killedWithin() bool {
 	return p.reap(nil).Signal() == unix.SIGKILL && state.EndsWithin(time.Second, p.sandbox)
 }
 
-// unread records in the report what could not be read back because somebody killed the program before.
+// unread records in the report what could not be read back because somebody killed the program too early.
 func (p *Process) unread() {
 	for _, layer := range [...]policy.Layer{policy.LayerCaps, policy.LayerNoNewPriv, policy.LayerSeccomp} {
 		p.missing = append(p.missing, report.Missing{Layer: layer, Why: "somebody killed the program before cordon could read this back"})
 	}
 }
 
-// sandboxGone returns the error of a launch into a sandbox that has ended, or nil if it has not. If the child has
-// vanished, the sandbox may be about to end, because its init ends after that child.
+// sandboxGone returns the error of a launch into a sandbox that has ended, or nil if the sandbox has not ended. If the
+// child has vanished, the sandbox may be about to end, because its init ends after that child.
 func (p *Process) sandboxGone(err error) error {
 	if p.Cmd.Into == nil {
 		return nil
@@ -275,8 +275,8 @@ func (p *Process) checkEntered(dir string) error {
 	return nil
 }
 
-// checkConfined checks the waiting task before its filter is installed. The filter is then the only layer that the task
-// lacks.
+// checkConfined checks the waiting task before its filter is installed. At this point the task has every layer except
+// the filter.
 func (p *Process) checkConfined() error {
 	c := p.Comp
 	switch {
@@ -296,7 +296,7 @@ func (p *Process) checkConfined() error {
 		return &fail.Error{Op: "read back the task's status", Err: err}
 	}
 	uids, gids := c.Into.UIDs, c.Into.GIDs
-	// If the status file was opened inside, its ids are those inside.
+	// If the task opened the status file inside, the ids in the file are those inside.
 	if c.HandsStatus() {
 		uids, gids = fourTimes(c.Into.UID), fourTimes(c.Into.GID)
 		if got := proc.StatusField(text, "Pid"); got != strconv.Itoa(p.Task) {
@@ -317,8 +317,8 @@ func (p *Process) checkConfined() error {
 	return nil
 }
 
-// checkNested reads back, while the task waits, what checkStatus cannot read of a task that may make a user namespace of
-// its own as soon as its program runs.
+// checkNested reads back, while the task waits, what checkStatus cannot read later. As soon as its program runs, such a
+// task may make a user namespace of its own.
 func (p *Process) checkNested() error {
 	if !p.Comp.IDs.NewUser {
 		if err := p.checkIDs(); err != nil {
@@ -332,8 +332,8 @@ func (p *Process) checkNested() error {
 	return p.checkSets(text)
 }
 
-// checkSets compares the capability sets of a task that waits. With nest it also reports them: then it is the last time
-// that they can be read.
+// checkSets compares the capability sets of a task that waits. With nest it also adds them to the report, because they
+// cannot be read later.
 func (p *Process) checkSets(text []byte) error {
 	c := p.Comp
 	for _, x := range [...]struct {
@@ -358,8 +358,8 @@ func fourTimes(id int) string {
 }
 
 // checkFilters makes sure that the program has one filter more than the launcher: Linux 5.9 and newer count them. Only
-// a program that joins needs this check: it inherits the filters of its launcher, so Seccomp=2 alone would not prove
-// that its own filter is there.
+// a program that joins a sandbox needs this check. It inherits the filters of its launcher, so Seccomp=2 alone would
+// not prove that its own filter is in force.
 func (p *Process) checkFilters(status []byte) error {
 	got := proc.StatusField(status, "Seccomp_filters")
 	if p.Comp.Into == nil || got == "absent" {

@@ -31,15 +31,15 @@ func (p *Process) LaunchAll() error {
 	err := p.launch()
 	if err != nil {
 		p.abort()
-		// abort comes first, because Fault needs init's exit status. Of these errors the first that is not nil is
-		// returned, because each explains those that follow it.
+		// abort comes first, because Fault needs init's exit status. LaunchAll returns the first of these errors that
+		// is not nil, because each error explains those that follow it.
 		err = cmp.Or(p.interrupted(), p.guardErr, p.sandboxGone(err), p.Fault(), err)
 		err = p.explain(err)
 		p.Image.Release()
 		return err
 	}
 	if p.Comp.Into == nil {
-		// The time limits, and the watches on hiding and protecting mounts, begin when the program runs.
+		// The time limits, and the watches on hiding and protecting mounts, begin once the program runs.
 		p.keepLimits()
 		p.guardMounts()
 	} else {
@@ -75,12 +75,13 @@ func (p *Process) launch() error {
 	if p.Cmd.Exclusive {
 		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // this call of prctl(2) cannot fail
 	}
-	// The number of the last step is known from now on. By it, Signal tells whether the task is about to run the
-	// program.
+	// The number of the last step is known from now on. By this number, Signal recognizes that the task is about to run
+	// the program.
 	p.Mu.Lock()
 	p.last = len(p.Comp.Plan.Steps)
 	p.Mu.Unlock()
-	// The record is made before converse lets the task go, because a program that runs can write.
+	// The record of what the task can write is made before converse lets the task go, because a running program can
+	// write.
 	if err := p.recordWrites(); err != nil {
 		return err
 	}
@@ -101,8 +102,8 @@ func (p *Process) launch() error {
 	}
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
-	// A signal that was meant to end the run during the launch has killed init. Other signals have waited for the
-	// program, and are sent now.
+	// If a signal that was meant to end the run came during the launch, it has killed init. Other signals have waited
+	// for the program, and are sent now.
 	p.running = true // Signal reads this under the same lock, so no signal is lost or sent twice
 	if p.killed {
 		return &fail.SignalError{Signal: p.early}
@@ -122,7 +123,7 @@ func (p *Process) compile() (err error) {
 	if r.Nonce, err = p.Cmd.nonce(); err != nil {
 		return err
 	}
-	// The control groups are made before the plan is compiled, because the plan depends on which of them this host
+	// The control groups are made before the plan is compiled, because the plan depends on which groups this host
 	// allows.
 	if p.Cmd.Profile.Namespaces.None {
 		if r.Private, err = p.makePrivate(r.TaskID); err != nil {
@@ -172,8 +173,8 @@ func (p *Process) begin() error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	// The state directory names the cgroups before a process is in them. If the launcher is killed, a later launcher
-	// finds and removes them.
+	// The names of the cgroups are in the state directory before a process is in the cgroups. If the launcher is
+	// killed, a later launcher finds and removes them.
 	if err := p.keepGroup(); err != nil {
 		return err
 	}
@@ -192,7 +193,7 @@ func (p *Process) begin() error {
 	if err := p.identifyInit(); err != nil {
 		return err
 	}
-	// If the child can map its own ids, it does, and neither process waits for the other.
+	// If the child can map its own ids, it does so, and neither process waits for the other.
 	if !p.Comp.IDs.LauncherMaps {
 		return nil
 	}
@@ -236,7 +237,7 @@ func (p *Process) open() error {
 		return err
 	}
 	// With SO_PASSCRED the kernel reports the sender of a message. That is how the launcher learns the task's pid,
-	// which otherwise only init knows.
+	// which otherwise only init would know.
 	if err := unix.SetsockoptInt(p.Link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return &fail.Error{Op: "setsockopt SO_PASSCRED", Err: err}
 	}
@@ -284,7 +285,7 @@ func (p *Process) clone() error {
 	if err := p.catchSignals(); err != nil {
 		return err
 	}
-	// The launcher must be the subreaper before the child can leave orphans.
+	// The launcher must become a subreaper before the child can leave orphans.
 	if err := p.adoptOrphans(); err != nil {
 		return err
 	}
@@ -298,8 +299,8 @@ func (p *Process) clone() error {
 	return nil
 }
 
-// Fault returns the error of the step at which the child ended: the step failed, or the child's filter killed the child
-// in it. It returns nil if there is no such step.
+// Fault returns the error of the step at which the child ended. Either the step failed, or the child's filter killed
+// the child in that step. Fault returns nil if there is no such step.
 func (p *Process) Fault() error {
 	if p.Image == nil {
 		return nil
@@ -316,7 +317,7 @@ func (p *Process) Fault() error {
 	return nil
 }
 
-// stepError returns the error of step i. If that step was to run the program, the error has the exit code of env(1).
+// stepError returns the error of step i. If the step was to run the program, the error has the exit code of env(1).
 func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) error {
 	// The printed plan numbers init's steps after the task's steps.
 	steps, n := p.Comp.Plan.Steps, i

@@ -1,9 +1,9 @@
 package launch
 
-// The limits that end a run: how the launcher notices that a limit was reached, and what it reports. This file enforces
-// the time limits. cgroup.go, output.go, and rlimits.go of internal/compile enforce the others. The launcher polls a
-// cgroup's file of events: cgroup-v2.rst, "memory.events", "pids.events". A v1 group reports lack of memory by an
-// eventfd: memory.rst, "OOM Control".
+// This file is about the limits that end a run: how the launcher notices that a limit was reached, and what it reports.
+// It enforces the time limits. cgroup.go, output.go, and rlimits.go of internal/compile enforce the other limits. The
+// launcher polls a cgroup's file of events: cgroup-v2.rst, "memory.events", "pids.events". A v1 group reports lack of
+// memory by an eventfd: memory.rst, "OOM Control".
 
 import (
 	"slices"
@@ -21,8 +21,9 @@ import (
 	"cordon/sandbox/report"
 )
 
-// exceeded ends the sandbox because a limit was reached. The report names the first limit for which it is called. A
-// limit that is reached later may be a consequence of the first. A sandbox that has already ended is not killed again.
+// exceeded ends the sandbox because a limit was reached. The report names only the first limit for which exceeded is
+// called, because a limit that is reached later may be a consequence of the first. If the sandbox has already ended,
+// exceeded does not kill it again.
 func (p *Process) exceeded(limit string) {
 	if p.limit == "" {
 		p.limit = limit
@@ -44,7 +45,7 @@ func (p *Process) grace() time.Duration {
 func (p *Process) keepLimits() {
 	now, wall := time.Now(), p.Comp.Profile.Limits.Wall
 	if wall.Set {
-		// The search before the program ran counts.
+		// The time of the search, before the program ran, is part of the time that the limit allows.
 		p.wallEnds = now.Add(wall.V - p.search.took)
 		p.At(p.wallEnds, p.wallOver)
 	}
@@ -64,14 +65,14 @@ func (p *Process) counted(controller string) bool {
 	return place != nil && slices.ContainsFunc(place.Dirs, func(d cgroup.Dir) bool { return slices.Contains(d.Controllers, controller) })
 }
 
-// checkCrowd checks whether the number of processes and threads has reached its limit. It cannot tell whether another
-// fork was refused, so it only reports this, and ends nothing. It stops looking once the limit was reached, because one
-// observation is enough for the report.
+// checkCrowd checks whether the number of processes and threads has reached its limit. It cannot tell whether the
+// kernel has refused a further fork, so it only reports that the limit was reached, and ends nothing. After that it
+// stops checking, because one observation is enough for the report.
 func (p *Process) checkCrowd() {
 	if p.gone { // another process may have init's number by now
 		return
 	}
-	// If there is no cgroup, RLIMIT_NPROC stands in. The kernel tells nobody when RLIMIT_NPROC refuses a fork.
+	// If there is no cgroup, RLIMIT_NPROC replaces it. The kernel tells nobody when RLIMIT_NPROC refuses a fork.
 	if TreeUsage(p.PID, maxTree).Threads >= p.Comp.Profile.Limits.PIDs.V {
 		p.crowded = true
 		return
@@ -91,8 +92,8 @@ func (p *Process) wallOver() {
 	p.At(time.Now().Add(p.grace()), p.EndNow)
 }
 
-// checkCPU ends the sandbox if its processor time is used up. Otherwise it sets the next check for the earliest
-// possible time at which the limit could be reached: if every processor were busy for the sandbox.
+// checkCPU ends the sandbox if its processor time is used up. Otherwise it sets the next check for the earliest time at
+// which the limit could be reached, which is the time if every processor were busy for the sandbox.
 func (p *Process) checkCPU() {
 	// Nothing uses processor time any more, and another process may have init's number.
 	if p.gone {
@@ -138,8 +139,9 @@ func (p *Process) watchGroups() {
 	}
 }
 
-// watchEvents reads a file of counters now, and again whenever the kernel reports that it has changed. If the counter
-// key is above 0, the sandbox ends because of limit. If the file cannot be opened, the counter is only read at the end.
+// watchEvents reads a file of counters now, and again whenever the kernel reports that the file has changed. If the
+// counter key is above 0, watchEvents ends the sandbox because of limit. If the file cannot be opened, the counter is
+// read only at the end of the run.
 func (p *Process) watchEvents(path, key, limit string) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -176,8 +178,8 @@ func (p *Process) watchOOM(dir string) {
 		return
 	}
 	p.watched = append(p.watched, event)
-	// The kernel takes the two numbers as text and keeps the eventfd, so the control file may be closed: memory.rst of
-	// cgroup v1.
+	// The kernel takes the two numbers as text and keeps the eventfd, so the control file may be closed afterwards:
+	// memory.rst of cgroup v1.
 	control, err := unix.Open(dir+"/memory.oom_control", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
@@ -201,7 +203,7 @@ func (p *Process) awaitKill(tries int) {
 	}
 }
 
-// checkEvents ends the sandbox if its groups have counted a process killed for lack of memory, or a refused fork.
+// checkEvents ends the sandbox if its groups have counted a refused fork, or a process killed for lack of memory.
 func (p *Process) checkEvents() {
 	if p.limit != "" {
 		return
@@ -219,10 +221,10 @@ func (p *Process) checkEvents() {
 	}
 }
 
-// Outside reports whether the memory or the number of tasks ran out not at the sandbox's own limit, but in a cgroup
-// around it or on the whole machine. The kernel counts a killed process in that process's own group, whichever group's
-// limit was reached. Until Linux 6.10 it counts a refused fork in the same way: cgroup-v2.rst, "memory.events",
-// "pids.events".
+// Outside reports whether the memory or the number of tasks ran out in a cgroup around the sandbox or on the whole
+// machine, and not at the sandbox's own limit. The kernel counts a killed process in the process's own group, whichever
+// group's limit was reached. Until Linux 6.10 the kernel counts a refused fork in the same way: cgroup-v2.rst,
+// "memory.events", "pids.events".
 func (p *Process) Outside(limit string, s *cgroup.Stats) bool {
 	switch {
 	case s == nil:
@@ -230,7 +232,7 @@ func (p *Process) Outside(limit string, s *cgroup.Stats) bool {
 		if s.Memory.OOMs != nil { // how often the sandbox's own limit was reached and nothing could be reclaimed
 			return *s.Memory.OOMs == 0
 		}
-		// v1 does not count that (memory.failcnt stays 0 on Linux 6.18). So Outside compares the peak use with the
+		// v1 has no such counter (memory.failcnt stays 0 on Linux 6.18). So Outside compares the peak use with the
 		// limit.
 		most := p.Comp.Profile.Limits.Memory
 		return s.Memory.Peak != nil && (!most.Set || *s.Memory.Peak < uint64(most.V)/8*7)
@@ -285,26 +287,26 @@ func (p *Process) reportLimits(stats *cgroup.Stats) {
 	r.Timeout = r.Limit == report.LimitTimeout
 }
 
-// fileTooLarge reports whether the task ended because a file reached its size limit. A shell whose child ended so exits
-// with 128 and the signal's number: sh(1).
+// fileTooLarge reports whether the task ended because a file reached its size limit. If a shell's child ended for this
+// reason, the shell exits with 128 and the signal's number: sh(1).
 func (p *Process) fileTooLarge() bool {
 	return p.Report.Signal == "SIGXFSZ" || p.Report.Exit == 128+int(unix.SIGXFSZ) && p.Comp.Rlimit("fsize") != nil
 }
 
-// outOfCPU reports whether RLIMIT_CPU ended the task, with SIGXCPU or SIGKILL. For SIGKILL only the used time tells. If
-// the launcher itself has ended the run, SIGKILL proves nothing.
+// outOfCPU reports whether RLIMIT_CPU ended the task, by SIGXCPU or SIGKILL. If the signal was SIGKILL, outOfCPU
+// compares the used time with the limit. If the launcher itself has ended the run, SIGKILL proves nothing.
 func (p *Process) outOfCPU() bool {
 	if p.Report.Signal == "SIGXCPU" {
 		return true
 	}
-	// For this limit the kernel counts in ticks. On a busy machine that count differs by up to a quarter from the time
-	// that the kernel reports. RLIMIT_CPU counts whole seconds.
+	// For this limit the kernel counts in ticks. On a busy machine the count of ticks differs by up to a quarter from
+	// the time that the kernel reports. RLIMIT_CPU is in whole seconds.
 	limit, ok := p.Comp.CPURlimit()
 	return ok && p.Report.Signal == "SIGKILL" && p.limit == "" && p.Report.User+p.Report.System >= limit-limit/4
 }
 
-// clipped returns, for the report, the profile's rlimits that exceed the launcher's own hard limits. Only
-// CAP_SYS_RESOURCE in the first user namespace can raise a hard limit; otherwise the task has the launcher's.
+// clipped returns, for the report, the profile's rlimits that exceed the launcher's own hard limits. Only a process
+// with CAP_SYS_RESOURCE in the first user namespace can raise a hard limit; any other task has the launcher's limit.
 func clipped(task int, limits []policy.Rlimit) (missing []report.Missing) {
 	for _, r := range limits {
 		n, _ := compile.RlimitNumber(r.Name)
@@ -324,8 +326,8 @@ func clipped(task int, limits []policy.Rlimit) (missing []report.Missing) {
 	return missing
 }
 
-// The search of what is bound (package search) can take seconds in a large tree. The program does not run yet, so the
-// loop does not either.
+// The search of what is bound (package search) can take seconds in a large tree. Before the program runs, the
+// launcher's loop does not run either, so the search itself looks at signals and limits.
 
 const (
 	searchLook   = 50 * time.Millisecond  // between two looks at signals
@@ -333,17 +335,17 @@ const (
 	progressStep = 200 * time.Millisecond // between two reports
 )
 
-// searching is what the launcher knows of the searches of this launch.
+// searching holds what the launcher knows of the searches of this launch.
 type searching struct {
-	last  time.Time     // of the last call of Process.searching
-	took  time.Duration // all searches
-	names int           // of the longest search
-	look  time.Duration // when signals are looked at again, in terms of took
-	tell  time.Duration // when progress is reported again
+	last  time.Time     // the time of the last call of Process.searched
+	took  time.Duration // the time of all searches together
+	names int           // the number of names in the longest search
+	look  time.Duration // the value of took at which signals are looked at again
+	tell  time.Duration // the value of took at which progress is reported again
 	told  bool
 
 	memory *walk.Memory // what the search knows of directories; or nil
-	key    string       // under which it is stored
+	key    string       // the key under which memory is stored
 }
 
 // recall returns what earlier searches of the same directories by the same rules have found.
@@ -354,7 +356,7 @@ func (p *Process) recall(key string, keep func(name []byte, kind uint8) bool) *w
 	return s.memory
 }
 
-// keepSearch stores what this run's searches have found. If that fails, the next search takes longer.
+// keepSearch stores what this run's searches have found. If it cannot, the next search only takes longer.
 func (p *Process) keepSearch() {
 	if b := p.search.memory.Stored(); b != nil {
 		_ = ledger.KeepMemory(p.records(), p.search.key, b)
@@ -391,8 +393,8 @@ func (p *Process) searched(names int) error {
 	return nil
 }
 
-// endSearch tells the caller that the last search is over. -1 means the end. A caller that was told nothing gets no end
-// either.
+// endSearch tells the caller, by the number -1, that the last search is over. If the caller has been told of no search,
+// endSearch tells it nothing.
 func (p *Process) endSearch() {
 	if p.search.told {
 		p.search.told = false

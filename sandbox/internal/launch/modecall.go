@@ -1,14 +1,14 @@
 package launch
 
 // This file handles chmod(2), fchmod(2), fchmodat(2) and fchmodat2(2) with set-id bits. On a directory these bits only
-// decide the group of new files; on a file they give rights to whoever runs it. A filter cannot tell a directory from a
-// file. So the launcher makes such a call in the task's place. A directory gets set-group-ID, and never set-user-ID,
-// which has no effect there. Anything else gets neither bit.
+// decide the group of new files; on a file they give rights to whoever runs the file. A filter cannot tell a directory
+// from a file. So the launcher makes such a call in the task's place. A directory gets the set-group-ID bit, but never
+// the set-user-ID bit, which has no effect on a directory. Any other file gets neither bit.
 //
-// The launcher opens the task's path once, checks the file, and changes that file by its descriptor, so that nobody can
-// replace it in between. It makes the call with fewer rights than the task: on a thread with the task's ids for files
-// and without capabilities. So the task could have made the same call without the bits. A call that needs the task's
-// capabilities fails with EPERM.
+// The launcher opens the file at the task's path once, checks the file, and changes the file by its descriptor, so that
+// nobody can replace the file in between. The launcher makes the call with fewer rights than the task has: on a thread
+// with the ids that the task uses for files, and without capabilities. So the task could have made the same call
+// without the bits. A call that needs the task's capabilities fails with EPERM.
 
 import (
 	"cmp"
@@ -56,7 +56,7 @@ func modeArgs(call string) int {
 // modeCallOf makes a modeCall from a notification. call is one of the four names that modeArgs knows. The arguments are
 // the kernel's copy of the task's registers.
 func modeCallOf(call string, listener int, n *child.Notification) modeCall {
-	// Only these bits of a mode have a meaning; the kernel ignores the others.
+	// Only these bits of a mode have a meaning; the kernel ignores all other bits.
 	m := modeCall{listener: listener, id: n.ID, tid: int(n.PID), dir: unix.AT_FDCWD, path: n.Args[0],
 		mode: uint32(n.Args[modeArgs(call)]) & 0o7777}
 	switch call {
@@ -78,11 +78,11 @@ type changed struct {
 	refused bool // the launcher could not make the call
 }
 
-// refusedChange is the result if the launcher cannot make the call. The call then fails with EPERM.
+// refusedChange is the result if the launcher cannot make the call. The task's call then fails with EPERM.
 var refusedChange = changed{errno: unix.EPERM, refused: true}
 
-// modeWorker makes chmod calls for the task, one after the other, on a thread of its own. A thread of its own is needed
-// because its ids and capabilities differ from the launcher's, and because a file system of the task, such as FUSE, can
+// modeWorker makes chmod calls for the task, one after the other, on a thread of its own. There are two reasons for
+// that thread: its ids and capabilities differ from the launcher's, and a file system of the task, such as FUSE, can
 // delay the call.
 type modeWorker struct {
 	in   chan modeCall
@@ -106,16 +106,16 @@ func newModeWorker() *modeWorker {
 	return w
 }
 
-// end ends the worker. w may be nil. A call that hangs does not hold it up: the thread ends when the call returns.
+// end ends the worker. w may be nil. If a call hangs, end does not wait for it: the thread ends when the call returns.
 func (w *modeWorker) end() {
 	if w != nil {
 		close(w.in)
 	}
 }
 
-// do passes a call to the worker and waits for the result, no longer than modePatience. While an earlier call hangs,
-// every other call fails with EPERM. The launcher serves signals and limits in the same loop, so it must not wait
-// longer.
+// do passes a call to the worker and waits for the result, but no longer than modePatience. While an earlier call
+// hangs, every other call fails with EPERM. The wait is short because the launcher serves signals and limits in the
+// same loop.
 func (w *modeWorker) do(m modeCall) changed {
 	if w.busy {
 		select {
@@ -144,8 +144,8 @@ func (m *modeCall) make() changed {
 		return changed{errno: errno}
 	}
 	creds, err := fileIDsOf(m.tid)
-	// This check comes after everything was opened and read. If the task still waits, the pid has meant the task all
-	// the time.
+	// This check comes after everything was opened and read. If the task still waits, the pid has belonged to the task
+	// all the time.
 	if err != nil || !child.Waits(m.listener, m.id) {
 		return refusedChange
 	}
@@ -171,8 +171,8 @@ func (f *taskFiles) close() {
 	}
 }
 
-// open reads the path from the task's memory, and opens the directory in which it begins. It accepts the flags that
-// fchmodat2 knows.
+// open reads the path from the task's memory, and opens the directory in which the path begins. It accepts the flags
+// that fchmodat2 knows.
 func (m *modeCall) open(f *taskFiles) (path string, errno syscall.Errno) {
 	dir := "/proc/" + strconv.Itoa(m.tid)
 	if m.flags&^(unix.AT_SYMLINK_NOFOLLOW|unix.AT_EMPTY_PATH) != 0 {
@@ -207,7 +207,8 @@ func (m *modeCall) open(f *taskFiles) (path string, errno syscall.Errno) {
 	return path, errno
 }
 
-// openPath opens the target of a link in /proc. If the link does not exist, the task has no such descriptor: EBADF.
+// openPath opens the target of a link in /proc. If the link does not exist, the task has no such descriptor, and
+// openPath returns EBADF.
 func openPath(link string) (fd int, errno syscall.Errno) {
 	// Opening with O_PATH has no effect on a device or a FIFO, and needs no right to the file itself: open(2).
 	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
@@ -221,7 +222,7 @@ func openPath(link string) (fd int, errno syscall.Errno) {
 }
 
 // ownDescriptor returns the number of a descriptor if path names one of the process's own descriptors, as libc does in
-// fchmodat(3). The launcher cannot look such a path up, because there /proc/self means the launcher.
+// fchmodat(3). The launcher cannot look such a path up itself, because for the launcher /proc/self is the launcher.
 func ownDescriptor(path string) (fd string, ok bool) {
 	for _, dir := range [...]string{"/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/"} {
 		if fd, ok = strings.CutPrefix(path, dir); ok {
@@ -306,7 +307,7 @@ func fileIDsOf(tid int) (fileIDs, error) {
 	return c, cmp.Or(errUID, errGID)
 }
 
-// lastID returns the last of the four ids in a line, which is that for file accesses.
+// lastID returns the last of the four ids in a line, which is the id for file accesses.
 func lastID(line string) (int, error) {
 	f := strings.Fields(line)
 	if len(f) != 4 {
@@ -315,8 +316,8 @@ func lastID(line string) (int, error) {
 	return strconv.Atoi(f[3])
 }
 
-// as runs what with these ids and without capabilities, on this thread only. If the thread may not take the ids, it
-// runs nothing and returns false.
+// as calls what with these ids and without capabilities, on this thread only. If the thread may not take the ids, as
+// does not call what, and returns false.
 func (c *fileIDs) as(what func()) bool {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var had, none [2]unix.CapUserData
@@ -347,8 +348,8 @@ func (c *fileIDs) as(what func()) bool {
 			return false
 		}
 	}
-	// The capabilities are dropped last, because the calls above may need them. They are restored before the deferred
-	// calls run.
+	// The capabilities are dropped last, because the calls above may need them. The thread gets them back before the
+	// deferred calls run.
 	if unix.Capset(&hdr, &none[0]) != nil {
 		return false
 	}
@@ -357,8 +358,8 @@ func (c *fileIDs) as(what func()) bool {
 	return true
 }
 
-// currentFSID returns the thread's id for file accesses. set(-1) changes nothing, because -1 is no valid id, and
-// returns the current one: setfsuid(2).
+// currentFSID returns the thread's id for file accesses. It calls set with -1, which changes nothing, because -1 is no
+// valid id, and returns the current id: setfsuid(2).
 func currentFSID(set func(int) (int, error)) int {
 	id, _ := set(-1)
 	return id
@@ -372,8 +373,8 @@ func ids32(ids []int) []uint32 {
 	return out
 }
 
-// handleModeCall makes a chmod that the profile allows but for its set-id bits. It returns false for any other call. It
-// runs in the launcher's loop.
+// handleModeCall makes a chmod that the profile allows except for its set-id bits. It returns false for any other call.
+// It is called in the launcher's loop.
 func (p *Process) handleModeCall(n *child.Notification, call *filter.Data) bool {
 	name := p.denials.modeCall(call)
 	if name == "" {
@@ -383,7 +384,7 @@ func (p *Process) handleModeCall(n *child.Notification, call *filter.Data) bool 
 		p.modes = newModeWorker()
 	}
 	done := p.modes.do(modeCallOf(name, p.Listener, n))
-	// A change of a directory's mode is not reported as a denial.
+	// If the launcher has changed a directory's mode as the task wanted, that is not reported as a denial.
 	if done.refused || done.without {
 		if fresh := p.denials.add(call, done.errno); fresh != nil {
 			p.describe(fresh, n)

@@ -1,8 +1,8 @@
 package launch
 
-// The launcher's part of a network with an allow-list. The child sends the sockets that it made in the sandbox's
-// network. Those of netlink hold the kernel's answers, and show what the kernel has. The launcher serves the others:
-// package egress.
+// This file is the launcher's part of a network with an allow-list. The child sends the sockets that it has made in the
+// sandbox's network. The netlink sockets hold the kernel's answers, which show the rules that the kernel has. Package
+// egress serves the other sockets.
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// network holds the sockets until they are served, and then the server.
+// network holds the sockets until they are served, and after that the server.
 type network struct {
 	route, nft, relay, naming, seed int // -1 if there is none
 	server                          *egress.Server
@@ -43,7 +43,7 @@ func (n *network) take(msg byte, fd int) {
 	}
 }
 
-// close closes what nobody serves.
+// close closes the sockets that nobody serves.
 func (n *network) close() {
 	for _, fd := range [...]*int{&n.route, &n.nft, &n.relay, &n.naming, &n.seed} {
 		if *fd >= 0 {
@@ -102,7 +102,7 @@ func (p *Process) published() (list []egress.Published) {
 	return list
 }
 
-// serveError returns the error of a server that has not begun.
+// serveError returns the error of a server that could not begin.
 func serveError(err error) error {
 	var port *egress.PublishError
 	if !errors.As(err, &port) {
@@ -120,7 +120,7 @@ func serveError(err error) error {
 	return &fail.Error{Op: port.Rule, Err: port.Err, Hint: hint}
 }
 
-// ruleText returns a rule of the profile for the report.
+// ruleText returns the text of a rule of the profile for the report.
 func (p *Process) ruleText(allow bool, i int) string {
 	section, list := "network.deny", p.Comp.Profile.Network.Deny
 	if allow {
@@ -129,7 +129,7 @@ func (p *Process) ruleText(allow bool, i int) string {
 	return itemText(section, &list[i])
 }
 
-// itemText returns an item of a list for the report: `network.allow "a:1" (build.yaml:3)`.
+// itemText returns the text of an item of a list for the report: `network.allow "a:1" (build.yaml:3)`.
 func itemText(section string, item *policy.NetworkItem) string {
 	text := section + " " + strconv.Quote(item.Endpoint)
 	if at := item.Pos.Short(); at != "" {
@@ -179,7 +179,7 @@ func noLink(from string) error {
 // loadModules is the remedy for a kernel that lacks a part of a network with a list.
 const loadModules = "as root on the host: modprobe -a nf_tables nft_tproxy nft_reject_inet; or --net none"
 
-// networkHint returns advice for a call of a network with a list that failed, or "". Other layers make none of these.
+// networkHint returns advice for a failed call if only a network with a list makes such a call, and otherwise "".
 func networkHint(call string) string {
 	switch call {
 	case "socket":
@@ -203,7 +203,7 @@ func (p *Process) refusedMessage(s *compile.Sent, errno unix.Errno) error {
 	return &fail.StepError{Index: s.Step, Step: s.Text, From: step.From.String(), Errno: errno, Hint: hint}
 }
 
-// receiveAll takes every message that waits on a socket.
+// receiveAll receives every message that waits on a socket.
 func receiveAll(fd int) (all []byte, err error) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -263,7 +263,7 @@ func byChain(list []string) []string {
 	return list
 }
 
-// firstDifference returns the first line in which the lists differ, or "".
+// firstDifference returns the first line in which the lists differ, or "" if they do not differ.
 func firstDifference(want, found []string) string {
 	for i := range max(len(want), len(found)) {
 		switch {

@@ -1,6 +1,7 @@
 package launch
 
-// The launcher answers the notifications of the filter's listener: seccomp_unotify(2).
+// This file answers the notifications of the filter's listener: seccomp_unotify(2). A notification tells the launcher
+// of a call that the filter denies; the call waits for the answer.
 
 import (
 	"errors"
@@ -33,9 +34,10 @@ func (p *Process) listen(fd int) {
 	p.denials.Comp = p.Comp
 }
 
-// checkListener makes sure that the launcher has got the listener of a program whose denied calls wait for an answer.
+// checkListener makes sure that the launcher has got the listener, if the program's denied calls wait for an answer.
 func (p *Process) checkListener() error {
-	// listen has got no listener. p.Listener would not show that, because it is -1 again after the program has ended.
+	// In this case listen has got no listener. p.Listener would not show that, because it is also -1 after the program
+	// has ended.
 	if p.Comp.Reports && p.denials.Comp == nil {
 		switch {
 		case p.killedWithin():
@@ -48,8 +50,8 @@ func (p *Process) checkListener() error {
 	return nil
 }
 
-// handleNotification answers one denied call, if one waits. revents is what poll(2) reports for the listener. It never
-// blocks.
+// handleNotification answers one denied call, if one waits. revents is what poll(2) reports for the listener.
+// handleNotification never blocks.
 func (p *Process) handleNotification(revents int16) {
 	if revents&unix.POLLIN == 0 { // the last process under the filter has ended
 		p.Unwatch(p.Listener)
@@ -78,8 +80,8 @@ func (p *Process) handleNotification(revents int16) {
 	}
 }
 
-// describe adds to a denial what can be read only while the task waits: which process it is, and the text of paths. The
-// result counts only if the task still waits afterwards; otherwise another process may have got the pid.
+// describe adds to a denial what can be read only while the task waits: which process it is, and the text of paths. If
+// the task no longer waits after that, describe drops the result, because another process may have got the pid.
 func (p *Process) describe(d *denied, n *child.Notification) {
 	tid := int(n.PID)
 	read := func(addr uint64) (string, bool) { return readText(tid, addr) }
@@ -97,7 +99,7 @@ func (p *Process) describe(d *denied, n *child.Notification) {
 // maxText bounds how many bytes of a path the launcher reads.
 const maxText = 256
 
-// readText reads a text that ends with a NUL. It shortens a longer text, and marks that with an ellipsis.
+// readText reads a text that ends with a NUL. It shortens a text that is too long, and marks the cut with an ellipsis.
 func readText(pid int, addr uint64) (string, bool) {
 	var buf [maxText]byte
 	text, whole := readString(pid, addr, buf[:])
@@ -108,7 +110,7 @@ func readText(pid int, addr uint64) (string, bool) {
 }
 
 // readString reads a text into buf, page by page, because the page after the text may not be mapped. whole reports
-// whether the text ended within buf. Otherwise text is what could be read.
+// whether the text ended within buf. If it did not, text is the part that could be read.
 func readString(pid int, addr uint64, buf []byte) (text string, whole bool) {
 	const page = 4096
 	got := 0
@@ -127,11 +129,11 @@ func readString(pid int, addr uint64, buf []byte) (text string, whole bool) {
 	return string(buf), false
 }
 
-// Observer watches a task, for cordon record. Its methods are called on the thread that waits for the task, and delay
-// the task.
+// Observer watches a task, for cordon record. Its methods are called on the thread that waits for the task, so the task
+// waits until they return.
 type Observer interface {
-	// Filter returns the filter that the task gets in place of the profile's. It must notify for the calls that Call
-	// wants to see, and allow all others. nil means no filter at all.
+	// Filter returns the filter that the task gets in place of the profile's. The filter must notify for the calls that
+	// Call wants to see, and allow all other calls. nil means no filter at all.
 	Filter() *filter.Spec
 	// Ready gets the task's pid when the task is about to run the program. An error ends the launch.
 	Ready(task int) error
@@ -139,7 +141,7 @@ type Observer interface {
 	Call(c *Call)
 }
 
-// Call is a system call that waits.
+// Call is a system call of the task that waits for an answer.
 type Call struct {
 	filter.Data
 	TID int // the thread, in the launcher's pid namespace
@@ -148,12 +150,12 @@ type Call struct {
 	id       uint64
 }
 
-// Waits reports whether the task still waits for the answer. If it does, everything read so far about the thread TID
-// was about this task, and not about a later thread with the same number.
+// Waits reports whether the task still waits for the answer. If it does, everything that was read so far about the
+// thread TID was about this task, and not about a later thread with the same number.
 func (c *Call) Waits() bool { return child.Waits(c.listener, c.id) }
 
-// Who returns the name of the thread's process, which the process may have chosen itself, and its pid in the innermost
-// pid namespace.
+// Who returns the name of the thread's process, and the process's pid in the innermost pid namespace. The process may
+// have chosen its name itself.
 func (c *Call) Who() (comm string, pid int) { return proc.WhoIs(c.TID) }
 
 // Decode returns the name of the call and its arguments, and reads the paths among them.
@@ -161,18 +163,18 @@ func (c *Call) Decode() filter.Decoded {
 	return filter.Decode(&c.Data, func(addr uint64) (string, bool) { return readText(c.TID, addr) })
 }
 
-// Memory reads the memory of the thread's process at an address into buf, as far as it is mapped. It returns the number
-// of bytes.
+// Memory reads the memory of the thread's process into buf, beginning at an address, as far as the memory is mapped. It
+// returns the number of bytes.
 func (c *Call) Memory(addr uint64, buf []byte) int { return child.ReadMemory(c.TID, addr, buf) }
 
-// A program that makes one watched call soon makes another. So the launcher first waits on the listener alone for a few
-// more calls, before it serves other events. That may delay a signal or a limit by the same time.
+// A program that makes one watched call often makes another soon. So the launcher first waits on the listener alone for
+// a few more calls, before it serves other events. That may delay a signal or a limit by the same time.
 const (
 	watchedInRow = 64
 	watchedSoon  = 200 * time.Microsecond
 )
 
-// observeAll tells the observer of the waiting notification, and of those that follow at once.
+// observeAll tells the observer of the waiting notification, and of the notifications that follow at once.
 func (p *Process) observeAll() {
 	for range watchedInRow {
 		var n child.Notification
@@ -209,9 +211,9 @@ func (p *Process) ready() error {
 	return nil
 }
 
-// The launcher limits how many denied calls it answers. Each call costs the launcher about as much time as the task.
-// That time does not count for the sandbox, because the launcher is outside of the sandbox's cgroup. So a task that
-// makes denied calls without end waits longer for their answers. Its allowed calls do not wait.
+// The launcher limits how many denied calls it answers. A denied call takes about as much of the launcher's time as of
+// the task's. The launcher is outside of the sandbox's cgroup, so the sandbox is not charged for the launcher's time.
+// So a task that makes denied calls without end waits longer for their answers. Its allowed calls do not wait.
 
 const (
 	denialBurst = 1 << 16               // calls that the launcher answers at once
@@ -219,13 +221,14 @@ const (
 	denialPause = 10 * time.Millisecond // how long the launcher then waits before it answers again
 )
 
-// throttle counts the launcher's answers, and tells how many more it may give at once.
+// throttle counts the answers that the launcher gives, and tells when the launcher must pause.
 type throttle struct {
 	used  int       // answers given that time has not yet made up for
 	since time.Time // when used was last reduced; zero before the first burst is used up
 }
 
-// spend counts one answer, and reports whether it was the last for now. It reads the clock only after many answers.
+// spend counts one answer, and reports whether the launcher must pause after it. It reads the clock only after many
+// answers.
 func (t *throttle) spend(now func() time.Time) (last bool) {
 	if t.used++; t.used < denialBurst {
 		return false
@@ -238,7 +241,7 @@ func (t *throttle) spend(now func() time.Time) (last bool) {
 	return t.used >= denialBurst
 }
 
-// rest answers no notifications for denialPause.
+// rest makes the launcher answer no notifications for denialPause.
 func (p *Process) rest() {
 	p.Unwatch(p.Listener)
 	p.At(time.Now().Add(denialPause), func() {
@@ -248,8 +251,8 @@ func (p *Process) rest() {
 	})
 }
 
-// MaxDenials bounds how many kinds of denied calls the launcher remembers, and so the memory that a task can make it
-// use.
+// MaxDenials bounds how many kinds of denied calls the launcher remembers. So it also bounds the memory that a task can
+// make the launcher use.
 const MaxDenials = 256
 
 // Denials collects the denied calls of a task. It makes no system calls.
@@ -267,7 +270,8 @@ type Denials struct {
 	throttle throttle
 }
 
-// denied is a kind of denied call: the same call with the same constant arguments. call is the first of the kind.
+// denied is a kind of denied call: all calls with the same number and the same constant arguments. call is the first
+// call of the kind.
 type denied struct {
 	report.Denial
 	call filter.Data
@@ -320,8 +324,8 @@ func (d *Denials) add(call *filter.Data, errno syscall.Errno) (fresh *denied) {
 	return fresh
 }
 
-// errno returns the errno with which the profile denies a call. A call that the profile does not deny cannot come here;
-// it would be denied too.
+// errno returns the errno with which the profile denies a call. Only calls that the profile denies come here; any other
+// call would be denied too.
 func (d *Denials) errno(call *filter.Data) syscall.Errno {
 	if d.plain == nil {
 		d.prepare()
@@ -351,9 +355,9 @@ func (d *Denials) prepare() {
 	}
 }
 
-// mask returns the result of filter.Constants, from a cache, because computing it takes longer than everything else
-// here. A task cannot make the cache grow beyond the existing calls, because the filter does not notify for unknown
-// numbers.
+// mask returns the result of filter.Constants. It keeps the result in a cache, because computing it takes longer than
+// all the rest of answering a call. A task cannot make the cache grow beyond the existing calls, because the filter
+// does not notify for unknown numbers.
 func (d *Denials) mask(k callKey) [6]uint64 {
 	m, ok := d.Masks[k]
 	if !ok {

@@ -17,8 +17,9 @@ import (
 	"cordon/sandbox/report"
 )
 
-// keepOutputLimit prepares to count the output. It comes before anything is copied. The limit ends nothing until the
-// launch is over, because a program may reach it before the launcher has read back what is enforced.
+// keepOutputLimit prepares to count the output. It is called before anything is copied. Until the launch is over,
+// reaching the limit ends nothing, because a program may reach the limit before the launcher has read back what is
+// enforced.
 func (p *Process) keepOutputLimit() error {
 	limit := p.Comp.Profile.Limits.Output
 	if !limit.Set {
@@ -41,7 +42,8 @@ func (p *Process) watchOutput() {
 	if p.output == nil {
 		return
 	}
-	// Over is an eventfd. The relay that passes the limit writes to it, and cuts the output off at the same byte.
+	// Over is an eventfd. When the output passes the limit, the relay writes to Over, and cuts the output off exactly
+	// at the limit.
 	p.Watch(p.output.Over, unix.POLLIN, func(int16) {
 		p.Unwatch(p.output.Over)
 		p.exceeded(report.LimitOutput)
@@ -79,9 +81,9 @@ func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
 		return nil, &fail.Error{Op: "pipe", Err: err}
 	}
-	// In is the task's end, Out the launcher's.
+	// In is the end of the pipe that the task gets, and Out is the launcher's end.
 	r := &output.Relay{Name: name, In: ends[1], Out: ends[0], Meter: p.output}
-	// Messages come on stderr, or on stdout if the caller's stderr is the same file: see relayStdio.
+	// A program's messages come on stderr, or on stdout if the caller's stderr is the same file: see relayStdio.
 	r.Keep = name == compile.StdioNames[2] || SameFile(p.Cmd.Stdio[1], p.Cmd.Stdio[2])
 	_, _ = unix.FcntlInt(uintptr(r.Out), unix.F_SETPIPE_SZ, output.RelayPipe) // EPERM: the user has many large pipes
 	err := unix.SetNonblock(r.Out, true)
@@ -115,8 +117,8 @@ func (p *Process) relayStdio(i int, f *os.File) error {
 	return p.files.Dup(compile.StdioNames[i], r.In)
 }
 
-// messages returns the end of what the task has written to stderr, if the launcher copies it. The text feeds the hints;
-// nothing else depends on it.
+// messages returns the end of what the task has written to stderr, if the launcher copies stderr. The text is used for
+// hints, and for nothing else.
 func (p *Process) messages() []byte {
 	if p.copying == nil {
 		return nil
@@ -129,10 +131,10 @@ func (p *Process) messages() []byte {
 	return nil
 }
 
-// SameFile reports whether two files are one: the same pipe, socket or device, or the same opened file. A regular file
-// that is opened twice is two files, because each has its own position: kcmp(2). If kcmp(2) fails, as under a
-// container's filter, two regular files count as different. Then each gets a pipe of its own, and only the order of
-// their output may suffer.
+// SameFile reports whether two files are the same: the same pipe, socket or device, or the same opened file. If a
+// regular file is opened twice, the two are different, because each has its own position: kcmp(2). If kcmp(2) fails, as
+// under a container's filter, SameFile takes two regular files for different ones. Then each gets a pipe of its own,
+// and only the order of their output may suffer.
 func SameFile(a, b *os.File) bool {
 	if a == nil || b == nil {
 		return false
@@ -151,9 +153,9 @@ func SameFile(a, b *os.File) bool {
 }
 
 // Drain copies the output that the sandbox has left in the pipes. It waits for slow readers as long as they take, as
-// the task would have. If a limit or a signal has told the run to end, or SIGKILL has ended the whole sandbox, it waits
-// only for the grace period.
-// WaitDelay limits every wait. A signal that would end the task, and the wall-clock limit, end the wait at once.
+// the task would have waited. But if a limit or a signal has told the run to end, or SIGKILL has ended the whole
+// sandbox, it waits no longer than the grace period. WaitDelay limits the wait in any case. A signal that would end the
+// task, and the wall-clock limit, end the wait at once.
 func (p *Process) Drain() {
 	c := p.copying
 	if c == nil {
@@ -162,10 +164,10 @@ func (p *Process) Drain() {
 	p.Mu.Lock()
 	p.draining = true
 	p.Mu.Unlock()
-	// The launcher closes its own writing ends, because otherwise the relays would never see the end of a pipe.
+	// The launcher closes its own ends for writing, because otherwise the relays would never see the end of a pipe.
 	c.CloseIn()
 	loop.Tell(c.Ended)
-	// A run that was cut short must end in bounded time, even if its reader hangs.
+	// If a run was cut short, it must end in bounded time, even if the reader of its output hangs.
 	if p.limit != "" || p.told || p.Status.Signal() == unix.SIGKILL {
 		p.At(time.Now().Add(p.grace()), func() { loop.Tell(c.Quit) })
 	}
@@ -197,15 +199,15 @@ func (p *Process) StopCopying() {
 		p.copying = nil
 		p.Mu.Unlock()
 		c.CloseIn()
-		// Ended lets the relays empty the pipes, Quit ends them even then.
+		// Ended makes the relays end once the pipes are empty, and Quit makes them end even before that.
 		loop.Tell(c.Ended)
 		loop.Tell(c.Quit)
 		c.Leave()
 	}
 }
 
-// giveUp ends the wait for slow readers if sig is meant to end the program. p.Mu must be held. The user who sends such
-// a signal wants the end now, and not after the last byte.
+// giveUp stops waiting for slow readers if sig is meant to end the program. p.Mu must be held. The user who sends such
+// a signal wants the run to end now, and not after the last byte.
 func (p *Process) giveUp(sig syscall.Signal) {
 	if p.copying != nil && ends(sig) {
 		loop.Tell(p.copying.Quit)
@@ -234,7 +236,7 @@ func (p *Process) openTerminal() error {
 		unix.Close(slave)
 		return err
 	}
-	// If this fails, only opening /dev/pts/N by name fails, and only in a sandbox that shows it.
+	// If this fails, the only consequence is that the task cannot open /dev/pts/N by name, in a sandbox that shows it.
 	_ = unix.Fchown(slave, p.Comp.IDs.OutUID, p.Comp.IDs.OutGID)
 	return p.files.Add(compile.FileSlave, slave)
 }
@@ -251,8 +253,8 @@ func (p *Process) beginTerminal() {
 }
 
 // checkTerminal makes sure that the task is in the foreground of its own terminal, before the launcher lets the task
-// run its program. Only a member of the terminal's own session can be in its foreground, so this also proves the
-// session.
+// run its program. A terminal's foreground contains only members of the terminal's own session, so this also proves
+// that the task is in that session.
 func (p *Process) checkTerminal() error {
 	if p.terminal == nil {
 		return nil
@@ -280,8 +282,9 @@ func (p *Process) HungUp() {
 	p.At(time.Now().Add(p.grace()), p.EndNow)
 }
 
-// StopWith stops the launcher, and if group is true the other processes of its process group. When the launcher is
-// continued, it continues the task. The process of a library does not stop: its task goes on.
+// StopWith stops the launcher, and if group is true also the other processes of the launcher's process group. When
+// somebody continues the launcher, it continues the task. The process of a library's user does not stop, and the task
+// goes on.
 func (p *Process) StopWith(group bool) {
 	if p.Cmd.Exclusive {
 		p.stopSelf(group)

@@ -1,11 +1,12 @@
 package launch
 
-// The launcher passes the signals that it receives to the task: signal(7), credentials(7), timeout(1).
+// This file passes the signals that the launcher receives to the task: signal(7), credentials(7), timeout(1).
 // pidfd_send_signal(2) needs Linux 5.1, PIDFD_SIGNAL_PROCESS_GROUP 6.9.
 //
-// A terminal sends some signals to a whole job: SIGINT, SIGQUIT, SIGWINCH, and those that stop and continue. The
-// launcher sends these to the task's process group, or to the foreground group of the task's own terminal. Other
-// signals are meant for one process: SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2. The launcher sends these to the task.
+// A terminal sends some signals to a whole job: SIGINT, SIGQUIT, SIGWINCH, and the signals that stop and continue a
+// process. The launcher sends these to the task's process group, or to the foreground group of the task's own terminal.
+// Other signals are meant for one process: SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2. The launcher sends these to the task
+// only.
 
 import (
 	"errors"
@@ -83,7 +84,7 @@ func (p *Process) pass(sig syscall.Signal) {
 	}
 }
 
-// escalate ends a task that SIGTERM or a second SIGINT has not ended.
+// escalate kills a task that has not ended by SIGTERM or by a second SIGINT.
 func (p *Process) escalate(sig syscall.Signal) {
 	switch sig {
 	case unix.SIGTERM:
@@ -93,21 +94,21 @@ func (p *Process) escalate(sig syscall.Signal) {
 	}
 }
 
-// killLater arranges that a task that SIGTERM does not end is killed, if the caller has asked for that.
+// killLater arranges that a task is killed if SIGTERM does not end it, provided that the caller has asked for that.
 func (p *Process) killLater() {
 	if p.Cmd.KillAfter != 0 {
 		p.At(time.Now().Add(p.Cmd.KillAfter), p.EndNow)
 	}
 }
 
-// interrupt passes SIGINT on. A second SIGINT ends a task that the first has not ended.
+// interrupt passes SIGINT on to the task. At a second SIGINT it ends a task that the first has not ended.
 func (p *Process) interrupt() {
 	p.countInterrupt()
 	_ = p.signalJob(unix.SIGINT)
 }
 
-// countInterrupt ends the sandbox at the second SIGINT. A SIGINT within terminal.Soonest of the first counts as the
-// same one, which another program has passed on as well.
+// countInterrupt ends the sandbox at the second SIGINT. A SIGINT within terminal.Soonest of the first is not a second
+// one, because another program may have passed on the same key press as well.
 func (p *Process) countInterrupt() {
 	now := time.Now()
 	if terminal.IsSecond(p.lastInt, now) {
@@ -118,8 +119,8 @@ func (p *Process) countInterrupt() {
 	}
 }
 
-// stop stops the task and then the launcher, so that the user's shell notices. A task with a terminal of its own gets
-// SIGTSTP, as from Ctrl-Z, and has a moment to stop itself.
+// stop stops the task and then the launcher, so that the user's shell notices. If the task has a terminal of its own,
+// it gets SIGTSTP, as from Ctrl-Z, and has a moment to stop itself.
 func (p *Process) stop() {
 	if p.terminal == nil || !p.isRunning() {
 		_ = p.SignalGroup(unix.SIGSTOP)
@@ -133,9 +134,9 @@ func (p *Process) stop() {
 	p.At(time.Now().Add(200*time.Millisecond), p.mustStopNow)
 }
 
-// mustStopNow stops a task by SIGSTOP if it has not stopped by SIGTSTP in time. A slow program that handles SIGTSTP,
-// such as an editor on a busy machine, may then stop itself only after somebody has continued it, which nobody wants:
-// see answersLate.
+// mustStopNow stops a task by SIGSTOP if the task has not stopped by SIGTSTP in time. A slow program that handles
+// SIGTSTP, such as an editor on a busy machine, may then answer the SIGTSTP only after somebody has continued it. So it
+// would stop once more, which nobody wants: see answersLate.
 func (p *Process) mustStopNow() {
 	if !p.mustStop {
 		return
@@ -146,8 +147,8 @@ func (p *Process) mustStopNow() {
 	p.terminal.Expect(p.lateStop)
 }
 
-// answersLate reports whether the task has just stopped because of an earlier SIGTSTP, before which SIGSTOP had stopped
-// it. That is so if since its continuation nothing was typed and no SIGTSTP was sent.
+// answersLate reports whether the task has just stopped because of an earlier SIGTSTP that it had not answered before
+// SIGSTOP stopped it. It takes that to be so if nothing was typed and no SIGTSTP was sent since the task was continued.
 func (p *Process) answersLate() bool {
 	late := !p.lateStop.IsZero() && p.terminal.LastKey.Equal(p.lateStop)
 	p.lateStop = time.Time{}
@@ -169,8 +170,8 @@ func (p *Process) FollowStop() {
 	p.terminal.Suspend(fromKey)
 }
 
-// taskStopped reports whether the task is stopped: proc_pid_status(5). As long as the task's pidfd says that it lives,
-// no other process has its pid.
+// taskStopped reports whether the task is stopped: proc_pid_status(5). As long as the task's pidfd says that the task
+// lives, no other process has its pid.
 func (p *Process) taskStopped() bool {
 	text, err := p.taskStatus() // the file is already open, because a /proc with hidepid may hide the task by now
 	return err == nil && strings.HasPrefix(proc.StatusField(text, "State"), "T") && !loop.Readable(p.Taskfd)
@@ -192,7 +193,7 @@ func (p *Process) isRunning() bool {
 	return p.running
 }
 
-// signalJob sends the task's job a signal that a key of the terminal has caused, such as Ctrl-C.
+// signalJob sends the task's job a signal that a key of the terminal has caused. For example, Ctrl-C causes SIGINT.
 func (p *Process) signalJob(sig syscall.Signal) error {
 	if p.terminal != nil && (sig == unix.SIGINT || sig == unix.SIGQUIT) {
 		return p.terminal.Raise(sig)
@@ -210,7 +211,7 @@ func (p *Process) SignalGroup(sig syscall.Signal) error {
 	return p.sendGroup(sig)
 }
 
-// reached reports whether the program runs, or the task is about to run it. p.Mu must be held.
+// reached reports whether the program runs, or is about to run. p.Mu must be held.
 func (p *Process) reached() bool {
 	return p.Taskfd >= 0 && (p.running || p.last != 0 && int(p.Image.Page().Task.Step) == p.last)
 }
@@ -226,7 +227,7 @@ func (p *Process) sendGroup(sig syscall.Signal) error {
 }
 
 // Signal sends a signal to the task, once the task is about to run the program. Before that, a signal that would end
-// the program ends the sandbox, and any other signal that a program may handle waits.
+// the program ends the sandbox. Any other signal that a program may handle waits until the program runs.
 func (p *Process) Signal(sig syscall.Signal) error {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
@@ -243,7 +244,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 		p.early = sig
 	}
 	switch {
-	// The launcher has not confirmed the sandbox yet, but the program may already run and must get the signal.
+	// The launcher has not confirmed the sandbox yet, but the program may already run, and then it must get the signal.
 	case p.reached():
 		if sig == unix.SIGTERM || sig == unix.SIGHUP || sig == unix.SIGUSR1 || sig == unix.SIGUSR2 {
 			return unix.PidfdSendSignal(p.Taskfd, sig, nil, 0)
@@ -266,7 +267,7 @@ func ends(sig syscall.Signal) bool {
 	return false
 }
 
-// interrupted returns the error of a launch that a signal has ended; nil if none has.
+// interrupted returns the error of a launch that a signal has ended, or nil if no signal has ended it.
 func (p *Process) interrupted() error {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
@@ -276,8 +277,8 @@ func (p *Process) interrupted() error {
 	return &fail.SignalError{Signal: p.early}
 }
 
-// keepInitGoing makes sure that the run ends when the task ends. init must reap the task for that, but somebody outside
-// may have stopped init. So the launcher continues init until it ends.
+// keepInitGoing makes sure that the run ends when the task ends. For that, init must reap the task, but somebody
+// outside may have stopped init. So the launcher continues init again and again until init ends.
 func (p *Process) keepInitGoing() {
 	p.Watch(p.Taskfd, unix.POLLIN, func(int16) {
 		p.Unwatch(p.Taskfd)
@@ -291,12 +292,13 @@ func (p *Process) keepInitGoing() {
 // InitStep is the interval between two SIGCONT to an init that may have been stopped.
 const InitStep = 200 * time.Millisecond
 
-// InitSteps is how many SIGCONT init gets before the launcher gives up: 10 s. Time in which the launcher is stopped, as
-// by Ctrl-Z, does not count. If the sandbox is paused, the count starts again.
+// InitSteps is how many SIGCONT init gets before the launcher gives up, after 10 s. Time in which the launcher is
+// stopped, as by Ctrl-Z, is not part of these 10 s. If the sandbox is paused, the launcher starts to count again.
 const InitSteps = 50
 
 // continueStart sends SIGCONT to init until init has said that the program runs. Until then the launcher enforces no
-// limit, although the program may run already. init waits only until the kernel has released the task's old memory.
+// limit, although the program may run already. If nobody has stopped init, init waits only until the kernel has
+// released the task's old memory.
 func (p *Process) continueStart() {
 	if p.pidfd >= 0 && !p.gone && !p.isRunning() {
 		if p.Image.Page().Released() && p.initLate() {
@@ -307,8 +309,8 @@ func (p *Process) continueStart() {
 	}
 }
 
-// initLate kills an init that does not go on although the task has done its part. It reports whether init has used up
-// its time. A tracer outside may stop init in a way that SIGCONT does not undo.
+// initLate kills an init that does not go on although the task has done its part. A tracer outside may have stopped
+// init in a way that SIGCONT does not undo. initLate reports whether init has used up its time.
 func (p *Process) initLate() bool {
 	if p.initWaits++; p.initWaits < InitSteps {
 		return false
@@ -319,7 +321,7 @@ func (p *Process) initLate() bool {
 			return false
 		}
 	}
-	// init has not yet recorded how the task ended.
+	// In this case init has not yet recorded how the task ended.
 	if p.Image.Page().Done == 0 {
 		p.guardErr = &fail.Error{Op: "init", Err: errors.New("it has not gone on for " + (InitSteps * InitStep).String() + ", and nobody knows how the program ended"),
 			Hint: "does a tracer (ptrace, gdb) outside hold the sandbox's processes?"}
@@ -328,12 +330,12 @@ func (p *Process) initLate() bool {
 	return true
 }
 
-// letInitEnd lets init end, and with it the task's terminal, after the task's end and once init may reap.
+// letInitEnd lets init end, and with init the task's terminal. It does so after the task's end, and once init may reap.
 func (p *Process) letInitEnd() {
 	if p.terminal == nil || !p.reaping || !p.taskEnded {
 		return
 	}
-	// KeepUnread takes the unread input out of the terminal, and init must still run meanwhile.
+	// KeepUnread takes the unread input out of the terminal, and init must not have ended by then.
 	p.terminal.KeepUnread()
 	loop.Tell(p.gate)
 }
@@ -347,8 +349,8 @@ func (p *Process) continueInit() {
 }
 
 // The launcher stops together with its task, as by Ctrl-Z. A stopped launcher cannot watch time limits, but other
-// processes of the sandbox may go on: the main process can even stop itself to stop the launcher. So before the
-// launcher stops, it sets a timer of the kernel that continues it when a time limit is due.
+// processes of the sandbox may go on: the main process can even stop itself in order to stop the launcher. So before
+// the launcher stops, it sets a timer of the kernel. The timer continues the launcher when a time limit is due.
 
 // stopSelf stops the launcher until somebody continues it or a time limit is reached. If group is true, it also stops
 // the other processes of the launcher's process group.
@@ -365,7 +367,7 @@ func (p *Process) stopSelf(group bool) {
 		if time.Now().Before(due) || p.timeOver() || p.terminal != nil && p.terminal.Foreground() {
 			return
 		}
-		// Only the timer has continued the launcher, and no limit is reached. So the launcher stops again, alone.
+		// No limit is reached, so only the timer can have continued the launcher. The launcher stops again, alone.
 		group = false
 	}
 }
@@ -389,16 +391,17 @@ func (p *Process) timeOver() bool {
 	return limits.Wall.Set && !time.Now().Before(p.wallEnds) || limits.CPUTime.Set && p.cpuUsed() >= limits.CPUTime.V
 }
 
-// The loop in which the launcher waits for the child and for other events. There is one loop, on the launcher's thread.
-// A layer that wants to know of an event adds a watch or a timer with a function, which must not block. ppoll(2) on so
-// few descriptors is one call; epoll(7) would be three.
+// The next part is the loop in which the launcher waits for the child and for other events. There is one loop, on the
+// launcher's thread. A layer that wants to know of an event adds a watch or a timer with a function, which must not
+// block. The loop uses ppoll(2), which needs one call for so few descriptors; epoll(7) would need three.
 
-// await waits until fd or other is readable, or its other end is closed. Meanwhile the loop serves watches and timers.
+// await waits until fd or other is readable, or until the other end of one of them is closed. Meanwhile the loop serves
+// watches and timers.
 func (p *Process) await(fd, other int) error {
 	return p.awaitEvent(unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}, other)
 }
 
-// awaitEvent is await with any events of poll(2) for the first descriptor.
+// awaitEvent does what await does, with any events of poll(2) for the first descriptor.
 func (p *Process) awaitEvent(fd unix.PollFd, other int) error {
 	fds := [...]unix.PollFd{fd, {Fd: int32(other), Events: unix.POLLIN}}
 	for fds[0].Revents == 0 && fds[1].Revents == 0 {

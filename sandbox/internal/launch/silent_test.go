@@ -10,7 +10,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// What a profile names and this machine cannot do is in the report.
+// If a profile names something that this machine cannot do, the report says so.
 func TestNothingInSilence(t *testing.T) {
 	p := sandboxtest.HostRoot()
 	p.Landlock.Write = policy.Opt[[]policy.PathItem]{Set: true, V: []policy.PathItem{{Path: "/nothing"}}}

@@ -21,14 +21,14 @@ import (
 	"cordon/sandbox/report"
 )
 
-// identifyInit records init's pid and start time in the state directory. It comes right after the clone, because init
-// is not dumpable later, and a /proc with hidepid=2 then hides it from an ordinary user (proc(5)).
+// identifyInit records init's pid and start time in the state directory. It is called right after the clone, because
+// later init is not dumpable, and then a /proc with hidepid=2 hides init from an ordinary user (proc(5)).
 func (p *Process) identifyInit() error {
 	return p.identify(p.PID, "pid 1", func(s *state.State) **state.ProcessID { return &s.Init })
 }
 
-// identifyTask records the task's pid and start time before the program runs, because the task may have ended when
-// another command asks.
+// identifyTask records the task's pid and start time. It does so before the program runs, because the task may have
+// ended by the time another command asks.
 func (p *Process) identifyTask() error {
 	return p.identify(p.Task, "the task", func(s *state.State) **state.ProcessID { return &s.Task })
 }
@@ -80,13 +80,15 @@ func (p *Process) keepState() error {
 	if err := state.Keep(e, policy.Show(p.Comp.Profile), &p.Comp.Plan); err != nil {
 		return &fail.Error{Op: "keep the state", Err: err}
 	}
-	// A launcher may run for a long time, so it frees memory: half of it is the plan, which is no longer needed.
+	// A launcher may run for a long time, so it frees memory. Half of its memory is the plan, which is no longer
+	// needed.
 	p.Comp.Forget()
 	return p.ServeControl(state.Root(e))
 }
 
-// recordWrites records which files of the host the task can write: package ledger says why. A sandbox that can write
-// none leaves no record. A program that joins needs none, because the sandbox has one.
+// recordWrites records which files of the host the task can write; package ledger says what the record is for. If the
+// sandbox can write nothing of the host, there is no record. A program that joins a sandbox makes no record, because
+// the sandbox has one.
 func (p *Process) recordWrites() (err error) {
 	if p.Comp.Into != nil {
 		return nil
@@ -122,7 +124,7 @@ func (p *Process) recordWrites() (err error) {
 	return err
 }
 
-// records returns where it is kept what sandboxes could write.
+// records returns the directories that hold the records of what sandboxes could write.
 func (p *Process) records() []ledger.Place {
 	if places := p.Cmd.Host.Records; places != nil {
 		return places
@@ -150,11 +152,11 @@ func (p *Process) reportCaches() {
 	p.Report.Caches = list
 }
 
-// Directories that the launcher makes.
+// The next part makes directories for the launcher.
 
 // makeOwnDir makes a directory, and the missing directories above it. It follows no link. Only the caller may read
-// them, except in /etc: there everybody may, because a directory of profiles that cannot be read is an error for every
-// user.
+// these directories. In /etc everybody may read them, because a directory of profiles that cannot be read is an error
+// for every user.
 func makeOwnDir(path string) error {
 	mode := uint32(0o700)
 	if strings.HasPrefix(path, "/etc/") {
@@ -191,7 +193,8 @@ func (p *Process) lookForRepositories() {
 	if s == nil {
 		return
 	}
-	// The search is the second of this run. Its time is reported together with the first, because both cost the user.
+	// This is the second search of the run. Its time is reported together with the time of the first search, because
+	// the user waits for both.
 	begun := time.Now()
 	found, complete := s.Appeared()
 	p.search.took += time.Since(begun)

@@ -1,6 +1,6 @@
 package launch
 
-// This file handles standard input. First a regular file: see stdio.go of internal/compile.
+// This file handles standard input. Its first part is about a regular file: see stdio.go of internal/compile.
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 )
 
 // keepStdin makes sure that the task has opened the caller's own file, read-only. Then it sets the position of the
-// task's descriptor to that of the caller's, so that the task continues reading from there.
+// task's descriptor to the position of the caller's, so that the task continues reading from there.
 func (p *Process) keepStdin(fd int) error {
 	if fd < 0 || p.stdin >= 0 || p.Comp.Stdin == "" {
 		if fd >= 0 {
@@ -29,7 +29,8 @@ func (p *Process) keepStdin(fd int) error {
 	var mount unix.Statfs_t
 	err := unix.Fstat(own, &st)
 	if err == nil {
-		// The task has opened stdin again by its path. Meanwhile the host may have put another file there.
+		// The task has opened stdin again by its path. Somebody on the host may have put another file at this path
+		// meanwhile.
 		err = host.SameAs(fd, &st)
 	}
 	if err == nil {
@@ -47,7 +48,7 @@ func (p *Process) keepStdin(fd int) error {
 	return nil
 }
 
-// sameOffset sets the file position of the descriptor to to that of from.
+// sameOffset sets the file position of the descriptor to to the position of the descriptor from.
 func sameOffset(from, to int) error {
 	at, err := unix.Seek(from, 0, unix.SEEK_CUR)
 	if err == nil {
@@ -56,7 +57,7 @@ func sameOffset(from, to int) error {
 	return err
 }
 
-// leaveStdin sets the position of the caller's descriptor to where the task has stopped reading.
+// leaveStdin sets the position of the caller's descriptor to the position at which the task has stopped reading.
 func (p *Process) leaveStdin() {
 	if p.stdin >= 0 {
 		_ = sameOffset(p.stdin, int(p.Cmd.Stdio[0].Fd())) // a caller that has closed its descriptor will not read on
@@ -65,18 +66,19 @@ func (p *Process) leaveStdin() {
 	}
 }
 
-// Standard input that is a pipe: tee(2), splice(2), pipe(7), proc_pid_fd(5).
+// The second part is about standard input that is a pipe: tee(2), splice(2), pipe(7), proc_pid_fd(5).
 //
 // The owner of a pipe can open both its ends through /proc/PID/fd. So a task that has the caller's id, or that was
-// given the pipe, could write to it, and later readers would take that for the writer's data. So the task gets a pipe
-// of its own. The launcher copies what is in the caller's pipe to it, a buffer at a time, and removes from the caller's
-// pipe exactly what the task has read. The rest stays there for the next reader, as if the task had the caller's pipe.
+// given the pipe, could write to the pipe, and later readers would take the task's data for the writer's. So the task
+// gets a pipe of its own. The launcher copies the data in the caller's pipe to the task's pipe, a buffer at a time, and
+// removes from the caller's pipe exactly what the task has read. The rest stays in the caller's pipe for the next
+// reader, as if the task had read from that pipe itself.
 //
 // Everything happens in the loop, and nothing blocks. tee(2) always begins at the head of the caller's pipe, so the
-// launcher copies again only when the task has read everything. poll(2) reports that: the task's pipe holds one buffer,
-// and becomes writable once the task has read it. From a fast writer, the launcher copies as much as its pipe holds.
-// Then poll(2) only reports that the task begins to read. So the launcher checks again at intervals that double, and a
-// slow task costs few checks.
+// launcher copies again only when the task has read everything. How the launcher learns that depends on the writer.
+// Usually the task's pipe holds one buffer, and poll(2) reports that it is writable once the task has read the buffer.
+// If the writer is fast, the launcher copies as much as the task's pipe holds. Then poll(2) only reports that the task
+// begins to read. So the launcher checks again at intervals that double, so that it needs few checks for a slow task.
 
 // lender passes data from the caller's pipe to the task's: it copies the data, and removes from the caller's pipe what
 // the task has read.
@@ -165,11 +167,12 @@ func (l *lender) lend() {
 	}
 }
 
-// firstWait is the first interval after which the launcher checks whether a task that has begun to read has read
+// firstWait is the time after which the launcher first checks whether a task that has begun to read has read
 // everything.
 const firstWait = 20 * time.Microsecond
 
-// settle removes from the caller's pipe what the task has read. If that is everything, it copies the next data.
+// settle removes from the caller's pipe what the task has read. If the task has read everything, settle copies the next
+// data.
 func (l *lender) settle() {
 	l.p.Unwatch(l.to)
 	l.takeRead()
@@ -202,8 +205,8 @@ func (l *lender) takeRead() {
 	l.lent = left
 }
 
-// finish stops passing data when the sandbox has ended. Data that nobody has read stays in the caller's pipe. l may be
-// nil.
+// finish stops passing data when the sandbox has ended. Data that the task has not read stays in the caller's pipe. l
+// may be nil.
 func (l *lender) finish() {
 	if l == nil {
 		return

@@ -1,7 +1,8 @@
 package launch
 
-// The launcher's side of a run: the process, its end and its report. The launcher opens the files that the plan uses,
-// clones the child, answers it until execve has run the program, and waits for the end: clone3(2), Linux 5.3.
+// This file is the launcher's side of a run: the process, its end and its report. The launcher opens the files that the
+// plan uses, clones the child, answers the child until execve has started the program, and waits for the end:
+// clone3(2), Linux 5.3.
 
 import (
 	"strconv"
@@ -22,10 +23,10 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Process is a sandbox as its launcher sees it, from the clone to the end. Its methods run on one thread, except
-// Signal, Kill and Thaw, which may run on any.
+// Process is a sandbox as its launcher sees it, from the clone to the end. Its methods must be called on one thread,
+// except Signal, Kill and Thaw, which may be called on any thread.
 type Process struct {
-	// What is started, and how far the launch has come.
+	// These fields say what is started, and how far the launch has come.
 	Cmd   *Command
 	Comp  *compile.Compilation // nil until the first steps are compiled
 	files FileSet
@@ -55,7 +56,7 @@ type Process struct {
 	killed  bool             // a signal during the launch has killed init
 	waiting []syscall.Signal // signals that wait for the program to run
 
-	// The event loop, and what may end the run. Times are absolute.
+	// These fields are for the event loop, and for what may end the run. Times are absolute.
 	loop.Loop
 	began    time.Time
 	limit    string // the limit that has ended the run, or is about to; "" for none
@@ -65,7 +66,7 @@ type Process struct {
 	told     bool      // a signal or a limit has told the run to end
 	hurry    bool      // the launcher no longer waits for readers of the output
 
-	// The task's terminal, and the signals that a terminal sends to a whole job.
+	// These fields are for the task's terminal, and for the signals that a terminal sends to a whole job.
 	terminal   *terminal.Terminal // nil if the task has no terminal of its own
 	shown      []byte             // the end of what the task has written there
 	lastInt    time.Time          // the time of the last SIGINT
@@ -78,31 +79,34 @@ type Process struct {
 	statusFD   int                // the task's /proc/PID/status, once it has been read; -1 before
 	netstat    int                // the sandbox's /proc/PID/net/snmp, for a hint; -1 with the host's network
 
-	// The task's files that the launcher serves: its standard input, chmod calls, and denied calls.
+	// These fields are for files of the task that the launcher serves: its standard input, chmod calls, and denied
+	// calls.
 	stdin    int         // the task's standard input, if the task has opened it itself; -1 otherwise
 	modes    *modeWorker // makes chmod calls for the task; nil before the first
 	Listener int         // the listener of the task's filter; -1 if there is none
 	denials  Denials
 
-	// What outlives the launch: control groups, and the socket at which other commands ask.
+	// These fields outlive the launch: the control groups, and the socket at which other commands ask.
 	groups  *compile.Groups // where the cgroups lie; nil if the program joins a sandbox
 	Cgroup  *cgroup.Group   // nil before the groups are made, after they are removed, and if there are none
 	control *control        // nil unless Cmd.State is set
 
-	// Both sides of cordon exec: what this sandbox keeps for others, and the sandbox that this program joined.
+	// These fields are for cordon exec: what this sandbox keeps for others, and the sandbox that this program has
+	// joined.
 	kept    *attach.Attached // what programs need to join later; nil unless Cmd.Keep
 	answer  []int            // the answer to every request for kept; nil before the first request
 	sandbox int              // a pidfd of the joined sandbox's init; -1 if none is joined
 	around  int              // number of the task's filters, without its own
 
-	// The mounts that hide and protect files, which the host may remove by replacing the file below them: see
-	// guards.go.
+	// These fields are for the mounts that hide and protect files. The host may remove such a mount by replacing the
+	// file below it: see guards.go.
 	guards   guards
 	guardErr error // why the launcher ended the run: a guard could not be mounted again, or init did not go on
 
 	initWaits int // how often the launcher has continued an init that had work left
 
-	// What the launcher copies between the caller's files and the task's pipes, and what limits it.
+	// These fields are for what the launcher copies between the caller's files and the task's pipes, and what limits
+	// it.
 	lender   *lender         // nil unless stdin is a pipe
 	output   *output.Meter   // counts stdout and stderr; nil without a limit
 	copying  *output.Copying // nil if nothing is copied; after the sandbox's end, Mu guards this and draining
@@ -123,15 +127,14 @@ type Process struct {
 	Report  report.Report
 }
 
-// New returns a process that has not been started. It remembers the ids of the current thread. Descriptors that are not
-// open are -1, because 0 is a valid descriptor.
+// New returns a process that has not been started. It remembers the ids of the current thread. A descriptor that is not
+// open is -1, because 0 is a valid descriptor.
 func New() *Process {
 	return &Process{caller: threadCredentials(), began: time.Now(), ids: -1, Link: -1, gate: -1, pidfd: -1, Taskfd: -1, Signals: -1, netstat: -1, statusFD: -1, userNS: -1, Listener: -1, stdin: -1, sandbox: -1,
 		network: network{route: -1, nft: -1, relay: -1, naming: -1, seed: -1}, guards: guards{table: -1, names: -1}, found: map[string]uint64{}}
 }
 
-// Kill ends the sandbox at once. It may be called on any thread. Before the clone and after the end there is nothing to
-// kill.
+// Kill ends the sandbox at once. It may be called on any thread. Before the clone and after the end it does nothing.
 func (p *Process) Kill() {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
@@ -160,12 +163,12 @@ func (p *Process) thaw() {
 // exited reports whether init has ended.
 func (p *Process) exited() bool { return loop.Readable(p.pidfd) }
 
-// abort kills a sandbox that is not to run, and waits until no process of it is left.
+// abort kills a sandbox that must not run, and waits until no process of the sandbox is left.
 func (p *Process) abort() {
 	if p.PID != 0 {
 		p.Kill()
 		p.reap(nil)
-		// If the child enters namespaces itself (see born), it may have forked before it was killed.
+		// If the child enters namespaces itself (see born), it may have forked a second child before it was killed.
 		if child := p.PID; p.adopt() != nil || p.PID != child { // the first child had already forked the second
 			p.Kill()
 			p.Reaped = false
@@ -178,8 +181,8 @@ func (p *Process) abort() {
 
 // release closes all descriptors, and keeps only the page in which the child has recorded its end.
 func (p *Process) release() {
-	// The order matters: first nobody may ask any more, then the copies and watches end, then the descriptors that they
-	// used are closed.
+	// The order matters. First nobody may ask any more. Then the copies and watches end. Last, the descriptors that
+	// they used are closed.
 	p.CloseControl()
 	p.terminal.Finish()
 	p.lender.finish()
@@ -215,16 +218,16 @@ func (p *Process) release() {
 }
 
 // Wait waits for the end of the sandbox and completes the report. It must be called once, after a launch without error,
-// on the thread that runs the loop. An error means that the launcher itself could not go on; the sandbox has then been
-// killed. How the program ended is in the report.
+// on the thread that runs the loop. The report says how the program ended. An error means that the launcher itself
+// could not go on; the sandbox has then been killed.
 func (p *Process) Wait() (*report.Report, error) {
 	defer p.terminal.Restore() // also in a panic
 	if err := p.await(p.pidfd, -1); err != nil {
 		p.abort()
 		return nil, err
 	}
-	// init is reaped first. With init, the kernel has killed and reaped every process of its pid namespace. If the
-	// sandbox has no pid namespace, killOrphans kills the rest.
+	// init is reaped first. When init has ended, the kernel has killed and reaped every process of init's pid
+	// namespace. If the sandbox has no pid namespace, killOrphans kills the remaining processes.
 	var usage unix.Rusage
 	status := p.reap(&usage)
 	p.killOrphans()
@@ -240,7 +243,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	if p.shown = p.terminal.Last(); p.shown == nil {
 		p.shown = p.messages()
 	}
-	// The last words of the program feed the hints: see complaints.
+	// The hints use the last messages of the program: see complaints.
 	p.terminal = nil
 	if p.guardErr != nil {
 		p.abort()
@@ -252,7 +255,8 @@ func (p *Process) Wait() (*report.Report, error) {
 	r := &p.Report
 	r.Wall, r.Search, r.Names = time.Since(p.began), p.search.took, p.search.names
 	if p.Comp.Into != nil {
-		// The kernel may have reaped the child itself (see joined). But init has recorded the task's usage.
+		// The kernel may have reaped the child itself (see joined). In that case the usage is the one that init has
+		// recorded.
 		usage = p.Image.Page().Usage
 	}
 	p.reportEnd(status)
@@ -274,8 +278,8 @@ func (p *Process) Wait() (*report.Report, error) {
 // reportEnd reports how the task ended. init is the exit status of init.
 func (p *Process) reportEnd(init unix.WaitStatus) {
 	r, page := &p.Report, p.Image.Page()
-	// The page is memory shared with init: init writes the task's status there before it ends itself. Its own exit
-	// status cannot carry the signal that ended the task.
+	// The page is memory that the launcher shares with init: init writes the task's status there before it ends. init's
+	// own exit status cannot say which signal ended the task.
 	r.Exit = -1
 	switch ws := unix.WaitStatus(page.Status); {
 	case page.Done == 0: // somebody has killed init, and the kernel has killed the task with it
@@ -287,7 +291,7 @@ func (p *Process) reportEnd(init unix.WaitStatus) {
 	}
 }
 
-// reportBreak reports that a SIGINT to the launcher, or a typed Ctrl-C, ended the task or came after the task had
+// reportBreak reports a SIGINT to the launcher, or a typed Ctrl-C, if it ended the task or came after the task had
 // ended.
 func (p *Process) reportBreak(typed terminal.Break) {
 	died := p.Report.Signal == "SIGINT"
@@ -322,8 +326,8 @@ func signalName(sig syscall.Signal) string {
 	}
 }
 
-// reap waits for init. When init has ended, every process of its pid namespace has. usage may be nil. A second call
-// returns the first call's result, because a pid can be waited for only once.
+// reap waits for init. When init has ended, every process of its pid namespace has ended too. usage may be nil. A
+// second call returns the first call's result, because a process can be waited for only once.
 func (p *Process) reap(usage *unix.Rusage) unix.WaitStatus {
 	if !p.Reaped {
 		p.Status = child.Reap(p.PID, p.pidfd, usage)

@@ -1,7 +1,7 @@
 package launch
 
-// The messages between launcher and child, from the clone until execve has run the program. pidfd_open(2) needs Linux
-// 5.3.
+// This file handles the messages between launcher and child, from the clone until execve has started the program.
+// pidfd_open(2) needs Linux 5.3.
 
 import (
 	"errors"
@@ -17,7 +17,8 @@ import (
 )
 
 // converse answers the child's messages until execve has closed the last copy of the child's socket. Each message is
-// one byte, with a descriptor at most. The order of the messages is that of the plan; package compile names them.
+// one byte, and may have one descriptor with it. The messages come in the order of the plan; package compile names
+// them.
 func (p *Process) converse() error {
 	var init, task bool
 	for {
@@ -32,8 +33,9 @@ func (p *Process) converse() error {
 			return p.ended()
 		}
 		err := p.hear(&m)
-		// The barrier: the launcher answers once, when init is confined and the task waits. If the program ran earlier,
-		// it could find an init that still has capabilities, or run in a sandbox that turns out to be faulty.
+		// This is the barrier: the launcher answers once, when init is confined and the task waits. If the program ran
+		// before that, it could find an init that still has capabilities, or run in a sandbox that turns out to be
+		// faulty.
 		init, task = init || m.Byte == compile.MsgInit, task || m.Byte == compile.MsgTask
 		if err == nil && init && task && (m.Byte == compile.MsgInit || m.Byte == compile.MsgTask) {
 			p.writes.Go()
@@ -67,10 +69,10 @@ func (p *Process) hear(m *child.Message) (err error) {
 		if err = p.checkMounts(); err == nil {
 			err = p.guardDevices()
 		}
-	// Landlock's ruleset, so that cordon exec can enforce the same one.
+	// The message carries Landlock's ruleset, so that cordon exec can enforce the same ruleset.
 	case compile.MsgRules:
 		err = p.keepFile(attach.FileRuleset, m.File)
-	// The task opens its own status if the launcher may not: see Compilation.HandsStatus.
+	// The task opens its own status file if the launcher may not: see Compilation.HandsStatus.
 	case compile.MsgStatus:
 		p.statusFD = m.File
 	case compile.MsgTask: // the last message before the filter: the task waits, so that the launcher can open its files
@@ -86,8 +88,8 @@ func (p *Process) hear(m *child.Message) (err error) {
 		if err == nil {
 			err = p.ready()
 		}
-	// The files that only the task could open: stdin as a read-only file, the terminal of the sandbox's own devpts, and
-	// the filter's listener.
+	// These messages carry files that only the task could open: stdin as a read-only file, the terminal of the
+	// sandbox's own devpts, and the filter's listener.
 	case compile.MsgStdin:
 		err = p.keepStdin(m.File)
 	case compile.MsgTerminal:
@@ -108,8 +110,8 @@ func (p *Process) Send(rights []byte) error {
 		case nil, unix.EPIPE, unix.ECONNRESET: // the child has ended, and the next receive reports that
 			return nil
 		case unix.EAGAIN:
-			// Hundreds of messages are queued. The launcher waits in its loop, so that it still handles signals if the
-			// child takes none.
+			// EAGAIN means that hundreds of messages are queued. The launcher waits in its loop, so that it still
+			// handles signals if the child takes no messages.
 			if err := p.awaitEvent(unix.PollFd{Fd: int32(p.Link), Events: unix.POLLOUT}, -1); err != nil {
 				return err
 			}
@@ -120,8 +122,8 @@ func (p *Process) Send(rights []byte) error {
 	}
 }
 
-// taskSeen opens a pidfd of the task before the task runs the program, so that its pid cannot belong to another
-// process. pid is the number in the launcher's pid namespace, which the kernel has put into the message
+// taskSeen opens a pidfd of the task. It does so before the task runs the program, so that the task's pid cannot belong
+// to another process. pid is the number in the launcher's pid namespace, which the kernel has put into the message
 // (SCM_CREDENTIALS).
 func (p *Process) taskSeen(pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
@@ -139,8 +141,9 @@ func (p *Process) taskSeen(pid int) error {
 // ended returns the reason why the child has closed its last copy of the socket, or nil if the program runs.
 func (p *Process) ended() error {
 	switch {
-	// The socket is close-on-exec, so a successful execve closes it, and so does the child's end. The shared memory
-	// tells which: if the program runs, the task was at its last step, and has recorded no error there.
+	// The socket is close-on-exec, so a successful execve closes it. The child's end closes it too. The shared memory
+	// tells which of the two has happened: if the program runs, the task was at its last step, and has recorded no
+	// error there.
 	case p.atProgram() && !p.exited():
 		return p.checkListener()
 	case p.killedWithin():
@@ -155,12 +158,12 @@ func (p *Process) atProgram() bool {
 }
 
 // dying reports whether somebody has killed init or the task. It waits a moment, because the kernel closes a process's
-// descriptors a moment before it reports the end. 100 ms are far more than the kernel needs, and too short for a user
-// to notice.
+// descriptors a moment before it reports the process's end. The wait of 100 ms is far more than the kernel needs, and
+// too short for a user to notice.
 func (p *Process) dying() bool {
 	return state.EndsWithin(100*time.Millisecond, p.pidfd, p.Taskfd)
 }
 
-// ErrEnded says that the child has ended and has not said why.
+// ErrEnded is the error if the child has ended and has not said why.
 var ErrEnded = &fail.Error{Op: "launch", Err: errors.New("the child ended before it ran the program"),
 	Hint: "was it killed? look at memory limits and at the kernel's log"}

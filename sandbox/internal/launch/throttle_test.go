@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestThrottle: the first calls are answered as they come, later ones at the rate, and a pause earns answers.
+// TestThrottle checks that the first calls are answered as they come, and later ones at the rate. After a pause, more
+// calls may be answered at once.
 func TestThrottle(t *testing.T) {
 	clock, paused := time.Unix(1_000_000, 0), 0
 	now := func() time.Time { return clock }

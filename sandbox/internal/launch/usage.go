@@ -1,7 +1,7 @@
 package launch
 
-// This file measures what a sandbox has used. It reads the counters of the sandbox's cgroups. Without cgroups it uses
-// getrusage(2), which only knows processes that init and the task have waited for.
+// This file measures what a sandbox has used. It reads the counters of the sandbox's cgroups. If there are no cgroups,
+// it uses getrusage(2), which only knows the processes for which init and the task have waited.
 
 import (
 	"bytes"
@@ -19,8 +19,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// reportUsage adds to the report what the sandbox has used: what init and all processes that it has reaped have used,
-// and the counters of the cgroups.
+// reportUsage adds to the report what the sandbox has used. It uses the counters of the cgroups, and what the kernel
+// has counted for init and for all processes that init has reaped.
 func (p *Process) reportUsage(use *unix.Rusage, stats *cgroup.Stats) {
 	r := &p.Report
 	r.User, r.System = time.Duration(use.Utime.Nano()), time.Duration(use.Stime.Nano())
@@ -84,8 +84,8 @@ func (p *Process) stats() *cgroup.Stats {
 	return s
 }
 
-// endStats returns the counters of a sandbox that has ended. If nobody has asked for all of them, it reads only those
-// that show a reached limit.
+// endStats returns the counters of a sandbox that has ended. If nobody has asked for all counters, it reads only those
+// that show whether a limit was reached.
 func (p *Process) endStats() *cgroup.Stats {
 	place := p.place()
 	if _, cpu := p.Comp.CPURlimit(); place == nil || cpu || !p.Cmd.Brief {
@@ -120,16 +120,16 @@ func (p *Process) cpuUsed() time.Duration {
 // maxTree bounds how many processes the launcher examines for their processor time.
 const maxTree = 1 << 16
 
-// TreeUse holds what a process and its descendants have used: their processor time and that of children they have
-// waited for, the current number of threads, and the largest peak memory of one process.
+// TreeUse holds what a process and its descendants have used: their processor time and that of the children for which
+// they have waited, the current number of threads, and the largest peak memory of a single process.
 type TreeUse struct {
 	user, system time.Duration
 	Threads      int64
 	peakRSS      int64 // in bytes
 }
 
-// TreeUsage adds up a process and its descendants, at most the given number of processes: proc_pid_stat(5),
-// proc_pid_status(5), proc_tid_children(5).
+// TreeUsage adds up what a process and its descendants have used, for at most the given number of processes:
+// proc_pid_stat(5), proc_pid_status(5), proc_tid_children(5).
 func TreeUsage(root, most int) (sum TreeUse) {
 	todo := []string{strconv.Itoa(root)}
 	for i := 0; i < len(todo) && i < most; i++ {
@@ -162,8 +162,8 @@ func peakRSS(dir string) int64 {
 	return n << 10
 }
 
-// EndNow kills the sandbox. It first measures what the sandbox has used, because nobody waits for processes that die
-// with init, so getrusage(2) does not count them.
+// EndNow kills the sandbox. Before that, it measures what the sandbox has used, because nobody waits for processes that
+// die with init, so getrusage(2) does not count what these have used.
 func (p *Process) EndNow() {
 	if !p.gone { // otherwise another process may have init's number
 		p.used = TreeUsage(p.PID, 1024) // a small bound, because a fork bomb must not live on while the launcher counts
@@ -171,8 +171,8 @@ func (p *Process) EndNow() {
 	p.Kill()
 }
 
-// Processors returns an upper bound for the number of processors. The launcher's own affinity does not matter, because
-// a task can change its own.
+// Processors returns an upper bound for the number of processors. It ignores the launcher's own affinity, because a
+// task can change the task's own affinity.
 func Processors() int {
 	text, err := proc.ReadSome("/sys/devices/system/cpu/possible", 64)
 	if n, ok := LastInRange(string(bytes.TrimSpace(text))); err == nil && ok {
@@ -187,15 +187,17 @@ func LastInRange(s string) (int, bool) {
 	return n, err == nil && n >= 0
 }
 
-// Processes that the task leaves behind in a sandbox without a pid namespace, whose end would kill them: prctl(2),
-// PR_SET_CHILD_SUBREAPER; proc_pid_task(5), children (Linux 4.2, CONFIG_PROC_CHILDREN).
+// The next part is about processes that the task leaves behind in a sandbox without a pid namespace. (A pid namespace
+// would kill them when it ends.) prctl(2), PR_SET_CHILD_SUBREAPER; proc_pid_task(5), children (Linux 4.2,
+// CONFIG_PROC_CHILDREN).
 //
-// If the parent of a process ends, the process becomes a child of its next ancestor that is a subreaper. That is the
-// launcher, which starts nothing else. So after init's end all children of the launcher were the task's, whatever
-// sessions and groups they have made.
+// If the parent of a process ends, the process becomes a child of its next ancestor that is a subreaper. That ancestor
+// is the launcher, which starts nothing else. So after init's end all children of the launcher were started by the
+// task, whatever sessions and groups they have made.
 
-// adoptOrphans makes the launcher the parent of processes that the task leaves behind. A library's process has other
-// children, so it does not do this; whoever uses the library with the host's pid namespace must know that.
+// adoptOrphans makes the launcher the parent of processes that the task leaves behind. In the process of a library's
+// user it does nothing, because that process has other children. Whoever uses the library with the host's pid namespace
+// must know that.
 func (p *Process) adoptOrphans() error {
 	if p.Comp.OwnsPID() || !p.Cmd.Exclusive {
 		return nil
@@ -211,7 +213,7 @@ func (p *Process) killOrphans() {
 	if p.Comp == nil || p.Comp.OwnsPID() || !p.Cmd.Exclusive {
 		return
 	}
-	// The wait is limited, because a tracer outside may delay the end of an orphan for ever.
+	// The loop is limited in time, because a tracer outside may delay the end of an orphan for ever.
 	for last := time.Now(); time.Since(last) < child.ReapTime; {
 		for _, pid := range childrenOfSelf() {
 			_ = unix.Kill(pid, unix.SIGKILL) // nobody has waited for it, so no other process has its pid

@@ -1,6 +1,6 @@
 package launch
 
-// The launcher reads back here everything that the report calls enforced. It reads the mount table and the namespaces
+// This file reads back everything that the report calls enforced. The launcher reads the mount table and the namespaces
 // while the task waits before execve, so that it can still refuse. It reads credentials and seccomp from
 // /proc/PID/status after execve.
 
@@ -24,7 +24,7 @@ import (
 )
 
 // checkMounts compares the sandbox's mounts with the plan's. The child goes on meanwhile, because it mounts nothing
-// more. The task waits for the answer before execve.
+// more. Before execve the task waits for the launcher's answer.
 func (p *Process) checkMounts() error {
 	if err := p.openGuards(); err != nil { // this comes first, because the old root is being unmounted meanwhile
 		return err
@@ -36,8 +36,8 @@ func (p *Process) checkMounts() error {
 	visible, bare, err := checkMounts(&p.Comp.Tree, table)
 	p.placeGuards(visible)
 	// The kernel removes a mount if the host replaces the file under it (Linux 3.18 for other mount namespaces). The
-	// launcher mounts hiding and protecting mounts again, a few times. If the host still replaces the file, the launch
-	// fails.
+	// launcher mounts lost hiding and protecting mounts again, a few times. If the host goes on replacing the file, the
+	// launch fails.
 	for try := 0; errors.As(err, new(notMounted)) && try < maxRestores; try++ {
 		if table, err = p.coverAgain(err); err != nil {
 			break
@@ -50,7 +50,8 @@ func (p *Process) checkMounts() error {
 	if err != nil {
 		return err
 	}
-	// A directory without its overlay is weaker, but not what the profile forbids: the report says so.
+	// Without its overlay a directory is less protected, but it shows nothing that the profile forbids. So this is no
+	// error, and the report mentions it.
 	p.missing = append(p.missing, compile.NotStill(bare)...)
 	if err := p.checkPrivate(); err != nil {
 		return err
@@ -62,8 +63,8 @@ func (p *Process) checkMounts() error {
 	return nil
 }
 
-// settledTable returns the mount table once the old root is gone from it. The task is unmounting the old root when it
-// says that it has entered the new one. poll(2) reports the change of the table.
+// settledTable returns the mount table once the old root is gone from it. When the task says that it has entered the
+// new root, it is still unmounting the old one. poll(2) reports the change of the table.
 func (p *Process) settledTable() (*proc.MountTable, error) {
 	path := "/proc/" + strconv.Itoa(p.Task) + "/mountinfo"
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -90,15 +91,15 @@ func (p *Process) settledTable() (*proc.MountTable, error) {
 	return table, err
 }
 
-// notMounted is the error for a mount of the plan that no path reaches. The host may have replaced the file under it.
+// notMounted is the error if no path reaches a mount of the plan. The host may have replaced the file under the mount.
 type notMounted struct{ err *fail.Error }
 
 func (e notMounted) Error() string { return e.err.Error() }
 
 func (e notMounted) Unwrap() error { return e.err }
 
-// coverAgain mounts those hiding and protecting mounts again that the host has removed since the child mounted them,
-// before the program runs. It returns the new mount table. If it has mounted nothing, it returns the error lost.
+// coverAgain mounts again those hiding and protecting mounts that the host has removed after the child mounted them,
+// and before the program runs. It returns the new mount table. If it has mounted nothing, it returns the error lost.
 func (p *Process) coverAgain(lost error) (*proc.MountTable, error) {
 	before := p.guards.restored()
 	if p.guards.fds != nil {
@@ -117,7 +118,7 @@ func (p *Process) coverAgain(lost error) (*proc.MountTable, error) {
 	return table, nil
 }
 
-// restored returns how often the launcher has mounted hiding and protecting mounts again.
+// restored returns how many times the launcher has mounted hiding and protecting mounts again.
 func (g *guards) restored() (n int) {
 	for i := range g.list {
 		n += g.list[i].count
@@ -131,9 +132,9 @@ func (p *Process) enforced(layer policy.Layer, found, where string) {
 	p.Report.Enforced = append(p.Report.Enforced, report.Enforced{Layer: layer, Found: found, Where: where})
 }
 
-// checkNamespaces compares the task's namespaces with the launcher's, or with those that it was to join. A namespace
-// that the plan makes must differ from the launcher's; otherwise a layer that the report calls enforced would be the
-// host's.
+// checkNamespaces compares the task's namespaces with the launcher's, or with the namespaces that the task was to join.
+// A namespace that the plan makes must differ from the launcher's. Otherwise the report would call a layer enforced
+// although the namespace is the host's.
 func (p *Process) checkNamespaces() error {
 	dir := "/proc/" + strconv.Itoa(p.Task)
 	if err := p.compareNamespaces(dir); err != nil {
@@ -151,7 +152,7 @@ func (p *Process) checkNamespaces() error {
 }
 
 // compareNamespaces compares the namespaces of every kind in two directories of proc_pid_ns(5). It opens each directory
-// once. A kind that the profile shares with the host is not compared.
+// once. It does not compare a kind of namespace that the profile shares with the host.
 func (p *Process) compareNamespaces(dir string) error {
 	var at [2]int
 	for i, path := range [...]string{dir + "/ns", "/proc/self/ns"} {
@@ -205,9 +206,10 @@ func (p *Process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 	return nil
 }
 
-// checkMounts compares a mount table (proc_pid_mountinfo(5)) with the mounts of the plan. Each must exist and be
-// nosuid, and none may be writable unless the profile asks for it. It returns the ids of the mounts that a path can
-// reach, by mount point. bare lists the sources that should be shown through a read-only overlay and are not.
+// checkMounts compares a mount table (proc_pid_mountinfo(5)) with the mounts of the plan. Each of these mounts must
+// exist and be nosuid, and none may be writable unless the profile asks for it. checkMounts returns the ids of the
+// mounts that a path can reach, by mount point. bare lists the sources that should be shown through a read-only overlay
+// and are not.
 func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]string, bare []string, err error) {
 	visible = make(map[string]string, len(table.List))
 	for i := range table.List {
@@ -218,8 +220,8 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 		part := t.At(m.Point)
 		var wrong string
 		switch {
-		// An unexpected mount can propagate from the host, if a mount is not private and the host mounts something
-		// meanwhile.
+		// An unexpected mount can come from the host: if a mount of the sandbox is not private, what the host mounts
+		// meanwhile propagates to it.
 		case part == nil:
 			wrong = " was not asked for"
 		case proc.HasOption(m.Options, "rw") && !part.Write:
@@ -240,7 +242,8 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 			bare = append(bare, part.Source)
 		}
 	}
-	// So far no mount was too much. Now none may be missing: a hiding mount that is not there would show a secret.
+	// So far the check has found no unexpected mount. Now it makes sure that no mount is missing, because a missing
+	// hiding mount would show a secret.
 	for i := range t.Parts {
 		p := &t.Parts[i]
 		if t.At(p.Target) == p && !p.Absent && !p.Fleeting && visible[p.Target] == "" {
@@ -282,15 +285,15 @@ func (p *Process) confirm() error {
 	return nil
 }
 
-// checkTask reads back what the program runs with. If somebody has killed the program before, it reports that: see
-// killedWithin. Every layer that it finds as the profile wants it is added to the report; the first that differs is the
-// error.
+// checkTask reads back what confines the running program. If somebody has killed the program before, it reports that:
+// see killedWithin. Every layer that is as the profile wants it is added to the report. The first layer that is not so
+// is the error.
 func (p *Process) checkTask() error {
 	if p.Reaped { // the task has been reaped, so its pid may be another process's
 		p.unread()
 		return nil
 	}
-	// A task may end, or be killed, at any time. Only if its status cannot be read although it lives, the launch fails.
+	// A task may end, or be killed, at any time. The launch fails only if the task lives and its status cannot be read.
 	text, err := p.statusBehindExec()
 	switch {
 	case err == nil:
@@ -311,9 +314,9 @@ func (p *Process) checkTask() error {
 // execTakes bounds how long the launcher waits for an execve to finish.
 const execTakes = time.Second
 
-// statusBehindExec returns the task's status with the credentials that execve has given it. The launcher learns that
-// the program runs when the kernel releases the task's old memory, because execve(2) then releases robust futexes. The
-// task gets its new credentials a moment later.
+// statusBehindExec returns the task's status after execve has given the task its new credentials. The launcher learns
+// that the program runs when the kernel releases the task's old memory, because execve(2) then releases robust futexes.
+// The task gets its new credentials a moment later.
 func (p *Process) statusBehindExec() ([]byte, error) {
 	for began := time.Now(); ; time.Sleep(100 * time.Microsecond) {
 		text, err := p.taskStatus()
@@ -352,7 +355,7 @@ func (p *Process) checkStatus(text []byte) error {
 		key, want string
 		layer     policy.Layer
 	}
-	// The keys of proc_pid_status(5), in the order of the report. Seccomp is 2 for SECCOMP_MODE_FILTER.
+	// These are the keys of proc_pid_status(5), in the order of the report. Seccomp is 2 for SECCOMP_MODE_FILTER.
 	fields := [...]field{
 		{"CapBnd", proc.Hex16(c.Keep), policy.LayerCaps},
 		{"CapPrm", proc.Hex16(c.HeldCaps()), policy.LayerCaps},
@@ -362,7 +365,7 @@ func (p *Process) checkStatus(text []byte) error {
 		{"NoNewPrivs", "1", policy.LayerNoNewPriv},
 		{"Seccomp", "2", policy.LayerSeccomp},
 	}
-	// CapInh by itself gives nothing. It is compared because a program with inheritable file capabilities would use it.
+	// CapInh alone gives no right. It is compared because a program with inheritable file capabilities would use it.
 	for _, f := range fields {
 		got := proc.StatusField(text, f.key)
 		if f.layer == policy.LayerSeccomp && c.Observed() {
@@ -371,7 +374,7 @@ func (p *Process) checkStatus(text []byte) error {
 		if f.layer == policy.LayerCaps && c.Profile.Nest {
 			continue // the program may be in a user namespace of its own by now: see checkSets
 		}
-		// A task that its filter has killed had the filter.
+		// If the task's filter has killed the task, the filter was in force.
 		if f.key == "Seccomp" && got == seccompDead {
 			got = f.want
 		}

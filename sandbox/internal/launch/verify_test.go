@@ -14,7 +14,8 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// mountsTree is what the tables below should show: a read-only root, a writable /tmp, a read-only file, a device.
+// mountsTree returns the tree that the tables below should show: a read-only root, a writable /tmp, a read-only file, a
+// device.
 func mountsTree() *picture.Tree {
 	t := &picture.Tree{Files: sandboxtest.FakeTree()}
 	t.Add(picture.Part{Target: "/", Source: "/", Rule: policy.Pos{File: "p.yaml", Line: 1}})
@@ -23,7 +24,7 @@ func mountsTree() *picture.Tree {
 	return t
 }
 
-// table makes a mountinfo of "id parent point options" lines.
+// table returns a mountinfo, made of lines "id parent point options".
 func table(lines ...string) string {
 	var b strings.Builder
 	for _, l := range lines {
@@ -33,7 +34,7 @@ func table(lines ...string) string {
 	return b.String()
 }
 
-// checkText holds a table against a tree.
+// checkText compares a table with a tree.
 func checkText(tree *picture.Tree, text []byte) (map[string]string, []string, error) {
 	table, err := proc.ParseMounts(text)
 	if err != nil {
@@ -86,7 +87,7 @@ func TestCheckMounts(t *testing.T) {
 	}
 }
 
-// TestCheckMountsCycle comes to an end with parents that no kernel would write.
+// TestCheckMountsCycle checks that the comparison ends even if the parents form a circle, which no kernel would write.
 func TestCheckMountsCycle(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {

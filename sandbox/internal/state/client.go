@@ -33,8 +33,8 @@ type Reply struct {
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
-// ControlAddress returns the address of the launcher's socket in a sandbox's directory. The caller must call done after
-// it has used the address.
+// ControlAddress returns the address of the launcher's socket in a sandbox's directory. The caller must call done when
+// it no longer needs the address.
 func ControlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err error) {
 	f, err := dir.Open(".")
 	if err != nil {
@@ -92,8 +92,8 @@ func ReceiveReply(fd int, value any) ([]int, error) {
 	return fds, nil
 }
 
-// proven checks the first descriptor of a reply, which proves that the reply comes from the launcher's user namespace,
-// and removes it from the list.
+// proven checks the first descriptor of a reply, and removes it from the list. This descriptor proves that the reply
+// comes from the launcher's user namespace.
 func proven(fds []int) ([]int, error) {
 	if len(fds) == 0 || !isOwnUserNamespace(fds[0]) {
 		return fds, errNotLauncher

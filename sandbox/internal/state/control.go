@@ -12,8 +12,8 @@ import (
 )
 
 // Call sends a request to the sandbox's launcher. If value is not nil, Call stores the value of the reply in it. The
-// caller owns the descriptors that come with the reply. If the launcher does not answer within seconds, Call returns
-// an error.
+// descriptors that come with the reply belong to the caller. If the launcher does not answer within seconds, Call
+// returns an error.
 func (e *Entry) Call(op string, args, value any) ([]int, error) {
 	fds, err := e.call(op, args, value)
 	if err == nil {
@@ -53,7 +53,7 @@ func (e *Entry) call(op string, args, value any) ([]int, error) {
 	return ReceiveReply(fd, value)
 }
 
-// Dial connects to the launcher's socket and sends nothing.
+// Dial connects to the launcher's socket. It sends nothing.
 func Dial(e *Entry) (int, error) { return e.dial() }
 
 // dial connects to the launcher's socket and sets a time limit for the launcher's answers.
@@ -72,7 +72,7 @@ func (e *Entry) dial() (int, error) {
 		}
 		done()
 	}
-	if err == nil { // the user who listens must own the directory
+	if err == nil { // the user whose launcher listens must own the directory
 		var peer *unix.Ucred
 		if peer, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && peer.Uid != uint32(os.Getuid()) {
 			err = errors.New("the socket is not the launcher's")
@@ -85,7 +85,7 @@ func (e *Entry) dial() (int, error) {
 	return fd, nil
 }
 
-// LogState tells how many bytes of output could not be logged, and why.
+// LogState says how many bytes of output could not be logged, and why.
 type LogState struct {
 	Lost  int64  `json:"lost_bytes"`
 	Error string `json:"error,omitempty"`

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestDamagedEntries: an entry that cannot be read is named, and the others can be used.
+// TestDamagedEntries checks that an entry that cannot be read is named, and that all other entries can be used.
 func TestDamagedEntries(t *testing.T) {
 	cut := func(dir string) error { return os.Truncate(dir+"/"+stateFile, 20) }
 	replace := func(name string, by func(path string) error) func(string) error {
@@ -78,7 +78,7 @@ func damagedEntries(t *testing.T, d *StateDir, good, bad *Entry, want string) {
 	}
 }
 
-// TestUmask: whatever the umask is, the owner can use what the launcher makes.
+// TestUmask checks that, whatever the umask is, the owner can use what the launcher makes.
 func TestUmask(t *testing.T) {
 	parent := t.TempDir()
 	if err := os.Chmod(parent, 0o700); err != nil {

@@ -133,7 +133,7 @@ func lines(b []byte) []string {
 	return strings.Split(text, "\n")
 }
 
-// cgroupLimits are the files of a cgroup that hold its limits, for v2 and v1.
+// cgroupLimits lists the files of a cgroup that hold its limits, for v2 and v1.
 var cgroupLimits = [...]string{
 	"memory.max", "memory.high", "memory.swap.max", "memory.oom.group", "cpu.max", "cpu.weight", "cpuset.cpus", "pids.max", "io.max", "io.weight", "io.bfq.weight", "cgroup.freeze",
 	"memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.shares", "blkio.weight", "freezer.state", "devices.list",

@@ -1,7 +1,7 @@
 package state
 
-// This file keeps two files of the state directory that are not entries, because no sandbox belongs to them: the last
-// run that failed, for `why --last`, and what was told within a day.
+// This file keeps two files of the state directory that belong to no sandbox, and so are no entries. One holds the last
+// run that failed, for `why --last`. The other holds the texts that cordon has told the user within a day.
 
 import (
 	"encoding/json"
@@ -17,10 +17,10 @@ const (
 	toldFile = "told.json"
 )
 
-// KeepLast stores data about the last run that failed, in place of the earlier data.
+// KeepLast stores data about the last run that failed. It replaces the data about the run that failed before.
 func (d *StateDir) KeepLast(data []byte) error { return d.replace(lastFile, ".last", data) }
 
-// replace writes a file under another name first, so that nobody reads a part of it.
+// replace writes a file under another name and then renames it, so that nobody reads half a file.
 func (d *StateDir) replace(name, fresh string, data []byte) error {
 	err := d.root.WriteFile(fresh, data, 0o600)
 	if err == nil {
@@ -35,14 +35,14 @@ func (d *StateDir) replace(name, fresh string, data []byte) error {
 	return err
 }
 
-// These bound the file of what was told. What does not fit in is told again.
+// These constants bound the file of texts that were told. A text that does not fit in is told again.
 const (
 	toldAgain = 24 * time.Hour
 	maxTold   = 64
 	toldSize  = 64 << 10
 )
 
-// Told reports whether Told was called with the text less than a day before now. If not, it records the text.
+// Told reports whether it was called with the same text less than a day before now. If it was not, it records the text.
 func (d *StateDir) Told(text string, now time.Time) bool {
 	told := map[string]time.Time{}
 	if f, err := d.root.OpenFile(toldFile, os.O_RDONLY|unix.O_NONBLOCK, 0); err == nil {
@@ -65,5 +65,5 @@ func (d *StateDir) Told(text string, now time.Time) bool {
 	return false
 }
 
-// Last returns the data of KeepLast, or fs.ErrNotExist if no run has failed since the machine started.
+// Last returns the data that KeepLast has stored, or fs.ErrNotExist if no run has failed since the machine started.
 func (d *StateDir) Last() ([]byte, error) { return readRegular(d.root, lastFile) }

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A text is told once a day, other texts each by themselves, and whatever is in the place of the file breaks nothing.
+// A text is told once a day, whatever other texts are told. If there is something else in place of the file, nothing
+// breaks.
 func TestTold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	d, err := OpenStateDir(path)

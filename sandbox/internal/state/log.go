@@ -66,12 +66,12 @@ type logPipe struct {
 // MinLogSize is the smallest allowed size limit of a log file, in bytes.
 const MinLogSize = 64 << 10
 
-// logChunk is the size of the buffer for one read, in bytes. Its record, which is at most twice as long, fits into every
-// file.
+// logChunk is the size of the buffer for one read, in bytes. The record of one read is at most twice as long, so it
+// fits into a file of any allowed size.
 const logChunk = 16 << 10
 
-// OpenLog starts the log of a sandbox: at most files files of at most max bytes each. The task must write to Stdout and
-// Stderr of the result.
+// OpenLog starts the log of a sandbox, which has at most files files of at most max bytes each. The task must write to
+// Stdout and Stderr of the result.
 func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
 	l := &Log{root: e.root, max: max, files: files, stop: -1, ended: make(chan struct{})}
 	l.pipes[0].read, l.pipes[1].read = -1, -1
@@ -97,7 +97,7 @@ func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
 	return l, nil
 }
 
-// Log returns the log that OpenLog began, or nil before that.
+// Log returns the log that OpenLog has started, or nil if OpenLog was not called.
 func (e *Entry) Log() *Log { return e.log }
 
 func (l *Log) open() (err error) {
@@ -127,8 +127,8 @@ func (l *Log) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Close ends the log after the task has ended. It first copies what is left in the pipes, but does not wait for other
-// processes that hold an end of a pipe.
+// Close ends the log after the task has ended. Before that, Close copies what is left in the pipes. It does not wait
+// for other processes that hold an end of a pipe.
 func (l *Log) Close() {
 	_, _ = unix.Write(l.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // a write to an eventfd cannot fail here
 	<-l.ended
@@ -160,8 +160,8 @@ func (p *logPipe) closeRead() {
 	}
 }
 
-// copy copies until the log is closed. A pipe does not end when the task closes it, because the launcher holds a
-// writing end too.
+// copy copies until the log is closed. The end of the task does not end it, because the launcher holds a writing end of
+// each pipe too.
 func (l *Log) copy() {
 	defer close(l.ended)
 	buf := make([]byte, logChunk)
@@ -185,7 +185,7 @@ func (l *Log) copy() {
 	}
 }
 
-// maxDrain is the largest capacity of a pipe: pipe(7), /proc/sys/fs/pipe-max-size for root.
+// maxDrain is the largest capacity that a pipe can have: pipe(7), /proc/sys/fs/pipe-max-size for root.
 const maxDrain = 64 << 20
 
 // drain copies what is left in the pipes.
@@ -206,7 +206,7 @@ func (l *Log) drain(buf []byte) {
 }
 
 // copyOne reads once from pipe i and logs the bytes, except for an incomplete character at the end. It returns the
-// number of bytes, or -1.
+// number of bytes that it has read, or -1.
 func (l *Log) copyOne(i int, buf []byte) int {
 	p := &l.pipes[i]
 	kept := copy(buf, p.rest)
@@ -223,7 +223,7 @@ func (l *Log) copyOne(i int, buf []byte) int {
 	return n
 }
 
-// unfinished returns how many bytes at the end of data begin a character but do not complete it.
+// unfinished returns how many bytes at the end of data are the beginning of a character that is not complete.
 func unfinished(data []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(data); n++ {
 		if tail := data[len(data)-n:]; utf8.RuneStart(tail[0]) {
@@ -236,7 +236,7 @@ func unfinished(data []byte) int {
 	return 0
 }
 
-// record appends a record. If that fails, it counts the bytes as lost.
+// record appends a record to the log. If that fails, it counts the bytes as lost.
 func (l *Log) record(stream string, data []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -247,7 +247,7 @@ func (l *Log) record(stream string, data []byte) {
 	}
 }
 
-// Lose counts n bytes as lost, for the reason why. Tests use it.
+// Lose counts n bytes as lost, with why as the reason. Tests use it.
 func Lose(l *Log, n int64, why string) { l.lost, l.why = n, why }
 
 // tellLost reports newly lost bytes in the log, as soon as a record can be written. l.mu must be held.
@@ -263,7 +263,7 @@ func (l *Log) tellLost() {
 func (l *Log) append(stream string, data []byte) error {
 	r := LogRecord{Time: time.Now(), Stream: stream, Text: string(data)}
 	line, err := r.encode()
-	// Of a NUL JSON makes six bytes. Base64 makes four bytes of three.
+	// In JSON a NUL becomes six bytes. In base64 three bytes become four.
 	if err == nil && (!utf8.Valid(data) || line.Len() > 2*len(data)+maxHead) {
 		r.Text, r.Bytes = "", data
 		line, err = r.encode()
@@ -286,7 +286,7 @@ func (l *Log) append(stream string, data []byte) error {
 	return nil
 }
 
-// maxHead is more than a record has besides the text.
+// maxHead is more bytes than a record has in addition to its text.
 const maxHead = 128
 
 func (r *LogRecord) encode() (line bytes.Buffer, err error) {
@@ -296,7 +296,7 @@ func (r *LogRecord) encode() (line bytes.Buffer, err error) {
 	return line, err
 }
 
-// rotate renames each log file to the next higher number, and starts a new file.
+// rotate renames each log file to the next higher number, and begins a new file.
 func (l *Log) rotate() error {
 	if l.file != nil {
 		l.file.Close()

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logged is a log as it is read: the data of each stream.
+// logged returns what the log contains: the data of each stream.
 func logged(t *testing.T, e *Entry) map[string]string {
 	t.Helper()
 	r, err := e.ReadLog()
@@ -40,7 +40,7 @@ func logged(t *testing.T, e *Entry) map[string]string {
 	}
 }
 
-// TestLog keeps every byte, of each stream apart, whatever they are and however they come.
+// TestLog checks that the log keeps every byte of each stream, whatever the bytes are and however they arrive.
 func TestLog(t *testing.T) {
 	d := stateDir(t)
 	binary := string([]byte{0, 0xff, 0xfe, '\n', 0xc3, 0x28, '"', '\\', '<', 0x1b})
@@ -85,7 +85,7 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// TestLogRotation bounds the files, and who reads goes on from one to the next.
+// TestLogRotation checks that the files are bounded, and that a reader goes on from one file to the next.
 func TestLogRotation(t *testing.T) {
 	for _, files := range []int{1, 2, 4} {
 		d := stateDir(t)
@@ -136,7 +136,7 @@ func TestLogRotation(t *testing.T) {
 	}
 }
 
-// TestLogMissedRotation: who was away for longer than files are kept goes on with the oldest that there is.
+// TestLogMissedRotation checks that a reader that has missed some files goes on with the oldest file that exists.
 func TestLogMissedRotation(t *testing.T) {
 	d := stateDir(t)
 	e := newEntry(t, d, "")
@@ -167,7 +167,7 @@ func TestLogMissedRotation(t *testing.T) {
 	}
 }
 
-// TestLogOnFullDisk: the task goes on, and what was lost is said as soon as there is room.
+// TestLogOnFullDisk checks that the task goes on, and that the log says what was lost as soon as there is room.
 func TestLogOnFullDisk(t *testing.T) {
 	dir := smallFS(t)
 	d, err := OpenStateDir(dir + "/cordon")
@@ -220,7 +220,7 @@ func TestLogOnFullDisk(t *testing.T) {
 	}
 }
 
-// TestLogHeldOpen: one that keeps writing to a pipe from elsewhere does not keep the log from being closed.
+// TestLogHeldOpen checks that the log can be closed although another process goes on writing to a pipe.
 func TestLogHeldOpen(t *testing.T) {
 	d := stateDir(t)
 	e := newEntry(t, d, "")
@@ -242,7 +242,7 @@ func TestLogHeldOpen(t *testing.T) {
 	}
 }
 
-// FuzzReadLog reads files that were damaged: no record is made up, and it comes to an end.
+// FuzzReadLog reads damaged files. The reader must invent no record, and must reach the end.
 func FuzzReadLog(f *testing.F) {
 	f.Add([]byte(`{"time":"2026-01-02T03:04:05Z","stream":"stdout","log":"x\n"}` + "\n" + `{"time":`))
 	f.Add([]byte("\n\n{}\n[1]\n\xff\n"))
@@ -273,7 +273,8 @@ func FuzzReadLog(f *testing.F) {
 	})
 }
 
-// TestLogBytes: output of which JSON makes six times as much is kept as base64, so that no file is larger than its limit.
+// TestLogBytes checks that output which JSON would make six times as long is stored in base64, so that no file exceeds
+// its limit.
 func TestLogBytes(t *testing.T) {
 	d := stateDir(t)
 	e := newEntry(t, d, "")

@@ -12,7 +12,8 @@ import (
 	"cordon/policy/phrase"
 )
 
-// LogReader reads a log from its oldest record on, across all of its files, while the launcher still writes it.
+// LogReader reads a log, beginning with the oldest record, across all files of the log, while the launcher still writes
+// it.
 type LogReader struct {
 	root *os.Root
 	file *os.File
@@ -29,14 +30,14 @@ type LogMark struct {
 	at   int64
 }
 
-// Mark returns the place of the next record. Until Forget is called, Back can return to it, even if the file has got
-// another name, or has been removed, meanwhile.
+// Mark returns the place of the next record. Until Forget is called, Back can return to this place, even if the file
+// has been renamed or removed meanwhile.
 func (l *LogReader) Mark() LogMark {
 	l.keep = true
 	return LogMark{l.file, l.next}
 }
 
-// Back makes the record at m the next one.
+// Back returns to the place m, so that Next returns the record there.
 func (l *LogReader) Back(m LogMark) error {
 	if _, err := m.file.Seek(m.at, io.SeekStart); err != nil {
 		return phrase.Cause(err)
@@ -48,7 +49,7 @@ func (l *LogReader) Back(m LogMark) error {
 	return nil
 }
 
-// Forget gives up all marks.
+// Forget makes all marks invalid.
 func (l *LogReader) Forget() {
 	for _, f := range l.held {
 		f.Close()
@@ -99,13 +100,14 @@ func (l *LogReader) Next() (*LogRecord, []byte, error) {
 	}
 }
 
-// advance opens the next file of the log if this one is read to its end and another one follows.
+// advance opens the next file of the log, if this file is read to its end and there is a next one.
 func (l *LogReader) advance() (bool, error) {
 	i, err := l.number()
 	if err != nil || i == 0 {
 		return false, err
 	}
-	// The launcher writes nothing more to this file. But it may have written after the reader had reached the end.
+	// The launcher writes nothing more to this file. But it may have written something since the reader reached the
+	// end.
 	if b, err := l.in.Peek(1); err == nil && len(b) > 0 {
 		return true, nil
 	}

@@ -1,7 +1,7 @@
 package state
 
-// This file pauses a sandbox and measures its use, for commands other than its launcher: cgroups(7), signal(7). It uses
-// the sandbox's cgroup, or works process by process if there is none.
+// This file pauses a sandbox and measures what it uses, for commands other than the sandbox's launcher: cgroups(7),
+// signal(7). It uses the sandbox's cgroup. If there is none, it handles each process separately.
 
 import (
 	"errors"
@@ -20,12 +20,13 @@ type Cgroup = cgroup.Place
 // Counters holds the kernel's counters for the sandbox's cgroups: see [Sample].
 type Counters = cgroup.Stats
 
-// maxStopping limits how many passes stopAll makes over the processes, because processes may fork meanwhile.
+// maxStopping limits how many times stopAll goes through the processes. Going through them once is not enough, because
+// processes may fork meanwhile.
 const maxStopping = 200
 
-// Pause stops every process of the sandbox. by tells by which means: "cgroup", or "SIGSTOP" without a freezer. With
-// SIGSTOP, the sandbox's pid 1 continues to run, but it only reaps; and somebody outside could continue a process by
-// SIGCONT.
+// Pause stops every process of the sandbox. by says how: "cgroup", or "SIGSTOP" if there is no freezer. With SIGSTOP,
+// the sandbox's pid 1 continues to run, but it does nothing except reap. Somebody outside could then continue a process
+// by SIGCONT.
 func (e *Entry) Pause() (by string, err error) {
 	if err := e.running(); err != nil {
 		return "", err
@@ -66,7 +67,7 @@ func (e *Entry) Resume() error {
 	return nil
 }
 
-// running returns nil if the sandbox can be paused and inspected, and otherwise the reason why not.
+// running returns nil if the sandbox can be paused and inspected, and otherwise an error with the reason.
 func (e *Entry) running() error {
 	fail := func(why, hint string) error {
 		return &fail.Error{Op: "sandbox " + e.State.ID, Err: errors.New(why), Hint: hint}
@@ -84,9 +85,9 @@ func (e *Entry) running() error {
 	return nil
 }
 
-// stopAll stops every process except pid 1, until no running process is left that could fork. A process in state D to
-// which SIGSTOP was sent cannot fork either, because it stops before it leaves the kernel. vfork(2), for example, waits
-// in the kernel while its child is stopped.
+// stopAll stops every process except pid 1, until no running process is left that could fork. If SIGSTOP was sent to a
+// process in state D, that process cannot fork either, because it stops before it leaves the kernel. For example, a
+// process that has called vfork(2) waits in the kernel while its child is stopped.
 func (e *Entry) stopAll() error {
 	told := map[ProcessID]bool{}
 	for range maxStopping {
@@ -137,8 +138,8 @@ func (e *Entry) signalOne(p *Process, sig unix.Signal) error {
 
 func (p *Process) stopped() bool { return p.State == "T" || p.State == "t" }
 
-// Paused reports whether every process of the sandbox is stopped. Without a frozen cgroup pid 1 does not count, because
-// it continues to run: see Pause.
+// Paused reports whether every process of the sandbox is stopped. If the cgroup is not frozen, pid 1 need not be
+// stopped, because it continues to run: see Pause.
 func (e *Entry) Paused(t ProcTable) bool {
 	if e.State.Cgroup != nil {
 		if frozen, err := e.State.Cgroup.Frozen(); err == nil && frozen {
@@ -170,8 +171,8 @@ type Sample struct {
 	Counters  *Counters     `json:"cgroup,omitempty"` // all counters of the sandbox's cgroups
 }
 
-// Sample measures what the sandbox uses now. The numbers come from its cgroups or, if it has none or they do not count
-// something, from its processes in /proc.
+// Sample measures what the sandbox uses now. The numbers come from its cgroups. If it has none, or if they do not count
+// something, the numbers come from its processes in /proc.
 func (e *Entry) Sample(t ProcTable) (*Sample, error) {
 	if err := e.running(); err != nil {
 		return nil, err

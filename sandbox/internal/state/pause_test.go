@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSignalOne tells a process that has ended from one that cannot be looked at.
+// TestSignalOne distinguishes a process that has ended from a process that cannot be examined.
 func TestSignalOne(t *testing.T) {
 	c := exec.Command("true")
 	if err := c.Run(); err != nil {

@@ -3,14 +3,16 @@ package state
 // This file checks which process is at the other end of a control socket: unix(7), user_namespaces(7), ioctl_pidfd(2),
 // ioctl_nsfs(2).
 //
-// A task in one of the user's sandboxes has the user's own id on the host. If its profile shows it the state directory
-// of another run (with another XDG_RUNTIME_DIR), a check of the id alone would let it in. But such a task is in another
-// user namespace than the launcher. So each end also proves that it is in the same user namespace as the other:
+// A task in one of the user's sandboxes has the user's own id on the host. Its profile may show it the state directory
+// of another run, with another XDG_RUNTIME_DIR. If the launcher checked only the id, it would let such a task in. But
+// the task is in another user namespace than the launcher. So each end also proves that it is in the same user
+// namespace as the other end:
 //
-//   - The launcher asks the kernel, by pidfd, about the process that has connected. It answers only a process in its own
-//     user namespace.
-//   - The launcher's replies carry a descriptor of its own user namespace. A process inside cannot open one: /proc/PID/ns
-//     and ioctls lead only to its own namespace and to those below. The client refuses a reply without that descriptor.
+//   - The launcher asks the kernel, by pidfd, about the process that has connected. The launcher answers only a process
+//     in its own user namespace.
+//   - The launcher's replies carry a descriptor of its own user namespace. A process inside a sandbox cannot open such
+//     a descriptor: /proc/PID/ns and ioctls lead only to the process's own namespace and to those below. The client
+//     refuses a reply without that descriptor.
 
 import (
 	"errors"
@@ -50,8 +52,8 @@ func Admit(fd int) error {
 	return sharesUserNamespace(pidfd, int(peer.Pid))
 }
 
-// sharesUserNamespace returns nil if a process is in the caller's own user namespace. pid is 0 if the process has no
-// pid in the caller's pid namespace.
+// sharesUserNamespace returns nil if a process is in the caller's own user namespace. pid must be 0 if the process has
+// no pid in the caller's pid namespace.
 func sharesUserNamespace(pidfd, pid int) error {
 	its, err := unix.IoctlRetInt(pidfd, pidfdGetUserNamespace)
 	if err != nil && pid > 0 {
@@ -72,8 +74,8 @@ func sharesUserNamespace(pidfd, pid int) error {
 	return err
 }
 
-// unmapped returns nil if the uid maps of the caller and of the process both map every id to itself. Then both are in
-// the initial user namespace, because no other has such a map unless root has written one.
+// unmapped returns nil if the uid maps of the caller and of the process both map every id to itself. In that case both
+// are in the initial user namespace, because no other user namespace has such a map unless root has written one.
 func unmapped(pid int) error {
 	for _, of := range [...]string{"self", strconv.Itoa(pid)} {
 		text, err := proc.ReadSome("/proc/"+of+"/uid_map", 64)

@@ -12,7 +12,7 @@ import (
 	"cordon/sandbox/internal/sandboxtest"
 )
 
-// TestPeers tells a process of this user namespace from one of another, which has the same ids outside.
+// TestPeers distinguishes a process of this user namespace from a process of another one that has the same ids outside.
 func TestPeers(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -40,7 +40,7 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// TestForgedLauncher takes no reply that lacks the proof, or that has another descriptor in its place.
+// TestForgedLauncher refuses a reply that lacks the proof, or that has another descriptor in place of the proof.
 func TestForgedLauncher(t *testing.T) {
 	for _, proof := range [][]int{nil, {0}, {spaceOf(t, "net")}, {spaceOf(t, "pid")}} {
 		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)

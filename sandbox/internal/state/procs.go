@@ -1,7 +1,7 @@
 package state
 
-// This file reads processes from /proc: to which sandbox they belong, which are parents of which, and what they use:
-// proc_pid_stat(5), proc_pid_status(5).
+// This file reads processes from /proc: to which sandbox each process belongs, which process is its parent, and what it
+// uses: proc_pid_stat(5), proc_pid_status(5).
 
 import (
 	"os"
@@ -69,7 +69,7 @@ func readProcess(pid int) *Process {
 	return p
 }
 
-// describe reads the properties that take more system calls: the arguments, and the pid inside the sandbox.
+// describe reads those properties that need more system calls: the arguments, and the pid inside the sandbox.
 func (p *Process) describe() {
 	dir := "/proc/" + strconv.Itoa(p.PID)
 	if b, err := proc.ReadSome(dir+"/cmdline", 4096); err == nil && len(b) > 0 {
@@ -85,9 +85,9 @@ func (p *Process) describe() {
 	}
 }
 
-// Of returns the processes of a sandbox, pid 1 first and parents before children. They are the descendants of the
-// sandbox's pid 1, and the other processes in its pid namespace. If the sandbox has joined an existing pid namespace,
-// Of returns only the descendants, because unrelated processes live in that namespace too.
+// Of returns the processes of a sandbox, with pid 1 first and parents before children. They are the descendants of the
+// sandbox's pid 1, and all other processes in its pid namespace. If the sandbox has joined an existing pid namespace,
+// Of returns only the descendants, because that namespace has unrelated processes too.
 func (t ProcTable) Of(e *Entry) []*Process {
 	s := &e.State
 	if s.Init == nil || !e.sameSpace() {

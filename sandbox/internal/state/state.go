@@ -1,9 +1,9 @@
 package state
 
 // This file describes what other commands know about a sandbox. The state directory has a subdirectory (an entry) for
-// each sandbox, which only its launcher writes. The launcher holds a lock while it lives, so that other commands can
-// tell a running launcher from a killed one. A process is identified by its pid, its start time and the boot: flock(2),
-// proc_pid_stat(5).
+// each sandbox. Only the sandbox's launcher writes the entry. The launcher holds a lock while it lives, so that other
+// commands can tell a running launcher from a killed one. Three values together identify a process: its pid, its start
+// time and the boot. See flock(2), proc_pid_stat(5).
 
 import (
 	"bytes"
@@ -62,7 +62,7 @@ type ProcessID struct {
 	Start uint64 `json:"start"` // in clock ticks since boot: proc_pid_stat(5), field 22
 }
 
-// Ending tells how a sandbox ended.
+// Ending says how a sandbox ended.
 type Ending struct {
 	At     time.Time `json:"at"`
 	Code   int       `json:"code"` // cordon's exit code for this ending
@@ -74,7 +74,7 @@ type Ending struct {
 	LogError string `json:"log_error,omitempty"`
 }
 
-// Status tells what a sandbox is doing.
+// Status says what a sandbox is doing.
 type Status string
 
 const (
@@ -96,7 +96,7 @@ type Entry struct {
 	log  *Log
 }
 
-// save writes state.json, either completely or not at all.
+// save writes state.json. It writes the file completely or not at all.
 func (e *Entry) save() error {
 	b, err := json.MarshalIndent(&e.State, "", "  ")
 	if err != nil {
@@ -105,7 +105,7 @@ func (e *Entry) save() error {
 	return e.write(stateFile, append(b, '\n'))
 }
 
-// write writes a file of the entry, either completely or not at all.
+// write writes a file of the entry. It writes the file completely or not at all.
 func (e *Entry) write(name string, data []byte) error {
 	tmp := "." + name
 	err := e.root.WriteFile(tmp, data, 0o600)
@@ -142,7 +142,7 @@ func (e *Entry) alive() bool {
 	return err != nil
 }
 
-// Ending returns how the sandbox ended. It returns nil while the launcher lives, or if it was killed.
+// Ending returns how the sandbox ended. It returns nil while the launcher lives, and if the launcher was killed.
 func (e *Entry) Ending() *Ending {
 	if e.alive() {
 		return nil
@@ -164,8 +164,8 @@ func (e *Entry) ended() *Ending {
 	return &end
 }
 
-// Status returns what the sandbox is doing, as far as the launcher's lock shows. Whether the sandbox is paused,
-// [Entry.Paused] reports.
+// Status returns what the sandbox is doing, as far as the launcher's lock shows that. The lock does not show whether
+// the sandbox is paused: see [Entry.Paused].
 func (e *Entry) Status() Status {
 	switch {
 	case e.alive() && e.State.Init == nil:
@@ -222,7 +222,7 @@ func (e *Entry) End(end Ending, r *report.Report) error {
 	return failed
 }
 
-// Save writes the launcher's present knowledge about the sandbox to state.json.
+// Save writes what the launcher knows about the sandbox at present to state.json.
 func Save(e *Entry) error { return e.save() }
 
 // Keep stores the effective profile and the plan with which the program is started, and also does what Save does.
@@ -263,9 +263,9 @@ func IdentifyProcess(pid int) (ProcessID, error) {
 	return ProcessID{pid, st.Start}, err
 }
 
-// hidden reports whether a process exists but is invisible to the caller, because /proc is mounted with hidepid
-// (proc(5)) and a sandbox's pid 1 is not dumpable. Then only the launcher's lock tells whether the pid still belongs to
-// the same process.
+// hidden reports whether a process exists but is invisible to the caller. That is so if /proc is mounted with hidepid
+// (proc(5)), because a sandbox's pid 1 is not dumpable. Then only the launcher's lock shows whether the pid still
+// belongs to the same process.
 func (id ProcessID) hidden() bool {
 	_, err := IdentifyProcess(id.PID)
 	return errors.Is(err, fs.ErrNotExist) && unix.Kill(id.PID, 0) != unix.ESRCH

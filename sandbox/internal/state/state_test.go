@@ -20,7 +20,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// stateDir is a state directory of the test's own.
+// stateDir returns a state directory that only this test uses.
 func stateDir(t *testing.T) *StateDir {
 	t.Helper()
 	parent := t.TempDir()
@@ -55,7 +55,7 @@ func findEntry(t *testing.T, d *StateDir, ref string) *Entry {
 	return e
 }
 
-// TestOpenStateDir refuses what others may use, and what is no directory.
+// TestOpenStateDir refuses a directory that others may use, and a file that is no directory.
 func TestOpenStateDir(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -113,7 +113,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestOneNameOnce has many launchers that want the same name: one gets it, and nothing is left of the others.
+// TestOneNameOnce lets many launchers ask for the same name. One of them must get the name, and the others must leave
+// nothing.
 func TestOneNameOnce(t *testing.T) {
 	d := stateDir(t)
 	var wg sync.WaitGroup
@@ -141,7 +142,8 @@ func TestOneNameOnce(t *testing.T) {
 	}
 }
 
-// TestFind finds by name, number and the beginning of it, and says what is near to what is not there.
+// TestFind finds a sandbox by its name, its ID or the beginning of the ID. If there is none, the error names similar
+// ones.
 func TestFind(t *testing.T) {
 	d := stateDir(t)
 	web, db := newEntry(t, d, "web"), newEntry(t, d, "")
@@ -160,7 +162,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%q: %v", ref, err)
 		}
 	}
-	// Two whose numbers begin alike.
+	// The IDs of these two begin alike.
 	for _, id := range []string{"aabb00000000", "aabb11111111"} {
 		if err := os.Mkdir(d.Path()+"/"+id, 0o700); err != nil {
 			t.Fatal(err)
@@ -174,7 +176,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestStatus of a launcher that lives, has ended, and was killed.
+// TestStatus checks the status if the launcher lives, has ended, and was killed.
 func TestStatus(t *testing.T) {
 	d := stateDir(t)
 	ended, killed := newEntry(t, d, "ended"), newEntry(t, d, "killed")
@@ -223,7 +225,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestEndOnFullDisk: how it ended is kept although nothing can be written any more.
+// TestEndOnFullDisk checks that the ending of a sandbox is stored although the disk is full by then.
 func TestEndOnFullDisk(t *testing.T) {
 	dir := smallFS(t)
 	d, err := OpenStateDir(dir + "/cordon")
@@ -242,7 +244,7 @@ func TestEndOnFullDisk(t *testing.T) {
 	}
 }
 
-// smallFS is a file system of its own, of 256 KiB.
+// smallFS mounts a file system of 256 KiB.
 func smallFS(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -272,7 +274,7 @@ func fill(t *testing.T, dir string) {
 	}
 }
 
-// TestSweep removes what a killed launcher has left, its pid 1 included; and nothing that only looks like it.
+// TestSweep removes what a killed launcher has left, the sandbox's pid 1 too, and nothing that only looks like it.
 func TestSweep(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -354,7 +356,8 @@ func TestSweepHalfMade(t *testing.T) {
 	}
 }
 
-// TestLockHeldElsewhere: a stopped process that holds the directory's lock is an error, and not for ever.
+// TestLockHeldElsewhere checks that, if a stopped process holds the directory's lock, there is an error and no endless
+// wait.
 func TestLockHeldElsewhere(t *testing.T) {
 	d := stateDir(t)
 	unlock, err := d.exclusive()
@@ -368,7 +371,7 @@ func TestLockHeldElsewhere(t *testing.T) {
 	}
 }
 
-// TestStatePath is a place only where it can be this user's.
+// TestStatePath checks that a place is used only if it can belong to this user.
 func TestStatePath(t *testing.T) {
 	if os.Getuid() == 0 {
 		if p := host.StatePath(func(string) string { return "/elsewhere" }); p != "/run/cordon" {
@@ -392,7 +395,7 @@ func TestStatePath(t *testing.T) {
 	}
 }
 
-// TestProcesses is the table of this moment: a process with a child is above it.
+// TestProcesses reads the present process table. A process must come before its children.
 func TestProcesses(t *testing.T) {
 	c := exec.Command("sh", "-c", "sleep 60 & wait")
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -428,7 +431,8 @@ func TestProcesses(t *testing.T) {
 		t.Errorf("%v %v", table.Of(e), err)
 	}
 
-	// In a pid namespace whose pid 1 is another's, others are not the sandbox's: they would be paused with it.
+	// If pid 1 of the pid namespace is not the sandbox's, the other processes there do not belong to the sandbox.
+	// Otherwise they would be paused with it.
 	e.State.Init = &id
 	table = ProcTable{
 		id.PID:  {PID: id.PID, Start: id.Start, space: "pid:[1]"},

@@ -81,8 +81,8 @@ func OpenStateDir(path string) (*StateDir, error) {
 	return &StateDir{path, root}, nil
 }
 
-// unsafeDir returns the reason why other users can use a directory, or "" if only the caller can. forbidden are the
-// permission bits that others may not have. Root may own the directory, unless forbidden includes reading.
+// unsafeDir returns the reason why other users can use a directory, or "" if only the caller can. forbidden holds the
+// permission bits that others may not have. Root may own the directory, unless forbidden includes the bits for reading.
 func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
 	st, ok := host.StatOf(i)
 	switch uid := os.Getuid(); {
@@ -102,7 +102,7 @@ func (d *StateDir) Close() { d.root.Close() }
 // Path returns the directory's path.
 func (d *StateDir) Path() string { return d.path }
 
-// nameError says why a sandbox cannot have a name.
+// nameError returns an error that says why a sandbox cannot have a name.
 func nameError(name, why, hint string) *fail.Error {
 	return &fail.Error{Op: "name " + strconv.Quote(name), Err: errors.New(why), Hint: hint}
 }
@@ -211,8 +211,8 @@ func newID(names []string) (string, error) {
 	}
 }
 
-// make makes the directory under a hidden name, which other commands ignore, and renames it once it is locked and
-// complete.
+// make makes the directory under a hidden name, which other commands ignore. Once the directory is locked and complete,
+// make renames it.
 func (e *Entry) make() error {
 	hidden := "." + e.base
 	if err := e.dir.root.Mkdir(hidden, 0o700); err != nil {
@@ -244,8 +244,8 @@ func (e *Entry) make() error {
 	return e.dir.root.Rename(hidden, e.base)
 }
 
-// exclusive locks the directory against other processes that make or remove entries. They hold the lock only for a
-// moment, unless they are stopped.
+// exclusive locks the directory against other processes that make or remove entries. Such processes hold the lock only
+// for a moment, unless somebody stops them.
 func (d *StateDir) exclusive() (unlock func(), err error) {
 	f, err := d.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
@@ -302,7 +302,8 @@ func (d *StateDir) open(base string) (*Entry, error) {
 	return e, nil
 }
 
-// own refuses a directory that other users can use: the launcher makes each entry with mode 0700.
+// own refuses a directory that other users can use. The launcher makes each entry with mode 0700, so others cannot use
+// it.
 func (e *Entry) own() error {
 	i, err := e.root.Stat(".")
 	if err == nil && unsafeDir(i, 0o077) != "" {
@@ -329,11 +330,11 @@ func (e *Entry) load() error {
 	return nil
 }
 
-// maxFile is the largest file of an entry that is read, in bytes. The arguments of a command, six times as long in JSON,
-// are smaller.
+// maxFile is the largest file of an entry that is read, in bytes. The longest file holds the arguments of a command. In
+// JSON these may be six times as long, and are still shorter than maxFile.
 const maxFile = 64 << 20
 
-// openRegular opens a file, and refuses what is no regular file: the open of a FIFO could wait without end.
+// openRegular opens a file. It refuses a file that is not regular, because opening a FIFO could wait without end.
 func openRegular(root *os.Root, name string, flags int) (*os.File, error) {
 	f, err := root.OpenFile(name, flags|unix.O_NONBLOCK, 0)
 	if err != nil {

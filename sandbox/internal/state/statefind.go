@@ -29,10 +29,10 @@ type NotFoundError struct {
 // Error says which reference matches nothing, and why.
 func (e *NotFoundError) Error() string { return "sandbox " + strconv.Quote(e.Ref) + ": " + e.Why }
 
-// DamagedError names entries that cannot be read, each with the remedy. The others can be used.
+// DamagedError names the entries that cannot be read, each with the remedy. All other entries can be used.
 type DamagedError struct{ Entries []error }
 
-// Error lists the entries.
+// Error lists the errors of the entries.
 func (e *DamagedError) Error() string { return errors.Join(e.Entries...).Error() }
 
 // Unwrap returns the error of each entry.
@@ -46,8 +46,8 @@ func damaged(list []error) error {
 	return &DamagedError{list}
 }
 
-// Entries returns the sandboxes of the directory, the oldest first. If some cannot be read, it returns the others, and
-// a *DamagedError.
+// Entries returns the sandboxes of the directory, the oldest first. If some entries cannot be read, it returns all
+// others, and a *DamagedError.
 func (d *StateDir) Entries() ([]*Entry, error) {
 	names, err := d.names()
 	if err != nil {
@@ -126,8 +126,8 @@ func sortByAge(all []*Entry) {
 	slices.SortStableFunc(all, func(a, b *Entry) int { return a.State.Created.Compare(b.State.Created) })
 }
 
-// Remove removes the entry of a sandbox that has ended. If the launcher was killed, it also removes the processes and
-// cgroups that the launcher has left.
+// Remove removes the entry of a sandbox that has ended. If the sandbox's launcher was killed, Remove also ends the
+// processes and removes the cgroups that the launcher has left.
 func (e *Entry) Remove() error {
 	unlock, err := e.dir.exclusive()
 	if err != nil {
@@ -166,7 +166,7 @@ func (e *Entry) unlink() error {
 }
 
 // Sweep removes what killed launchers have left: directories, sockets, processes and cgroups. It returns the states of
-// their sandboxes. If there is nothing to remove, it is fast.
+// these launchers' sandboxes. If there is nothing to remove, Sweep is fast.
 func (d *StateDir) Sweep() (swept []State, err error) {
 	all, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
@@ -220,8 +220,9 @@ func (d *StateDir) sweep(base string) (*State, error) {
 	return &e.State, e.remove()
 }
 
-// killRest kills the pid 1 of a sandbox whose launcher has ended, and with it every process of the sandbox, and removes
-// the cgroups. Usually the kernel has already killed pid 1, unless it is only about to, or a v1 freezer delays that.
+// killRest handles a sandbox whose launcher has ended. It kills the sandbox's pid 1, which ends every process of the
+// sandbox, and removes the cgroups. Usually the kernel has already killed pid 1. But the kernel may be only about to do
+// so, or a v1 freezer may delay it.
 func (e *Entry) killRest() error {
 	fail := func(err error) error {
 		return &fail.Error{Op: "clean up after sandbox " + e.State.ID, Err: err}
@@ -257,7 +258,7 @@ func (e *Entry) killRest() error {
 	return nil
 }
 
-// EndsWithin waits until one of several processes ends, for at most d. A descriptor below 0 stands for no process.
+// EndsWithin waits until one of several processes ends, for at most d. It ignores a descriptor below 0.
 func EndsWithin(d time.Duration, pidfds ...int) bool {
 	fds := make([]unix.PollFd, len(pidfds))
 	for i, fd := range pidfds {

@@ -1,17 +1,17 @@
 package terminal
 
-// This file connects the caller's terminal and the task's: termios(3), ioctl_tty(2), pty(7), credentials(7).
+// This file connects the caller's terminal with the task's: termios(3), ioctl_tty(2), pty(7), credentials(7).
 //
 // The launcher passes each typed byte to the task's terminal. The caller's terminal is in raw mode, and the line
-// discipline of the task's terminal turns the bytes into signals, lines and echoes. The task's output comes out
-// unchanged. The rest of this file is about sharing the caller's terminal with other programs, as every program of a
-// job must:
+// discipline of the task's terminal turns the bytes into signals, lines and echoes. The task's output reaches the
+// caller's terminal unchanged. The rest of this file is about sharing the caller's terminal with other programs, as
+// every program of a job must:
 //
 //   - In the background (`cordon run make &`) the launcher does not touch the terminal until it is in the foreground.
 //   - In a pipeline (stdin is not a terminal, or stdout is a pipe) another program may read the same terminal, such as
-//     a pager after the pipe: sharedtty.go.
+//     a pager at the end of the pipeline: sharedtty.go.
 //   - When the task stops (Ctrl-Z), the launcher restores the terminal's mode and stops too, so that the user's shell
-//     shows its prompt. When the launcher is continued, so is the task.
+//     shows its prompt. When somebody continues the launcher, the launcher continues the task.
 
 import (
 	"errors"
@@ -30,8 +30,8 @@ import (
 	"cordon/sandbox/internal/output"
 )
 
-// sandboxed is what a Terminal needs from the launcher of its sandbox. The loop calls these methods; copier also calls
-// SignalGroup.
+// sandboxed is what a Terminal needs from the launcher of its sandbox. The launcher's loop calls these methods; copier
+// also calls SignalGroup.
 type sandboxed interface {
 	SignalGroup(sig syscall.Signal) error // signals the task's process group
 	FollowStop()                          // stops the launcher if the task has stopped
@@ -44,8 +44,8 @@ type sandboxed interface {
 	HasEnded() bool                       // reports whether the task has ended
 }
 
-// Terminal is the launcher's side of the task's terminal. The goroutine copier copies the output. Everything else runs
-// in the launcher's loop.
+// Terminal is the launcher's side of the task's terminal. The goroutine copier copies the output. Everything else is
+// done in the launcher's loop.
 type Terminal struct {
 	sandbox sandboxed
 	loop    *loop.Loop
@@ -96,8 +96,8 @@ type Terminal struct {
 	meter   *output.Meter // nil without limits.output
 }
 
-// New makes the launcher's side of a terminal. stdio are the caller's files. If always is true, the task's stdout is a
-// terminal even if the caller's is not.
+// New makes the launcher's side of a terminal. stdio holds the caller's files. If always is true, the task's stdout is
+// a terminal even if the caller's stdout is none.
 func New(of sandboxed, l *loop.Loop, stdio [3]*os.File, always bool) (*Terminal, error) {
 	t := &Terminal{sandbox: of, loop: l, Master: -1, slave: -1, wake: -1, done: -1}
 	t.choose(stdio, always)
@@ -163,7 +163,7 @@ func (t *Terminal) choose(stdio [3]*os.File, always bool) {
 	t.share(stdio)
 }
 
-// keep duplicates the chosen terminals, because the caller may close its own once the program runs.
+// keep duplicates the chosen terminals, because the caller may close its own descriptors once the program runs.
 func (t *Terminal) keep() error {
 	var failed error
 	for _, fd := range [...]*int{&t.in, &t.out} {
@@ -179,7 +179,7 @@ func (t *Terminal) keep() error {
 	return failed
 }
 
-// Take receives the master of the task's terminal, and gives that terminal the mode and size of the caller's.
+// Take receives the master of the task's terminal. It gives the task's terminal the mode and size of the caller's.
 func (t *Terminal) Take(master int) error {
 	if master < 0 || t.Master >= 0 {
 		return &fail.Error{Op: "receive the terminal", Err: errors.New("it did not come")}
@@ -205,7 +205,7 @@ func (t *Terminal) Take(master int) error {
 }
 
 // copyMode gives the task's terminal the mode of the caller's, with its keys for signals and editing. It does so once,
-// when the launcher is in the foreground, because before that the mode is that of the shell's command line.
+// when the launcher is in the foreground. Before that the caller's terminal has the mode of the shell's command line.
 func (t *Terminal) copyMode() {
 	if t.in < 0 || t.modeCopied || !t.Foreground() {
 		return
@@ -284,8 +284,8 @@ func (t *Terminal) again(d time.Duration) {
 	})
 }
 
-// Foreground reports whether the launcher may read the caller's terminal. A terminal that controls another session, or
-// none, has no foreground group for the launcher, so the launcher may read it.
+// Foreground reports whether the launcher may read the caller's terminal. If the terminal controls another session, or
+// no session, it has no foreground group for the launcher, so the launcher may read it.
 func (t *Terminal) Foreground() bool {
 	group, err := unix.IoctlGetInt(t.in, unix.TIOCGPGRP)
 	return err != nil || group == unix.Getpgrp()
@@ -304,7 +304,8 @@ func (t *Terminal) setRaw() {
 	})
 }
 
-// change applies what to the mode of the caller's terminal, unless the launcher has already changed the mode.
+// change applies what to the mode of the caller's terminal. If the launcher has already changed the mode, it does
+// nothing.
 func (t *Terminal) change(what func(*unix.Termios)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -325,8 +326,9 @@ func (t *Terminal) change(what func(*unix.Termios)) {
 	}
 }
 
-// Restore gives the caller's terminal its initial mode. It does nothing in the background, when the terminal belongs to
-// another job, or if another program of the pipeline has set a mode meanwhile.
+// Restore gives the caller's terminal its initial mode. There are two exceptions. In the background Restore does
+// nothing, because the terminal belongs to another job. It also does nothing if another program of the pipeline has set
+// a mode meanwhile.
 func (t *Terminal) Restore() {
 	if t == nil {
 		return
@@ -374,7 +376,7 @@ func (t *Terminal) Raise(sig syscall.Signal) error {
 	return unix.IoctlSetInt(t.Master, unix.TIOCSIG, int(sig))
 }
 
-// Resumed takes the caller's terminal over again after a stop, during which a shell has used it.
+// Resumed takes control of the caller's terminal again after a stop, during which a shell has used the terminal.
 func (t *Terminal) Resumed() {
 	t.mu.Lock()
 	t.raw = false
@@ -383,9 +385,9 @@ func (t *Terminal) Resumed() {
 	t.Resize()
 }
 
-// Suspend stops the launcher after the task has stopped, with the terminal in its initial mode. It first copies the
-// last output, such as an editor's switch back to the main screen, so that this does not appear after the shell's
-// prompt.
+// Suspend stops the launcher after the task has stopped, with the terminal in its initial mode. Before that, it copies
+// the task's last output, such as an editor's switch back to the main screen. Otherwise this output would appear after
+// the shell's prompt.
 func (t *Terminal) Suspend(group bool) {
 	t.settle()
 	t.Restore()

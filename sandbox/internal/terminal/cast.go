@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cast writes a recording of a terminal. Its methods may be called on nil, and in any goroutine. It ignores write
-// errors, which the writer itself must report.
+// cast writes a recording of a terminal. Its methods may be called on nil, and in any goroutine. cast ignores errors of
+// the writer, so the writer itself must report them.
 type cast struct {
 	mu    sync.Mutex
 	w     io.Writer
@@ -25,7 +25,8 @@ type cast struct {
 	line  []byte
 }
 
-// newCast writes the header. From the environment it takes only the variables that matter for playing: TERM and SHELL.
+// newCast writes the header. From the environment the header contains only variables that a player needs: TERM and
+// SHELL.
 func newCast(w io.Writer, size unix.Winsize, env []string) *cast {
 	c := &cast{w: w, began: time.Now()}
 	c.line = append(c.line, `{"version": 2, "width": `...)
@@ -96,7 +97,7 @@ func (c *cast) event(code byte, data []byte) {
 	_, _ = c.w.Write(c.line)
 }
 
-// incomplete returns how many bytes at the end of b may begin a character whose rest is still to come.
+// incomplete returns how many bytes at the end of b may be the beginning of a character whose rest is still to come.
 func incomplete(b []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		if at := b[len(b)-n:]; utf8.RuneStart(at[0]) {

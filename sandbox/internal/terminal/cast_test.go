@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// event is a line of a recording but the first.
+// event is a line of a recording, but not the first line.
 type event struct {
 	at         float64
 	code, data string
@@ -67,8 +67,8 @@ func TestCast(t *testing.T) {
 	}
 }
 
-// FuzzCast: whatever is written, in whatever pieces, the lines are JSON and the text is what was written, with U+FFFD for what is
-// not UTF-8.
+// FuzzCast checks that, whatever is written, and in whatever pieces, the lines are JSON. The text must be what was
+// written, with U+FFFD in place of bytes that are not UTF-8.
 func FuzzCast(f *testing.F) {
 	f.Add([]byte("é\x1b\"\\世\xff\xe4"), 1)
 	f.Fuzz(func(t *testing.T, text []byte, size int) {

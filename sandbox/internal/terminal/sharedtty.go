@@ -2,12 +2,12 @@ package terminal
 
 // This file handles a terminal that other programs may read too: termios(3), proc_pid_fd(5), proc_pid_stat(5).
 //
-// What the launcher reads there, the other programs do not get, and a hostile task may cause that on purpose.
-// Therefore:
+// What the launcher reads from such a terminal, the other programs do not get. A hostile task may cause that on
+// purpose. Therefore:
 //
 //   - If stdin is /dev/null, as in a background job of a shell without job control, the launcher reads nothing.
-//   - If stdout is a pipe, its reader may be a pager. The launcher reads lines if stdin is the terminal. It changes only
-//     the echo, for a password.
+//   - If stdout is a pipe, the reader of the pipe may be a pager. The launcher reads lines if stdin is the terminal. It
+//     changes nothing but the echo, for a password.
 //   - If stdin is a pipe or a file, the launcher reads only while a process inside has opened its terminal by name, as
 //     less(1) does. It then reads lines, or raw bytes if the task's terminal is raw.
 //   - If another program has left line mode or disabled the echo, the launcher reads and changes nothing until that
@@ -70,8 +70,8 @@ func ttyNumber(dev uint64) uint32 {
 // lineMode are the flags of a terminal in line mode.
 const lineMode = unix.ICANON | unix.ECHO | unix.ISIG
 
-// follow keeps a shared terminal in the mode that the task's terminal has, but only while that differs from the initial
-// mode of the task's terminal.
+// follow gives a shared terminal the mode of the task's terminal, but only while the task's terminal is in another mode
+// than at first.
 func (t *Terminal) follow() {
 	if t.deaf || t.over.Load() {
 		return
@@ -116,7 +116,7 @@ func (t *Terminal) mine() bool {
 	return loop.Readable(t.in) && (t.typist || t.opened())
 }
 
-// opened reports whether a process in the sandbox has opened its terminal itself: as /dev/tty, read-only, or as its
+// opened reports whether a process in the sandbox has itself opened its terminal: as /dev/tty, read-only, or as its
 // stdin.
 func (t *Terminal) opened() bool {
 	t.mu.Lock()
@@ -134,7 +134,7 @@ func (t *Terminal) opened() bool {
 	return t.hasOpened
 }
 
-// holdsTerminal reports whether a process has a terminal open that it was not started with.
+// holdsTerminal reports whether a process has opened a terminal, other than those with which it was started.
 func holdsTerminal(dir string) bool {
 	fds, _ := os.ReadDir(dir + "/fd") // no descriptors, if the process has ended meanwhile
 	for _, e := range fds[:min(len(fds), 256)] {
@@ -154,15 +154,15 @@ func holdsTerminal(dir string) bool {
 	return false
 }
 
-// opensForReading reports whether a descriptor is O_RDONLY: proc_pid_fdinfo(5).
+// opensForReading reports whether a descriptor was opened O_RDONLY: proc_pid_fdinfo(5).
 func opensForReading(info string) bool {
 	text, err := proc.ReadSome(info, 512)
 	flags, bad := strconv.ParseUint(proc.StatusField(text, "flags"), 8, 32)
 	return err == nil && bad == nil && flags&unix.O_ACCMODE == unix.O_RDONLY
 }
 
-// expectEcho remembers a line that the caller's terminal has already echoed, because the task's terminal will echo it
-// again.
+// expectEcho remembers a line that the caller's terminal has already echoed. The task's terminal will echo the line
+// again, and withoutEcho then removes it.
 func (t *Terminal) expectEcho(line []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -171,7 +171,7 @@ func (t *Terminal) expectEcho(line []byte) {
 	}
 }
 
-// withoutEcho removes the line of expectEcho from the beginning of the task's output.
+// withoutEcho removes, from the beginning of the task's output, the line that expectEcho has remembered.
 func (t *Terminal) withoutEcho(b []byte) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"cordon/sandbox/internal/loop"
 )
 
-// copier copies the task's output until the sandbox has ended and nothing is left. If the reader of the output is slow,
-// copier waits, and so does the task.
+// copier copies the task's output until the sandbox has ended and nothing is left to copy. If the reader of the output
+// is slow, copier waits, and so the task waits too.
 func (t *Terminal) copier() {
 	defer func() { _, _ = unix.Write(t.done, loop.One[:]) }()
 	ended := false
@@ -60,7 +60,7 @@ func (t *Terminal) copier() {
 // tailSize is how many bytes at the end of the task's output the launcher keeps.
 const tailSize = 4096
 
-// lastOf returns the last tailSize bytes of kept followed by more.
+// lastOf returns the last tailSize bytes of kept and more together.
 func lastOf(kept, more []byte) []byte {
 	if len(more) >= tailSize {
 		return append(kept[:0], more[len(more)-tailSize:]...)
@@ -71,7 +71,8 @@ func lastOf(kept, more []byte) []byte {
 	return append(kept, more...)
 }
 
-// Last returns the end of the task's output, at most 4 KiB; it returns nil for a nil Terminal. Call it after Finish.
+// Last returns the end of the task's output, at most 4 KiB. For a nil Terminal it returns nil. It must be called after
+// Finish.
 func (t *Terminal) Last() []byte {
 	if t == nil {
 		return nil
@@ -111,13 +112,14 @@ func (t *Terminal) gather(buf []byte, wait int) (n int, more bool) {
 	return n, true
 }
 
-// settle waits until copier has written the output of a stopped task, at most half a second, because the caller's
-// terminal may be stopped too. The kernel delivers a terminal's output a moment later, so one check does not suffice.
+// settle waits until copier has written the output of a stopped task. It waits at most half a second, because the
+// caller's terminal may be stopped too. The kernel delivers a terminal's output a moment later, so a single check does
+// not suffice.
 func (t *Terminal) settle() {
 	const step, most, enough = 2 * time.Millisecond, 250, 2
 	for i, quiet := 0, 0; t.Copying && i < most && quiet < enough; i++ {
 		time.Sleep(step)
-		// The order matters: output that has left the terminal keeps copier busy until it is written.
+		// The order matters: when output has left the terminal, copier is busy until it has written the output.
 		if quiet++; loop.Readable(t.Master) || !t.idle.Load() {
 			quiet = 0
 		}

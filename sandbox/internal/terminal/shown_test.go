@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestLastOf keeps the end of what is shown, however it comes.
+// TestLastOf checks that lastOf keeps the end of the output, in whatever pieces the output comes.
 func TestLastOf(t *testing.T) {
 	all := strings.Repeat("0123456789", 2000)
 	for _, step := range []int{1, 7, 4095, 4096, 4097, 10_000, 20_000} {

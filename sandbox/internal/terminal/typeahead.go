@@ -4,8 +4,8 @@ package terminal
 //
 // In raw mode the launcher reads each key at once, because a key may be Ctrl-C. Without a sandbox, the shell would get
 // the keys that a program does not read. So when the task has ended, the launcher takes the unread keys out of the
-// task's terminal and puts them back into the caller's. init waits for that, because its end closes the task's terminal
-// and discards its content.
+// task's terminal and puts them back into the caller's. init must not end before that, because its end closes the
+// task's terminal and discards the keys in it.
 //
 // The launcher puts back only keys that were typed. The task may have put other bytes into its own terminal, and a
 // shell would execute them. So the unread bytes must equal the end of what was typed; otherwise the launcher drops
@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxAhead is how many typed bytes the launcher remembers. A terminal holds the same number.
+// maxAhead is how many typed bytes the launcher remembers. A terminal holds just as many.
 const maxAhead = 4096
 
 // remember keeps the last maxAhead bytes of what was typed.

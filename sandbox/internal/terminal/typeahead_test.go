@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestTypedEnd puts back nothing that was not typed.
+// TestTypedEnd checks that nothing is put back that was not typed.
 func TestTypedEnd(t *testing.T) {
 	for _, tt := range []struct{ typed, left, want string }{
 		{"", "", ""},

@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// typed reads what was typed, if that is meant for the task.
+// typed reads what the user has typed, if that is meant for the task.
 func (t *Terminal) typed(revents int16) {
 	if revents&unix.POLLIN == 0 {
 		t.HangUp()
@@ -47,14 +47,14 @@ func (t *Terminal) Expect(at time.Time) {
 	t.look(20 * time.Millisecond)
 }
 
-// On a busy machine a task may stop long after the key that stops it, so the launcher checks for a long time at growing
-// intervals.
+// On a busy machine a task may stop long after the key that stops it was typed. So the launcher goes on checking for a
+// long time, at growing intervals.
 const (
 	lookStep = 50 * time.Millisecond
 	lookMost = 15 * time.Second
 )
 
-// look checks repeatedly, for a while after the last key, whether the task has stopped.
+// look checks whether the task has stopped. It does so repeatedly, for a while after the last key.
 func (t *Terminal) look(d time.Duration) {
 	now := time.Now()
 	if !t.nextLook.IsZero() && t.nextLook.Before(now.Add(lookStep)) {
@@ -108,14 +108,14 @@ func (t *Terminal) feed() {
 	t.pending = nil
 }
 
-// A Break tells whether Ctrl-C was typed and the launcher has read it as a key. Without a terminal of the task's own,
-// it would have been a signal to the launcher's process group.
+// A Break says whether Ctrl-C was typed and the launcher has read it as a key. If the task had no terminal of its own,
+// this Ctrl-C would have been a signal to the launcher's process group.
 type Break struct {
 	Typed bool // Ctrl-C was typed
 	Late  bool // it was typed after the task had ended, so the task did not get it
 }
 
-// TypedBreak tells whether Ctrl-C was typed before Finish was called.
+// TypedBreak returns the Break of the time before Finish was called.
 func (t *Terminal) TypedBreak() Break {
 	if t == nil || t.interrupted.IsZero() && !t.late {
 		return Break{}
@@ -124,8 +124,8 @@ func (t *Terminal) TypedBreak() Break {
 }
 
 // lateKeys looks for Ctrl-C among typed bytes that nobody has read yet. giveBack puts the other bytes back, together
-// with those that the task has not read. If the kernel does not allow that, lateKeys reads nothing, and the next
-// program reads the bytes.
+// with the bytes that the task has not read. If the kernel does not allow putting bytes back, lateKeys reads nothing,
+// and the bytes stay for the next program.
 func (t *Terminal) lateKeys() {
 	waiting, err := unix.IoctlGetInt(t.in, unix.TIOCINQ)
 	if err != nil || waiting == 0 || !t.isRaw() || !t.ownsGroup() {
@@ -140,17 +140,17 @@ func (t *Terminal) lateKeys() {
 	t.unread = append(t.unread, bytes.ReplaceAll(buf[:max(n, 0)], t.began.Cc[unix.VINTR:unix.VINTR+1], nil)...)
 }
 
-// ownsGroup reports whether the launcher's process group is in the foreground of the caller's terminal, and that
+// ownsGroup reports whether the launcher's process group is in the foreground of the caller's terminal, and the
 // terminal controls the launcher's session.
 func (t *Terminal) ownsGroup() bool {
 	group, err := unix.IoctlGetInt(t.in, unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()
 }
 
-// countInterrupts kills the sandbox if its task ignores Ctrl-C: if Ctrl-C causes a signal in the task's terminal, if it
-// is typed a second time within the limits of IsSecond, and if the task has written nothing but the echo since the
-// first. A program that handles Ctrl-C writes at least a prompt. A program that reads Ctrl-C as a key has disabled the
-// signal.
+// countInterrupts kills the sandbox if its task ignores Ctrl-C. It takes that to be so under three conditions. Ctrl-C
+// causes a signal in the task's terminal. Ctrl-C is typed a second time within the limits of IsSecond. And since the
+// first time the task has written nothing but the echo. A program that handles Ctrl-C writes at least a prompt, and a
+// program that reads Ctrl-C as a key has disabled the signal.
 func (t *Terminal) countInterrupts(b []byte) {
 	mode, ended := &t.began, t.sandbox.HasEnded() || t.leaderless()
 	if !ended {
@@ -175,8 +175,8 @@ func (t *Terminal) countInterrupts(b []byte) {
 	t.written.Store(0)
 }
 
-// leaderless reports whether no process group gets the signals of the task's terminal. A task that exits gives its
-// terminal up a moment before the launcher sees its end: ioctl_tty(2), TIOCGPGRP, which answers 0 then.
+// leaderless reports whether no process group gets the signals of the task's terminal. A task that exits gives up its
+// terminal a moment before the launcher sees the task's end. From then on TIOCGPGRP returns 0: ioctl_tty(2).
 func (t *Terminal) leaderless() bool {
 	group, err := unix.IoctlGetInt(t.Master, unix.TIOCGPGRP)
 	return err == nil && group == 0
