@@ -144,7 +144,8 @@ func (u *updater) top(was, now *yaml.Node) {
 	}
 }
 
-// dropNarrower removes a new rule for a call if the profile already allows the call without a rule, by name or group.
+// dropNarrower removes a new rule with a condition on a call if the profile's allow list already names the call, or a
+// group that contains the call, and no old rule limits it.
 // With the new rule the profile would allow less than before.
 func dropNarrower(was, now *yaml.Node) {
 	allow, rules, fresh := find(was, "allow"), find(was, "rules"), find(now, "rules")

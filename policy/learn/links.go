@@ -38,8 +38,9 @@ func (f *files) symlinks() {
 // emptyKinds lists the kinds of mounts that show nothing of the host.
 var emptyKinds = []policy.MountKind{policy.MountTmpfs, policy.MountEmpty, policy.MountDir}
 
-// aliases returns the links, shortest first. If many links lead from one directory to another, it returns a single link
-// between the directories, such as /lib to /usr/lib.
+// aliases returns the links by which the program reached files, sorted by the length of their own paths, shortest
+// first. If many links lead from one directory to another, it returns a single link between the directories, such as
+// /lib to /usr/lib.
 func (f *files) aliases(shown *view) []Link {
 	count := map[Link]int{}
 	to := map[string]string{}

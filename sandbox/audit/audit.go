@@ -104,9 +104,9 @@ type aspects struct {
 	takes              bool // the call needs a capability, at least with some arguments
 }
 
-// New returns an auditor of a profile on a host, and the profile under which the program must run. c is the command
-// that will run. With callsOnly the filter does not notify for calls on files, which makes the audit cheap. The errors
-// are those of sandbox.Compile.
+// New returns an auditor, which finds what p would deny to the command c on the host h. It also returns a second,
+// permissive profile: the caller must run the command under that profile, not under p. With callsOnly the filter does
+// not notify for calls on files, which makes the audit cheap. The errors are those of sandbox.Compile.
 func New(p *policy.Profile, h *host.Host, c *sandbox.Cmd, callsOnly bool) (*Auditor, *policy.Profile, error) {
 	query, err := sandbox.NewQuery(p, h, c)
 	if err != nil {

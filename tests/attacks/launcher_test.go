@@ -96,8 +96,8 @@ func staticAsDynamic(b *box) outcome {
 	return blocked("the same")
 }
 
-// nested starts a launcher inside a sandbox. The launch must be refused, or its sandbox must be no weaker. It may never
-// run the program without a sandbox.
+// nested starts a launcher inside a sandbox. The launch must be refused, or its sandbox must be no weaker. The inner
+// launcher must never run the program without a sandbox.
 func nested(b *box) outcome {
 	if err := copyFile(cordonBin, b.site.work+"/cordon"); err != nil {
 		return broken("%v", err)

@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// erring lists programs that are recorded in a successful run, and then fail under the learned profile. Each must print
-// the same text and end in the same way as when it fails without a sandbox.
+// erring lists programs with two command lines each. The test records the command line that succeeds, and then runs the
+// one that fails, for a reason of its own, under the learned profile. The program must print the same text and end in the
+// same way as when it fails without a sandbox.
 var erring = []struct {
 	name, needs string
 	built       string // makes the program beforehand, outside, from the files below

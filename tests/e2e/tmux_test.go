@@ -157,7 +157,8 @@ func countTo(n int) string {
 	return b.String()
 }
 
-// TestTerminalPrograms uses programs on their own terminal, as a user would.
+// TestTerminalPrograms starts programs such as vi and less with cordon in a pane of tmux, and types keys as a user would.
+// cordon gives most of these programs a terminal of their own.
 func TestTerminalPrograms(t *testing.T) {
 	for _, tt := range []struct {
 		name string

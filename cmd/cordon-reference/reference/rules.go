@@ -20,7 +20,8 @@ type decision struct {
 	err     error           // why there is no decision; nil if there is one
 }
 
-// policy decides calls directly by the documentation of filter.Spec, as a check on the compiler.
+// policy decides what happens to each call as the documentation of filter.Spec says, without the compiler. The check
+// compares these decisions with the compiled filter.
 type policy struct {
 	filter.Spec
 	denied filter.Action
