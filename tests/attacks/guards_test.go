@@ -89,6 +89,11 @@ func (r *running) ask() string {
 		if answer := r.out.String()[before:]; strings.HasSuffix(answer, "\n") {
 			return strings.TrimSpace(answer)
 		}
+		select {
+		case <-r.ended:
+			panic(broken("the sandbox was ended"))
+		default:
+		}
 	}
 	panic(broken("no answer"))
 }
