@@ -12,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // denied is an operation that a profile does not allow. The test shows that the operation fails, asks `cordon why`
@@ -163,12 +166,20 @@ func (s *scene) run(t *testing.T, args ...string) (out []byte, text string, code
 	t.Helper()
 	c := exec.Command(args[0], args[1:]...)
 	c.Dir = s.work
-	c.Env = []string{"HOME=" + s.home, "PATH=" + toolPath(), "LANG=C"}
+	c.Env = []string{"HOME=" + s.home, "PATH=" + toolPath(), "LANG=C", "GOTRACEBACK=all"}
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
-	var exit *exec.ExitError
-	if err := c.Run(); err != nil && !errors.As(err, &exit) {
+	if err := c.Start(); err != nil {
 		t.Fatal(err)
+	}
+	// A launcher that hangs shows where: the runtime prints every goroutine.
+	hangs := time.AfterFunc(2*time.Minute*slow, func() { _ = c.Process.Signal(unix.SIGABRT) })
+	var exit *exec.ExitError
+	if err := c.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if !hangs.Stop() {
+		t.Fatalf("%q hung:\n%s", args, stderr.String())
 	}
 	return stdout.Bytes(), stderr.String(), c.ProcessState.ExitCode()
 }
