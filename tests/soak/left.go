@@ -61,6 +61,12 @@ var kept = map[string]int64{
 	".local/state/cordon/runs": 576 << 10, // which directories sandboxes could write, and when
 }
 
+// keptBelow are the files that the launcher keeps for each project, by their directory and the end of their names.
+var keptBelow = map[string]int64{
+	".cache/cordon/*.project":        4 << 10,  // which project has these caches
+	".local/state/cordon/searches/*": 16 << 20, // what the search for hidden files has found
+}
+
 // files returns the files below a directory that are not in kept, or are larger than permitted.
 func files(dir string) []string {
 	return walk(dir, func(path string, d fs.DirEntry) bool {
@@ -69,6 +75,9 @@ func files(dir string) []string {
 			name = ".local/state/cordon/" + name
 		}
 		most, ok := kept[name]
+		if !ok { // one for each directory of a project, and for each of its searches
+			most, ok = keptBelow[filepath.Dir(name)+"/*"+filepath.Ext(name)]
+		}
 		if !ok || !d.Type().IsRegular() {
 			return !d.IsDir()
 		}
