@@ -50,8 +50,13 @@ const ignoredSignal, signalSetSize, lastSignal = 1, 8, 64
 // Start clones the child and returns its pid and pidfd. The calling thread must outlive the sandbox, because the kernel
 // kills the child when that thread ends (PR_SET_PDEATHSIG).
 func (im *Image) Start() (pid, pidfd int, err error) {
-	fd := int32(-1)
-	args := &cloneArgs{flags: im.clone | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND, pidfd: uint64(uintptr(unsafe.Pointer(&fd))), exitSignal: uint64(unix.SIGCHLD)}
+	// The kernel gets the address of fd as a number, so fd must not lie on a stack, which the runtime may move.
+	fd := new(int32)
+	var pin runtime.Pinner
+	pin.Pin(fd)
+	defer pin.Unpin()
+	*fd = -1
+	args := &cloneArgs{flags: im.clone | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND, pidfd: uint64(uintptr(unsafe.Pointer(fd))), exitSignal: uint64(unix.SIGCHLD)}
 	if im.clone&unix.CLONE_INTO_CGROUP != 0 {
 		args.cgroup = uint64(im.group)
 	}
@@ -68,7 +73,7 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 	if errno != 0 {
 		return 0, -1, errno
 	}
-	return int(n), int(fd), nil
+	return int(n), int(*fd), nil
 }
 
 // sysinfoEHDR is AT_SYSINFO_EHDR of getauxval(3): the address of the vDSO. The kernel's own data lies right before

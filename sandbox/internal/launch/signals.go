@@ -403,9 +403,6 @@ func (p *Process) await(fd, other int) error {
 
 // awaitEvent does what await does, with any events of poll(2) for the first descriptor.
 func (p *Process) awaitEvent(fd unix.PollFd, other int) error {
-	if fd.Fd < 0 && other < 0 { // ppoll(2) would wait for ever, but the caller then finds out what has ended
-		return nil
-	}
 	fds := [...]unix.PollFd{fd, {Fd: int32(other), Events: unix.POLLIN}}
 	for fds[0].Revents == 0 && fds[1].Revents == 0 {
 		if err := p.Poll(fds[:]); err != nil {
